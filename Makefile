@@ -1,0 +1,41 @@
+# make run | make test | make bench: each makes the virtual environment on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# namespace package with its folders at top level: mypy and import-linter read it through links
+LINKS := $(VENV)/links/hyflexsim
+READY := $(VENV)/ready
+
+.PHONY: run test lint types contracts unit bench clean
+
+run: $(READY)
+	$(BIN)/hyflexsim run part-jets
+
+test: lint types contracts unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	MYPYPATH=$(VENV)/links $(BIN)/mypy -p hyflexsim
+
+contracts: $(READY)
+	PYTHONPATH=$(VENV)/links $(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/pytest -n auto
+
+bench: $(READY)
+	$(BIN)/python -m hyflexsim.workloads.bench
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	mkdir -p $(LINKS)
+	for folder in sim models workloads analysis; do ln -sfn $(CURDIR)/$$folder $(LINKS)/$$folder; done
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
