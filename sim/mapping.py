@@ -1,0 +1,283 @@
+"""Placement: which layer sits on which PUs, in which arrays and modes, in how many copies.
+
+A layer (a transformer block) takes whole PUs; PUs are numbered through the chips, and layers
+follow each other in the order of the model, so that tokens flow from PU to PU as in a pipeline
+(HyFlexPIM §3.1). Small layers outside the blocks (embedding, pair features, classifier) get PUs
+of their own while any are left, else they move in with the nearest block that has free arrays.
+
+Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once.
+The paper does not say how freed arrays are used; copies of the bottleneck are our reading.
+
+What does not fit is refused with the shortfall in arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import CapacityError, InputError
+from hyflexsim.sim.hardware import Hardware
+from hyflexsim.sim.tiling import Factor, factors
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to place. ``slc_rate``: share of ranks (of outputs, where dense) kept in SLC, 0 to 1.
+
+    ``slc_rates``: other rates by pattern of op name, the first that matches counts.
+    ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out) or a
+    number for every matrix. ``pus_per_layer``: ``"auto"`` (as many as the layer needs), ``"fill"``
+    (share all PUs among the blocks) or a number. ``chips``: how many there are.
+    """
+
+    slc_rate: float = 1.0
+    slc_rates: dict[str, float] = field(default_factory=dict)
+    tiles: str = "row-tile"
+    copies: str | int = "fill"
+    pus_per_layer: str | int = "auto"
+    chips: int = 1
+
+    def __post_init__(self) -> None:
+        for key, value, words in (
+            ("copies", self.copies, ("none", "fill")),
+            ("pus_per_layer", self.pus_per_layer, ("auto", "fill")),
+        ):
+            number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if not number and value not in words:
+                raise InputError(
+                    f"{key} must be {', '.join(words)} or a positive integer; got {value!r}"
+                )
+        if not self.chips > 0:
+            raise InputError(f"chips must be a positive integer; got {self.chips}")
+
+    def rate(self, op: str) -> float:
+        """SLC rate of one op."""
+        matches = (rate for pattern, rate in self.slc_rates.items() if fnmatch(op, pattern))
+        return next(matches, self.slc_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One matrix on the chip; ``ops`` are the graph's nodes that use it (shared weights: several)."""
+
+    name: str
+    layer: str
+    ops: tuple[str, ...]
+    rank: int | None
+    factors: tuple[Factor, ...]
+    copies: int = 1
+
+    @property
+    def arrays(self) -> int:
+        """Arrays of one copy."""
+        return sum(factor.arrays for factor in self.factors)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Layers on PUs. ``pus[layer]``: global PU numbers, several layers may name the same ones."""
+
+    hw: Hardware
+    options: Options
+    pus: dict[str, tuple[int, ...]]
+    weights: dict[str, Weight]
+
+    def chip(self, pu: int) -> int:
+        """Chip that a PU is on."""
+        return pu // self.hw.chip.pus
+
+    @property
+    def pus_used(self) -> int:
+        """PUs that hold something."""
+        return len({pu for pus in self.pus.values() for pu in pus})
+
+    def groups(self) -> dict[tuple[int, ...], list[str]]:
+        """Layers by the PUs they share."""
+        shared: dict[tuple[int, ...], list[str]] = {}
+        for layer, pus in self.pus.items():
+            shared.setdefault(pus, []).append(layer)
+        return shared
+
+    def free(self, pus: tuple[int, ...]) -> int:
+        """Free arrays on a group of PUs."""
+        layers = self.groups()[pus]
+        used = sum(w.arrays * w.copies for w in self.weights.values() if w.layer in layers)
+        return arrays_per_pu(self.hw) * len(pus) - used
+
+    def with_copies(self, copies: dict[str, int]) -> Placement:
+        """The same with other numbers of copies."""
+        weights = {
+            name: replace(weight, copies=copies.get(name, weight.copies))
+            for name, weight in self.weights.items()
+        }
+        return replace(self, weights=weights)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row per matrix and PU for tables; a matrix on several PUs is shared out evenly."""
+        for weight in self.weights.values():
+            pus = self.pus[weight.layer]
+            for position, pu in enumerate(pus):
+                share = _share(position, len(pus))
+                yield {
+                    "layer": weight.layer,
+                    "op": weight.ops[0],
+                    "weight": weight.name,
+                    "pu": pu,
+                    "chip": self.chip(pu),
+                    "rows": weight.factors[0].rows,
+                    "cols": weight.factors[-1].outputs,
+                    "rank": -1 if weight.rank is None else weight.rank,
+                    "arrays_slc": share(sum(f.arrays_slc for f in weight.factors)),
+                    "arrays_mlc": share(sum(f.arrays_mlc for f in weight.factors)),
+                    "copies": weight.copies,
+                    "arrays_total": share(sum(f.arrays_slc for f in weight.factors) * weight.copies)
+                    + share(sum(f.arrays_mlc for f in weight.factors) * weight.copies),
+                }
+
+
+def _share(position: int, parts: int) -> Any:
+    return lambda total: total * (position + 1) // parts - total * position // parts
+
+
+def arrays_per_pu(hw: Hardware) -> int:
+    """Arrays of one PU.
+
+    >>> arrays_per_pu(Hardware.load("hyflexpim"))
+    12288
+    """
+    return hw.pu.analog_modules * hw.analog.arrays
+
+
+def is_block(layer: str) -> bool:
+    """True for one of a row of equal layers (``h.3``), False for ``embed``.
+
+    >>> is_block("encoder.layer.11"), is_block("pooler")
+    (True, False)
+    """
+    return layer.rpartition(".")[2].isdigit()
+
+
+def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
+    """Put every layer of ``graph`` on PUs, one copy each (see :mod:`hyflexsim.sim.copies`).
+
+    Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
+    """
+    weights = _weights(graph, hw, options)
+    layers = list(dict.fromkeys(graph.nodes[name]["layer"] for name in g.order(graph)))
+    arrays = {layer: 0 for layer in layers}
+    for weight in weights.values():
+        arrays[weight.layer] += weight.arrays
+    pus = _assign(layers, arrays, hw, options)
+    return Placement(hw, options, pus, weights)
+
+
+def _weights(graph: nx.DiGraph, hw: Hardware, options: Options) -> dict[str, Weight]:
+    weights: dict[str, Weight] = {}
+    for name in g.order(graph):
+        op = graph.nodes[name]
+        if op["kind"] != "gemv":
+            continue
+        key = op["weight"]
+        if key in weights:
+            weights[key] = replace(weights[key], ops=(*weights[key].ops, name))
+            continue
+        grids = factors(
+            hw, op["rows"], op["cols"], op["rank"], options.rate(name), options.tiles
+        )
+        weights[key] = Weight(key, op["layer"], (name,), op["rank"], grids)
+    return weights
+
+
+def _assign(
+    layers: list[str], arrays: dict[str, int], hw: Hardware, options: Options
+) -> dict[str, tuple[int, ...]]:
+    """Numbers of PUs, then the PUs themselves in the order of the model."""
+    size = arrays_per_pu(hw)
+    total = hw.chip.pus * options.chips
+    blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
+    others = [layer for layer in layers if layer not in blocks]
+    wanted = {layer: -(-arrays[layer] // size) for layer in layers}
+    if isinstance(options.pus_per_layer, int):
+        wanted |= {layer: max(wanted[layer], options.pus_per_layer) for layer in blocks}
+        short = [b for b in blocks if -(-arrays[b] // size) > options.pus_per_layer]
+        if short:
+            raise CapacityError(
+                f"{short[0]} needs {arrays[short[0]]} arrays; {options.pus_per_layer} PU(s) per "
+                f"layer hold {options.pus_per_layer * size}: "
+                f"{arrays[short[0]] - options.pus_per_layer * size} arrays short"
+            )
+    lodgers = _lodgers(others, blocks, layers, arrays, wanted, total, size)
+    if options.pus_per_layer == "fill" and blocks:
+        spare = total - sum(wanted[x] for x in layers if x not in lodgers and x not in blocks)
+        wanted |= {layer: max(wanted[layer], spare // len(blocks)) for layer in blocks}
+    needed = sum(wanted[layer] for layer in layers if layer not in lodgers)
+    if needed > total:
+        raise CapacityError(
+            f"the model needs {sum(arrays.values())} arrays on {needed} PUs; {options.chips} chip(s) "
+            f"have {total} PUs with {total * size} arrays: {needed - total} PUs "
+            f"({(needed - total) * size} arrays) short"
+        )
+    return _number(layers, lodgers, wanted, total, hw.chip.pus)
+
+
+def _lodgers(
+    others: list[str],
+    blocks: list[str],
+    layers: list[str],
+    arrays: dict[str, int],
+    wanted: dict[str, int],
+    total: int,
+    size: int,
+) -> dict[str, str]:
+    """Layers without PUs of their own, and with whom they live (the nearest that has room)."""
+    lodgers: dict[str, str] = {}
+    spare = total - sum(wanted[layer] for layer in blocks)
+    room = {layer: wanted[layer] * size - arrays[layer] for layer in layers}
+    largest_first = sorted(others, key=lambda layer: -arrays[layer])
+    hosts = list(blocks)
+    for layer in largest_first:
+        if 0 < wanted[layer] <= spare:
+            spare -= wanted[layer]
+            hosts.append(layer)
+            continue
+        near = sorted(hosts, key=lambda host: abs(layers.index(host) - layers.index(layer)))
+        host = next((host for host in near if room[host] >= arrays[layer]), None)
+        if host is None and wanted[layer]:
+            hosts.append(layer)  # over the total; the refusal counts it
+            continue
+        if host is None:  # nothing to store and nobody to live with: a PU for its digital work
+            wanted[layer] = 1
+            hosts.append(layer)
+            continue
+        room[host] -= arrays[layer]
+        lodgers[layer] = host
+    return lodgers
+
+
+def _number(
+    layers: list[str],
+    lodgers: dict[str, str],
+    wanted: dict[str, int],
+    total: int,
+    per_chip: int,
+) -> dict[str, tuple[int, ...]]:
+    """PU numbers in model order; a layer does not straddle chips if that costs no chip."""
+    owners = [layer for layer in layers if layer not in lodgers]
+    for whole in (True, False):
+        pus: dict[str, tuple[int, ...]] = {}
+        following = 0
+        for layer in owners:
+            left = per_chip - following % per_chip
+            if whole and left < wanted[layer] <= per_chip:
+                following += left
+            pus[layer] = tuple(range(following, following + wanted[layer]))
+            following += wanted[layer]
+        if following <= total:
+            break
+    return {layer: pus[lodgers.get(layer, layer)] for layer in layers}

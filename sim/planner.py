@@ -1,0 +1,565 @@
+"""From placement to plan: every op becomes steps on components, in closed form.
+
+A matrix-vector product (gemv) of one token is this chain; all other ops are one step each::
+
+    PU bus ──> input buffer ──> bank ──> ADC, shift-and-add ──> output buffer ──> PU bus ──> accumulator
+    (INT8 vector)               8 planes                        (partial sums of row tiles)
+
+At fidelity ``bit`` bank, ADC and shift-and-add serve the eight bit-planes one by one. Pairs travel
+in waves: one pair for every copy of the pair network, so that all copies work in step
+(``split_pairs`` serves them one by one, with the same times).
+
+Results lie in the digital modules of the PUs that made them. A consumer elsewhere gets them over
+the chip's global bus (one transfer, all listen) or chip-to-chip links. Operands of a product of
+two activations are written into the NOR arrays first (HyFlexPIM §3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.components import (
+    accumulator,
+    adc,
+    buffer,
+    crossbar,
+    digital_pim,
+    interconnect,
+    sfu,
+    shift_add,
+)
+from hyflexsim.sim.components.service import Service
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.mapping import Placement, Weight
+from hyflexsim.sim.plan import Action, Component, Group, Plan, Step, Threshold
+from hyflexsim.sim.power import power_mw
+from hyflexsim.sim.tiling import Factor
+
+FIDELITIES = ("token", "bit")
+HOST = (-1,)
+Input = Group | Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How an op's tokens run: its axis, how often, what their work grows with."""
+
+    axis: str
+    extra: int = 0
+    head: bool = False
+    size: str = "one"
+    context_extra: int = 0
+
+
+def build_plan(
+    graph: nx.DiGraph,
+    placement: Placement,
+    *,
+    fidelity: str = "token",
+    generate: bool = False,
+    split_pairs: bool = False,
+) -> Plan:
+    """The plan of ``graph`` on ``placement``.
+
+    ``generate``: the last op's token n is fed back as the first op's token n + 1, so that text is
+    generated token by token; needs a causal graph with an op marked ``head``. Raises
+    :class:`InputError` for a graph that cannot do so, or an unknown fidelity.
+    """
+    if fidelity not in FIDELITIES:
+        raise InputError(f"fidelity must be one of {', '.join(FIDELITIES)}; got {fidelity!r}")
+    return _Builder(graph, placement, fidelity == "bit", generate, split_pairs).build()
+
+
+class _Builder:
+    def __init__(
+        self, graph: nx.DiGraph, placement: Placement, bit: bool, generate: bool, split: bool
+    ) -> None:
+        self.graph = graph
+        self.placement = placement
+        self.hw = placement.hw
+        self.planes = self.hw.analog.input_bits if bit else 1
+        self.split = split
+        self.generate = generate
+        self.wave = wave_size(graph, placement)
+        self.heads = _head_ops(graph) if generate else set()
+        self.steps: list[Step] = []
+        self.components: list[Component] = []
+        self.index: dict[str, int] = {}
+        self.ready: dict[str, tuple[int, tuple[int, ...]]] = {}  # op: step that ends it, PUs
+        self.moved: dict[tuple[Any, ...], int] = {}
+        self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
+        self.recurrent: list[tuple[int, str]] = []
+
+    def build(self) -> Plan:
+        for name in g.order(self.graph):
+            op = self.graph.nodes[name]
+            build = getattr(self, f"_{op['kind']}", self._sfu)
+            self.ready[name] = build(name, op)
+        for step, source in self.recurrent:
+            edge = Group(self.ready[source][0], lag=1)
+            self.steps[step] = replace(
+                self.steps[step], inputs=(*self.steps[step].inputs, edge)
+            )
+        outputs = [self.ready[n][0] for n, k in self.graph.nodes(data="kind") if k == "output"]
+        if self.generate:
+            self._feed_back(outputs)
+        sinks = outputs or [
+            self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)
+        ]
+        return Plan(tuple(self.steps), tuple(self.components), frozenset(sinks))
+
+    def _feed_back(self, outputs: list[int]) -> None:
+        if not self.graph.graph.get("causal"):
+            raise InputError(f"{self.graph.graph['name']} is not causal: it cannot generate text")
+        if not self.heads:
+            raise InputError(f"{self.graph.graph['name']} has no op marked head to sample from")
+        sampled = next(i for i in outputs if self.steps[i].head)
+        for name, op in self.graph.nodes(data=True):
+            if op["kind"] == "input" and op["axis"] == "sequence":
+                first = self.ready[name][0]
+                edge = Group(sampled, lag=1)
+                self.steps[first] = replace(
+                    self.steps[first], inputs=(*self.steps[first].inputs, edge)
+                )
+
+    # --- ops -------------------------------------------------------------------------------
+
+    def _input(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        port = self._component("host.in", "host_port")
+        service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
+        return self._add(name, name, (port,), service, [], self._flow(name)), HOST
+
+    def _output(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        port = self._component("host.out", "host_port")
+        service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
+        inputs = self._inputs(name, HOST)
+        return self._add(name, name, (port,), service, inputs, self._flow(name)), HOST
+
+    def _gemv(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        weight = self.placement.weights[op["weight"]]
+        pus = self.placement.pus[weight.layer]
+        flow = self._flow(name)
+        spread = any(u in self.shards for u in self.graph.predecessors(name))
+        source = self._feed(name, op, pus, flow)
+        for position, factor in enumerate(weight.factors):
+            last = self._grid(name, weight, factor, source, pus, flow)
+            if len(pus) > 1 and spread:
+                last = self._reduce(name, factor, last, pus, flow)
+            spread = not spread
+            if position + 1 < len(weight.factors):
+                source = self._bus_in(name, factor.outputs, [Group(last)], pus, flow)
+        if len(pus) > 1 and spread:
+            self.shards.add(name)
+        return last, pus
+
+    def _matmul(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        pus = self._pus(op)
+        inputs = []
+        for source, rule in self._sources(name):
+            if self.graph.nodes[source]["kind"] == "softmax":
+                step = self._at(source, pus)
+            else:
+                step = self._written(source, pus)
+            inputs.append(self._wait(name, source, step, rule))
+        bits = (int(op["operand_bits"][0]), int(op["operand_bits"][1]))
+        service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
+        return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
+
+    def _scan(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        pus = self._pus(op)
+        bits = (self.hw.digital.value_bits, self.hw.digital.value_bits)
+        service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
+        inputs = self._inputs(name, pus)
+        return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
+
+    def _lookup(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        pus = self._pus(op)
+        service = digital_pim.look_up(self.hw, op["width"], len(pus))
+        return self._digital(name, service, self._inputs(name, pus), pus), pus
+
+    def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        pus = self._pus(op)
+        if any(u in self.shards for u in self.graph.predecessors(name)):
+            self.shards.add(name)
+        unit = self._component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
+        service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
+        inputs = self._inputs(name, pus)
+        return self._add(name, name, (unit,), service, inputs, self._flow(name)), pus
+
+    # --- pieces of a gemv --------------------------------------------------------------------
+
+    def _feed(self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow) -> int:
+        """The transfer that brings the op's input to its arrays; shared by all who read the same."""
+        sources = self._sources(name)
+        key = ("feed", tuple(sources), pus, flow, op["rows"])
+        if key not in self.moved:
+            inputs = self._inputs(name, pus)
+            self.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow)
+        return self.moved[key]
+
+    def _bus_in(
+        self, name: str, elements: int, inputs: list[Input], pus: tuple[int, ...], flow: Flow
+    ) -> int:
+        bus = self._bus("pu_bus", pus)
+        size = -(-elements * self.hw.analog.input_bits // 8)
+        service = interconnect.transfer(self.hw, "pu_bus", size, len(pus))
+        return self._add(f"{name}.in", name, (bus,), service, inputs, flow)
+
+    def _grid(
+        self,
+        name: str,
+        weight: Weight,
+        factor: Factor,
+        source: int,
+        pus: tuple[int, ...],
+        flow: Flow,
+    ) -> int:
+        """Bank, ADC (and shift-and-add), transfer and accumulation of one matrix."""
+        hw, planes = self.hw, self.planes
+        pairs = flow.axis == "pair"
+        split = pairs and self.split
+        gang = weight.copies if pairs and not split else 1
+        copies = 1 if gang > 1 else weight.copies
+        parts = planes * (self.wave if split else 1)
+        whole = hw.analog.input_bits if planes == 1 else 1
+        beat = crossbar.beat(hw, factor)
+        label = f"{name}.{factor.part}"
+        cut: dict[str, Any] = {"planes": planes, "split": split}
+        flow_cut = replace(flow, size="one") if split else flow
+
+        def lanes(kind: str) -> tuple[int, ...]:
+            return self._lanes(weight, factor, kind, copies, gang, pus, beat * whole)
+
+        bank = self._add(
+            f"{label}.bank",
+            name,
+            lanes("bank"),
+            crossbar.read(hw, factor, whole),
+            [Group(source, spread=parts)],
+            flow_cut,
+            places=buffer.places(hw, "input", factor.rows, len(pus)),
+            macs=factor.macs,
+            macs_in=planes,
+            **cut,
+        )
+        self._reserve(source, bank)
+        service = adc.convert(hw, factor, whole, beat)
+        if planes == 1:
+            extra = shift_add.actions(hw, factor, whole)
+            service = replace(service, actions=(*service.actions, *extra))
+        else:  # hand a plane over while its last column is converted
+            early = adc.plane(hw, factor) - shift_add.last_column(hw, factor)
+            service = replace(service, rate=replace(service.rate, fixed=early))
+        last = self._add(
+            f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow_cut, **cut
+        )
+        if planes > 1:
+            last = self._add(
+                f"{label}.shift_add",
+                name,
+                lanes("shift_add"),
+                shift_add.add(hw, factor),
+                [Group(last)],
+                flow_cut,
+                **cut,
+            )
+        out = self._bus_out(label, name, factor, last, parts, pus, flow)
+        self._reserve(bank, out)
+        if factor.row_tiles == 1:
+            return out
+        adders = self._component(
+            "accumulator", "accumulator", pus, self.hw.pu.digital_modules * len(pus)
+        )
+        service = accumulator.accumulate(hw, factor, len(pus))
+        return self._add(f"{label}.sum", name, (adders,), service, [Group(out)], flow)
+
+    def _lanes(
+        self,
+        weight: Weight,
+        factor: Factor,
+        kind: str,
+        copies: int,
+        gang: int,
+        pus: tuple[int, ...],
+        busy_ps: int,
+    ) -> tuple[int, ...]:
+        """The copies of a bank (ADC, shift-and-add), or all of them as one that works in step."""
+        shadow: tuple[tuple[str, int, float], ...] = ()
+        units = factor.arrays * gang
+        if kind == "adc" and self.planes == 1:
+            shadow = (("shift_add", busy_ps, power_mw(self.hw, "shift_add", units)),)
+        short = f"{weight.ops[0].removeprefix(weight.layer + '.')}.{factor.part}.{kind}"
+        if gang > 1:
+            short += f"x{gang}"
+        return tuple(
+            self._component(
+                f"{short}[{copy}]" if copies > 1 else short,
+                kind,
+                pus,
+                units,
+                layer=weight.layer,
+                shadow=shadow,
+                busy_ps=busy_ps,
+            )
+            for copy in range(copies)
+        )
+
+    def _bus_out(
+        self,
+        label: str,
+        name: str,
+        factor: Factor,
+        source: int,
+        parts: int,
+        pus: tuple[int, ...],
+        flow: Flow,
+    ) -> int:
+        bus = self._bus("pu_bus", pus)
+        size = accumulator.partial_bytes(self.hw, factor.outputs, factor.row_tiles)
+        return self._add(
+            f"{label}.out",
+            name,
+            (bus,),
+            interconnect.transfer(self.hw, "pu_bus", size, len(pus)),
+            [Group(source, every=parts)],
+            flow,
+            places=buffer.places(self.hw, "output", factor.outputs, len(pus)),
+        )
+
+    def _reduce(
+        self, name: str, factor: Factor, source: int, pus: tuple[int, ...], flow: Flow
+    ) -> int:
+        """Add up the partial sums of several PUs over the global bus (HyFlexPIM §3.1)."""
+        bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
+        size = (len(pus) - 1) * accumulator.partial_bytes(self.hw, factor.outputs, 1)
+        service = interconnect.transfer(self.hw, "global_bus", size)
+        return self._add(f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow)
+
+    # --- where data is, and how it gets there -------------------------------------------------
+
+    def _sources(self, name: str) -> list[tuple[str, str]]:
+        """(producer, rule) of an op's inputs, in the order they were connected."""
+        return [(u, data["rule"]) for u, _, data in self.graph.in_edges(name, data=True)]
+
+    def _inputs(self, name: str, pus: tuple[int, ...]) -> list[Input]:
+        return [
+            self._wait(name, source, self._at(source, pus) if source in self.ready else -1, rule)
+            for source, rule in self._sources(name)
+            if not self._postpone(name, source, rule)
+        ]
+
+    def _postpone(self, name: str, source: str, rule: str) -> bool:
+        """Note an edge from a later op (or the op itself), to be wired when all steps exist."""
+        if rule != "recurrent" or (source in self.ready):
+            return False
+        self.recurrent.append((len(self.steps), source))
+        return True
+
+    def _wait(self, name: str, source: str, step: int, rule: str) -> Input:
+        here, there = self.graph.nodes[name]["axis"], self.graph.nodes[source]["axis"]
+        if rule == "recurrent":
+            return Group(step, lag=1)
+        if rule == "pair" and here == there:
+            return Group(step)
+        if rule == "pair":
+            return Threshold(step, "pair" if here == "pair" else "row")
+        if rule == "stream":
+            if (here, there) in (("single", "sequence"), ("pair", "sequence"), ("sequence", "pair")):
+                raise InputError(
+                    f"edge {source!r} -> {name!r}: rule stream cannot join a {there} op to a {here} "
+                    "op; use all, first, last or pair"
+                )
+            return Group(step)
+        return Threshold(step, rule)
+
+    def _at(self, source: str, pus: tuple[int, ...]) -> int:
+        """The step after which the result of ``source`` lies in ``pus``."""
+        step, home = self.ready[source]
+        if home == pus or pus == HOST and home == HOST:
+            return step
+        chip = 0 if home == HOST else self.placement.chip(home[0])
+        goal = 0 if pus == HOST else self.placement.chip(pus[0])
+        if chip == goal:
+            return self._carry(source, step, "global_bus", (chip,))
+        while chip != goal:
+            following = chip + (1 if goal > chip else -1)
+            step = self._carry(source, step, "chip_link", (chip, following))
+            chip = following
+        return step
+
+    def _carry(self, source: str, step: int, kind: str, ends: tuple[int, ...]) -> int:
+        """One transfer of a result, heard by all who need it there."""
+        key = ("carry", source, kind, ends)
+        if key not in self.moved:
+            op = self.graph.nodes[source]
+            service = interconnect.transfer(self.hw, kind, _bytes(op, self.hw))
+            where = "-".join(map(str, ends))
+            self.moved[key] = self._add(
+                f"{source}.{kind}{where}",
+                source,
+                (self._bus(kind, ends),),
+                service,
+                [Group(step)],
+                self._flow(source),
+            )
+        return self.moved[key]
+
+    def _written(self, source: str, pus: tuple[int, ...]) -> int:
+        """The step that has written an operand into the NOR arrays of ``pus``."""
+        key = ("written", source, pus)
+        if key not in self.moved:
+            step = self._at(source, pus)
+            service = digital_pim.write(self.hw, self.graph.nodes[source]["width"], len(pus))
+            self.moved[key] = self._digital(f"{source}.write", service, [Group(step)], pus, op=source)
+        return self.moved[key]
+
+    # --- steps and components -------------------------------------------------------------------
+
+    def _pus(self, op: dict[str, Any]) -> tuple[int, ...]:
+        return self.placement.pus[op["layer"]]
+
+    def _flow(self, name: str) -> Flow:
+        op = self.graph.nodes[name]
+        size = {"all": "all", "prefix": "prefix"}.get(op["context"], "one")
+        if op["axis"] == "pair":
+            size = "wave"
+        return Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
+
+    def _digital(
+        self,
+        name: str,
+        service: Service,
+        inputs: list[Input],
+        pus: tuple[int, ...],
+        *,
+        op: str | None = None,
+        macs: int = 0,
+    ) -> int:
+        unit = self._component("digital", "digital_pim", pus, self.hw.pu.digital_modules * len(pus))
+        flow = self._flow(op or name)
+        return self._add(name, op or name, (unit,), service, inputs, flow, macs_per_size=macs)
+
+    def _bus(self, kind: str, ends: tuple[int, ...]) -> int:
+        if kind == "pu_bus":
+            return self._component("bus", kind, ends)
+        where = "-".join(map(str, ends))
+        return self._component(f"chip{where}.{kind}", kind, chip=ends[0])
+
+    def _component(
+        self,
+        name: str,
+        kind: str,
+        pus: tuple[int, ...] = (),
+        units: int = 0,
+        *,
+        chip: int = 0,
+        layer: str = "",
+        shadow: tuple[tuple[str, int, float], ...] = (),
+        busy_ps: int | None = None,
+    ) -> int:
+        """Index of a component, made on first use; ``units`` of hardware draw power in it."""
+        if pus:
+            name = f"{pu_name(pus)}.{name}"
+        if name not in self.index:
+            self.index[name] = len(self.components)
+            self.components.append(
+                Component(
+                    name,
+                    kind,
+                    layer=layer or self._residents(pus),
+                    pu=pus[0] if pus else -1,
+                    chip=self.placement.chip(pus[0]) if pus else chip,
+                    power_mw=power_mw(self.hw, kind, units),
+                    busy_ps=busy_ps,
+                    shadow=shadow,
+                )
+            )
+        return self.index[name]
+
+    def _residents(self, pus: tuple[int, ...]) -> str:
+        return "+".join(self.placement.groups().get(pus, ())) if pus else ""
+
+    def _reserve(self, step: int, buffer_of: int) -> None:
+        old = self.steps[step]
+        self.steps[step] = replace(old, reserves=(*old.reserves, buffer_of))
+
+    def _add(
+        self,
+        name: str,
+        op: str,
+        lanes: tuple[int, ...],
+        service: Service,
+        inputs: list[Input],
+        flow: Flow,
+        *,
+        places: int | None = None,
+        macs: int = 0,
+        macs_per_size: int = 0,
+        macs_in: int = 1,
+        planes: int = 1,
+        split: bool = False,
+    ) -> int:
+        actions = service.actions
+        if flow.size == "wave":  # what one pair costs, every pair of the wave does
+            actions = tuple(Action(a.name, 0, a.per_visit + a.per_size) for a in actions)
+            macs, macs_per_size = 0, macs + macs_per_size
+        component = self.components[lanes[0]]
+        self.steps.append(
+            Step(
+                name=name,
+                op=op,
+                kind=component.kind,
+                layer=self.graph.nodes[op]["layer"],
+                lanes=lanes,
+                rate=service.rate,
+                inputs=tuple(inputs),
+                axis=flow.axis,
+                extra=flow.extra,
+                wave=self.wave if flow.axis == "pair" else 1,
+                planes=planes,
+                split=split,
+                head=flow.head,
+                size=flow.size,
+                context_extra=flow.context_extra,
+                places=places,
+                actions=tuple(a for a in actions if a.per_visit or a.per_size),
+                macs=(macs, macs_per_size),
+                macs_in=macs_in,
+                lead_ps=service.lead_ps,
+            )
+        )
+        return len(self.steps) - 1
+
+
+def pu_name(pus: tuple[int, ...]) -> str:
+    """Name of a group of PUs.
+
+    >>> pu_name((3,)), pu_name((4, 5))
+    ('pu03', 'pu04-05')
+    """
+    return f"pu{pus[0]:02d}" if len(pus) == 1 else f"pu{pus[0]:02d}-{pus[-1]:02d}"
+
+
+def wave_size(graph: nx.DiGraph, placement: Placement) -> int:
+    """Pairs that travel together: the copies of the pair network (1 where there is none)."""
+    copies = [
+        placement.weights[op["weight"]].copies
+        for _, op in graph.nodes(data=True)
+        if op["kind"] == "gemv" and op["axis"] == "pair"
+    ]
+    return min(copies, default=1)
+
+
+def _head_ops(graph: nx.DiGraph) -> set[str]:
+    """Ops needed only for sampled tokens: those marked ``head`` and all that follow them."""
+    marked = {name for name, head in graph.nodes(data="head") if head}
+    return marked.union(*(nx.descendants(graph, name) for name in marked))
+
+
+def _bytes(op: dict[str, Any], hw: Any) -> int:
+    """Bytes of one result token (per token of context, where it has one)."""
+    return int(-(-op["width"] * op.get("bits", hw.analog.input_bits) // 8))
