@@ -37,7 +37,7 @@ Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the s
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One input: ``tokens`` in all, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
+    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
 
     arrival: int
     tokens: int
@@ -77,7 +77,7 @@ def _standing_event(clock: Clock) -> Event:
 
 
 class Server:
-    """A component: a process that takes a token from its queue, holds it, records it, hands it on."""
+    """A component: a process that takes a token, holds it, records it, hands it on."""
 
     def __init__(self, engine: Engine, index: int) -> None:
         self.engine = engine
@@ -129,7 +129,7 @@ class Server:
 
 
 class Line(deque[Visit]):
-    """Visits of one step that wait for a place, in order; ``probe`` is their first, back in the queue."""
+    """Visits of one step that wait for a place, in order; ``probe``, the first, is in the queue."""
 
     probe: Visit | None = None
 
@@ -175,7 +175,7 @@ class Flow:
 
 
 class InputBuffer:
-    """A bounded input buffer: a process that tells those who wait that a place is free, 1 ps later."""
+    """A bounded buffer: a process that tells those who wait of a free place, 1 ps later."""
 
     def __init__(self, engine: Engine, places: int) -> None:
         self.engine = engine
@@ -238,7 +238,7 @@ class InputBuffer:
 
 
 class Mark:
-    """How far a producer's tokens are done without a gap, and how many waiting tokens that released."""
+    """How far a producer's tokens are done without a gap, and how many that has released."""
 
     __slots__ = ("ahead", "done", "released")
 
@@ -326,7 +326,7 @@ class Engine:
         )
 
     def _host(self) -> Generator[Event, None, None]:
-        """Release requests at their arrival times, at most ``window`` of them on the chip at once."""
+        """Release requests at their arrival times, at most ``window`` on the chip at once."""
         for index, request in enumerate(self.requests):
             if request.arrival > self.clock.now:
                 yield self.clock.timeout(request.arrival - self.clock.now)
@@ -484,6 +484,4 @@ def play(
     arrivals = [request.arrival for request in requests]
     if arrivals != sorted(arrivals):
         raise ValueError("requests must be in order of arrival")
-    return Engine(
-        plan, requests, window=window, construction=construction, progress=progress
-    ).run()
+    return Engine(plan, requests, window=window, construction=construction, progress=progress).run()

@@ -204,9 +204,7 @@ def order(graph: nx.DiGraph) -> list[str]:
     """Op names in a fixed topological order (recurrent edges left out), ties in insertion order."""
     forward = nx.DiGraph()
     forward.add_nodes_from(graph)
-    forward.add_edges_from(
-        (u, v) for u, v, rule in graph.edges(data="rule") if rule != "recurrent"
-    )
+    forward.add_edges_from((u, v) for u, v, rule in graph.edges(data="rule") if rule != "recurrent")
     rank = {name: i for i, name in enumerate(graph)}
     return list(nx.lexicographical_topological_sort(forward, key=rank.__getitem__))
 
@@ -259,9 +257,7 @@ def macs(graph: nx.DiGraph, tokens: int) -> dict[str, int]:
     """
     if not isinstance(tokens, int) or tokens < 1:
         raise GraphError(f"tokens must be a positive integer; got {tokens!r}")
-    return {
-        name: unit_macs(op) * context_sum(op, tokens) for name, op in graph.nodes(data=True)
-    }
+    return {name: unit_macs(op) * context_sum(op, tokens) for name, op in graph.nodes(data=True)}
 
 
 def parameters(graph: nx.DiGraph) -> int:

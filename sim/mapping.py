@@ -31,9 +31,9 @@ class Options:
     """How to place. ``slc_rate``: share of ranks (of outputs, where dense) kept in SLC, 0 to 1.
 
     ``slc_rates``: other rates by pattern of op name, the first that matches counts.
-    ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out) or a
-    number for every matrix. ``pus_per_layer``: ``"auto"`` (as many as the layer needs), ``"fill"``
-    (share all PUs among the blocks) or a number. ``chips``: how many there are.
+    ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out)
+    or a number for every matrix. ``pus_per_layer``: ``"auto"`` (as many as the layer needs),
+    ``"fill"`` (share all PUs among the blocks) or a number. ``chips``: how many there are.
     """
 
     slc_rate: float = 1.0
@@ -64,7 +64,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One matrix on the chip; ``ops`` are the graph's nodes that use it (shared weights: several)."""
+    """One matrix on the chip; ``ops`` are the graph's nodes that share it."""
 
     name: str
     layer: str
@@ -170,7 +170,7 @@ def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
     """
     weights = _weights(graph, hw, options)
     layers = list(dict.fromkeys(graph.nodes[name]["layer"] for name in g.order(graph)))
-    arrays = {layer: 0 for layer in layers}
+    arrays = dict.fromkeys(layers, 0)
     for weight in weights.values():
         arrays[weight.layer] += weight.arrays
     pus = _assign(layers, arrays, hw, options)
@@ -187,9 +187,7 @@ def _weights(graph: nx.DiGraph, hw: Hardware, options: Options) -> dict[str, Wei
         if key in weights:
             weights[key] = replace(weights[key], ops=(*weights[key].ops, name))
             continue
-        grids = factors(
-            hw, op["rows"], op["cols"], op["rank"], options.rate(name), options.tiles
-        )
+        grids = factors(hw, op["rows"], op["cols"], op["rank"], options.rate(name), options.tiles)
         weights[key] = Weight(key, op["layer"], (name,), op["rank"], grids)
     return weights
 
@@ -197,39 +195,76 @@ def _weights(graph: nx.DiGraph, hw: Hardware, options: Options) -> dict[str, Wei
 def _assign(
     layers: list[str], arrays: dict[str, int], hw: Hardware, options: Options
 ) -> dict[str, tuple[int, ...]]:
-    """Numbers of PUs, then the PUs themselves in the order of the model."""
+    """Numbers of PUs, then the PUs themselves in the order of the model.
+
+    One block a PU at first; where the PUs do not suffice, two neighbours share, then three ...
+    """
     size = arrays_per_pu(hw)
     total = hw.chip.pus * options.chips
     blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
-    others = [layer for layer in layers if layer not in blocks]
-    wanted = {layer: -(-arrays[layer] // size) for layer in layers}
-    if isinstance(options.pus_per_layer, int):
-        wanted |= {layer: max(wanted[layer], options.pus_per_layer) for layer in blocks}
-        short = [b for b in blocks if -(-arrays[b] // size) > options.pus_per_layer]
-        if short:
+    _refuse_narrow(blocks, arrays, size, options)
+    runs = range(1, len(blocks) + 1) if options.pus_per_layer == "auto" and blocks else (1,)
+    for run in runs:
+        leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
+        joint = dict(arrays)
+        for layer, leader in leaders.items():
+            if layer != leader:
+                joint[leader] += joint.pop(layer)
+        owners = [layer for layer in layers if layer in joint]
+        lodgers, wanted = _share_out(owners, joint, total, size, options)
+        needed = _needed(owners, lodgers, wanted)
+        if run == 1:
+            apart = needed
+        if needed <= total:
+            lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
+            return _number(layers, lodgers, wanted, total, hw.chip.pus)
+    least = max(-(-sum(arrays.values()) // size), min(apart, needed))
+    raise CapacityError(
+        f"the model needs {sum(arrays.values())} arrays on {least} PUs; {options.chips} chip(s) "
+        f"have {total * size} arrays on {total} PUs: {max(least - total, 1) * size} arrays "
+        f"({max(least - total, 1)} PUs) short"
+    )
+
+
+def _refuse_narrow(blocks: list[str], arrays: dict[str, int], size: int, options: Options) -> None:
+    each = options.pus_per_layer
+    if not isinstance(each, int):
+        return
+    for block in blocks:
+        if arrays[block] > each * size:
             raise CapacityError(
-                f"{short[0]} needs {arrays[short[0]]} arrays; {options.pus_per_layer} PU(s) per "
-                f"layer hold {options.pus_per_layer * size}: "
-                f"{arrays[short[0]] - options.pus_per_layer * size} arrays short"
+                f"{block} needs {arrays[block]} arrays; {each} PU(s) per layer hold "
+                f"{each * size}: {arrays[block] - each * size} arrays short"
             )
-    lodgers = _lodgers(others, blocks, layers, arrays, wanted, total, size)
-    if options.pus_per_layer == "fill" and blocks:
-        spare = total - sum(wanted[x] for x in layers if x not in lodgers and x not in blocks)
-        wanted |= {layer: max(wanted[layer], spare // len(blocks)) for layer in blocks}
-    needed = sum(wanted[layer] for layer in layers if layer not in lodgers)
-    if needed > total:
-        raise CapacityError(
-            f"the model needs {sum(arrays.values())} arrays on {needed} PUs; {options.chips} chip(s) "
-            f"have {total} PUs with {total * size} arrays: {needed - total} PUs "
-            f"({(needed - total) * size} arrays) short"
-        )
-    return _number(layers, lodgers, wanted, total, hw.chip.pus)
+
+
+def _share_out(
+    layers: list[str], arrays: dict[str, int], total: int, size: int, options: Options
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Layers that live with another, and how many PUs each of the rest gets."""
+    blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
+    wanted = {layer: -(-arrays[layer] // size) for layer in layers}
+    least = 1
+    if isinstance(options.pus_per_layer, int):
+        least = options.pus_per_layer
+    elif options.pus_per_layer == "fill" and blocks:
+        least = max(1, total // len(blocks))
+    while True:
+        given = wanted | {layer: max(wanted[layer], least) for layer in blocks}
+        lodgers = _lodgers(layers, blocks, arrays, given, total, size)
+        fits = _needed(layers, lodgers, given) <= total
+        if fits or least == 1 or options.pus_per_layer != "fill":
+            return lodgers, given
+        least -= 1
+
+
+def _needed(layers: list[str], lodgers: dict[str, str], wanted: dict[str, int]) -> int:
+    return sum(wanted[layer] for layer in layers if layer not in lodgers)
 
 
 def _lodgers(
-    others: list[str],
-    blocks: list[str],
     layers: list[str],
+    blocks: list[str],
     arrays: dict[str, int],
     wanted: dict[str, int],
     total: int,
@@ -239,24 +274,19 @@ def _lodgers(
     lodgers: dict[str, str] = {}
     spare = total - sum(wanted[layer] for layer in blocks)
     room = {layer: wanted[layer] * size - arrays[layer] for layer in layers}
-    largest_first = sorted(others, key=lambda layer: -arrays[layer])
     hosts = list(blocks)
-    for layer in largest_first:
-        if 0 < wanted[layer] <= spare:
-            spare -= wanted[layer]
-            hosts.append(layer)
-            continue
+    others = [layer for layer in layers if layer not in blocks]
+    for layer in sorted(others, key=lambda layer: -arrays[layer]):
         near = sorted(hosts, key=lambda host: abs(layers.index(host) - layers.index(layer)))
         host = next((host for host in near if room[host] >= arrays[layer]), None)
-        if host is None and wanted[layer]:
-            hosts.append(layer)  # over the total; the refusal counts it
-            continue
-        if host is None:  # nothing to store and nobody to live with: a PU for its digital work
-            wanted[layer] = 1
+        if host is None or 0 < wanted[layer] <= spare:
+            # a PU of its own while there are some; if there are none, the refusal counts it
+            wanted[layer] = max(wanted[layer], 1)
+            spare -= wanted[layer]
             hosts.append(layer)
-            continue
-        room[host] -= arrays[layer]
-        lodgers[layer] = host
+        else:
+            room[host] -= arrays[layer]
+            lodgers[layer] = host
     return lodgers
 
 

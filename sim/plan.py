@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-
 STREAM, GROUP, THRESHOLD, ANSWER = range(4)  # kinds of what a finished token releases
 
 
@@ -58,10 +57,10 @@ class Group:
     """Wait for a group of the producer's tokens.
 
     Group k of this step, its tokens ``[k * spread, (k + 1) * spread)``, waits for the producer's
-    group k - lag, its tokens ``[(k - lag) * every, (k - lag + 1) * every)``. The producer must finish
-    the tokens of a group in order, as one component or lanes in step do. Groups are counted in
-    tokens of the sequence: of a ``head`` step, group 0 is the last token of the prompt. So text
-    generation is nothing but lag 1 from the last op to the first.
+    group k - lag, its tokens ``[(k - lag) * every, (k - lag + 1) * every)``. The producer must
+    finish the tokens of a group in order, as one component or lanes in step do. Groups are
+    counted in tokens of the sequence: of a ``head`` step, group 0 is the last token of the
+    prompt. So text generation is nothing but lag 1 from the last op to the first.
     """
 
     source: int
@@ -92,8 +91,9 @@ class Step:
     """One row of the plan.
 
     ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``pair`` (waves of ``wave`` pairs).
-    ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a wave is
-    cut into its pairs. Both make several *parts* of one token, in order.
+    ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a
+    wave is cut into its pairs, the last one filled up with idle slots of size 0, because the
+    copies work in step. Both make several *parts* of one token, in order.
     ``head``: only the tokens from which text is sampled.
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
     ``prefix`` (context n + 1 + context_extra) or ``wave`` (pairs in the wave).
@@ -102,6 +102,7 @@ class Step:
     ``planes`` > 1 only the first plane asks, because an analog read cannot stop halfway.
     ``lead_ps``: the component has worked on the token for so long when the visit starts
     (an ADC converts the earlier bit-planes while the last ones are read): for traces only.
+    ``shown``: components to report, where a sequencer serves in their place.
     ``macs``: multiply-accumulates as (per visit, per size), complete after ``macs_in`` visits.
     """
 
@@ -126,6 +127,7 @@ class Step:
     macs: tuple[int, int] = (0, 0)
     macs_in: int = 1
     lead_ps: int = 0
+    shown: tuple[int, ...] = ()
 
     @property
     def parts(self) -> int:
@@ -168,7 +170,7 @@ class Plan:
                 raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
 
     def shape(self, tokens: int, prefill: int | None = None) -> Shape:
-        """The plan for requests of ``tokens`` tokens, of which ``prefill`` are there from the start."""
+        """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
         key = (tokens, tokens if prefill is None else prefill)
         if key not in self._shapes:
             self._shapes[key] = Shape(self, *key)
@@ -179,7 +181,7 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
     """How many tokens (or parts of tokens) a step serves for a request."""
     if step.axis == "pair":
         pairs = tokens * (tokens + 1) // 2
-        return (pairs if step.split else -(-pairs // step.wave)) * step.planes
+        return -(-pairs // step.wave) * step.parts
     if step.axis == "single":
         return step.planes
     count = tokens + step.extra - (prefill - 1 if step.head else 0)
@@ -194,7 +196,10 @@ def size_of(step: Step, token: int, tokens: int, prefill: int) -> int:
     if step.size == "prefix":
         return index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
     if step.size == "wave":
-        return min(step.wave, tokens * (tokens + 1) // 2 - index * step.wave)
+        pairs = tokens * (tokens + 1) // 2
+        if step.split:
+            return int(token // step.planes < pairs)
+        return min(step.wave, pairs - index * step.wave)
     return 1
 
 
@@ -204,12 +209,12 @@ def _pair_rows(tokens: int) -> list[int]:
 
 
 def _need_pairs(waves: int, tokens: int, wave: int) -> list[int]:
-    """Particles that each wave of pairs needs: its furthest j, so all from the first row's end on."""
+    """Particles each wave of pairs needs: its furthest j, so all from the first row's end on."""
     return [min((index + 1) * wave, tokens) for index in range(waves)]
 
 
 def _need_rows(queries: int, tokens: int, wave: int) -> list[int]:
-    """Waves that each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
+    """Waves each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
     ends = _pair_rows(tokens)
     return [ends[min(i, tokens - 1)] // wave + 1 for i in range(queries)]
 
@@ -231,8 +236,8 @@ class Shape:
     ``counts[s]``: tokens of step s. ``durations[s]``: ps, an int where all tokens are alike,
     else a list. ``outputs[s]``: what a finished token releases, as tuples
     ``(STREAM, step)``, ``(GROUP, step, every, spread, shift, last, count, broadcast)``,
-    ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token waits for (None where all wait for exactly
-    one). ``initial[s]``: tokens that wait for nothing.
+    ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token
+    waits for (None where all wait for exactly one). ``initial[s]``: tokens that wait for nothing.
     """
 
     def __init__(self, plan: Plan, tokens: int, prefill: int) -> None:
@@ -258,9 +263,7 @@ class Shape:
         step = self.plan.steps[index]
         count = self.counts[index]
         if step.rate.work and step.size in ("prefix", "wave"):
-            return [
-                step.rate.ps(size_of(step, n, self.tokens, self.prefill)) for n in range(count)
-            ]
+            return [step.rate.ps(size_of(step, n, self.tokens, self.prefill)) for n in range(count)]
         return step.rate.ps(size_of(step, 0, self.tokens, self.prefill))
 
     def _offset(self, index: int) -> int:

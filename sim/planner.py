@@ -2,8 +2,8 @@
 
 A matrix-vector product (gemv) of one token is this chain; all other ops are one step each::
 
-    PU bus ──> input buffer ──> bank ──> ADC, shift-and-add ──> output buffer ──> PU bus ──> accumulator
-    (INT8 vector)               8 planes                        (partial sums of row tiles)
+    PU bus -> input buffer -> bank -> ADC, shift-and-add -> output buffer -> PU bus -> accumulator
+    (INT8 vector)            8 planes                      (partial sums of row tiles)
 
 At fidelity ``bit`` bank, ADC and shift-and-add serve the eight bit-planes one by one. Pairs travel
 in waves: one pair for every copy of the pair network, so that all copies work in step
@@ -101,15 +101,11 @@ class _Builder:
             self.ready[name] = build(name, op)
         for step, source in self.recurrent:
             edge = Group(self.ready[source][0], lag=1)
-            self.steps[step] = replace(
-                self.steps[step], inputs=(*self.steps[step].inputs, edge)
-            )
+            self.steps[step] = replace(self.steps[step], inputs=(*self.steps[step].inputs, edge))
         outputs = [self.ready[n][0] for n, k in self.graph.nodes(data="kind") if k == "output"]
         if self.generate:
             self._feed_back(outputs)
-        sinks = outputs or [
-            self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)
-        ]
+        sinks = outputs or [self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)]
         return Plan(tuple(self.steps), tuple(self.components), frozenset(sinks))
 
     def _feed_back(self, outputs: list[int]) -> None:
@@ -193,7 +189,7 @@ class _Builder:
     # --- pieces of a gemv --------------------------------------------------------------------
 
     def _feed(self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow) -> int:
-        """The transfer that brings the op's input to its arrays; shared by all who read the same."""
+        """The transfer that brings an op's input to its arrays, shared by all who read the same."""
         sources = self._sources(name)
         key = ("feed", tuple(sources), pus, flow, op["rows"])
         if key not in self.moved:
@@ -229,7 +225,6 @@ class _Builder:
         beat = crossbar.beat(hw, factor)
         label = f"{name}.{factor.part}"
         cut: dict[str, Any] = {"planes": planes, "split": split}
-        flow_cut = replace(flow, size="one") if split else flow
 
         def lanes(kind: str) -> tuple[int, ...]:
             return self._lanes(weight, factor, kind, copies, gang, pus, beat * whole)
@@ -240,7 +235,7 @@ class _Builder:
             lanes("bank"),
             crossbar.read(hw, factor, whole),
             [Group(source, spread=parts)],
-            flow_cut,
+            flow,
             places=buffer.places(hw, "input", factor.rows, len(pus)),
             macs=factor.macs,
             macs_in=planes,
@@ -254,9 +249,7 @@ class _Builder:
         else:  # hand a plane over while its last column is converted
             early = adc.plane(hw, factor) - shift_add.last_column(hw, factor)
             service = replace(service, rate=replace(service.rate, fixed=early))
-        last = self._add(
-            f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow_cut, **cut
-        )
+        last = self._add(f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow, **cut)
         if planes > 1:
             last = self._add(
                 f"{label}.shift_add",
@@ -264,7 +257,7 @@ class _Builder:
                 lanes("shift_add"),
                 shift_add.add(hw, factor),
                 [Group(last)],
-                flow_cut,
+                flow,
                 **cut,
             )
         out = self._bus_out(label, name, factor, last, parts, pus, flow)
@@ -337,7 +330,9 @@ class _Builder:
         bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
         size = (len(pus) - 1) * accumulator.partial_bytes(self.hw, factor.outputs, 1)
         service = interconnect.transfer(self.hw, "global_bus", size)
-        return self._add(f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow)
+        return self._add(
+            f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow
+        )
 
     # --- where data is, and how it gets there -------------------------------------------------
 
@@ -368,10 +363,14 @@ class _Builder:
         if rule == "pair":
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
-            if (here, there) in (("single", "sequence"), ("pair", "sequence"), ("sequence", "pair")):
+            if (here, there) in (
+                ("single", "sequence"),
+                ("pair", "sequence"),
+                ("sequence", "pair"),
+            ):
                 raise InputError(
-                    f"edge {source!r} -> {name!r}: rule stream cannot join a {there} op to a {here} "
-                    "op; use all, first, last or pair"
+                    f"edge {source!r} -> {name!r}: rule stream cannot join a {there} op to a "
+                    f"{here} op; use all, first, last or pair"
                 )
             return Group(step)
         return Threshold(step, rule)
@@ -379,7 +378,7 @@ class _Builder:
     def _at(self, source: str, pus: tuple[int, ...]) -> int:
         """The step after which the result of ``source`` lies in ``pus``."""
         step, home = self.ready[source]
-        if home == pus or pus == HOST and home == HOST:
+        if home == pus:
             return step
         chip = 0 if home == HOST else self.placement.chip(home[0])
         goal = 0 if pus == HOST else self.placement.chip(pus[0])
@@ -414,7 +413,9 @@ class _Builder:
         if key not in self.moved:
             step = self._at(source, pus)
             service = digital_pim.write(self.hw, self.graph.nodes[source]["width"], len(pus))
-            self.moved[key] = self._digital(f"{source}.write", service, [Group(step)], pus, op=source)
+            self.moved[key] = self._digital(
+                f"{source}.write", service, [Group(step)], pus, op=source
+            )
         return self.moved[key]
 
     # --- steps and components -------------------------------------------------------------------

@@ -111,9 +111,7 @@ def factors(
     )
 
 
-def _by_outputs(
-    hw: Hardware, part: str, rows: int, outputs: int, slc: int, tiles: str
-) -> Factor:
+def _by_outputs(hw: Hardware, part: str, rows: int, outputs: int, slc: int, tiles: str) -> Factor:
     """SLC and MLC outputs side by side on the same wordlines."""
     row_tiles = -(-rows // hw.analog.rows)
     width_slc = slc * cells_per_weight(hw, "slc")

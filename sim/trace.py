@@ -63,8 +63,6 @@ class Recorder:
     def finish(self) -> Trace:
         """All rows as one :class:`Trace`."""
         self.pack()
-        columns = [
-            np.concatenate([block[i] for block in self._blocks]) for i in range(len(DTYPES))
-        ]
+        columns = [np.concatenate([block[i] for block in self._blocks]) for i in range(len(DTYPES))]
         self._blocks.clear()
         return Trace(*columns)

@@ -18,7 +18,7 @@ from hyflexsim.sim.hardware import Hardware
 
 
 def places(hw: Hardware, side: str, token_bytes: int, pus: int = 1) -> int:
-    """Tokens that fit into the ``input`` or ``output`` buffer of an op on ``pus`` PUs, at least one.
+    """Tokens that fit into an op's ``input`` or ``output`` buffer on ``pus`` PUs, at least one.
 
     A token larger than the buffer streams through it in pieces, so it is alone there.
 

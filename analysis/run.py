@@ -1,0 +1,244 @@
+"""A run directory as tidy tables.
+
+:func:`load` checks every file and column against :data:`COLUMNS` (which repeats the schema of
+docs/architecture.md in code), so everything after it can rely on them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hyflexsim.sim.errors import InputError
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "trace": {
+        "step": "category",
+        "op": "category",
+        "kind": "category",
+        "component": "category",
+        "layer": "category",
+        "request": "int",
+        "token": "int",
+        "plane": "int",
+        "arrival_ps": "int",
+        "start_ps": "int",
+        "end_ps": "int",
+    },
+    "components": {
+        "component": "text",
+        "kind": "text",
+        "layer": "text",
+        "pu": "int",
+        "chip": "int",
+        "visits": "int",
+        "busy_ps": "int",
+        "wait_ps": "int",
+        "utilisation": "float",
+        "peak_queue": "int",
+    },
+    "energy": {
+        "layer": "text",
+        "op": "text",
+        "kind": "text",
+        "action": "text",
+        "count": "int",
+        "unit_pj": "float",
+        "energy_pj": "float",
+        "status": "text",
+    },
+    "requests": {
+        "request": "int",
+        "label": "text",
+        "tokens": "int",
+        "prefill": "int",
+        "arrival_ps": "int",
+        "start_ps": "int",
+        "first_token_ps": "int",
+        "finish_ps": "int",
+        "latency_ps": "int",
+        "energy_pj": "float",
+    },
+    "placement": {
+        "layer": "text",
+        "op": "text",
+        "weight": "text",
+        "pu": "int",
+        "chip": "int",
+        "rows": "int",
+        "cols": "int",
+        "rank": "number",
+        "arrays_slc": "int",
+        "arrays_mlc": "int",
+        "copies": "int",
+        "arrays_total": "int",
+    },
+}
+"""Tables of a run directory: ``<table>.parquet``, its columns and what they hold."""
+
+SUMMARY = (
+    *("scenario", "model", "preset", "requests", "tokens", "fidelity", "overlap", "energy_mode"),
+    *("makespan_ps", "latency_ps", "throughput_per_s", "energy_per_request_pj"),
+    *("energy_by_kind_pj", "utilisation_by_kind", "area_mm2", "writes_per_request", "visits"),
+    *("macs", "assumptions", "notes"),
+)
+"""Keys of summary.json."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What happened in one run, as tables. Times in integer ps, energies in pJ.
+
+    Attributes
+    ----------
+    trace
+        A row a visit (one service of one token at one step), in order of ``end_ps``: ``step``,
+        ``op``, ``kind``, ``component``, ``layer`` (categories), ``request``, ``token``, ``plane``
+        (bit-plane, 0 at fidelity token), ``arrival_ps`` (all inputs there), ``start_ps``,
+        ``end_ps``.
+    components
+        A row a component: ``component``, ``kind``, ``layer``, ``pu`` (-1 outside PUs), ``chip``,
+        ``visits``, ``busy_ps``, ``wait_ps``, ``utilisation`` (busy / makespan, 0 to 1),
+        ``peak_queue`` (tokens).
+    energy
+        A row per (``layer``, ``op``, ``kind``, ``action``): ``count``, ``unit_pj``,
+        ``energy_pj`` = count × unit, ``status`` of the unit energy.
+    requests
+        A row a request: ``request``, ``label``, ``tokens``, ``prefill``, ``arrival_ps``,
+        ``start_ps``, ``first_token_ps``, ``finish_ps``, ``latency_ps``, ``energy_pj``.
+    placement
+        A row per weight and PU: ``layer``, ``op``, ``weight``, ``pu``, ``chip``, ``rows``,
+        ``cols``, ``rank`` (none where dense), ``arrays_slc`` and ``arrays_mlc`` (of one copy),
+        ``copies``, ``arrays_total``.
+    summary, scenario
+        summary.json and scenario.json as dicts.
+    path
+        The directory.
+    """
+
+    trace: pd.DataFrame
+    components: pd.DataFrame
+    energy: pd.DataFrame
+    requests: pd.DataFrame
+    placement: pd.DataFrame
+    summary: dict[str, Any]
+    scenario: dict[str, Any]
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run: its directory's."""
+        return self.path.resolve().name
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Op class of each op, from the scenario."""
+        kinds: dict[str, str] = self.scenario["op_kinds"]
+        return kinds
+
+
+def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> Run:
+    """Read a run directory.
+
+    Parameters
+    ----------
+    run_dir
+        Directory that ``hyflexsim run`` wrote.
+    trace_columns
+        Columns of the trace to load (default: all); 3 million visits take 130 MB in full.
+
+    Raises
+    ------
+    InputError
+        A file or column is missing, or has another type; one line that names file and column.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run directory")
+    wanted = list(COLUMNS["trace"] if trace_columns is None else trace_columns)
+    unknown = [name for name in wanted if name not in COLUMNS["trace"]]
+    if unknown:
+        raise InputError(
+            f"trace_columns must be of {', '.join(COLUMNS['trace'])}; got {unknown[0]!r}"
+        )
+    summary = _json(path / "summary.json", SUMMARY)
+    scenario = _json(path / "scenario.json", ("op_kinds",))
+    return Run(
+        trace=_table(path, "trace", wanted),
+        components=_table(path, "components"),
+        energy=_table(path, "energy"),
+        requests=_table(path, "requests"),
+        placement=_table(path, "placement"),
+        summary=summary,
+        scenario=scenario,
+        path=path,
+    )
+
+
+def _json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{file}: must hold an object; got {type(data).__name__}")
+    for key in keys:
+        if key not in data:
+            raise InputError(f"{file}: key {key!r} is missing")
+    return data
+
+
+def _table(path: Path, table: str, names: list[str] | None = None) -> pd.DataFrame:
+    import pyarrow as pa  # noqa: PLC0415 (a third of a second that pictures of graphs do not need)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    file = path / f"{table}.parquet"
+    columns = COLUMNS[table]
+    try:
+        source = pq.ParquetFile(
+            file, read_dictionary=[name for name, kind in columns.items() if kind == "category"]
+        )
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise InputError(f"{file}: {reason}") from error
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file}: not a Parquet file") from error
+    with source:
+        found = source.schema_arrow
+        for name, kind in columns.items():
+            if name not in found.names:
+                raise InputError(f"{file}: column {name!r} is missing")
+            if not _matches(found.field(name).type, kind):
+                raise InputError(
+                    f"{file}: column {name!r} must hold {kind}; got {found.field(name).type}"
+                )
+        data = source.read(columns=names or list(columns))
+    frame: pd.DataFrame = data.to_pandas(split_blocks=True, self_destruct=True)
+    for name in frame.columns[frame.columns.isin([n for n, k in columns.items() if k == "text"])]:
+        frame[name] = frame[name].astype(object).fillna("").astype(str)
+    return frame
+
+
+def _matches(given: Any, kind: str) -> bool:
+    import pyarrow.types as t  # noqa: PLC0415
+
+    if t.is_dictionary(given):
+        given = given.value_type
+    text = t.is_string(given) or t.is_large_string(given) or t.is_null(given)
+    number = t.is_integer(given) or t.is_floating(given)
+    return bool(
+        {
+            "category": text,
+            "text": text,
+            "int": t.is_integer(given),
+            "float": number,
+            "number": number or t.is_null(given),
+        }[kind]
+    )

@@ -1,0 +1,202 @@
+"""How pictures look: colours that stay the same everywhere, legible print, SI prefixes.
+
+Op classes have the colours of Okabe and Ito, which all kinds of colour vision tell apart.
+Kinds of component come in families: analog blue, digital red and purple, buffers yellow and
+green, wires grey. Sizes are those of an IEEE two-column page.
+
+>>> si(1_234_567e-12, "s")
+'1.23 µs'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.5, 7.16  # inches: widths of an IEEE column and page
+DPI = 200
+SMALL = 6.0  # points, the least that prints well
+
+CLASS_COLOURS = {
+    "gemv": "#0072B2",
+    "matmul": "#D55E00",
+    "softmax": "#CC79A7",
+    "norm": "#009E73",
+    "pointwise": "#E69F00",
+    "scan": "#56B4E9",
+    "lookup": "#F0E442",
+    "input": "#8C8C8C",
+    "output": "#4D4D4D",
+    "other": "#BDBDBD",
+    "other requests": "#DFDFDF",
+}
+"""Colour of each op class of :data:`hyflexsim.sim.graph.KINDS`, and of anything else."""
+
+KIND_COLOURS = {
+    "host_port": "#4D4D4D",
+    "chip_link": "#737373",
+    "global_bus": "#999999",
+    "pu_bus": "#C4C4C4",
+    "input_buffer": "#DDCC77",
+    "bank": "#332288",
+    "adc": "#3F7FC4",
+    "shift_add": "#88CCEE",
+    "output_buffer": "#999933",
+    "accumulator": "#44AA99",
+    "digital_pim": "#CC4433",
+    "sfu": "#AA4499",
+}
+"""Colour of each kind of component, in the order in which a token meets them."""
+
+KIND_NAMES = {
+    "host_port": "host port",
+    "chip_link": "chip link",
+    "global_bus": "global bus",
+    "pu_bus": "PU bus",
+    "input_buffer": "input buffer",
+    "bank": "RRAM bank",
+    "adc": "ADC",
+    "shift_add": "shift-and-add",
+    "output_buffer": "output buffer",
+    "accumulator": "accumulator",
+    "digital_pim": "digital PIM",
+    "sfu": "SFU",
+}
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.0,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#606060",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "xtick.color": "#303030",
+    "ytick.major.width": 0.6,
+    "ytick.major.size": 2.5,
+    "ytick.color": "#303030",
+    "lines.linewidth": 1.2,
+    "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
+}
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Matplotlib's defaults with ours over them, whatever the user's rc file says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def new_axes(width: float = COLUMN, height: float = 2.4) -> Axes:
+    """Axes on a figure of their own (inches), outside pyplot: nothing to close, no display."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+class Scale(NamedTuple):
+    """A unit and how many base units it is."""
+
+    unit: str
+    factor: float
+
+
+_PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
+_PREFIXES += [(1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f")]
+
+
+def scale(value: float, unit: str) -> Scale:
+    """The SI prefix in which ``value`` is between 1 and 1000.
+
+    >>> scale(4.2e-7, "J").unit
+    'nJ'
+    """
+    size = abs(value)
+    if not 0 < size < float("inf"):
+        return Scale(unit, 1.0)
+    for factor, prefix in _PREFIXES:
+        if size >= factor * 0.9995:
+            return Scale(prefix + unit, factor)
+    return Scale("f" + unit, 1e-15)
+
+
+def si(value: float, unit: str, digits: int = 3) -> str:
+    """A value in base units with its SI prefix, to ``digits`` significant places."""
+    best = scale(value, unit)
+    return f"{significant(value / best.factor, digits)} {best.unit}".rstrip()
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to so many significant places, without exponent.
+
+    >>> significant(1234.5), significant(0.5), significant(99.96)
+    ('1234', '0.500', '100')
+    """
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "–"
+    places = digits - 1
+    size = abs(value)
+    while size >= 9.9995 and places > 0:
+        size /= 10
+        places -= 1
+    while size < 0.99995 and places < 12:
+        size *= 10
+        places += 1
+    return f"{value:.{places}f}"
+
+
+def time_scale(span_ps: float) -> Scale:
+    """Unit for a time axis of that length: ns, µs, ms or s, as so many picoseconds."""
+    for unit, factor in (("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3)):
+        if span_ps >= 2 * factor:
+            return Scale(unit, factor)
+    return Scale("ps", 1.0) if span_ps < 500 else Scale("ns", 1e3)
+
+
+def class_colour(name: str) -> str:
+    """Colour of an op class; grey where it is unknown."""
+    return CLASS_COLOURS.get(name, CLASS_COLOURS["other"])
+
+
+def kind_colour(name: str) -> str:
+    """Colour of a kind of component; grey where it is unknown."""
+    return KIND_COLOURS.get(name, "#BDBDBD")
+
+
+def kind_name(name: str) -> str:
+    """A kind of component in words."""
+    return KIND_NAMES.get(name, name.replace("_", " "))
+
+
+def short(name: str, limit: int = 18) -> str:
+    """The telling end of a dotted name: ``encoder.layer.3`` is ``layer.3``.
+
+    >>> short("bert.encoder.layer.3"), short("stem"), short("")
+    ('layer.3', 'stem', 'shared')
+    """
+    if not name:
+        return "shared"
+    parts = name.split(".")
+    text = ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,106 @@
+"""Copies: what the arrays that a layer leaves free are used for.
+
+A matrix with c copies serves c tokens at once. Copies go to the slowest matrix of a PU group,
+one by one, until it is no longer the group's bottleneck (bus, digital PIM or SFU are), until
+every token has a copy of its own, or until the arrays run out. The matrices of the pair
+network are copied together, since a wave of pairs goes through all of them in step.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.mapping import Placement
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.planner import build_plan
+
+ANALOG = ("bank", "adc", "shift_add")
+
+
+def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+    """``placement`` with the copies its options ask for; ``tokens``: a typical request's length.
+
+    Raises :class:`CapacityError` when a fixed number of copies does not fit.
+    """
+    wanted = placement.options.copies
+    if wanted == "none":
+        return placement
+    if wanted == "fill":
+        return fill(graph, placement, tokens)
+    copied = placement.with_copies(dict.fromkeys(placement.weights, int(wanted)))
+    for pus, layers in copied.groups().items():
+        if copied.free(pus) < 0:
+            raise CapacityError(
+                f"{wanted} copies of {', '.join(layers)} need {-copied.free(pus)} arrays more than "
+                f"PU {', '.join(map(str, pus))} has"
+            )
+    return copied
+
+
+def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+    """Copy the bottleneck of every PU group until it is none, or nothing is left to copy it to."""
+    plan = build_plan(graph, placement)
+    loads = component_loads(plan, tokens)
+    copies: dict[str, int] = {}
+    for pus, layers in placement.groups().items():
+        floor = max(
+            (
+                load
+                for component, load in zip(plan.components, loads, strict=True)
+                if component.pu == pus[0] and component.kind not in ANALOG
+            ),
+            default=0,
+        )
+        copies |= _fill_group(_units(graph, placement, layers, tokens), placement.free(pus), floor)
+    return placement.with_copies(copies)
+
+
+def component_loads(plan: Plan, tokens: int) -> list[int]:
+    """Busy picoseconds of every component for one request, lanes sharing evenly."""
+    shape = plan.shape(tokens)
+    loads = [0] * len(plan.components)
+    for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
+        total = sum(duration) if isinstance(duration, list) else count * duration
+        for lane in step.lanes:
+            loads[lane] += total // len(step.lanes)
+    return loads
+
+
+class _Unit:
+    """Matrices that are copied together: arrays of a copy, runs and time of a request."""
+
+    def __init__(self, names: list[str], arrays: int, runs: int, load: int) -> None:
+        self.names = names
+        self.arrays = arrays
+        self.runs = runs
+        self.load = load
+        self.copies = 1
+
+
+def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
+    hw = placement.hw
+    interval = hw.analog.input_bits * hw.analog.read_cycle
+    units: dict[str, _Unit] = {}
+    for weight in placement.weights.values():
+        if weight.layer not in layers:
+            continue
+        runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
+        pairs = any(graph.nodes[op]["axis"] == "pair" for op in weight.ops)
+        unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
+        unit.names.append(weight.name)
+        unit.arrays += weight.arrays
+        unit.load = max(unit.load, runs * interval)
+    return list(units.values())
+
+
+def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
+    while units:
+        slowest = max(units, key=lambda unit: unit.load / unit.copies)
+        enough = slowest.load <= floor * slowest.copies or slowest.copies >= slowest.runs
+        if enough or slowest.arrays > free:
+            break
+        slowest.copies += 1
+        free -= slowest.arrays
+    return {name: unit.copies for unit in units for name in unit.names}

@@ -1,0 +1,214 @@
+"""Jets as data: the table's columns, and a reader that checks them.
+
+A jet is a ragged list of particles. In memory it is flat: one array a column over all
+particles of all jets, and offsets; jet j owns entries offsets[j] ... offsets[j + 1] - 1::
+
+    px       a a a b b c c c c        offsets  0 3 5 9        counts  3 2 4
+
+On disk it is Parquet, one row a jet. Columns (GeV, rad, mm):
+
+- `label`: one of the ten classes of JetClass; a file named after a class may leave it out;
+- `jet_pt`, `jet_eta`, `jet_phi`, `jet_energy`, `jet_mass`: the anti-kT R = 0.8 jet;
+- `jet_nparticles`: constituents before the cut at 128;
+- `part_px`, `part_py`, `part_pz`, `part_mass`: E is sqrt(p^2 + m^2), which keeps light
+  particles exact where a float32 E would not; at most 128, descending in pT;
+- `part_charge`; `part_pid`: 0 charged hadron, 1 neutral hadron, 2 photon, 3 electron, 4 muon;
+- `part_d0`, `part_dz`: impact parameters, 0 for neutrals;
+- `truth_pdg`, `truth_px`, `truth_py`, `truth_pz`, `truth_energy`: the decay products that
+  were asked to lie inside the jet; not read here.
+
+Which jets the sample holds and how they were made: data/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hyflexsim.sim.errors import InputError
+
+LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
+"""The classes of JetClass (arXiv 2202.03772), in the order of ParT's ten logits."""
+
+MAX_PARTICLES = 128
+"""A jet's further particles are not read (rule of JetClass)."""
+
+SAMPLE = Path(__file__).parent / "data" / "jets.parquet"
+"""The sample that comes with the package."""
+
+JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
+PARTICLE_COLUMNS = (
+    *("part_px", "part_py", "part_pz", "part_mass"),
+    *("part_charge", "part_pid", "part_d0", "part_dz"),
+)
+
+
+@dataclass(frozen=True)
+class Jets:
+    """J jets with P particles in all. `len(jets)` is J."""
+
+    labels: NDArray[np.str_]  # (J,) names from LABELS
+    offsets: NDArray[np.int64]  # (J + 1,)
+    jet: dict[str, NDArray[Any]]  # JET_COLUMNS: (J,) each
+    particles: dict[str, NDArray[Any]]  # PARTICLE_COLUMNS: (P,) each
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Particles of each jet, (J,), 1 ... 128."""
+        return np.diff(self.offsets)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Index of each label in LABELS, (J,): the logit that should be the largest."""
+        return np.array([LABELS.index(label) for label in self.labels], dtype=np.int64)
+
+    def inputs(self, j: int) -> dict[str, NDArray[Any]]:
+        """Particles of jet j by the names that models.part_inputs.jet_features reads, (N,) each."""
+        own = slice(int(self.offsets[j]), int(self.offsets[j + 1]))
+        out = {k.removeprefix("part_"): column[own] for k, column in self.particles.items()}
+        momentum = [out[name].astype(np.float64) for name in ("px", "py", "pz", "mass")]
+        out["energy"] = np.sqrt(sum(p**2 for p in momentum))
+        del out["mass"]
+        return out
+
+    def axis(self, j: int) -> tuple[float, float, float, float]:
+        """Four-vector (px, py, pz, energy) of jet j in GeV."""
+        pt, eta, phi, energy = (float(self.jet[name][j]) for name in JET_COLUMNS[:4])
+        return pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy
+
+
+def load_jets(
+    path: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> Jets:
+    """The first `limit` jets of the given classes in a Parquet file, by default the sample.
+
+    Raises InputError, in one line with file, column and row, for: no such file or no Parquet,
+    a missing column, an unknown class, classes or a limit that leave no jet, a jet without
+    particles, lists of unequal length, values that are null, NaN or infinite.
+
+    >>> jets = load_jets(limit=10)
+    >>> len(jets), sorted(set(jets.labels.tolist()))
+    (10, ['Hbb', 'QCD', 'Tbl', 'Tbqq', 'Wqq'])
+    """
+    path = SAMPLE if path is None else Path(path)
+    table = _read(path)
+    labels = _labels(path, table)
+    for name in classes or ():
+        if name not in LABELS:
+            raise InputError(f"classes must be of {', '.join(LABELS)}; got {name!r}")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be at least 1; got {limit}")
+    rows = np.flatnonzero(np.isin(labels, classes)) if classes else np.arange(len(labels))
+    if len(rows) == 0:
+        raise InputError(
+            f"{path}: no jet of {', '.join(classes or LABELS)}; "
+            f"it has {', '.join(sorted(set(labels))) or 'none at all'}"
+        )
+    rows = rows[:limit]
+    table = table.take(pa.array(rows))
+    offsets, particles = _particles(path, table, rows)
+    jet = {name: _numbers(table[name]) for name in JET_COLUMNS}
+    for name, column in jet.items():
+        _finite(path, name, column, rows)
+    return Jets(labels[rows], offsets, jet, particles)
+
+
+def particle_counts(
+    path: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> NDArray[np.int64]:
+    """Particles of each jet, (J,): the token counts of a stream of jets. As :func:`load_jets`.
+
+    >>> particle_counts(limit=3).shape
+    (3,)
+    """
+    return load_jets(path, classes, limit).counts
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a Parquet file of jets is needed")
+    try:
+        file = pq.ParquetFile(path)
+        names = set(file.schema_arrow.names)
+        missing = [n for n in (*JET_COLUMNS, *PARTICLE_COLUMNS) if n not in names]
+        if "label" not in names and path.stem not in LABELS:
+            missing.insert(0, "label")
+        if missing:
+            raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
+        columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
+        return file.read(columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: must be a readable Parquet file; {reason}") from None
+
+
+def _labels(path: Path, table: Any) -> NDArray[np.str_]:
+    if "label" not in table.column_names:
+        return np.full(len(table), path.stem)
+    labels = table["label"].to_pylist()
+    for row, label in enumerate(labels):
+        if label not in LABELS:
+            raise InputError(
+                f"{path}: label must be one of {', '.join(LABELS)}; got {label!r} in row {row}"
+            )
+    return np.array(labels, dtype=np.str_)
+
+
+def _particles(
+    path: Path, table: Any, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Offsets (J + 1,) and flat columns (P,), each jet cut at 128."""
+    counts: NDArray[np.int64] | None = None
+    flat = {}
+    for name in PARTICLE_COLUMNS:
+        column = table[name].combine_chunks()
+        if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+            raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
+        own = _numbers(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+        counts = own if counts is None else counts
+        if (own != counts).any():
+            j = int(np.argmax(own != counts))
+            raise InputError(
+                f"{path}: column {name} must have one value a particle ({counts[j]}); "
+                f"got {own[j]} in row {rows[j]}"
+            )
+        flat[name] = _numbers(pc.list_flatten(column))
+        _finite(path, name, flat[name], np.repeat(rows, own))
+    assert counts is not None
+    if (counts == 0).any():
+        row = rows[int(np.argmin(counts))]
+        raise InputError(f"{path}: part_px must hold at least one particle; none in row {row}")
+    kept = np.minimum(counts, MAX_PARTICLES)
+    if (kept < counts).any():
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        flat = {name: column[place < MAX_PARTICLES] for name, column in flat.items()}
+    return np.concatenate([[0], np.cumsum(kept)]).astype(np.int64), flat
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.asarray(column.to_numpy(zero_copy_only=False))
+    return numbers
+
+
+def _finite(path: Path, name: str, column: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    if column.dtype.kind not in "fiu":
+        raise InputError(f"{path}: column {name} must hold numbers; got {column.dtype}")
+    good = np.isfinite(column)
+    if not good.all():
+        at = int(np.argmin(good))
+        raise InputError(f"{path}: {name} must be finite; got {column[at]} in row {rows[at]}")

@@ -1,0 +1,150 @@
+"""What flows along the edges while an exported program is read (see read_export.py).
+
+An exported program is a list of operators on tensors. Reading it means to replace each tensor by
+one of four values::
+
+    Const    made of parameters and positions only: known before a token arrives, costs nothing
+    Flow     the result of one op, a token at a time; perhaps only some of its columns
+    Joined   class token and sequence, concatenated: the same op works on both, each on its axis
+    list     several of them (chunk, split)
+
+Shapes of an exported program hold symbols. They are put to two numbers, :data:`SMALL` and
+:data:`LARGE`, which tells N, N + 1, N (N + 1) / 2 and N squared apart without algebra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SMALL, LARGE = 10, 24
+
+
+@dataclass(frozen=True)
+class Const:
+    """A tensor that does not depend on the input.
+
+    ``params``: names of the parameters in it. ``weight``: the one parameter it is, whole or rows
+    ``first`` to ``last`` of its first dimension; None if it was computed.
+    """
+
+    params: tuple[str, ...] = ()
+    weight: str | None = None
+    rows: tuple[int, int] | None = None
+
+
+@dataclass(eq=False)
+class Op:
+    """An op of the graph to be; ``inputs`` are the flows it reads, each with its firing rule.
+
+    ``kind`` is one of :data:`hyflexsim.sim.graph.KINDS` or "cat", which is only wires and
+    vanishes at the end. ``constant``: it has an operand such as a table of sines.
+    """
+
+    kind: str
+    name: str
+    layer: str
+    module: str
+    axis: str
+    extra: int
+    width: int
+    attributes: dict[str, Any]
+    inputs: list[tuple[Flow, str]] = field(default_factory=list)
+    parameters: int = 0
+    constant: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns ``first`` to ``last - 1`` of an op's result.
+
+    ``period``: 0, or the columns repeat after so many (heads that hold their own q, k, v).
+    """
+
+    first: int
+    last: int
+    period: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.first}:{self.last}]" + (f" of each {self.period}" if self.period else "")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Result of ``op``, ``width`` elements a token, on an axis; ``rule`` is how a reader waits.
+
+    ``parts``: the cuts that chose its columns, widest first; empty for all columns.
+    """
+
+    op: Op
+    width: int
+    axis: str
+    extra: int = 0
+    parts: tuple[Part, ...] = ()
+    rule: str = "stream"
+
+    @property
+    def part(self) -> Part | None:
+        """The columns it has; None for all."""
+        return self.parts[-1] if self.parts else None
+
+    def count(self, tokens: int) -> int:
+        """Tokens of this flow for an input of so many tokens."""
+        if self.axis == "pair":
+            return tokens * (tokens + 1) // 2
+        return 1 if self.axis == "single" else tokens + self.extra
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The class token followed by the sequence, along the token axis."""
+
+    single: Flow
+    rest: Flow
+
+    def count(self, tokens: int) -> int:
+        """Tokens of both for an input of so many tokens."""
+        return 1 + self.rest.count(tokens)
+
+
+class Sizes:
+    """Evaluates symbolic shapes; ``fixed`` is the token count of a model without symbols."""
+
+    def __init__(self, fixed: int | None):
+        self.fixed = fixed
+        self._known: dict[Any, tuple[int, int]] = {}
+
+    def pair(self, size: Any) -> tuple[int, int]:
+        """A size for N = SMALL and N = LARGE tokens."""
+        if isinstance(size, int):
+            return size, size
+        expression = size.node.expr
+        if expression not in self._known:
+            symbols = expression.free_symbols
+            values = (int(expression.subs(dict.fromkeys(symbols, n))) for n in (SMALL, LARGE))
+            small, large = values
+            self._known[expression] = (small, large)
+        return self._known[expression]
+
+    @property
+    def tokens(self) -> int:
+        """The token count at which shapes are evaluated."""
+        return SMALL if self.fixed is None else self.fixed
+
+    def numel(self, shape: Any) -> int:
+        """Elements of a tensor of ``tokens`` tokens."""
+        total = 1
+        for size in shape:
+            total *= self.pair(size)[0]
+        return total
+
+    def varies(self, size: Any) -> bool:
+        """Whether a size grows with the token count."""
+        small, large = self.pair(size)
+        return small != large
+
+    def token_axes(self, shape: Any, count: int) -> list[int]:
+        """Dimensions that count tokens: symbolic ones, or of size ``count`` where N is fixed."""
+        if self.fixed is None:
+            return [i for i, size in enumerate(shape) if self.varies(size)]
+        return [i for i, size in enumerate(shape) if size == count > 1][:1]
