@@ -75,7 +75,7 @@ def label_rows(ax: Axes, rows: Rows, pitch: float, share: NDArray[np.float64]) -
         return
     size = min(6.5, pitch * 0.92)
     ax.set_yticks(np.arange(len(rows)) + 0.5, [row.label for row in rows.rows], fontsize=size)
-    note = {"fontsize": min(6.0, size), "color": "#505050"}
+    note: dict[str, Any] = {"fontsize": min(6.0, size), "color": "#505050"}
     for i, value in enumerate(share):
         text = f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.1f} %"
         ax.text(1, i + 0.5, text, transform=_aside(ax, 4), va="center_baseline", **note)
@@ -173,8 +173,8 @@ def mark_requests(ax: Axes, run: Run, visits: Visits, rows: Rows, across: Across
         _above(ax, 0, f"{len(arrivals)} arrivals", "right", shift=-4)
         return
     bands = [band for band in rows.bands() if band[0]] or rows.bands()
-    lines = []
-    starts = {}
+    lines: list[list[tuple[float, float]]] = []
+    starts: dict[int, float] = {}
     for _, top, bottom in bands:
         row = rows.of[visits.component]
         mine = (row >= top) & (row < bottom)
@@ -234,7 +234,7 @@ def name_selection(
     if isinstance(layer, str):
         words.append(style.short(layer))
     if isinstance(request, int):
-        row = run.requests.set_index("request").loc[request]
+        row = run.requests.set_index("request").loc[request].to_dict()
         label = f" ({row['label']})" if row["label"] else ""
         latency = style.si(float(row["latency_ps"]) * 1e-12, "s")
         words.append(f"request {request}{label}, {row['tokens']} tokens, latency {latency}")

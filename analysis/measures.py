@@ -20,11 +20,12 @@ def kind_order(kinds: pd.Series | pd.Index | list[str]) -> list[str]:
 
 
 def layer_order(run: Run) -> list[str]:
-    """Layers in model order: that of the placement, then of the components, then of the trace."""
-    names: dict[str, None] = dict.fromkeys(run.placement["layer"])
-    names |= dict.fromkeys(run.components["layer"])
+    """Layers in the order in which they finish something first; idle ones last."""
+    names: dict[str, None] = {}
     if "layer" in run.trace:
-        names |= dict.fromkeys(map(str, run.trace["layer"].cat.categories))
+        codes = pd.unique(run.trace["layer"].cat.codes)
+        names = dict.fromkeys(str(run.trace["layer"].cat.categories[c]) for c in codes if c >= 0)
+    names |= dict.fromkeys(run.placement["layer"]) | dict.fromkeys(run.components["layer"])
     return [name for name in names if name]
 
 

@@ -166,8 +166,8 @@ def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> 
         raise InputError(
             f"trace_columns must be of {', '.join(COLUMNS['trace'])}; got {unknown[0]!r}"
         )
-    summary = _json(path / "summary.json", SUMMARY)
-    scenario = _json(path / "scenario.json", ("op_kinds",))
+    summary = read_json(path / "summary.json", SUMMARY)
+    scenario = read_json(path / "scenario.json", ("op_kinds",))
     return Run(
         trace=_table(path, "trace", wanted),
         components=_table(path, "components"),
@@ -180,7 +180,8 @@ def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> 
     )
 
 
-def _json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
+def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
+    """A JSON object that must have these keys."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -206,7 +207,9 @@ def _table(path: Path, table: str, names: list[str] | None = None) -> pd.DataFra
             file, read_dictionary=[name for name, kind in columns.items() if kind == "category"]
         )
     except OSError as error:
-        reason = error.strerror or "cannot be read"
+        reason = (
+            (error.strerror or "cannot be read") if file.exists() else "No such file or directory"
+        )
         raise InputError(f"{file}: {reason}") from error
     except pa.ArrowInvalid as error:
         raise InputError(f"{file}: not a Parquet file") from error

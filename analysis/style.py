@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.5, 7.16  # inches: widths of an IEEE column and page
@@ -70,7 +71,7 @@ KIND_NAMES = {
     "sfu": "SFU",
 }
 
-RC = {
+RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 7.0,
     "axes.titlesize": 8.0,
@@ -155,15 +156,8 @@ def significant(value: float, digits: int = 3) -> str:
     """
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "–"
-    places = digits - 1
-    size = abs(value)
-    while size >= 9.9995 and places > 0:
-        size /= 10
-        places -= 1
-    while size < 0.99995 and places < 12:
-        size *= 10
-        places += 1
-    return f"{value:.{places}f}"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{value:.{max(digits - 1 - exponent, 0)}f}"
 
 
 def time_scale(span_ps: float) -> Scale:
@@ -172,6 +166,22 @@ def time_scale(span_ps: float) -> Scale:
         if span_ps >= 2 * factor:
             return Scale(unit, factor)
     return Scale("ps", 1.0) if span_ps < 500 else Scale("ns", 1e3)
+
+
+def lighter(colour: str, strength: float = 0.4) -> str:
+    """A colour mixed with white, of which ``strength`` is left."""
+    red, green, blue = (1 - strength * (1 - c) for c in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def ink(colour: str) -> str:
+    """Black or white, whichever is legible on a colour.
+
+    >>> ink("#0072B2"), ink("#F0E442")
+    ('white', 'black')
+    """
+    red, green, blue = to_rgb(colour)
+    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.61 else "black"
 
 
 def class_colour(name: str) -> str:

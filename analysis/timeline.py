@@ -16,6 +16,7 @@ ink than three thousand. A picture of one request shows the others in grey behin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def timeline(
         ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
         ax.grid(axis="x")
 
-        def across(ps: NDArray[np.int64]) -> NDArray[np.float64]:
+        def across(ps: NDArray[Any]) -> NDArray[np.float64]:
             return np.asarray((ps - origin) / unit.factor)
 
         drawn = visits if request is None else with_others(run, visits, rows.of >= 0)
@@ -219,7 +220,7 @@ def _boxes(
     right: NDArray[np.float64],
     top: NDArray[np.float64],
     bottom: NDArray[np.float64],
-) -> NDArray[np.float64]:
+) -> Any:  # an array, which PolyCollection takes though it does not say so
     return np.stack(
         [np.column_stack(c) for c in ((left, top), (left, bottom), (right, bottom), (right, top))],
         axis=1,

@@ -111,7 +111,9 @@ def with_others(run: Run, visits: Visits, present: NDArray[np.bool_]) -> Visits:
     apart = ~np.isin(around.request, np.unique(visits.request)) & present[around.component]
     backdrop = np.full(int(apart.sum()), CLASSES.index("other requests"), dtype=np.int8)
     names = ("component", "request", "token", "plane", "start", "end")
-    columns = {n: np.concatenate([getattr(visits, n), getattr(around, n)[apart]]) for n in names}
+    columns: dict[str, Any] = {
+        n: np.concatenate([getattr(visits, n), getattr(around, n)[apart]]) for n in names
+    }
     classes = np.concatenate([visits.op_class, backdrop])
     return replace(visits, op_class=classes, **columns)
 
@@ -130,7 +132,7 @@ def busy(
     width = (edges[-1] - edges[0]) / bins
     shape = (keys, bins)
 
-    def fold(times: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def fold(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Events per bin, and the time left in the bin after them."""
         position = np.clip((times - edges[0]) / width, 0, bins)
         index = np.minimum(position.astype(np.int64), bins - 1)

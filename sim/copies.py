@@ -11,6 +11,7 @@ from __future__ import annotations
 import networkx as nx
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.components import crossbar
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.mapping import Placement
 from hyflexsim.sim.plan import Plan
@@ -81,12 +82,12 @@ class _Unit:
 
 def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
     hw = placement.hw
-    interval = hw.analog.input_bits * hw.analog.read_cycle
     units: dict[str, _Unit] = {}
     for weight in placement.weights.values():
         if weight.layer not in layers:
             continue
         runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
+        interval = hw.analog.input_bits * max(crossbar.beat(hw, f) for f in weight.factors)
         pairs = any(graph.nodes[op]["axis"] == "pair" for op in weight.ops)
         unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
         unit.names.append(weight.name)

@@ -12,9 +12,9 @@ every idle component decides, in component order, and takes the first token in
 once and gives its own place back 1 ps later: a credit that took no time would again depend on
 the order of events.
 
-A visit costs one SimPy event. Three things keep it so: a component uses one event object over
-and over; a place that nobody waits for is given back by bookkeeping alone; and deciding needs no
-event of its own, because the last event of an instant does it.
+A visit costs one SimPy event. Three things keep it so: a component uses one event object again
+and again; a place that nobody waits for is given back by bookkeeping alone; and deciding needs no
+event of its own, because it follows the last event of an instant.
 """
 
 from __future__ import annotations
@@ -61,12 +61,28 @@ class Played:
 
 
 class Clock(simpy.Environment):  # type: ignore[misc]
-    """A SimPy environment that can tell whether the present instant is over."""
+    """A SimPy environment in which idle components decide when an instant is over."""
 
-    def instant_over(self) -> bool:
-        """True when no event is left at the present time."""
-        queue = self._queue
-        return not queue or queue[0][0] != self._now
+    def __init__(self) -> None:
+        super().__init__(initial_time=0)
+        self.idle: list[Server] = []
+
+    def step(self) -> None:
+        """Process one event; if it was the last of its instant, let idle components decide.
+
+        Deciding creates no event at the same instant, so one pass in component order is enough.
+        """
+        super().step()
+        idle = self.idle
+        if idle:
+            queue = self._queue
+            now = self._now
+            if not queue or queue[0][0] != now:
+                if len(idle) > 1:
+                    idle.sort(key=_by_index)
+                for server in idle:
+                    server.decide(now)
+                idle.clear()
 
 
 def _standing_event(clock: Clock) -> Event:
@@ -99,13 +115,12 @@ class Server:
             done.callbacks = []
             arrival, step, request, token = self.visit  # type: ignore[misc]
             self.visit = None
-            engine.idle.append(self)
+            clock.idle.append(self)
             now = clock.now
             rows.extend((step, request, token, arrival, self.started, now))
             if len(rows) >= limit:
                 recorder.pack()
             engine.deliver(step, request, token, now)
-            engine.settle()
 
     def decide(self, now: int) -> None:
         """Start the first token in order whose buffers downstream have places."""
@@ -200,8 +215,7 @@ class InputBuffer:
                 line = server.lines[step]
                 line.probe = line.popleft()
                 heappush(server.queue, line.probe)
-                self.engine.idle.append(server)
-            self.engine.settle()
+                self.engine.clock.idle.append(server)
 
     def has_place(self, now: int) -> bool:
         """Whether a place is free and the news of it has arrived."""
@@ -275,9 +289,8 @@ class Engine:
         self.requests = requests
         self.window = window or len(requests)
         self.progress = progress
-        self.clock = Clock(0)
+        self.clock = Clock()
         self.recorder = Recorder()
-        self.idle: list[Server] = []
         count = len(plan.components)
         built = {i: Server(self, i) for i in (construction or range(count))}
         self.servers = [built[i] for i in range(count)]
@@ -300,7 +313,7 @@ class Engine:
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
-        self.slot = self.clock.event()
+        self.slot: Event | None = None  # what the host waits for when the chip is full
         self.clock.process(self._host())
 
     def _flow(self, index: int) -> Flow | None:
@@ -334,7 +347,6 @@ class Engine:
                 self.slot = self.clock.event()
                 yield self.slot
             self._enter(index, request)
-            self.settle()
 
     def _enter(self, index: int, request: Request) -> None:
         shape = self.plan.shape(request.tokens, request.prefill)
@@ -354,7 +366,7 @@ class Engine:
     def _leave(self, request: int) -> None:
         for table in (self.outputs, self.durations, self.waits, self.marks, self.left):
             del table[request]
-        if not self.slot.triggered:
+        if self.slot is not None and not self.slot.triggered:
             self.slot.succeed()
         if self.progress is not None:
             self.progress(request)
@@ -367,7 +379,7 @@ class Engine:
             server = lanes[token // self.planes[step] % len(lanes)]
         heappush(server.queue, (now, step, request, token))
         if server.visit is None:
-            self.idle.append(server)
+            self.clock.idle.append(server)
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
         """Tell everyone who waits for this token."""
@@ -418,22 +430,6 @@ class Engine:
         if self.first_output[request] < 0:
             self.first_output[request] = now
         self.finished[request] = now
-
-    def settle(self) -> None:
-        """When the instant is over, let every component that became idle decide, in order.
-
-        Every process calls this after what it did; the last event of an instant thus decides for
-        all. Deciding creates no event at the same instant, so one pass is enough.
-        """
-        if not self.clock.instant_over():
-            return
-        now = self.clock.now
-        idle = self.idle
-        if len(idle) > 1:
-            idle.sort(key=_by_index)
-        for server in idle:
-            server.decide(now)
-        idle.clear()
 
 
 def _by_index(server: Server) -> int:

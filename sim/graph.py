@@ -148,23 +148,37 @@ def connect(graph: nx.DiGraph, source: str, target: str, rule: str = "stream") -
 
 def _check_op(graph: nx.DiGraph, name: str) -> None:
     op = graph.nodes[name]
+    if not isinstance(name, str):
+        raise GraphError(f"op names must be texts; got {name!r}")
     _one_of(name, "kind", op.get("kind"), tuple(KINDS))
     _one_of(name, "axis", op.get("axis"), AXES)
     _one_of(name, "context", op.get("context"), CONTEXTS)
-    for key in REQUIRED[op["kind"]]:
-        if key not in op:
+    required = ("layer", "module", *REQUIRED[op["kind"]])
+    for key in (*required, *OPTIONAL):
+        if key not in op or (key in required and op[key] is None):
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
+    for key in ("layer", "module", "weight", "function"):
+        if key in op and not isinstance(op[key], str):
+            raise GraphError(f"op {name!r}: {key} must be a text; got {op[key]!r}")
     for key in ("width", "rows", "cols", "elements", "heads", "inner", "channels", "state"):
-        if key in op and not (isinstance(op[key], int) and op[key] > 0):
+        if key in op and not _positive(op[key]):
             raise GraphError(f"op {name!r}: {key} must be a positive integer; got {op[key]!r}")
+    for key in ("extra", "context_extra", "parameters"):
+        if not isinstance(op[key], int):
+            raise GraphError(f"op {name!r}: {key} must be an integer; got {op[key]!r}")
     rank = op["rank"]
-    if rank is not None and not (isinstance(rank, int) and rank > 0):
+    if rank is not None and not _positive(rank):
         raise GraphError(f"op {name!r}: rank must be None or a positive integer; got {rank!r}")
-    if op["importance"] is not None and len(op["importance"]) != rank:
+    importance = op["importance"]
+    if importance is not None and not (isinstance(importance, list) and len(importance) == rank):
+        given = f"{len(importance)} values" if isinstance(importance, list) else repr(importance)
         raise GraphError(
-            f"op {name!r}: importance must have one value per rank ({rank}); "
-            f"got {len(op['importance'])}"
+            f"op {name!r}: importance must be a list of one value per rank ({rank}); got {given}"
         )
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _one_of(name: str, key: str, value: Any, allowed: tuple[Any, ...]) -> None:
@@ -180,10 +194,12 @@ def validate(graph: nx.DiGraph) -> None:
     """
     if graph.graph.get("format") != FORMAT:
         raise GraphError(f"format must be {FORMAT!r}; got {graph.graph.get('format')!r}")
+    if not isinstance(graph.graph.get("name"), str):
+        raise GraphError(f"name must be a text; got {graph.graph.get('name')!r}")
     for name in graph:
         _check_op(graph, name)
     for source, target, rule in graph.edges(data="rule"):
-        if rule not in RULES:
+        if rule not in tuple(RULES):
             raise GraphError(f"edge {source!r} -> {target!r}: unknown rule {rule!r}")
     forward = nx.DiGraph((u, v) for u, v, rule in graph.edges(data="rule") if rule != "recurrent")
     try:
@@ -272,9 +288,11 @@ def parameters(graph: nx.DiGraph) -> int:
 
 
 def save(graph: nx.DiGraph, path: str | Path) -> None:
-    """Write a validated graph as JSON (networkx node-link form)."""
+    """Write a validated graph as JSON (networkx node-link form), an op's inputs in their order."""
     validate(graph)
     data = nx.node_link_data(graph, edges="edges")
+    # by target: a plan lists its steps in the order in which an op's inputs were connected
+    data["edges"] = [{"source": u, "target": v, **edge} for u, v, edge in graph.in_edges(data=True)]
     Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -285,8 +303,10 @@ def load(path: str | Path) -> nx.DiGraph:
         graph = nx.node_link_graph(data, directed=True, multigraph=False, edges="edges")
     except OSError as error:
         raise GraphError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, nx.NetworkXError) as error:
-        raise GraphError(f"{path}: not a graph file ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nx.NetworkXError) as e:
+        raise GraphError(f"{path}: not a graph file ({e})") from e
+    if not graph.is_directed() or graph.is_multigraph():
+        raise GraphError(f"{path}: not a graph file (must be directed, one edge per pair of ops)")
     try:
         validate(graph)
     except GraphError as error:

@@ -113,6 +113,9 @@ class Hardware(BaseModel):
     """Parameters computed from others (``derived_from``) of which one has since been changed,
     by an override or an extending file, without giving these anew. Nothing is recomputed."""
 
+    def __repr__(self) -> str:
+        return f"Hardware({self.name!r})"  # a hundred values would drown every message
+
     @classmethod
     def load(
         cls, preset_or_path: str | Path, overrides: Mapping[str, object] | None = None

@@ -48,18 +48,21 @@ class Options:
             ("copies", self.copies, ("none", "fill")),
             ("pus_per_layer", self.pus_per_layer, ("auto", "fill")),
         ):
-            number = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            if not number and value not in words:
+            if not _positive(value) and value not in words:
                 raise InputError(
                     f"{key} must be {', '.join(words)} or a positive integer; got {value!r}"
                 )
-        if not self.chips > 0:
-            raise InputError(f"chips must be a positive integer; got {self.chips}")
+        if not _positive(self.chips):
+            raise InputError(f"chips must be a positive integer; got {self.chips!r}")
 
     def rate(self, op: str) -> float:
         """SLC rate of one op."""
         matches = (rate for pattern, rate in self.slc_rates.items() if fnmatch(op, pattern))
         return next(matches, self.slc_rate)
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +223,9 @@ def _assign(
             return _number(layers, lodgers, wanted, total, hw.chip.pus)
     least = max(-(-sum(arrays.values()) // size), min(apart, needed))
     raise CapacityError(
-        f"the model needs {sum(arrays.values())} arrays on {least} PUs; {options.chips} chip(s) "
-        f"have {total * size} arrays on {total} PUs: {max(least - total, 1) * size} arrays "
-        f"({max(least - total, 1)} PUs) short"
+        f"the model's {sum(arrays.values())} arrays take {least} PUs ({least * size} arrays), since "
+        f"layers take whole ones; {options.chips} chip(s) have {total} PUs ({total * size} arrays): "
+        f"{least - total} PU(s) ({(least - total) * size} arrays) short"
     )
 
 

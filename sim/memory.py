@@ -57,12 +57,15 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
                 f"{tokens} tokens need {-(-tokens // hw.chip.max_tokens)} PUs per layer "
                 f"(chip.max_tokens = {hw.chip.max_tokens}); {layers[0]} has {len(pus)}"
             )
-        room = capacity_bytes(hw, len(pus)) - _tables(graph, hw, layers)
+        tables = _tables(graph, hw, layers)
+        room = capacity_bytes(hw, len(pus)) - tables
         need = sum(sizes[layer] for layer in layers)
         if need > room:
+            beside = f" beside {tables} bytes of tables" if tables else ""
             raise CapacityError(
-                f"{', '.join(layers)}: a request of {tokens} tokens keeps {need} bytes waiting; "
-                f"the digital modules of {len(pus)} PU(s) have room for {room}"
+                f"{', '.join(layers)}: a request of {tokens} tokens keeps {need} bytes waiting"
+                f"{beside}; the digital modules of {len(pus)} PU(s) hold "
+                f"{capacity_bytes(hw, len(pus))} bytes: {need - room} short"
             )
         fits.append(room // need if need else None)
     return min((n for n in fits if n is not None), default=2**31)

@@ -154,6 +154,7 @@ class _Builder:
 
     def _matmul(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
+        self._spread(name)
         inputs = []
         for source, rule in self._sources(name):
             if self.graph.nodes[source]["kind"] == "softmax":
@@ -167,6 +168,7 @@ class _Builder:
 
     def _scan(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
+        self._spread(name)
         bits = (self.hw.digital.value_bits, self.hw.digital.value_bits)
         service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
         inputs = self._inputs(name, pus)
@@ -179,12 +181,16 @@ class _Builder:
 
     def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
-        if any(u in self.shards for u in self.graph.predecessors(name)):
-            self.shards.add(name)
+        self._spread(name)
         unit = self._component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
         service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
         inputs = self._inputs(name, pus)
         return self._add(name, name, (unit,), service, inputs, self._flow(name)), pus
+
+    def _spread(self, name: str) -> None:
+        """A result made from shards stays spread over the PUs of its group."""
+        if any(u in self.shards for u in self.graph.predecessors(name)):
+            self.shards.add(name)
 
     # --- pieces of a gemv --------------------------------------------------------------------
 
@@ -236,7 +242,7 @@ class _Builder:
             crossbar.read(hw, factor, whole),
             [Group(source, spread=parts)],
             flow,
-            places=buffer.places(hw, "input", factor.rows, len(pus)),
+            places=self._places("input", factor.rows, pus, flow),
             macs=factor.macs,
             macs_in=planes,
             **cut,
@@ -320,7 +326,7 @@ class _Builder:
             interconnect.transfer(self.hw, "pu_bus", size, len(pus)),
             [Group(source, every=parts)],
             flow,
-            places=buffer.places(self.hw, "output", factor.outputs, len(pus)),
+            places=self._places("output", factor.outputs, pus, flow),
         )
 
     def _reduce(
@@ -484,8 +490,18 @@ class _Builder:
     def _residents(self, pus: tuple[int, ...]) -> str:
         return "+".join(self.placement.groups().get(pus, ())) if pus else ""
 
+    def _places(
+        self, side: str, token_bytes: int, pus: tuple[int, ...], flow: Flow
+    ) -> int | None:
+        """Places in an op's buffer; a wave of pairs is larger than that and waits in memory."""
+        if flow.axis == "pair":
+            return None
+        return buffer.places(self.hw, side, token_bytes, len(pus))
+
     def _reserve(self, step: int, buffer_of: int) -> None:
         old = self.steps[step]
+        if self.steps[buffer_of].places is None:
+            return
         self.steps[step] = replace(old, reserves=(*old.reserves, buffer_of))
 
     def _add(

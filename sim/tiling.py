@@ -118,18 +118,18 @@ def _by_outputs(hw: Hardware, part: str, rows: int, outputs: int, slc: int, tile
     width_mlc = (outputs - slc) * cells_per_weight(hw, "mlc")
     columns = hw.analog.columns
     column_tiles = -(-(width_slc + width_mlc) // columns)
-    arrays = row_tiles * column_tiles
     arrays_slc = row_tiles * -(-width_slc // columns)
+    arrays_mlc = row_tiles * column_tiles - arrays_slc
     if tiles == "ideal":
-        arrays = -(-rows * (width_slc + width_mlc) // (hw.analog.rows * columns))
-        arrays_slc = min(arrays, -(-rows * width_slc // (hw.analog.rows * columns)))
+        size = hw.analog.rows * columns
+        arrays_slc, arrays_mlc = _divided(rows * width_slc, rows * width_mlc, size)
     return Factor(
         part=part,
         rows=rows,
         outputs=outputs,
         row_tiles=row_tiles,
         arrays_slc=arrays_slc,
-        arrays_mlc=arrays - arrays_slc,
+        arrays_mlc=arrays_mlc,
         columns_slc=row_tiles * width_slc,
         columns_mlc=row_tiles * width_mlc,
         wordlines=rows * column_tiles,
@@ -151,20 +151,32 @@ def _by_rows(hw: Hardware, rank: int, outputs: int, slc: int, tiles: str) -> Fac
     columns = hw.analog.columns
     across_slc, across_mlc = -(-width_slc // columns), -(-width_mlc // columns)
     arrays_slc, arrays_mlc = tiles_slc * across_slc, tiles_mlc * across_mlc
+    row_tiles = tiles_slc + tiles_mlc
+    columns_slc, columns_mlc = tiles_slc * width_slc, tiles_mlc * width_mlc
     if tiles == "ideal":
-        arrays_slc = -(-slc * width_slc // (height * columns))
-        arrays_mlc = -(-mlc * width_mlc // (height * columns))
+        row_tiles = -(-rank // height)  # SLC and MLC share the one in which they meet
+        arrays_slc, arrays_mlc = _divided(slc * width_slc, mlc * width_mlc, height * columns)
+        # a column is converted however few of the last tile's rows are used
+        rows_slc = slc if mlc else row_tiles * height
+        rows_mlc = row_tiles * height - rows_slc
+        columns_slc, columns_mlc = _divided(rows_slc * width_slc, rows_mlc * width_mlc, height)
     return Factor(
         part="U",
         rows=rank,
         outputs=outputs,
-        row_tiles=tiles_slc + tiles_mlc,
+        row_tiles=row_tiles,
         arrays_slc=arrays_slc,
         arrays_mlc=arrays_mlc,
-        columns_slc=tiles_slc * width_slc,
-        columns_mlc=tiles_mlc * width_mlc,
+        columns_slc=columns_slc,
+        columns_mlc=columns_mlc,
         wordlines=slc * across_slc + mlc * across_mlc,
         fullest=min(columns, max(width_slc if slc else 0, width_mlc if mlc else 0)),
         cells_slc=slc * width_slc,
         cells_mlc=mlc * width_mlc,
     )
+
+
+def _divided(slc: int, mlc: int, size: int) -> tuple[int, int]:
+    """Pieces of ``size`` cells, by mode, that hold so many; one with both counts as SLC."""
+    pieces_slc = -(-slc // size)
+    return pieces_slc, -(-(slc + mlc) // size) - pieces_slc

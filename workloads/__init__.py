@@ -1,0 +1,38 @@
+"""Scenarios, and how to run them: the way in for users.
+
+>>> from hyflexsim.workloads import Scenario, simulate
+>>> scenario = Scenario.load("bert-base", ["workload.requests=2"])
+>>> result = simulate(scenario)                                          # doctest: +SKIP
+>>> result.summary["latency_ps"]["p50"]                                  # doctest: +SKIP
+>>> result.save("runs/two-requests")                                     # doctest: +SKIP
+
+Names are imported when they are asked for, so that ``import hyflexsim.workloads`` costs nothing.
+(No file here may have the name of one of them: importing it would hide the function.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyflexsim.workloads.jets import load_jets as load_jets
+    from hyflexsim.workloads.run import Result as Result
+    from hyflexsim.workloads.run import simulate as simulate
+    from hyflexsim.workloads.scenario import Scenario as Scenario
+
+_HOME = {
+    "Result": "run",
+    "Scenario": "scenario",
+    "load_jets": "jets",
+    "simulate": "run",
+}
+
+__all__ = ["Result", "Scenario", "load_jets", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

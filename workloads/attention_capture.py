@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -36,8 +36,8 @@ def operators() -> Any:
     """Define the custom operators once per process and return ``torch.ops.hyflexsim``."""
     import torch  # noqa: PLC0415
 
-    library = torch.library.Library(NAME, "DEF")
-    schemas = {
+    library: Any = torch.library.Library(NAME, "DEF")  # type: ignore[no-untyped-call]
+    schemas: dict[str, tuple[str, Callable[..., Any]]] = {
         # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V)
         "attention": (
             "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window) -> Tensor",
@@ -78,10 +78,11 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
 
     shapes, fixed = (dict(inputs), {}) if inputs is not None else _inputs_of(model, name)
     device = next((p.device for p in model.parameters()), torch.device("meta"))
+    tokens = _example_tokens(model)
     example: dict[str, Any] = dict(fixed)
     dynamic: dict[str, Any] = dict.fromkeys(fixed)
     for key, shape in shapes.items():
-        sizes = [EXAMPLE_TOKENS if size == "N" else size for size in shape]
+        sizes = [tokens if size == "N" else int(size) for size in shape]
         dtype = torch.int64 if len(shape) == 2 else torch.float32
         example[key] = torch.zeros(sizes, dtype=dtype, device=device)
         axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size == "N"}
@@ -99,6 +100,12 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
         raise InputError(f"{name}: torch.export failed: {reason}") from error
     finally:
         model.train(training)
+
+
+def _example_tokens(model: Any) -> int:
+    """Tokens of the example input: fewer where the table of positions is short."""
+    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return min(EXAMPLE_TOKENS, limit // 2) if isinstance(limit, int) else EXAMPLE_TOKENS
 
 
 def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]:

@@ -5,6 +5,7 @@
     model_zoo.py          name or config.json -> torch module on the meta device
     attention_capture.py  torch module -> exported program, one node an attention
     read_export.py        exported program -> ops and flows (values.py), operators in read_ops.py
+                          (products, attention) and read_wires.py (choices, pooling)
     fold.py               ops -> graph in the vocabulary of hyflexsim.sim.graph
 
 What the numbers of an op mean, beyond the vocabulary:
@@ -100,6 +101,7 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
     from hyflexsim.workloads import attention_capture, fold  # noqa: PLC0415
     from hyflexsim.workloads.read_export import Reader  # noqa: PLC0415
     from hyflexsim.workloads.read_ops import HANDLERS  # noqa: PLC0415
+    from hyflexsim.workloads.values import Flow  # noqa: PLC0415
 
     base = getattr(model, "base_model_prefix", "")
     prefix = f"{base}." if base and hasattr(model, base) else ""
@@ -107,7 +109,7 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
     reader = Reader(program, model, prefix, HANDLERS)
     try:
         reader.read()
-        flows = [v for v in reader.outputs if hasattr(v, "op")]
+        flows = [v for v in reader.outputs if isinstance(v, Flow)]
         if not flows:
             raise InputError("forward must return a tensor that depends on the input tokens")
         output = flows[-1]
@@ -126,8 +128,9 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
         "prefix": prefix,
         "notes": sorted(set(reader.notes)),
     }
-    if isinstance(getattr(config, "vocab_size", None), int):
-        attributes["vocab"] = config.vocab_size
+    vocab = getattr(config, "vocab_size", None)
+    if isinstance(vocab, int):
+        attributes["vocab"] = vocab
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
     graph = fold.build(name, ops, output, **attributes)
@@ -157,7 +160,7 @@ def cache_folder() -> Path:
 def _key(config: dict[str, Any]) -> str:
     """Hash of all that determines a graph: configuration, our code, torch, transformers."""
     here = Path(__file__).parent
-    sources = ["extract", "fold", "read_export", "read_ops", "values", "model_zoo"]
+    sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "values", "model_zoo"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
     files += [Path(vocabulary.__file__)]
     if config["model_type"] == "part":

@@ -34,6 +34,7 @@ from hyflexsim.workloads.jets import LABELS
 
 CHUNK = 250  # jets
 MAX_SEED = 2**32 - 1
+INTERRUPTED = 130  # exit code after Ctrl-C
 FORMAT = "hyflexsim-jets-1"
 
 Report = Callable[[str, int], None]
@@ -55,6 +56,21 @@ def make_jets(
     0 ... 2^32 - 1, a folder that does not exist, missing packages, a setting Pythia refuses.
     """
     out = Path(out)
+    _check(out, classes, jets, seed)
+    tables = []
+    for label in classes:
+        chunks = []
+        for index, first in enumerate(range(0, jets, CHUNK)):
+            count = min(CHUNK, jets - first)
+            chunks.append(_chunk(out, label, index, count, seed, tuple(settings), report))
+        tables.append(pa.concat_tables(chunks))
+    made = {"format": FORMAT, "classes": list(classes), "jets": jets, "seed": seed}
+    made |= {"settings": list(settings), "versions": _versions()}
+    _write(_mix(tables, jets, seed), out, made)
+    return out
+
+
+def _check(out: Path, classes: Sequence[str], jets: int, seed: int) -> None:
     for name in classes:
         if name not in PROCESSES or list(classes).count(name) > 1:
             raise InputError(
@@ -68,17 +84,6 @@ def make_jets(
         raise InputError(f"seed must be 0 ... {MAX_SEED}; got {seed}")
     if not out.parent.is_dir():
         raise InputError(f"{out}: its folder does not exist; make it first")
-    tables = []
-    for label in classes:
-        chunks = []
-        for index, first in enumerate(range(0, jets, CHUNK)):
-            count = min(CHUNK, jets - first)
-            chunks.append(_chunk(out, label, index, count, seed, tuple(settings), report))
-        tables.append(pa.concat_tables(chunks))
-    made = {"format": FORMAT, "classes": list(classes), "jets": jets, "seed": seed}
-    made |= {"settings": list(settings), "versions": _versions()}
-    _write(_mix(tables, jets, seed), out, made)
-    return out
 
 
 def _chunk(
@@ -163,7 +168,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -178,8 +183,9 @@ def _command(
     console = Console(stderr=True)
     names = [name.strip() for name in classes.split(",") if name.strip()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    _check(out, names, jets, seed)
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        tasks = {name: progress.add_task(name, total=max(jets, 1)) for name in names}
+        tasks = {name: progress.add_task(name, total=jets) for name in names}
         make_jets(
             out,
             names,
@@ -189,26 +195,25 @@ def _command(
             report=lambda label, found: progress.advance(tasks[label], found),
         )
     size = out.stat().st_size / 1e6
-    console.print(f"{out}: {jets * len(names)} jets, {size:.2f} MB; {out}.chunks may be deleted")
+    told = f"{out}: {jets * len(names)} jets, {size:.2f} MB; {out}.chunks may be deleted"
+    console.print(told, soft_wrap=True, highlight=False)
 
 
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # of an Exit, which typer turns Ctrl-C into
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print("stopped; finished chunks are kept: run the same command to go on", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:  # click's usage errors have their own text
         if not hasattr(error, "format_message"):
             raise
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(2)
+    if code == INTERRUPTED:
+        print("stopped; finished chunks are kept: run the same command to go on", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def with_ranks(
     *,
     skip: Collection[str] = ("dt_proj",),
 ) -> nx.DiGraph:
-    """A copy of the graph whose block matrices have ranks; the rest (embeddings, heads) stays dense.
+    """A copy of the graph whose block matrices have ranks; embeddings and heads stay dense.
 
     ``ranks``:
 

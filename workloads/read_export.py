@@ -26,18 +26,23 @@ from hyflexsim.workloads.values import Const, Flow, Joined, Op, Sizes
 Value = Flow | Joined
 
 PASS = frozenset(
-    "view reshape _unsafe_view transpose permute t contiguous expand expand_as unsqueeze squeeze "
-    "dropout alias to _to_copy type_as float clone detach flatten unflatten movedim swapaxes "
-    "masked_fill lift_fresh detach_ view_as native_dropout feature_dropout".split()
+    {"view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
+    | {"transpose", "permute", "t", "movedim", "swapaxes", "expand", "expand_as", "contiguous"}
+    | {"to", "_to_copy", "type_as", "float", "clone", "alias", "detach", "lift_fresh"}
+    | {"dropout", "native_dropout", "feature_dropout", "masked_fill"}
 )
 """Operators that move, cast or mask elements: wires on a chip."""
 
 POINTWISE = frozenset(
-    "add sub rsub mul div neg gelu silu relu tanh sigmoid softplus exp log sqrt rsqrt pow abs "
-    "reciprocal leaky_relu elu hardtanh clamp clamp_min clamp_max maximum minimum hardswish "
-    "hardsigmoid mish cos sin square log_sigmoid relu6".split()
+    {"add", "sub", "rsub", "mul", "div", "neg", "abs", "reciprocal", "square", "pow", "sqrt"}
+    | {"rsqrt", "exp", "log", "cos", "sin", "clamp", "clamp_min", "clamp_max", "maximum"}
+    | {"minimum", "gelu", "silu", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid"}
+    | {"log_sigmoid", "softplus", "mish", "hardtanh", "hardswish", "hardsigmoid"}
 )
 """Element-wise functions; the name is the ``function`` of the op."""
+
+STARTS = frozenset({"embedding", "linear"})
+"""Operators whose result is data even of constants: a row by position, a learned query."""
 
 NORM = re.compile(r"(RMS|Layer|Group|Scale|L2)Norm\w*$|RMSNorm")
 """Classes of modules that are one norm. BatchNorm is read by its operator: it can fold."""
@@ -114,8 +119,8 @@ class Reader:
         handler: Callable[..., Any] | None = self.handlers.get(name)
         if not flows:
             constant = _merge(node, name, args)
-            wants = handler is not None and getattr(handler, "takes_constants", False)
-            return handler(self, node, args) if handler and wants and constant.params else constant
+            starts = handler is not None and name in STARTS and constant.params
+            return handler(self, node, args) if handler and starts else constant
         if not _floating(node) and name not in PASS:
             return Const()  # position arithmetic on token ids, masks
         module = self._known_module(node)
@@ -205,7 +210,7 @@ class Reader:
         among the operands are counted here unless another op did.
         """
         operands = list(operands)
-        flows = [v for v in operands if isinstance(v, Flow | Joined)]
+        flows: list[Any] = [v for v in operands if isinstance(v, Flow | Joined)]
         path = self.module(node)
         name = name or self.short(path) or kind
         if any(isinstance(v, Joined) for v in flows):
@@ -239,17 +244,21 @@ class Reader:
     def pointwise(self, node: Any, function: str, operands: list[Any]) -> Any:
         """An element-wise op. A number as second operand folds into the neighbouring scale."""
         tensors = [v for v in operands if isinstance(v, Flow | Joined | Const)]
-        tensors = [self.lookups.get(v.params[0], v) if _single_param(v) else v for v in tensors]
+        tensors = [self._looked_up(v) for v in tensors]
         flows = [v for v in tensors if isinstance(v, Flow | Joined)]
-        if len(tensors) == 1 and function in ("add", "sub", "mul", "div", "neg"):
-            if function != "neg":
-                return flows[0]
+        if len(tensors) == 1 and function in ("add", "sub", "mul", "div"):
+            return flows[0]
         joined = any(isinstance(v, Joined) for v in flows)
         if joined and any(isinstance(v, Flow) for v in flows):
             raise self.refusal(node, "mixes the class token with a sequence without it")
         leaf = self.short(self.module(node))
         name = f"{leaf}.{function}" if leaf else function
         return self.emit("pointwise", node, tensors, name=name, function=function)
+
+    def _looked_up(self, value: Any) -> Any:
+        """The lookup of a parameter that is used as data elsewhere (class token)."""
+        alone = isinstance(value, Const) and len(value.params) == 1
+        return self.lookups.get(value.params[0], value) if alone else value
 
     def _known_module(self, node: Any) -> tuple[str, str, str, str] | None:
         """(call, path, kind, function) of the outermost enclosing module known by its class.
@@ -277,14 +286,15 @@ class Reader:
         flows = [v for v in operands if isinstance(v, Flow | Joined)]
         if self._group is not None and self._group[0] == call:
             value = self._group[1]
-            own = (value.single.op, value.rest.op) if isinstance(value, Joined) else (value.op,)
+            own = (value.rest.op, value.single.op) if isinstance(value, Joined) else (value.op,)
             for flow in flows:
-                known = isinstance(flow, Joined) or flow.op in own
-                if not known and flow not in [f for f, _ in own[0].inputs]:
+                if isinstance(flow, Joined) or flow.op in own:
+                    continue
+                if flow not in [f for f, _ in own[0].inputs]:
                     own[0].inputs.append((flow, flow.rule))
-            own[-1].parameters += sum(self.count(v) for v in operands if isinstance(v, Const))
+            own[0].parameters += sum(self.count(v) for v in operands if isinstance(v, Const))
             return value
-        options = {"function": function} if kind == "pointwise" else {}
+        options: dict[str, Any] = {"function": function} if kind == "pointwise" else {}
         width = flows[0].rest.width if isinstance(flows[0], Joined) else flows[0].width
         tensors = [v for v in operands if isinstance(v, Flow | Joined | Const)]
         value = self.emit(kind, node, tensors, name=self.short(path), width=width, **options)
@@ -335,10 +345,6 @@ def _flatten(values: Any) -> list[Any]:
     if isinstance(values, list | tuple):
         return [v for value in values for v in _flatten(value)]
     return [values]
-
-
-def _single_param(value: Any) -> bool:
-    return isinstance(value, Const) and len(value.params) == 1
 
 
 def _floating(node: Any) -> bool:

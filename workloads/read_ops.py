@@ -1,8 +1,8 @@
 """What each operator with a meaning of its own becomes; used by :class:`~.read_export.Reader`.
 
 A handler takes (reader, node, operands) and returns the value of the node. :data:`HANDLERS` maps
-operator names to handlers. Shapes in comments: B batch (always 1), N tokens, C channels, H heads,
-G key-value heads, D head dimension.
+operator names to handlers; those that only choose or join tensors are in read_wires.py. Shapes in
+comments: B batch (always 1), N tokens, C channels, H heads, G key-value heads, D head dimension.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hyflexsim.workloads.read_export import Reader, Value
-from hyflexsim.workloads.values import Const, Flow, Joined, Op, Part
+from hyflexsim.workloads.read_wires import WIRES, lookup_of, shape_of
+from hyflexsim.workloads.values import Const, Flow, Joined, Op
 
 QK_BITS, PV_BITS = [8, 8], [12, 8]
 """Operand bits of QK^T and of PV (HyFlexPIM: INT8 Q, K, V; softmax out of a 12-bit unit)."""
-
-
-def _shape(node: Any, position: int = 0) -> Any:
-    return node.args[position].meta["val"].shape
 
 
 # -- products -------------------------------------------------------------------------------------
@@ -39,7 +36,7 @@ def _gemv(
     value = reader.emit(
         "gemv",
         node,
-        [data if isinstance(data, Flow | Joined) else _lookup_of(reader, node, data)],
+        [data if isinstance(data, Flow | Joined) else lookup_of(reader, node, data)],
         name=name,
         width=cols,
         rows=rows,
@@ -56,36 +53,31 @@ def _gemv(
 
 
 def _linear(reader: Reader, node: Any, args: list[Any]) -> Any:
-    cols, rows = _shape(node, 1)
+    cols, rows = shape_of(node, 1)
     return _gemv(reader, node, args[0], args[1], rows, cols, args[2] if len(args) > 2 else None)
 
 
-_linear.takes_constants = True  # type: ignore[attr-defined]  # a learned query is data
-
-
 def _addmm(reader: Reader, node: Any, args: list[Any]) -> Any:
-    rows, cols = _shape(node, 2)
+    rows, cols = shape_of(node, 2)
     return _gemv(reader, node, args[1], args[2], rows, cols, args[0])
 
 
 def _matmul(reader: Reader, node: Any, args: list[Any]) -> Any:
     left, right = args[:2]
     if isinstance(left, Const) and left.params:  # W (out, in) @ X (B, in, N)
-        cols, rows = _shape(node, 0)[-2:]
+        cols, rows = shape_of(node, 0)[-2:]
         return _gemv(reader, node, right, left, rows, cols, None)
     if isinstance(right, Const) and right.params:  # X (B, N, in) @ W (in, out)
-        rows, cols = _shape(node, 1)[-2:]
+        rows, cols = shape_of(node, 1)[-2:]
         return _gemv(reader, node, left, right, rows, cols, None)
     raise reader.refusal(node, "multiplies two activations outside a known attention")
 
 
 def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Kernel of one pixel or of disjoint patches: a gemv. Depthwise over tokens: taps."""
-    x, weight, bias, stride, padding, dilation, groups = (
-        *args,
-        *[None, [1], [0], [1], 1][len(args) - 2 :],
-    )
-    out, inner, *kernel = _shape(node, 1)
+    defaults: list[Any] = [None, [1], [0], [1], 1]
+    x, weight, bias, stride, padding, dilation, groups = [*args, *defaults[len(args) - 2 :]]
+    out, inner, *kernel = shape_of(node, 1)
     plain = set(dilation) == {1} and not isinstance(padding, str)
     if plain and groups == 1 and set(padding) == {0}:
         if set(kernel) == {1} and set(stride) == {1}:
@@ -98,7 +90,7 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
             x.op.axis, x.op.extra, x.op.width = "sequence", extra, rows
             patches = Flow(x.op, rows, "sequence", extra)
             return _gemv(reader, node, patches, weight, rows, out, bias)
-    depthwise = groups == out == _shape(node, 0)[1] and len(kernel) == 1 and inner == 1
+    depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
     causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
     if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
         return reader.emit(
@@ -114,23 +106,6 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 
 # -- tables ---------------------------------------------------------------------------------------
-
-
-def _lookup_of(reader: Reader, node: Any, constant: Const) -> Flow:
-    """A learned vector used as data (class token): one row of a table, looked up by the host."""
-    if not constant.params:
-        raise reader.refusal(node, "works on a constant that is no parameter")
-    name = constant.params[0]
-    if name not in reader.lookups:
-        value = reader.numel[reader.identity[name]]
-        short = reader.short(name)
-        op = Op("lookup", short, short.split(".")[0], name, "single", 0, value, {})
-        op.layer = reader.layer(name) if "." in short else short
-        op.inputs = [(Flow(reader.inputs[0], 1, "sequence", reader.inputs[0].extra), "first")]
-        op.parameters = reader.count(constant)
-        reader.ops.append(op)
-        reader.lookups[name] = Flow(op, value, "single")
-    return reader.lookups[name]
 
 
 def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -149,16 +124,13 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
     return flow
 
 
-_embedding.takes_constants = True  # type: ignore[attr-defined]
-
-
 # -- attention, scan, pairs -----------------------------------------------------------------------
 
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
     q, k, v, bias, causal, window = args
-    heads, inner = _shape(node, 0)[1], _shape(node, 0)[3]
+    heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
     _fits(reader, node, heads, inner)
@@ -187,10 +159,10 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
         rule = "pair" if bias.axis == "pair" else seen
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
         scores.op.inputs.append((bias, rule))
-    elif bias is not None and getattr(bias, "params", ()):
+    elif isinstance(bias, Const) and bias.params:
         raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
     weights = step("softmax", "softmax", scores, heads, elements=heads)
-    shape["inner"] = _shape(node, 2)[3]
+    shape["inner"] = shape_of(node, 2)[3]
     width = heads * shape["inner"]
     result = step("matmul", "pv", weights, width, operand_bits=PV_BITS, **shape)
     _see(result.op, v, seen)
@@ -211,7 +183,8 @@ def _see(op: Op, value: Value, rule: str) -> None:
 
 
 def _sdpa(reader: Reader, node: Any, args: list[Any]) -> Any:
-    q, k, v, mask, _, causal = (*args, *[None, 0.0, False][len(args) - 3 :])
+    defaults: list[Any] = [None, 0.0, False]
+    q, k, v, mask, _, causal = [*args, *defaults[len(args) - 3 :]][:6]
     bias = mask if isinstance(mask, Flow) else None
     return _attention(reader, node, [q, k, v, bias, bool(causal), None])
 
@@ -220,7 +193,7 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Selective scan: softplus(dt), the recurrence (A, D are its parameters), the gate silu(z)."""
     x, dt, a, b, c, d, z, bias, softplus = args
     path = reader.short(reader.module(node))
-    channels, state = _shape(node, 2)
+    channels, state = shape_of(node, 2)
     if isinstance(bias, Const) and bias.params and isinstance(dt, Flow) and dt.op.kind == "gemv":
         dt.op.attributes["bias"] = True
         reader.count(bias)
@@ -244,7 +217,7 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Four features of a pair from two four-vectors (ParT), symmetric: N (N + 1) / 2 pairs."""
     vectors = args[0]
-    width = _shape(node)[1]
+    width = shape_of(node)[1]
     flow: Flow = reader.emit(
         "pointwise",
         node,
@@ -263,165 +236,7 @@ def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
     return reader.emit("norm", node, args[:3], foldable=True)
 
 
-# -- wires that choose ----------------------------------------------------------------------------
-
-
-def _columns(node: Any, flow: Flow, axis: int, start: int, size: int) -> Flow:
-    """Part of the columns. Strides of the exported tensor tell which columns these are."""
-    value = node.args[0].meta["val"]
-    whole, stride = value.shape[axis], value.stride()[axis]
-    if size == whole:
-        return flow
-    width = flow.width * size // whole
-    base = flow.part.first if flow.part else 0
-    contiguous = isinstance(stride, int) and stride * whole == flow.width
-    if contiguous and not (flow.part and flow.part.period):
-        part = Part(base + start * stride, base + (start + size) * stride)
-    else:
-        step = stride if isinstance(stride, int) else 1
-        part = Part(start * step, (start + size) * step, whole * step)
-    return Flow(flow.op, width, flow.axis, flow.extra, (*flow.parts, part), flow.rule)
-
-
-def _choose(reader: Reader, node: Any, value: Value, axis: int, start: Any, size: int) -> Any:
-    """``size`` entries of a dimension from ``start``: some columns, or the first or last token."""
-    shape = _shape(node)
-    axis %= len(shape)
-    count = value.count(reader.sizes.tokens)
-    if axis not in reader.sizes.token_axes(shape, count):
-        if isinstance(value, Joined):
-            single = _columns(node, value.single, axis, start, size)
-            return Joined(single, _columns(node, value.rest, axis, start, size))
-        return _columns(node, value, axis, start, size)
-    if size == count:
-        return value
-    if isinstance(value, Joined):
-        if start == 0 and size == 1:
-            return value.single
-        if start == 1 and size == count - 1:
-            return value.rest
-    elif size == 1 and start in (0, -1, count - 1):
-        rule = "first" if start == 0 else "last"
-        return Flow(value.op, value.width, "single", 0, value.parts, rule)
-    raise reader.refusal(node, "cuts the token axis (allowed: the first or the last token)")
-
-
-def _select(reader: Reader, node: Any, args: list[Any]) -> Any:
-    return _choose(reader, node, args[0], args[1], args[2], 1)
-
-
-def _slice(reader: Reader, node: Any, args: list[Any]) -> Any:
-    value, axis, start, *_ = (*args, 0, None)
-    size = reader.sizes.pair(node.meta["val"].shape[axis])[0]
-    start = start if isinstance(start, int) else 0
-    if start < 0 and axis not in reader.sizes.token_axes(_shape(node), reader.sizes.tokens):
-        start += _shape(node)[axis]
-    return _choose(reader, node, value, axis, start, size)
-
-
-def _split(reader: Reader, node: Any, args: list[Any]) -> Any:
-    axis = node.kwargs.get("dim", args[2] if len(args) > 2 else 0)
-    pieces, start = [], 0
-    for piece in node.meta["val"]:
-        size = reader.sizes.pair(piece.shape[axis])[0]
-        pieces.append(_choose(reader, node, args[0], axis, start, size))
-        start += size
-    return pieces
-
-
-def _unbind(reader: Reader, node: Any, args: list[Any]) -> Any:
-    axis = args[1] if len(args) > 1 else 0
-    value = args[0]
-    return [_choose(reader, node, value, axis, i, 1) for i in range(len(node.meta["val"]))]
-
-
-def _index(reader: Reader, node: Any, args: list[Any]) -> Any:
-    """Gathering by known positions: pairs of particles, a mirrored matrix, the last token."""
-    sizes, shape = reader.sizes, node.meta["val"].shape
-    tokens = [sizes.pair(size)[0] for size in shape if sizes.varies(size)]
-    if isinstance(args[0], Flow) and sizes.fixed is None:
-        value, n = args[0], sizes.tokens
-        if value.axis == "single" or tokens in ([n * (n + 1) // 2], [n, n]):
-            return value
-        if not tokens:
-            return Flow(value.op, value.width, "single", 0, value.parts, "last")
-    raise reader.refusal(node, "gathers tokens (allowed: pairs, the last token)")
-
-
-def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
-    """Along tokens: class token and sequence. Along channels: wires only."""
-    pieces, axis = args[0], args[1] if len(args) > 1 else 0
-    shapes = [a.meta["val"].shape for a in node.args[0]]
-    axis %= len(shapes[0])
-    result = node.meta["val"].shape
-    count = reader.sizes.pair(result[axis])[0]
-    over_tokens = reader.sizes.varies(result[axis]) or count == reader.sizes.fixed
-    if not over_tokens:
-        pieces = [p for p in pieces if isinstance(p, Flow | Joined)]
-        return _wires(reader, node, pieces)
-    flows = [p if not isinstance(p, Const) else _lookup_of(reader, node, p) for p in pieces]
-    pair = len(flows) == 2 and all(isinstance(f, Flow) for f in flows)
-    if pair and flows[0].axis == "single" and flows[1].axis == "sequence":
-        if reader.sizes.fixed is None:
-            return Joined(flows[0], flows[1])
-        where = ("sequence", count - reader.sizes.fixed)
-        joined: Flow = _wires(reader, node, flows, axis=where)
-        # token n holds entry n - 1 of the sequence: prefix waits for one more, never for one less
-        joined.op.inputs = [(flows[0], "stream"), (flows[1], "prefix")]
-        return joined
-    raise reader.refusal(node, "joins tokens (allowed: a class token before a sequence)")
-
-
-def _stack(reader: Reader, node: Any, args: list[Any]) -> Any:
-    flows = [p for p in args[0] if isinstance(p, Flow)]
-    return _wires(reader, node, flows)
-
-
-def _wires(reader: Reader, node: Any, flows: list[Any], **more: Any) -> Any:
-    return reader.emit("cat", node, flows, name=f"{reader.short(reader.module(node))}.cat", **more)
-
-
-def _where(reader: Reader, node: Any, args: list[Any]) -> Any:
-    flows = [v for v in args if isinstance(v, Flow | Joined)]
-    return flows[0] if len(flows) == 1 else reader.pointwise(node, "where", args)
-
-
-def _mean(reader: Reader, node: Any, args: list[Any]) -> Any:
-    """Over tokens: pooling, one op that waits for all. Over channels: element-wise work."""
-    value = args[0]
-    function = reader.operator(node)
-    name = f"{reader.short(reader.module(node))}.{function}".lstrip(".")
-    if not isinstance(value, Flow):
-        raise reader.refusal(node, "over the class token and the sequence together")
-    axes = reader.sizes.token_axes(_shape(node), value.count(reader.sizes.tokens))
-    dims = args[1] if len(args) > 1 and args[1] is not None else range(len(_shape(node)))
-    over = {d % len(_shape(node)) for d in (dims if isinstance(dims, list | range) else [dims])}
-    if value.axis != "sequence" or not over & set(axes):
-        options: dict[str, Any] = {"function": function, "elements": value.width}
-        return reader.emit("pointwise", node, [value], name=name, **options)
-    flow: Flow = reader.emit(
-        "pointwise",
-        node,
-        [value],
-        name=name,
-        axis=("single", 0),
-        context="all",
-        context_extra=value.extra,
-        function=function,
-    )
-    flow.op.inputs = [(value, "all")]
-    return flow
-
-
-def _softmax(reader: Reader, node: Any, args: list[Any]) -> Any:
-    """Of logits, so element-wise work; the softmax of attention is read with its attention."""
-    value = args[0]
-    if isinstance(value, Flow) and not reader.sizes.varies(_shape(node)[args[1]]):
-        return reader.pointwise(node, "softmax", [value])
-    raise reader.refusal(node, "over tokens outside a known attention")
-
-
-HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
+HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
     "linear": _linear,
     "addmm": _addmm,
     "matmul": _matmul,
@@ -435,18 +250,5 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "scaled_dot_product_attention": _sdpa,
     "scan": _scan,
     "pair_features": _pair_features,
-    "select": _select,
-    "slice": _slice,
-    "chunk": _split,
-    "split": _split,
-    "split_with_sizes": _split,
-    "unbind": _unbind,
-    "index": _index,
-    "cat": _cat,
-    "stack": _stack,
-    "where": _where,
-    "mean": _mean,
-    "sum": _mean,
-    "softmax": _softmax,
 }
 """Operators by name (without overload); everything not here is wires, element-wise or refused."""

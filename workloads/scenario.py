@@ -7,8 +7,8 @@ Every key, with its default::
     [model]
     name = "bert-base"           # a model by name or the path of a config.json ...
     graph = "model.json"         # ... or else a saved graph
-    rank = "dense"               # "dense", "hard-threshold" (as many values as the dense matrix)
-                                 # or a share of the full rank, such as 0.25
+    rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
+                                 # the matrix) or a share of that rank, such as 0.25
 
     [chip]
     preset = "hyflexpim"         # a preset or a chip's TOML file
@@ -24,8 +24,8 @@ Every key, with its default::
 
     [workload]                   # one of three kinds
     kind = "jets"                # one request a jet, one token a particle
-    count = 200
-    classes = ["QCD", "Tbqq"]    # default: all, in turn
+    count = 200                  # the first so many of the file
+    classes = ["QCD", "Tbqq"]    # default: all in the file
     file = "jets.parquet"        # default: the sample that comes with hyflexsim
     # kind = "tokens"            # requests of one length
     # tokens = 128
@@ -64,218 +64,30 @@ and what was given.
 from __future__ import annotations
 
 import difflib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError
 
-from hyflexsim.sim import units
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options
-from hyflexsim.sim.parameters import PARAMETERS
+from hyflexsim.workloads import overrides as changes
+from hyflexsim.workloads.schema import (
+    KINDS,
+    Chip,
+    Generate,
+    Jets,
+    Model,
+    Placing,
+    Run,
+    Section,
+    Tokens,
+)
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-MOST_TOKENS = 2**20
-MOST_REQUESTS = 10**6
-
-
-def _is(allowed: str, **constraints: Any) -> Any:
-    """A field and, for error messages, what it allows in words."""
-    return Field(json_schema_extra={"allowed": allowed}, **constraints)
-
-
-def _count(most: int) -> Any:
-    return _is(f"an integer from 1 to {most}", ge=1, le=most)
-
-
-def _word_or_count(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value <= MOST_REQUESTS:
-        raise ValueError
-    return value
-
-
-def _duration(text: str) -> str:
-    time = units.read(text, "ps")
-    if not (1 <= time <= 10**12 and time.denominator == 1):
-        raise ValueError
-    return text
-
-
-def _dotted(table: Any, prefix: str = "") -> Any:
-    """``{"adc": {"slc_bits": 6}}`` as ``{"adc.slc_bits": 6}``: TOML means the same by both."""
-    if not isinstance(table, dict):
-        return table
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        flat |= _dotted(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
-
-
-Rate = Annotated[float, _is("a number from 0 to 1", ge=0, le=1)]
-Count = Annotated[int, _count(MOST_REQUESTS)]
-Length = Annotated[int, _count(MOST_TOKENS)]
-Text = Annotated[str, _is("a text", min_length=1)]
-File = Annotated[str, _is("the path of a file", min_length=1)]
-Seed = Annotated[int, _is("an integer from 0", ge=0, le=2**63)]
-Duration = Annotated[
-    str,
-    AfterValidator(_duration),
-    _is('a duration such as "25 us", in whole ps, from 1 ps to 1 s'),
-]
-
-
-class Section(BaseModel):
-    """One part of a scenario: frozen, no unknown keys, no silent conversion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Model(Section):
-    """What runs."""
-
-    name: Text | None = None
-    graph: File | None = None
-    rank: Annotated[
-        Literal["dense", "hard-threshold"] | Annotated[float, Field(gt=0, le=1)],
-        _is("dense, hard-threshold or a share of the full rank above 0 and up to 1"),
-    ] = "dense"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Model:
-        if (self.name is None) == (self.graph is None):
-            raise ValueError("model must have either name or graph")
-        return self
-
-
-class Chip(Section):
-    """What it runs on."""
-
-    preset: Text = "hyflexpim"
-    chips: Annotated[int, _count(65536)] = 1
-    set: Annotated[
-        dict[str, int | float | str],
-        BeforeValidator(_dotted),
-        _is("a table of numbers and texts with units"),
-    ] = {}
-
-
-class Mapping_(Section):
-    """Where it sits; see :class:`hyflexsim.sim.mapping.Options`."""
-
-    slc_rate: Rate = 1.0
-    slc_rates: Annotated[dict[str, Rate], _is("a table of numbers from 0 to 1")] = {}
-    tiles: Annotated[Literal["row-tile", "ideal"], _is("row-tile or ideal")] = "row-tile"
-    copies: Annotated[
-        Literal["none", "fill"] | int,
-        AfterValidator(_word_or_count),
-        _is("none, fill or a positive integer"),
-    ] = "fill"
-    pus_per_layer: Annotated[
-        Literal["auto", "fill"] | int,
-        AfterValidator(_word_or_count),
-        _is("auto, fill or a positive integer"),
-    ] = "auto"
-
-
-class AtOnce(Section):
-    """All requests are there at time zero."""
-
-    kind: Literal["at-once"] = "at-once"
-
-
-class Interval(Section):
-    """A request every so often, the first at time zero."""
-
-    kind: Literal["interval"] = "interval"
-    interval: Duration
-
-
-class Poisson(Section):
-    """Independent gaps with an exponential distribution."""
-
-    kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, _is("a number above 0 and up to 1e12", gt=0, le=1e12)]
-    seed: Seed | None = None
-
-
-class TraceFile(Section):
-    """Times read from a file."""
-
-    kind: Literal["trace"] = "trace"
-    file: File
-
-
-Arrivals = Annotated[AtOnce | Interval | Poisson | TraceFile, Field(discriminator="kind")]
-
-
-class Jets(Section):
-    """One request a jet, one token a particle."""
-
-    kind: Literal["jets"] = "jets"
-    count: Count = 200
-    classes: Annotated[
-        list[str] | None, _is("a list of class names, at least one", min_length=1)
-    ] = None
-    file: File | None = None
-    arrivals: Arrivals = AtOnce()
-
-
-class Tokens(Section):
-    """Requests of one length."""
-
-    kind: Literal["tokens"] = "tokens"
-    tokens: Length = 128
-    requests: Count = 1
-    arrivals: Arrivals = AtOnce()
-
-
-class Generate(Section):
-    """A prompt, then text token by token."""
-
-    kind: Literal["generate"] = "generate"
-    prefill: Length = 128
-    decode: Length = 32
-    requests: Count = 1
-    arrivals: Arrivals = AtOnce()
-
-
-class Run(Section):
-    """How it is simulated."""
-
-    fidelity: Annotated[Literal["token", "bit"], _is("token or bit")] = "token"
-    overlap: Annotated[
-        Literal["pipelined", "layer-serial"], _is("pipelined or layer-serial")
-    ] = "pipelined"
-    energy: Annotated[Literal["action", "power-time"], _is("action or power-time")] = "action"
-    split_pairs: Annotated[bool, _is("true or false")] = False
-    seed: Seed = 0
-    window: Count | None = None
-
-
-KINDS: dict[str, dict[str, type[Section]]] = {
-    "workload": {"jets": Jets, "tokens": Tokens, "generate": Generate},
-    "workload.arrivals": {
-        "at-once": AtOnce,
-        "interval": Interval,
-        "poisson": Poisson,
-        "trace": TraceFile,
-    },
-}
-"""Tables whose keys depend on their ``kind``."""
-
 PATHS = ("model.name", "model.graph", "chip.preset", "workload.file", "workload.arrivals.file")
 
 
@@ -286,7 +98,7 @@ class Scenario(Section):
     title: str = ""
     model: Model
     chip: Chip = Chip()
-    mapping: Mapping_ = Mapping_()
+    mapping: Placing = Placing()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
     run: Run = Run()
 
@@ -306,8 +118,7 @@ class Scenario(Section):
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as TOML: {error}") from None
         _from_folder(content, path.parent)
-        pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
-        changed = [_apply(content, key, value) for key, value in pairs]
+        changed = changes.apply(content, overrides)
         content.setdefault("model", {})
         content.setdefault("workload", {})
         _refuse_name(path, content)
@@ -354,91 +165,6 @@ def find(name_or_path: str | Path) -> Path:
     )
 
 
-# --- overrides -----------------------------------------------------------------------------------
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not (equals and key.strip() and value.strip()):
-        raise InputError(f"--set must be key=value; got {text!r}")
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except ValueError:
-        parsed = value.strip()  # a text without its quotes, which a shell may have eaten
-    return key.strip(), parsed
-
-
-def _apply(content: dict[str, Any], key: str, value: Any) -> str:
-    """Put one override into the content of a scenario file; return its key there."""
-    parts = _split(key)
-    if not _known(content, parts, value):
-        if key in PARAMETERS:
-            content.setdefault("chip", {})
-            content["chip"]["set"] = _dotted(content["chip"].get("set", {})) | {key: value}
-            return f"chip.set.{key}"
-        raise InputError(f"--set: unknown key {key!r}; {_nearest(key, [*_keys(), *PARAMETERS])}")
-    table = content
-    for part in parts[:-1]:
-        if not isinstance(table.setdefault(part, {}), dict):
-            table[part] = {}
-        table = table[part]
-    table[parts[-1]] = value
-    where = ".".join(parts[:-1])
-    if parts[-1] == "kind" and where in KINDS and value in KINDS[where]:
-        for old in set(table) - set(KINDS[where][value].model_fields):
-            del table[old]
-    if key in ("model.name", "model.graph"):
-        table.pop("graph" if key == "model.name" else "name", None)
-    return ".".join(parts)
-
-
-def _split(key: str) -> list[str]:
-    try:
-        table: Any = tomllib.loads(f"{key} = 0")
-    except ValueError:
-        raise InputError(f"--set: key must be a dotted TOML key; got {key!r}") from None
-    parts = []
-    while isinstance(table, dict):
-        ((part, table),) = table.items()
-        parts.append(part)
-    return parts
-
-
-def _known(content: dict[str, Any], parts: list[str], value: Any) -> bool:
-    """Whether a scenario of the present kinds has this key."""
-    fields: Any = Scenario.model_fields
-    where = ""
-    for depth, part in enumerate(parts):
-        if part not in fields or (depth == 0 and part == "name"):
-            return False
-        where = f"{where}.{part}".lstrip(".")
-        content = content.get(part, {}) if isinstance(content, dict) else {}
-        if where in ("chip.set", "mapping.slc_rates"):
-            return True
-        if where in KINDS:
-            kind = content.get("kind", "at-once") if isinstance(content, dict) else None
-            kinds = KINDS[where]
-            known = [kinds[kind]] if kind in kinds else kinds.values()
-            fields = {name for section in known for name in section.model_fields}
-        elif depth == 0 and part != "title":
-            fields = Scenario.model_fields[part].annotation.model_fields  # type: ignore[union-attr]
-        else:
-            fields = ()
-    return True
-
-
-def _keys() -> list[str]:
-    keys = [f"{section}.{key}" for section, kinds in KINDS.items() for key in _all_fields(kinds)]
-    for name in ("model", "chip", "mapping", "run"):
-        annotation: Any = Scenario.model_fields[name].annotation
-        keys += [f"{name}.{key}" for key in annotation.model_fields]
-    return keys
-
-
-def _all_fields(kinds: dict[str, type[Section]]) -> dict[str, None]:
-    return dict.fromkeys(key for section in kinds.values() for key in section.model_fields)
-
-
 def _from_folder(content: dict[str, Any], folder: Path) -> None:
     """Make relative paths of a scenario file start from its folder."""
     if folder == SCENARIOS:
@@ -447,9 +173,11 @@ def _from_folder(content: dict[str, Any], folder: Path) -> None:
         table: Any = content
         *sections, last = key.split(".")
         for section in sections:
-            table = table.get(section, {}) if isinstance(table, dict) else {}
+            table = table.get(section) if isinstance(table, dict) else None
         value = table.get(last) if isinstance(table, dict) else None
-        if isinstance(value, str) and (last in ("graph", "file") or value.endswith((".toml", ".json"))):
+        if isinstance(value, str) and (
+            last in ("graph", "file") or value.endswith((".toml", ".json"))
+        ):
             table[last] = str(folder / value)
 
 
@@ -473,15 +201,21 @@ def _refusal(file: str, error: ValidationError, changed: list[str]) -> InputErro
     kind = first["type"]
     given = "nothing" if kind == "missing" else repr(first["input"])
     key = place.key
-    source = "--set" if any(f"{c}.".startswith(f"{key}.") or key.startswith(f"{c}.") for c in changed) else file
+    source = (
+        "--set"
+        if any(f"{c}.".startswith(f"{key}.") or key.startswith(f"{c}.") for c in changed)
+        else file
+    )
     if kind == "extra_forbidden":
         last = key.rpartition(".")[2]
-        return InputError(f"{source}: unknown key {key!r}; {_nearest(last, place.fields)}")
+        return InputError(f"{source}: unknown key {key!r}; {changes.nearest(last, place.fields)}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         table = first["input"]
         got = table.get("kind") if isinstance(table, dict) else table
         given = "nothing" if got is None else repr(got)
-        return InputError(f"{source}: {key}.kind must be one of {', '.join(KINDS[key])}; got {given}")
+        return InputError(
+            f"{source}: {key}.kind must be one of {', '.join(KINDS[key])}; got {given}"
+        )
     if kind == "value_error" and not place.allowed:
         return InputError(f"{source}: {first['ctx']['error']}")
     return InputError(f"{source}: {key} must be {place.allowed or 'a table'}; got {given}")
@@ -527,14 +261,3 @@ def _allowed_inside(annotation: Any) -> str:
             if isinstance(extra, dict):
                 return str(extra["allowed"])
     return ""
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(key, names, n=3, cutoff=0.6)
-    return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names[:40])}"
-
-
-def as_text(scenario: Scenario) -> str:
-    """A scenario as indented JSON."""
-    return json.dumps(scenario.resolved(), indent=1)

@@ -101,7 +101,7 @@ def one_bank(planes=8):
 
 
 def play(steps, requests):
-    """Visits (step, request, part, component, arrival, start, end), each component one at a time."""
+    """Visits (step, request, part, component, arrival, start, end); components work on one part."""
     counts = [[tokens * s.planes for s in steps] for _, tokens in requests]
     waiting = {}
     released = defaultdict(list)
@@ -173,8 +173,8 @@ def play(steps, requests):
     return rows
 
 
-def write_run(path, model, requests, labels=None, *, placement=True):
-    """Write all files of a run; ``model``: what :func:`encoder` gives; requests: (arrival, tokens)."""
+def write_run(path, model, requests, labels=None):
+    """Write a run of what :func:`encoder` gives, with requests (arrival, tokens)."""
     steps, classes, pus = model
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,13 @@ def write_run(path, model, requests, labels=None, *, placement=True):
         "overlap": "pipelined",
         "energy_mode": "action",
         "makespan_ps": makespan,
-        "latency_ps": dict(p50=p50, p95=p95, p99=p99, mean=latency.mean(), max=int(latency.max())),
+        "latency_ps": {
+            "p50": p50,
+            "p95": p95,
+            "p99": p99,
+            "mean": latency.mean(),
+            "max": int(max(latency)),
+        },
         "throughput_per_s": n / makespan * 1e12,
         "energy_per_request_pj": energy.energy_pj.sum() / n,
         "energy_by_kind_pj": by_kind.to_dict(),
@@ -299,7 +305,11 @@ def place(pus, classes, pus_per_layer=1, arrays=None):
     """A placement: every gemv in each PU of its layer."""
     rows = []
     for layer, pu in pus.items():
-        ops = [op for op, cls in classes.items() if cls == "gemv" and op.startswith(layer)]
+        ops = [
+            op
+            for op, cls in classes.items()
+            if cls == "gemv" and (op == layer or op.startswith(f"{layer}."))
+        ]
         for op in ops:
             for i in range(pus_per_layer):
                 slc, mlc = arrays or (300, 500)

@@ -1,0 +1,120 @@
+"""The plainest event loop that obeys the rules of docs/architecture.md; for comparison only.
+
+No SimPy, no cleverness: at every instant it looks at everything. Written from the rules, not from
+the engine.
+"""
+
+import heapq
+
+from hyflexsim.sim.plan import Group, Plan, size_of, tokens_of
+
+
+def play(plan: Plan, requests):
+    """Return sorted rows (step, request, token, arrival, start, end), or raise on deadlock."""
+    steps = plan.steps
+    done = {}  # (step, request, token): end
+    waiting = set()  # (step, request, token) whose inputs are not all there
+    queues = {i: [] for i in range(len(plan.components))}
+    busy = {}
+    events = []  # (time, component)
+    taken = {i: 0 for i, s in enumerate(steps) if s.places is not None}
+    gone = []  # (time from which a freed place is seen, step)
+    rows = []
+    entering = [(r.arrival, i) for i, r in enumerate(requests)]
+
+    def shape(request):
+        r = requests[request]
+        return r.tokens, r.prefill or r.tokens
+
+    def prefix(step, request):
+        n = 0
+        while (step, request, n) in done:
+            n += 1
+        return n
+
+    def inputs_there(step, request, token):
+        tokens, prefill = shape(request)
+        s = steps[step]
+        for edge in s.inputs:
+            src = steps[edge.source]
+            count = tokens_of(src, tokens, prefill)
+            if isinstance(edge, Group):
+                if src.axis == "single" and s.axis != "single":
+                    wanted = range(count)
+                else:
+                    off = lambda x: prefill - 1 if x.head else 0  # noqa: E731
+                    k = token // edge.spread + off(s) - edge.lag - off(src)
+                    if k < 0:
+                        continue
+                    wanted = range(k * edge.every, min((k + 1) * edge.every, count))
+            else:
+                base = token // s.parts
+                need = {
+                    "prefix": min(base + 1, count // src.parts),
+                    "all": count // src.parts,
+                    "first": 1,
+                    "last": count // src.parts,
+                }[edge.rule]
+                wanted = range(need * src.parts)
+            if any((edge.source, request, t) not in done for t in wanted):
+                return False
+        return True
+
+    def places(step, now):
+        freed = sum(1 for time, i in gone if i == step and time <= now)
+        return steps[step].places - taken[step] + freed
+
+    now = 0
+    while True:
+        for arrival, request in list(entering):
+            if arrival == now:
+                entering.remove((arrival, request))
+                tokens, prefill = shape(request)
+                waiting |= {
+                    (i, request, t)
+                    for i, s in enumerate(steps)
+                    for t in range(tokens_of(s, tokens, prefill))
+                }
+        while events and events[0][0] == now:
+            _, component = heapq.heappop(events)
+            (arrival, step, request, token), start = busy.pop(component)
+            done[(step, request, token)] = now
+            rows.append((step, request, token, arrival, start, now))
+        for key in sorted(waiting):
+            step, request, token = key
+            if inputs_there(*key):
+                waiting.remove(key)
+                lanes = steps[step].lanes
+                lane = lanes[token // steps[step].planes % len(lanes)]
+                queues[lane].append((now, *key))
+        for component in range(len(plan.components)):
+            if component in busy:
+                continue
+            blocked = set()
+            for visit in sorted(queues[component]):
+                _, step, request, token = visit
+                s = steps[step]
+                if step in blocked:
+                    continue
+                if token % s.parts == 0 and any(places(i, now) < 1 for i in s.reserves):
+                    blocked.add(step)
+                    continue
+                if token % s.parts == 0:
+                    for i in s.reserves:
+                        taken[i] += 1
+                    if s.places is not None:
+                        gone.append((now + 1, step))
+                queues[component].remove(visit)
+                busy[component] = (visit, now)
+                tokens, prefill = shape(request)
+                time = s.rate.ps(size_of(s, token, tokens, prefill))
+                heapq.heappush(events, (now + time, component))
+                break
+        future = [t for t, _ in events[:1]] + [a for a, _ in entering]
+        future += [t for t, _ in gone if t > now]
+        if not future:
+            break
+        now = min(future)
+    if waiting or any(queues.values()):
+        raise RuntimeError("deadlock")
+    return sorted(rows)

@@ -1,0 +1,353 @@
+"""A scenario from its model to its tables: extract, rank, place, copy, plan, play, count.
+
+Each line of :func:`simulate` is one arrow of docs/architecture.md::
+
+    model ─> graph ─> ranks ─> placement ─> copies ─> plan ─> played ─> tables, summary
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from hyflexsim.sim import energy
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.area import chip_area, pu_area
+from hyflexsim.sim.copies import apply_copies
+from hyflexsim.sim.engine import Played, Request, play
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.hardware import Hardware, used_assumptions
+from hyflexsim.sim.mapping import Placement, place
+from hyflexsim.sim.memory import requests_at_once
+from hyflexsim.sim.overlap import layer_serial
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.planner import build_plan
+from hyflexsim.workloads import arrivals, run_dir
+from hyflexsim.workloads.extract import extract
+from hyflexsim.workloads.ranks import with_ranks
+from hyflexsim.workloads.scenario import Scenario
+from hyflexsim.workloads.schema import Generate, Jets
+
+NOTES = (
+    "timing and energy only: values are not computed, accuracy is not affected by the devices",
+    "weights are on the chip when the run starts: programming them is not counted",
+    "controllers, clock distribution and leakage are not in time, energy or area",
+)
+"""What no run models."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before the first event."""
+
+    hw: Hardware
+    graph: nx.DiGraph
+    placement: Placement
+    plan: Plan
+    requests: list[Request]
+    labels: list[str]
+    window: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave; ``tables`` and ``summary`` are those of docs/architecture.md.
+
+    ``tables`` maps ``components``, ``energy``, ``requests`` and ``placement`` to lists of rows;
+    the trace is ``played.trace``. ``seconds``: wall time of each phase.
+    """
+
+    scenario: Scenario
+    hw: Hardware
+    graph: nx.DiGraph
+    placement: Placement
+    plan: Plan
+    played: Played
+    requests: list[Request]
+    tables: dict[str, list[Row]]
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+
+    def save(self, out_dir: str | Path, *, pictures: bool = False) -> Path:
+        """Write the run directory and return its path; ``pictures``: with the PNG files.
+
+        An older run directory is replaced, anything else refused (:class:`InputError`).
+        """
+        with run_dir.new_run_dir(out_dir) as folder:
+            with _timed(self.seconds, "write"):
+                run_dir.write_trace(folder, self.plan, self.played)
+                for name, rows in self.tables.items():
+                    run_dir.write_table(folder, name, rows)
+                run_dir.write_json(folder / "scenario.json", self._resolved())
+                run_dir.write_json(folder / "summary.json", self.summary)
+            if pictures:
+                with _timed(self.seconds, "pictures"):
+                    from hyflexsim.analysis import draw_all  # noqa: PLC0415 (matplotlib)
+
+                    draw_all(folder)
+            run_dir.write_json(folder / "host.json", _host(self.seconds))
+        return Path(out_dir)
+
+    def _resolved(self) -> dict[str, Any]:
+        return self.scenario.resolved() | {
+            "op_kinds": dict(self.graph.nodes(data="kind")),
+            "hardware": {row.key: row._asdict() for row in self.hw.describe()},
+        }
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Result:
+    """Run a scenario (or the one of that name or path).
+
+    ``progress`` is called with (what is being done, requests finished, requests in all).
+
+    Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
+    :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = Scenario.load(scenario)
+    seconds: dict[str, float] = {}
+    say = progress or (lambda what, done, total: None)
+    with _timed(seconds, "prepare"):
+        say(f"placing {scenario.model.name or scenario.model.graph}", 0, 0)
+        ready = prepare(scenario)
+    plan, requests = ready.plan, ready.requests
+    with _timed(seconds, "play"):
+        say("simulating", 0, len(requests))
+        finished = 0
+
+        def count(_: int) -> None:
+            nonlocal finished
+            finished += 1
+            say("simulating", finished, len(requests))
+
+        played = play(plan, requests, window=ready.window, progress=count)
+    with _timed(seconds, "count"):
+        say("counting", len(requests), len(requests))
+        mode = scenario.run.energy
+        tables = {
+            "components": energy.components(plan, played),
+            "energy": energy.energy_rows(plan, played, requests, ready.hw, mode),
+            "requests": _request_rows(ready, played, mode),
+            "placement": list(ready.placement.rows()),
+        }
+        summary = _summary(scenario, ready, played, tables)
+    return Result(
+        scenario=scenario,
+        hw=ready.hw,
+        graph=ready.graph,
+        placement=ready.placement,
+        plan=plan,
+        played=played,
+        requests=requests,
+        tables=tables,
+        summary=summary,
+        seconds=seconds,
+    )
+
+
+def prepare(scenario: Scenario) -> Prepared:
+    """Everything up to the first event: also what ``hyflexsim validate`` and ``map`` do.
+
+    Copies are chosen for a request of mean length, memory is checked for the longest.
+    """
+    hw = scenario.hardware()
+    graph = load_graph(scenario)
+    requests, labels = load_requests(scenario, graph)
+    lengths = [request.tokens for request in requests]
+    placement = place(graph, hw, scenario.options())
+    placement = apply_copies(graph, placement, -(-sum(lengths) // len(lengths)))
+    window = requests_at_once(graph, placement, max(lengths))
+    if scenario.run.window is not None:
+        window = min(window, scenario.run.window)
+    plan = build_plan(
+        graph,
+        placement,
+        fidelity=scenario.run.fidelity,
+        generate=isinstance(scenario.workload, Generate),
+        split_pairs=scenario.run.split_pairs,
+    )
+    if scenario.run.overlap == "layer-serial":
+        plan = layer_serial(plan)
+    return Prepared(hw, graph, placement, plan, requests, labels, window)
+
+
+def load_graph(scenario: Scenario) -> nx.DiGraph:
+    """The model's graph, with the scenario's ranks."""
+    model = scenario.model
+    graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    return graph if model.rank == "dense" else with_ranks(graph, model.rank)
+
+
+def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request], list[str]]:
+    """Requests in order of arrival, and a label for each (a jet's class, else nothing)."""
+    workload = scenario.workload
+    labels: list[str] = []
+    prefill: int | None = None
+    if isinstance(workload, Jets):
+        from hyflexsim.workloads.jets import load_jets  # noqa: PLC0415 (a third of a second)
+
+        jets = load_jets(workload.file, workload.classes, workload.count)
+        lengths = [int(count) for count in jets.counts]
+        labels = [str(label) for label in jets.labels]
+        if len(lengths) < workload.count:
+            raise InputError(
+                f"workload.count must be at most {len(lengths)}, the jets of the chosen classes "
+                f"in {workload.file or 'the sample'}; got {workload.count}"
+            )
+    elif isinstance(workload, Generate):
+        prefill = workload.prefill
+        lengths = [workload.prefill + workload.decode - 1] * workload.requests
+    else:
+        lengths = [workload.tokens] * workload.requests
+    fixed = graph.graph.get("tokens")
+    if fixed is not None and set(lengths) != {fixed}:
+        raise InputError(
+            f"workload.tokens must be {fixed}: {graph.graph['name']} takes inputs of one length; "
+            f"got {lengths[0]}"
+        )
+    times = arrivals.times(workload.arrivals, len(lengths), scenario.run.seed)
+    requests = [Request(at, tokens, prefill) for at, tokens in zip(times, lengths, strict=True)]
+    return requests, labels or [""] * len(requests)
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _request_rows(ready: Prepared, played: Played, mode: str) -> list[Row]:
+    rows = []
+    energies: dict[tuple[int, int | None], float] = {}
+    for index, request in enumerate(ready.requests):
+        size = (request.tokens, request.prefill)
+        if size not in energies:
+            shape = ready.plan.shape(*size)
+            energies[size] = energy.request_energy_pj(ready.plan, shape, ready.hw, mode)
+        rows.append(
+            {
+                "request": index,
+                "label": ready.labels[index],
+                "tokens": request.tokens,
+                "prefill": request.prefill or request.tokens,
+                "arrival_ps": request.arrival,
+                "start_ps": played.entered[index],
+                "first_token_ps": played.first_output[index],
+                "finish_ps": played.finished[index],
+                "latency_ps": played.finished[index] - request.arrival,
+                "energy_pj": energies[size],
+            }
+        )
+    return rows
+
+
+def _summary(
+    scenario: Scenario, ready: Prepared, played: Played, tables: dict[str, list[Row]]
+) -> dict[str, Any]:
+    requests, trace = ready.requests, played.trace
+    count = len(requests)
+    makespan = int(trace.end[-1])
+    latency = np.array([row["latency_ps"] for row in tables["requests"]], dtype=np.int64)
+    p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
+    by_kind: dict[str, float] = defaultdict(float)
+    for row in tables["energy"]:
+        by_kind[row["kind"]] += row["energy_pj"] / count
+    shares: dict[str, list[float]] = defaultdict(list)
+    for row in tables["components"]:
+        shares[row["kind"]].append(row["utilisation"])
+    ledger = energy.ledger(ready.plan, played, requests)
+    actions = {row["action"] for row in ledger if row["count"]}
+    return {
+        "scenario": scenario.name,
+        "model": ready.graph.graph["name"],
+        "preset": scenario.chip.preset,
+        "requests": count,
+        "tokens": sum(request.tokens for request in requests),
+        "fidelity": scenario.run.fidelity,
+        "overlap": scenario.run.overlap,
+        "energy_mode": scenario.run.energy,
+        "makespan_ps": makespan,
+        "latency_ps": {
+            "p50": p50,
+            "p95": p95,
+            "p99": p99,
+            "mean": round(float(latency.mean())),
+            "max": int(latency.max()),
+        },
+        "throughput_per_s": count / (makespan * 1e-12),
+        "energy_per_request_pj": sum(by_kind.values()),
+        "energy_by_kind_pj": dict(by_kind),
+        "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
+        "area_mm2": {
+            "chip": chip_area(ready.hw) * scenario.chip.chips,
+            "used": pu_area(ready.hw) * ready.placement.pus_used,
+        },
+        "writes_per_request": energy.cell_writes(ledger) / count,
+        "visits": len(trace),
+        "macs": energy.macs(ready.plan, played, requests),
+        "assumptions": _assumptions(ready.hw, actions, scenario.run.energy),
+        "notes": _notes(ready),
+    }
+
+
+def _assumptions(hw: Hardware, actions: set[str], mode: str) -> list[str]:
+    """Parameters that no paper gives, but for energies of actions that were not priced."""
+    priced = {f"energy.{action}" for action in actions} if mode == "action" else set()
+    return [
+        key
+        for key in used_assumptions(hw)
+        if not key.startswith(("energy.", "device.")) or key in priced
+    ]
+
+
+def _notes(ready: Prepared) -> list[str]:
+    stale = [
+        f"{key} was derived from a parameter that the scenario has changed, and kept"
+        for key in ready.hw.stale
+    ]
+    return [*NOTES, *ready.graph.graph.get("notes", ()), *stale]
+
+
+# --- wall clock ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - started
+
+
+def _host(seconds: dict[str, float]) -> dict[str, Any]:
+    packages = ("simpy", "numpy", "networkx", "pyarrow", "pydantic")
+    return {
+        "seconds": {phase: round(time, 3) for phase, time in seconds.items()},
+        "versions": {"python": platform.python_version(), "hyflexsim": _version("hyflexsim")}
+        | {name: _version(name) for name in packages},
+        "machine": {
+            "system": platform.system(),
+            "cpu": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
