@@ -71,7 +71,7 @@ def _side_by_side(
 
 
 def ranks(graph: nx.DiGraph, *, sink: bool = True) -> dict[str, int]:
-    """Row of each op: the longest way to it. Ops without inputs ``sink`` to where they are needed."""
+    """Row of each op: the longest way to it; lone inputs may ``sink`` to where they are needed."""
     forward = nx.DiGraph()
     forward.add_nodes_from(graph)
     forward.add_edges_from((u, v) for u, v, back in graph.edges(data="back") if not back)

@@ -96,14 +96,14 @@ def check_target(path: str | Path) -> Path:
     Raises :class:`InputError` otherwise, so that nobody's files are ever replaced.
     """
     path = Path(path)
+    if not path.name or path.name == "..":
+        raise InputError(f"--out must name a folder; got {str(path)!r}")
     if path.is_dir():
         names = {file.name for file in path.iterdir()}
         if names and not names.issuperset(MARKS):
             raise InputError(f"--out must be a new folder or a run directory; {path} is neither")
     elif path.exists() or path.is_symlink():
         raise InputError(f"--out must be a new folder or a run directory; {path} is a file")
-    if not path.name or path.name == "..":
-        raise InputError(f"--out must name a folder; got {str(path)!r}")
     return path
 
 

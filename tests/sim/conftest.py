@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hyflexsim.sim import graph as g
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.plan import Component, Group, Plan, Rate, Step
 
@@ -63,3 +64,51 @@ def make_plan(*rows, components=None, outputs=None):
 @pytest.fixture(scope="session")
 def plan_of():
     return make_plan
+
+
+def make_chip(pus=4, arrays=10, **overrides):
+    """A chip whose PUs hold so few arrays of 64 x 128 that one can count them; else the reference.
+
+    Keywords name parameters with ``__`` for the dot: ``adc__rate="0.64 GS/s"``.
+    """
+    changes = {"chip.pus": pus, "pu.analog_modules": 1, "analog.arrays": arrays}
+    changes |= {key.replace("__", "."): value for key, value in overrides.items()}
+    return Hardware.load("hyflexpim", changes)
+
+
+@pytest.fixture(scope="session")
+def chip_of():
+    return make_chip
+
+
+def make_chain(layers, *, axis="sequence", **more):
+    """input -> a gemv for every matrix of every layer, in order -> output.
+
+    ``layers`` maps a layer to its matrices: a number n for 64 n x 16, so n arrays in SLC, or
+    ``(rows, cols)`` or ``(rows, cols, rank)``. A layer without matrices has one pointwise op.
+    """
+    graph = g.new_graph("chain")
+    first, end = next(iter(layers)), list(layers)[-1]
+    last = g.add_op(graph, "in", "input", layer=first, width=64)
+    for layer, matrices in layers.items():
+        following = []
+        for i, matrix in enumerate(matrices):
+            shape = (64 * matrix, 16) if isinstance(matrix, int) else matrix
+            rows, cols, rank = (*shape, None)[:3]
+            name = f"{layer}.fc{i}"
+            size = {"rows": rows, "cols": cols, "width": cols, "rank": rank, "weight": name}
+            following.append((name, "gemv", size))
+        for name, kind, size in following or [
+            (f"{layer}.act", "pointwise", {"width": 16, "elements": 16, "function": "gelu"})
+        ]:
+            g.add_op(graph, name, kind, layer=layer, axis=axis, **size, **more)
+            g.connect(graph, last, name, "pair" if axis == "pair" and last == "in" else "stream")
+            last = name
+    g.add_op(graph, "out", "output", layer=end, width=16, axis=axis)
+    g.connect(graph, last, "out")
+    return graph
+
+
+@pytest.fixture(scope="session")
+def chain_of():
+    return make_chain

@@ -87,10 +87,11 @@ def test_overrides_may_be_a_mapping(minimal):
     assert (scenario.workload.tokens, scenario.hardware().adc.rate) == (3, 2 * 10**9)
 
 
-def test_a_chip_set_may_be_written_in_either_way(tmp_path):
-    tables = write(tmp_path, MINIMAL + "[chip.set]\nadc.slc_bits = 5\n")
-    keys = write(tmp_path / "..", MINIMAL + '[chip]\nset = {"adc.slc_bits" = 5}\n')
-    assert Scenario.load(tables).chip.set == Scenario.load(keys).chip.set == {"adc.slc_bits": 5}
+@pytest.mark.parametrize(
+    "chip", ["[chip.set]\nadc.slc_bits = 5\n", '[chip]\nset = { "adc.slc_bits" = 5 }\n']
+)
+def test_a_chip_set_may_be_written_in_either_way(tmp_path, chip):
+    assert Scenario.load(write(tmp_path, MINIMAL + chip)).chip.set == {"adc.slc_bits": 5}
 
 
 def test_a_new_kind_drops_the_keys_of_the_old_one():
