@@ -56,14 +56,14 @@ def energy_breakdown(run: Run, *, ax: Axes | None = None, max_layers: int = 26) 
         for kind in table.columns:
             width = np.append(total[kind], table[kind].to_numpy()) * 1e-12 / unit.factor
             share = total[kind] / whole
-            label = f"{kind_name(kind)} {_percent(share)}"
+            label = f"{kind_name(kind)} {style.percent(share)}"
             ax.barh(y, width, 0.74, left=left, color=kind_colour(kind), label=label)
             ax.patches[-len(y)].set(y=y[0] - 0.55, height=1.1)
             if share >= 0.06:
-                _inside(ax, left[0] + width[0] / 2, y[0], _percent(share), kind_colour(kind))
+                _inside(ax, left[0] + width[0] / 2, y[0], style.percent(share), kind_colour(kind))
             left += width
         for at, width, share in zip(y[1:], left[1:], table.sum(axis=1) / whole, strict=True):
-            _after(ax, width, at, _percent(share))
+            _after(ax, width, at, style.percent(share))
         ax.set_yticks(y, ["all layers", *names])
         ax.set_ylim(len(table) + 0.6, -1.15)
         ax.set_xlim(0, max(left[0] * 1.02, max(left[1:]) * 1.08))
@@ -88,16 +88,17 @@ def utilisation_plot(run: Run, *, ax: Axes | None = None) -> Axes:
             single = run.components.loc[run.components["kind"] == name, "utilisation"].to_numpy()
             if len(single) > 1:
                 jitter = rng.uniform(-0.22, 0.22, len(single))
-                ax.scatter(single, i + jitter, s=3, color="#202020", alpha=0.35, linewidths=0)
-            end = max(float(row["mean"]), float(row["max"]) if len(single) > 1 else 0.0)
-            _after(ax, end, i, _percent(row["mean"]))
+                strong = min(max(40 / len(single), 0.05), 0.5)
+                ax.scatter(single, i + jitter, s=3, color="#202020", alpha=strong, linewidths=0)
+            _beside(ax, i, style.percent(row["mean"]))
+        _beside(ax, -0.85, "mean")
         counts = table["components"].to_numpy()
         names = [kind_name(str(k)) for k in table.index]
         labels = [f"{n} ×{c}" if c > 1 else n for n, c in zip(names, counts, strict=True)]
         ax.set_yticks(range(len(table)), labels)
         ax.set_ylim(len(table) - 0.4, -0.6)
         top = max(float(table["max"].max()), 1e-6)
-        ax.set_xlim(0, min(top * 1.14, 1.14))
+        ax.set_xlim(0, min(top * 1.06, 1.02))
         ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
         ax.set_xlabel("busy share of the makespan (bar: mean, dots: components)")
         _across(ax)
@@ -137,7 +138,7 @@ def latency_cdf(run: Run, *, ax: Axes | None = None) -> Axes:
             ax.plot([x, x], [0, share], color="#777777", linewidth=0.7, linestyle=(0, (3, 2)))
             ax.plot([x], [share], "o", color="black", markersize=3)
         lines = [
-            f"{name} {style.si(float(values[f'{name}_ps']) * 1e-12, 's', 4)}"
+            f"{name} {style.significant(float(values[f'{name}_ps']) / unit.factor, 4)} {unit.unit}"
             for name in ("p50", "p95", "p99")
         ]
         ax.set_xlabel(f"latency ({unit.unit})")
@@ -186,7 +187,7 @@ def energy_plot(run: Run, by: str = "action", *, ax: Axes | None = None, top: in
         width = table["energy_pj"].to_numpy() * 1e-12 / unit.factor
         ax.barh(range(len(table)), width, 0.74, color=[colour(str(k)) for k in table.index])
         for i, share in enumerate(table["share"]):
-            _after(ax, width[i], i, _percent(share))
+            _after(ax, width[i], i, style.percent(share))
         ax.set_yticks(range(len(table)), [str(k) for k in table.index])
         ax.set_ylim(len(table) - 0.4, -0.6)
         ax.set_xlim(0, max(width) * 1.1)
@@ -195,14 +196,15 @@ def energy_plot(run: Run, by: str = "action", *, ax: Axes | None = None, top: in
     return ax
 
 
-def _percent(share: float) -> str:
-    if 0 < share < 0.0005:
-        return "<0.1 %"
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
-
-
 def _after(ax: Axes, x: float, y: float, text: str) -> None:
     ax.annotate(text, (x, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
+
+
+def _beside(ax: Axes, y: float, text: str) -> None:
+    at: Any = ax.get_yaxis_transform()
+    ax.annotate(
+        text, (1, y), (4, 0), xycoords=at, textcoords="offset points", va="center", fontsize=6
+    )
 
 
 def _inside(ax: Axes, x: float, y: float, text: str, colour: str) -> None:

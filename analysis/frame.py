@@ -60,8 +60,8 @@ def _aside(ax: Axes, x: float, y: float = 0.0) -> Any:
     return ax.get_yaxis_transform() + ScaledTranslation(x / 72, y / 72, ax.figure.dpi_scale_trans)
 
 
-def label_rows(ax: Axes, rows: Rows, pitch: float, share: NDArray[np.float64]) -> None:
-    """Names of rows where they fit, of layers beside them; mean share of busy time at the right."""
+def label_rows(ax: Axes, rows: Rows, pitch: float, share: NDArray[np.float64], head: str) -> None:
+    """Names of rows where they fit, of layers beside them; at the right shares under a head."""
     bands = rows.bands()
     for i, (_, first, last) in enumerate(bands):
         if i % 2:
@@ -77,9 +77,10 @@ def label_rows(ax: Axes, rows: Rows, pitch: float, share: NDArray[np.float64]) -
     ax.set_yticks(np.arange(len(rows)) + 0.5, [row.label for row in rows.rows], fontsize=size)
     note: dict[str, Any] = {"fontsize": min(6.0, size), "color": "#505050"}
     for i, value in enumerate(share):
-        text = f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.1f} %"
-        ax.text(1, i + 0.5, text, transform=_aside(ax, 4), va="center_baseline", **note)
-    ax.text(1, 0, "busy", transform=_aside(ax, 4, 2), va="bottom", **note)
+        ax.text(
+            1, i + 0.5, style.percent(value), transform=_aside(ax, 4), va="center_baseline", **note
+        )
+    ax.text(1, 0, head, transform=_aside(ax, 4, 2), va="bottom", **note)
     if rows.group != "layer" and len(bands) > 1:
         widest = max(text_width(row.label, size) for row in rows.rows)
         _name_bands(ax, bands, pitch, widest + 10)

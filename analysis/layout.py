@@ -97,6 +97,7 @@ def columns(graph: nx.DiGraph, rank: dict[str, int]) -> dict[str, float]:
     for u, v in edges:
         near[u].append(v)
         near[v].append(u)
+    first = {name: i for i, name in enumerate(graph)}
     for sweep in range(24):
         down = sweep % 2 == 0
         for r in sorted(rows, reverse=not down):
@@ -105,7 +106,7 @@ def columns(graph: nx.DiGraph, rank: dict[str, int]) -> dict[str, float]:
             for name in row:
                 side = [m for m in near[name] if (rank[m] < r) == down] or near[name]
                 goal[name] = sum(x[m] for m in side) / len(side) if side else x[name]
-            row.sort(key=lambda n: (goal[n], n))
+            row.sort(key=lambda n: (goal[n], first[n]))
             _spread(row, goal, x)
     return x
 

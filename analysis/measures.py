@@ -20,13 +20,40 @@ def kind_order(kinds: pd.Series | pd.Index | list[str]) -> list[str]:
 
 
 def layer_order(run: Run) -> list[str]:
-    """Layers in the order in which they finish something first; idle ones last."""
+    """Layers by their first PU, those of one PU by who finishes something first.
+
+    Layers without a PU (the host's) stand first or last, by when they finish something first.
+    """
     names: dict[str, None] = {}
     if "layer" in run.trace:
         codes = pd.unique(run.trace["layer"].cat.codes)
         names = dict.fromkeys(str(run.trace["layer"].cat.categories[c]) for c in codes if c >= 0)
-    names |= dict.fromkeys(run.placement["layer"]) | dict.fromkeys(run.components["layer"])
-    return [name for name in names if name]
+    names |= dict.fromkeys(run.placement["layer"])
+    home: dict[str, int] = {}
+    rows = pd.concat([run.placement[["layer", "pu"]], run.components[["layer", "pu"]]])
+    for layers, pu in rows[rows["pu"] >= 0].drop_duplicates().itertuples(index=False):
+        for layer in str(layers).split("+"):
+            names.setdefault(layer)
+            home[layer] = min(int(pu), home.get(layer, int(pu)))
+    names |= dict.fromkeys(n for joint in run.components["layer"] for n in joint.split("+"))
+    seen = {name: i for i, name in enumerate(names)}
+    first = min((seen[name] for name in home), default=0)
+
+    def place(name: str) -> tuple[float, int]:
+        outside = float("-inf") if seen[name] < first else float("inf")
+        return home.get(name, outside), seen[name]
+
+    return sorted((name for name in names if name), key=place)
+
+
+def home_layers(components: pd.DataFrame) -> dict[str, str]:
+    """Layer that a component is shown with: of layers that share it (``a+b``), the largest."""
+    count = components["layer"].value_counts().to_dict()
+    homes = {}
+    for joint in dict.fromkeys(components["layer"]):
+        parts = joint.split("+")
+        homes[joint] = max(parts, key=lambda part: count.get(part, 0)) if "+" in joint else joint
+    return homes
 
 
 def utilisation(run: Run) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyflexsim.analysis.measures import kind_order, layer_order
+from hyflexsim.analysis.measures import home_layers, kind_order, layer_order
 from hyflexsim.analysis.run import Run
 from hyflexsim.analysis.style import kind_name, short
 from hyflexsim.analysis.visits import Visits
@@ -72,8 +72,9 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
     kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
     position = {name: i for i, name in enumerate(table.index)}
+    homes = home_layers(run.components)
     owner: dict[str, tuple[str, str]] = {
-        name: (layer, kind)
+        name: (homes[layer], kind)
         for name, layer, kind in zip(table.index, table["layer"], table["kind"], strict=True)
     }
     missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
@@ -108,7 +109,7 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     )
 
 
-def _label(name: str, layer: str, limit: int = 24) -> str:
+def _label(name: str, layer: str, limit: int = 30) -> str:
     """A component's name without its layer's, cut in the middle where it is long."""
     text = name
     if layer:

@@ -160,6 +160,17 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - exponent, 0)}f}"
 
 
+def percent(share: float) -> str:
+    """A share as text.
+
+    >>> percent(0.123), percent(0.0123), percent(0.0001), percent(0)
+    ('12 %', '1.2 %', '<0.1 %', '0 %')
+    """
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
+
+
 def time_scale(span_ps: float) -> Scale:
     """Unit for a time axis of that length: ns, µs, ms or s, as so many picoseconds."""
     for unit, factor in (("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3)):

@@ -10,7 +10,8 @@ Many are counted into bins of time first. A row then shows which share of its co
 stacked by op class and drawn relative to the row's own peak (98 % of its busy bins are no
 higher); the mean share stands at its right. In a row of a whole layer every kind of component
 counts alike, or its hundred banks would hide its one SFU. So three million visits cost no more
-ink than three thousand. A picture of one request shows the others in grey behind it.
+ink than three thousand. A picture of some requests shows the others in grey behind them, and the
+share at the right is that of these requests alone.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def timeline(
             edges = across(np.linspace(first, last, bins + 1))
             _draw_shares(ax, _shares(run, drawn, rows, bins), edges)
         share = _shares(run, visits, rows, 1)[:, :, 0].sum(axis=1)
-        frame.label_rows(ax, rows, pitch, share)
+        frame.label_rows(ax, rows, pitch, share, "busy" if drawn is visits else "own")
         frame.mark_requests(ax, run, visits, rows, across)
         frame.name_selection(ax, run, layer=layer, request=request, tokens=tokens)
         frame.legend(ax, drawn, rows, pitch)
@@ -135,7 +136,7 @@ def _draw_shares(ax: Axes, shares: NDArray[np.float64], edges: NDArray[np.float6
     total = shares.sum(axis=1)
     peak = np.array([np.quantile(t[t > 0], 0.98) if (t > 0).any() else 1.0 for t in total])
     relative = np.minimum(total / peak[:, None], 1.0)
-    seen = np.where(total > 0, np.maximum(relative, 0.08), 0.0)  # a short visit leaves a mark
+    seen = np.where(total > 0, np.maximum(relative, 0.15), 0.0)  # a short visit leaves a mark
     stacked = np.cumsum(shares, axis=1)
     stacked *= (seen / np.where(total > 0, total, 1.0))[:, None, :] * BAR
     for number in range(len(CLASSES) - 1, -1, -1):

@@ -55,7 +55,18 @@ def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
             default=0,
         )
         copies |= _fill_group(_units(graph, placement, layers, tokens), placement.free(pus), floor)
+    pairs = _pair_weights(graph)
+    copies |= dict.fromkeys(pairs, min((copies[name] for name in pairs), default=1))
     return placement.with_copies(copies)
+
+
+def _pair_weights(graph: nx.DiGraph) -> list[str]:
+    """Matrices of pair networks: a wave goes through all of them, so all have as many copies."""
+    return [
+        op["weight"]
+        for _, op in graph.nodes(data=True)
+        if op["kind"] == "gemv" and op["axis"] == "pair"
+    ]
 
 
 def component_loads(plan: Plan, tokens: int) -> list[int]:
@@ -88,7 +99,7 @@ def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: i
             continue
         runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
         interval = hw.analog.input_bits * max(crossbar.beat(hw, f) for f in weight.factors)
-        pairs = any(graph.nodes[op]["axis"] == "pair" for op in weight.ops)
+        pairs = weight.name in _pair_weights(graph)
         unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
         unit.names.append(weight.name)
         unit.arrays += weight.arrays

@@ -305,7 +305,7 @@ def load(path: str | Path) -> nx.DiGraph:
         raise GraphError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nx.NetworkXError) as e:
         raise GraphError(f"{path}: not a graph file ({e})") from e
-    if not graph.is_directed() or graph.is_multigraph():
+    if not isinstance(graph.graph, dict) or not graph.is_directed() or graph.is_multigraph():
         raise GraphError(f"{path}: not a graph file (must be directed, one edge per pair of ops)")
     try:
         validate(graph)

@@ -166,13 +166,21 @@ def is_block(layer: str) -> bool:
     return layer.rpartition(".")[2].isdigit()
 
 
+def layer_order(graph: nx.DiGraph) -> list[str]:
+    """Layers in the order in which they end: a class-attention block comes after the blocks it
+    reads, though some of its ops need nothing but the class token.
+    """
+    last = {graph.nodes[name]["layer"]: i for i, name in enumerate(g.order(graph))}
+    return sorted(last, key=last.__getitem__)
+
+
 def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
     """Put every layer of ``graph`` on PUs, one copy each (see :mod:`hyflexsim.sim.copies`).
 
     Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
     """
     weights = _weights(graph, hw, options)
-    layers = list(dict.fromkeys(graph.nodes[name]["layer"] for name in g.order(graph)))
+    layers = layer_order(graph)
     arrays = dict.fromkeys(layers, 0)
     for weight in weights.values():
         arrays[weight.layer] += weight.arrays

@@ -34,7 +34,7 @@ from hyflexsim.sim.components import (
 )
 from hyflexsim.sim.components.service import Service
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.mapping import Placement, Weight
+from hyflexsim.sim.mapping import Placement, Weight, is_block
 from hyflexsim.sim.plan import Action, Component, Group, Plan, Step, Threshold
 from hyflexsim.sim.power import power_mw
 from hyflexsim.sim.tiling import Factor
@@ -139,22 +139,27 @@ class _Builder:
         weight = self.placement.weights[op["weight"]]
         pus = self.placement.pus[weight.layer]
         flow = self._flow(name)
-        spread = any(u in self.shards for u in self.graph.predecessors(name))
-        source = self._feed(name, op, pus, flow)
+        sharded = self._sharded_input(name, pus)
+        last = -1
         for position, factor in enumerate(weight.factors):
+            gather = sharded and self._gathers(factor, pus)
+            if position == 0:
+                source = self._feed(name, op, pus, flow, gather)
+            else:
+                source = self._bus_in(name, factor.rows, [Group(last)], pus, flow, gather)
             last = self._grid(name, weight, factor, source, pus, flow)
-            if len(pus) > 1 and spread:
+            if sharded and not gather:
                 last = self._reduce(name, factor, last, pus, flow)
-            spread = not spread
-            if position + 1 < len(weight.factors):
-                source = self._bus_in(name, factor.outputs, [Group(last)], pus, flow)
-        if len(pus) > 1 and spread:
+                sharded = False
+            else:
+                sharded = len(pus) > 1
+        if sharded:
             self.shards.add(name)
         return last, pus
 
     def _matmul(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
-        self._spread(name)
+        self._spread(name, pus)
         inputs = []
         for source, rule in self._sources(name):
             if self.graph.nodes[source]["kind"] == "softmax":
@@ -168,7 +173,7 @@ class _Builder:
 
     def _scan(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
-        self._spread(name)
+        self._spread(name, pus)
         bits = (self.hw.digital.value_bits, self.hw.digital.value_bits)
         service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
         inputs = self._inputs(name, pus)
@@ -181,33 +186,63 @@ class _Builder:
 
     def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
-        self._spread(name)
+        self._spread(name, pus)
         unit = self._component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
         service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
         inputs = self._inputs(name, pus)
         return self._add(name, name, (unit,), service, inputs, self._flow(name)), pus
 
-    def _spread(self, name: str) -> None:
+    def _spread(self, name: str, pus: tuple[int, ...]) -> None:
         """A result made from shards stays spread over the PUs of its group."""
-        if any(u in self.shards for u in self.graph.predecessors(name)):
+        if self._sharded_input(name, pus):
             self.shards.add(name)
+
+    def _sharded_input(self, name: str, pus: tuple[int, ...]) -> bool:
+        """Whether an input lies in shards on these PUs (what comes from elsewhere comes whole)."""
+        return any(
+            u in self.shards and self.ready[u][1] == pus for u in self.graph.predecessors(name)
+        )
+
+    def _gathers(self, factor: Factor, pus: tuple[int, ...]) -> bool:
+        """Of two ways to use a vector that lies in shards, the one that moves fewer bytes.
+
+        Gather it, for a matrix split by outputs; or split the matrix by inputs and add up the
+        partial sums of the PUs (which HyFlexPIM §3.1 describes).
+        """
+        gathered = -(-factor.rows * self.hw.analog.input_bits // 8)
+        return gathered <= self._reduced_bytes(factor, pus)
+
+    def _reduced_bytes(self, factor: Factor, pus: tuple[int, ...]) -> int:
+        return (len(pus) - 1) * accumulator.partial_bytes(self.hw, factor.outputs, 1)
 
     # --- pieces of a gemv --------------------------------------------------------------------
 
-    def _feed(self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow) -> int:
+    def _feed(
+        self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow, gather: bool
+    ) -> int:
         """The transfer that brings an op's input to its arrays, shared by all who read the same."""
         sources = self._sources(name)
-        key = ("feed", tuple(sources), pus, flow, op["rows"])
+        key = ("feed", tuple(sources), pus, flow, op["rows"], gather)
         if key not in self.moved:
             inputs = self._inputs(name, pus)
-            self.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow)
+            self.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow, gather)
         return self.moved[key]
 
     def _bus_in(
-        self, name: str, elements: int, inputs: list[Input], pus: tuple[int, ...], flow: Flow
+        self,
+        name: str,
+        elements: int,
+        inputs: list[Input],
+        pus: tuple[int, ...],
+        flow: Flow,
+        gather: bool,
     ) -> int:
-        bus = self._bus("pu_bus", pus)
         size = -(-elements * self.hw.analog.input_bits // 8)
+        if gather:
+            bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
+            service = interconnect.transfer(self.hw, "global_bus", size)
+            inputs = [Group(self._add(f"{name}.gather", name, (bus,), service, inputs, flow))]
+        bus = self._bus("pu_bus", pus)
         service = interconnect.transfer(self.hw, "pu_bus", size, len(pus))
         return self._add(f"{name}.in", name, (bus,), service, inputs, flow)
 
@@ -224,8 +259,10 @@ class _Builder:
         hw, planes = self.hw, self.planes
         pairs = flow.axis == "pair"
         split = pairs and self.split
-        gang = weight.copies if pairs and not split else 1
-        copies = 1 if gang > 1 else weight.copies
+        copies = self.wave if pairs else weight.copies
+        gang = 1
+        if pairs and not split:
+            gang, copies = copies, 1
         parts = planes * (self.wave if split else 1)
         whole = hw.analog.input_bits if planes == 1 else 1
         beat = crossbar.beat(hw, factor)
@@ -334,8 +371,7 @@ class _Builder:
     ) -> int:
         """Add up the partial sums of several PUs over the global bus (HyFlexPIM §3.1)."""
         bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
-        size = (len(pus) - 1) * accumulator.partial_bytes(self.hw, factor.outputs, 1)
-        service = interconnect.transfer(self.hw, "global_bus", size)
+        service = interconnect.transfer(self.hw, "global_bus", self._reduced_bytes(factor, pus))
         return self._add(
             f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow
         )
@@ -477,7 +513,7 @@ class _Builder:
                 Component(
                     name,
                     kind,
-                    layer=layer or self._residents(pus),
+                    layer=layer or self._home(pus),
                     pu=pus[0] if pus else -1,
                     chip=self.placement.chip(pus[0]) if pus else chip,
                     power_mw=power_mw(self.hw, kind, units),
@@ -487,12 +523,17 @@ class _Builder:
             )
         return self.index[name]
 
-    def _residents(self, pus: tuple[int, ...]) -> str:
-        return "+".join(self.placement.groups().get(pus, ())) if pus else ""
+    def _home(self, pus: tuple[int, ...]) -> str:
+        """The layer that shared parts of a PU are listed under: its blocks, else the largest."""
+        layers = self.placement.groups().get(pus, [])
+        blocks = [layer for layer in layers if is_block(layer)]
+        if blocks or not layers:
+            return "+".join(blocks)
+        weights = self.placement.weights.values()
+        arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
+        return max(layers, key=arrays.__getitem__)
 
-    def _places(
-        self, side: str, token_bytes: int, pus: tuple[int, ...], flow: Flow
-    ) -> int | None:
+    def _places(self, side: str, token_bytes: int, pus: tuple[int, ...], flow: Flow) -> int | None:
         """Places in an op's buffer; a wave of pairs is larger than that and waits in memory."""
         if flow.axis == "pair":
             return None

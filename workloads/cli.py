@@ -23,6 +23,8 @@ from hyflexsim.sim.errors import DeadlockError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="hyflexsim",
     help="Simulate hybrid SLC/MLC RRAM processing-in-memory chips running transformers.",
@@ -46,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     try:
         code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # typer has caught Ctrl-C
+            raise KeyboardInterrupt
     except InputError as error:
         code = _complain(error, 2)
     except DeadlockError as error:
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("interrupted; nothing was written", 130)
+        code = _complain("interrupted; nothing was written", INTERRUPTED)
     except Exception as error:
         if type(error).__name__ == "ModelError":  # hyflexsim.models is not imported for this
             code = _complain(error, 2)

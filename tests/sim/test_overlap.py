@@ -38,8 +38,8 @@ def last_inside(plan, played):
 def test_every_token_takes_the_sum_of_its_steps(hw):
     """n tokens through one layer: n times the sum of all steps inside the PU, after the way in.
 
-    Two GEMVs of 900 ns, buses of 64 ps in and 176 ps out each, one SFU cycle of 1 ns; 64 B over host
-    port and global bus take 500 ps each.
+    Two GEMVs of 900 ns, buses of 64 ps in and 176 ps out each, one SFU cycle of 1 ns; 64 B over
+    host port and global bus take 500 ps each.
     """
     plan = layer_serial(plan_for(hw))
     inside = 2 * (900_000 + 64 + 176) + 1000

@@ -70,5 +70,5 @@ def test_bad_traces_are_refused(tmp_path, text, message):
 
 
 def test_a_missing_trace(tmp_path):
-    with pytest.raises(InputError, match="none.txt: No such file or directory"):
+    with pytest.raises(InputError, match=r"none\.txt: No such file or directory"):
         times(TraceFile(file=str(tmp_path / "none.txt")), 2)

@@ -132,9 +132,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line_exit_code_2_and_no_directory(
-    hyflexsim, folder, arguments, message
-):
+def test_bad_input_is_one_line_exit_code_2_and_no_directory(hyflexsim, folder, arguments, message):
     cycle = json.loads((folder / "tiny.json").read_text())
     cycle["edges"].append({"source": "norm", "target": "fc", "rule": "stream"})
     (folder / "cycle.json").write_text(json.dumps(cycle))

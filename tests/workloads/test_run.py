@@ -73,8 +73,10 @@ def test_counts_agree_with_the_graph(scenario):
     result = simulate(scenario())
     graph = g.load(scenario().model.graph)
     assert result.summary["macs"] == 2 * sum(g.macs(graph, 4).values())
-    assert result.summary["visits"] == len(result.played.trace) == sum(
-        row["visits"] for row in result.tables["components"] if row["kind"] in VISITED
+    assert (
+        result.summary["visits"]
+        == len(result.played.trace)
+        == sum(row["visits"] for row in result.tables["components"] if row["kind"] in VISITED)
     )
     assert result.summary["tokens"] == 8
 
@@ -194,7 +196,7 @@ def test_a_length_that_the_model_does_not_take(scenario, tmp_path):
     graph = tiny(tmp_path / "fixed.json")
     graph.graph["tokens"] = 7
     g.save(graph, tmp_path / "fixed.json")
-    with pytest.raises(InputError, match="workload.tokens must be 7: tiny takes inputs of one"):
+    with pytest.raises(InputError, match=r"workload\.tokens must be 7: tiny takes inputs of one"):
         simulate(scenario(f"model.graph={tmp_path / 'fixed.json'}"))
 
 
