@@ -29,7 +29,7 @@ import simpy
 from simpy.events import NORMAL, Event
 
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.plan import ANSWER, GROUP, STREAM, Plan
+from hyflexsim.sim.plan import ANSWER, DIRECT, GROUP, STREAM, Plan
 from hyflexsim.sim.trace import Recorder, Trace
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
@@ -115,7 +115,8 @@ class Server:
             done.callbacks = []
             arrival, step, request, token = self.visit  # type: ignore[misc]
             self.visit = None
-            clock.idle.append(self)
+            if self.queue:
+                clock.idle.append(self)
             now = clock.now
             rows.extend((step, request, token, arrival, self.started, now))
             if len(rows) >= limit:
@@ -385,7 +386,9 @@ class Engine:
         """Tell everyone who waits for this token."""
         for output in self.outputs[request][step]:
             kind = output[0]
-            if kind == STREAM:
+            if kind == DIRECT:
+                self.arrive(output[1], request, token, now)
+            elif kind == STREAM:
                 self._release(output[1], request, token, now)
             elif kind == GROUP:
                 self._deliver_group(output, request, token, now)

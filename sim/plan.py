@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-STREAM, GROUP, THRESHOLD, ANSWER = range(4)  # kinds of what a finished token releases
+DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,8 @@ class Shape:
 
     ``counts[s]``: tokens of step s. ``durations[s]``: ps, an int where all tokens are alike,
     else a list. ``outputs[s]``: what a finished token releases, as tuples
-    ``(STREAM, step)``, ``(GROUP, step, every, spread, shift, last, count, broadcast)``,
+    ``(DIRECT, step)`` (the same token, which waits for nothing else), ``(STREAM, step)`` (the same
+    token, one input of several), ``(GROUP, step, every, spread, shift, last, count, broadcast)``,
     ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token
     waits for (None where all wait for exactly one). ``initial[s]``: tokens that wait for nothing.
     """
@@ -255,6 +256,13 @@ class Shape:
         self.edges = 0
         for i in range(len(steps)):
             self._wire(i)
+        self.outputs = [
+            [
+                (DIRECT, out[1]) if out[0] == STREAM and self.waits[out[1]] is None else out
+                for out in outputs
+            ]
+            for outputs in self.outputs
+        ]
         for i in plan.outputs:
             self.outputs[i].append((ANSWER,))
         self.visits = sum(self.counts)

@@ -279,7 +279,7 @@ class _Builder:
             crossbar.read(hw, factor, whole),
             [Group(source, spread=parts)],
             flow,
-            places=self._places("input", factor.rows, pus, flow),
+            places=self._places("input", factor.rows, copies, pus, flow),
             macs=factor.macs,
             macs_in=planes,
             **cut,
@@ -303,7 +303,7 @@ class _Builder:
                 flow,
                 **cut,
             )
-        out = self._bus_out(label, name, factor, last, parts, pus, flow)
+        out = self._bus_out(label, name, factor, last, parts, copies, pus, flow)
         self._reserve(bank, out)
         if factor.row_tiles == 1:
             return out
@@ -351,6 +351,7 @@ class _Builder:
         factor: Factor,
         source: int,
         parts: int,
+        copies: int,
         pus: tuple[int, ...],
         flow: Flow,
     ) -> int:
@@ -363,7 +364,7 @@ class _Builder:
             interconnect.transfer(self.hw, "pu_bus", size, len(pus)),
             [Group(source, every=parts)],
             flow,
-            places=self._places("output", factor.outputs, pus, flow),
+            places=self._places("output", factor.outputs, copies, pus, flow),
         )
 
     def _reduce(
@@ -533,11 +534,13 @@ class _Builder:
         arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
         return max(layers, key=arrays.__getitem__)
 
-    def _places(self, side: str, token_bytes: int, pus: tuple[int, ...], flow: Flow) -> int | None:
+    def _places(
+        self, side: str, token_bytes: int, copies: int, pus: tuple[int, ...], flow: Flow
+    ) -> int | None:
         """Places in an op's buffer; a wave of pairs is larger than that and waits in memory."""
         if flow.axis == "pair":
             return None
-        return buffer.places(self.hw, side, token_bytes, len(pus))
+        return copies * buffer.places(self.hw, side, token_bytes, len(pus))
 
     def _reserve(self, step: int, buffer_of: int) -> None:
         old = self.steps[step]

@@ -6,7 +6,9 @@ itself is started; the news travels for 1 ps. A full buffer thus holds back ever
 
 An op's input vector waits in the input registers of its PU's digital modules (8 x 1 KB); the
 analog module's own register of 64 B holds one bit-plane of it. Results go to the output
-registers (8 x 1 KB). Data that waits for other tokens (keys, values, residuals) is not in a buffer
+registers (8 x 1 KB). Every copy of a matrix brings buffers of that size along: it lies in other
+modules with registers of their own, and copies that shared one buffer would wait for each other.
+Data that waits for other tokens (keys, values, residuals) is not in a buffer
 but in digital-PIM memory, whose capacity the placement checks.
 
 Source: HyFlexPIM Table 2 (register sizes); which data waits where is our reading.
