@@ -190,6 +190,7 @@ def _arrow(
         linestyle=(0, (3, 2)) if data["back"] else "-",
         shrinkA=0,
         shrinkB=0,
+        clip_on=False,
         zorder=2,
     )
     ax.add_patch(arrow)

@@ -84,7 +84,8 @@ OPTIONAL: dict[str, Any] = {
 ``rank``: None for a dense matrix, r for W = U diag(s) V^T kept as two factors.
 ``importance``: one number per rank, largest = protect first (HyFlexPIM §4).
 ``head``: needed only for the tokens that are sampled when text is generated.
-``parameters``: trained values outside matrices (norm scales, convolution taps).
+``parameters``: trained values outside matrices (norm scales, convolution taps). A lookup may
+give as ``stored`` the values of its table, where a tied matrix counts them as parameters.
 """
 
 

@@ -74,7 +74,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
 def _tables(graph: nx.DiGraph, hw: Hardware, layers: list[str]) -> int:
     """Bytes of embedding tables, one INT8 value per parameter."""
     values = sum(
-        op.get("table", op["parameters"])
+        op.get("stored", op["parameters"])
         for _, op in graph.nodes(data=True)
         if op["kind"] == "lookup" and op["layer"] in layers
     )

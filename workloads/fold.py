@@ -254,8 +254,10 @@ def _attributes(op: Op, head: bool, tables: set[str]) -> dict[str, Any]:
         if not values.pop("whole"):
             values["weight"] += str(Part(first, last, period))
         values["head"] = head
-    if op.kind == "lookup" and values.pop("table", None) in tables:
-        values["parameters"] = 0  # tied: the gemv counts them
+    if op.kind == "lookup":
+        values["stored"] = op.parameters  # the table lies in digital-PIM memory even where it is
+        if values.pop("table", None) in tables:
+            values["parameters"] = 0  # tied to a matrix that counts as trained values
     return values
 
 
