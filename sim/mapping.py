@@ -231,8 +231,9 @@ def _assign(
             return _number(layers, lodgers, wanted, total, hw.chip.pus)
     least = max(-(-sum(arrays.values()) // size), min(apart, needed))
     raise CapacityError(
-        f"the model's {sum(arrays.values())} arrays take {least} PUs ({least * size} arrays), since "
-        f"layers take whole ones; {options.chips} chip(s) have {total} PUs ({total * size} arrays): "
+        f"the model's {sum(arrays.values())} arrays take {least} PUs ({least * size} arrays), "
+        f"since layers take whole ones; {options.chips} chip(s) have {total} PUs "
+        f"({total * size} arrays): "
         f"{least - total} PU(s) ({(least - total) * size} arrays) short"
     )
 

@@ -38,4 +38,4 @@ def power_mw(hw: Hardware, kind: str, units: int) -> float:
         parts = analog_parts(hw, hw.power)
         return sum(parts[name] for name in ANALOG_PARTS[kind]) * units / hw.analog.arrays
     parts = digital_parts(hw, hw.power)
-    return sum(parts[name] for name in DIGITAL_PARTS.get(kind, ())) * units
+    return units * sum((parts[name] for name in DIGITAL_PARTS.get(kind, ())), start=0.0)

@@ -89,12 +89,13 @@ def test_a_number_of_pus_per_layer(put, each, layers):
 
 
 def test_fill_shares_all_pus_among_the_blocks(put):
-    """9 PUs, 4 blocks: 2 each; one is left for the head. With 5 blocks of 2 PUs, fewer each."""
+    """9 PUs, 4 blocks: 2 each; one is left for the head, or it lives with a block."""
     placement = put({**blocks(5, 5, 5, 5), "head": [3]}, {"pus": 9}, pus_per_layer="fill")
     assert [len(pus) for pus in placement.pus.values()] == [2, 2, 2, 2, 1]
-    # 2 for everyone, 3 for the large one and 1 for the head would be 10: so 1, 1, 1, 3 and 1
+    # 2 for everyone and 3 for the large one are 9; the head of 8 finds room beside 5 of 20
     placement = put({**blocks(5, 5, 5, 25), "head": [8]}, {"pus": 9}, pus_per_layer="fill")
-    assert [len(pus) for pus in placement.pus.values()] == [1, 1, 1, 3, 1]
+    assert [len(pus) for pus in placement.pus.values()] == [2, 2, 2, 3, 2]
+    assert placement.pus["head"] == placement.pus["b.2"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,9 @@ def test_options_refused(option, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(("option", "key"), [({"slc_rate": 2}, "slc_rate"), ({"tiles": "x"}, "tiles")])
+@pytest.mark.parametrize(
+    ("option", "key"), [({"slc_rate": 2}, "slc_rate"), ({"tiles": "x"}, "tiles")]
+)
 def test_options_refused_when_placed(put, option, key):
     with pytest.raises(InputError, match=f"^{key} must be "):
         put(blocks(1), **option)

@@ -79,7 +79,7 @@ def test_rates_refused(hw, rate):
 
 
 def test_tiles_refused(hw):
-    with pytest.raises(InputError, match="^tiles must be one of row-tile, ideal; got 'coarse'$"):
+    with pytest.raises(InputError, match=r"^tiles must be one of row-tile, ideal; got 'coarse'$"):
         factors(hw, 64, 64, None, 1.0, "coarse")
 
 
@@ -95,7 +95,7 @@ def test_tiles_refused(hw):
     ],
 )
 def test_effective_share_of_u(hw, rank, share):
-    """HyFlexPIM notes 2.7: at 5 %, 64 ceil(k s / 64) / k of the ranks of U are in SLC."""
+    """Worked by hand: at 5 %, 64 ceil(k s / 64) / k of the ranks of U are in SLC."""
     _, u = factors(hw, 1024, 1024, rank, 0.05, "row-tile")
     assert u.cells_slc / (1024 * 8) / rank == share
     _, u = factors(hw, 1024, 1024, rank, 0.05, "ideal")
@@ -104,11 +104,11 @@ def test_effective_share_of_u(hw, rank, share):
 
 @pytest.mark.parametrize(
     ("rank", "tiles"),
-    # ceil(768 / 64) ceil(4 r / 128) + ceil(r / 64) ceil(4 x 768 / 128) = 12 ceil(r / 32) + 24 ceil(r / 64)
+    # ceil(768/64) ceil(4r/128) + ceil(r/64) ceil(4 x 768/128) = 12 ceil(r/32) + 24 ceil(r/64)
     [(None, 288), (180, 144), (192, 144), (193, 180), (200, 180), (240, 192), (256, 192)],
 )
 def test_staircase_of_a_square_matrix(hw, rank, tiles):
-    """SoftLMs notes 6, 768 x 768 in MLC: the second factor steps every 64 ranks."""
+    """768 x 768 in MLC: the second factor steps every 64 ranks."""
     assert arrays(hw, 768, 768, rank, MLC) == tiles
 
 
@@ -132,7 +132,7 @@ def layer(hw, width, square, wide, rate):
     [(768, 384, 614, 7_044, 3_552), (1024, 512, 819, 12_416, 6_208)],
 )
 def test_arrays_of_a_layer(hw, width, square, wide, slc, mlc):
-    """HyFlexPIM notes 2.7: BERT-Base and BERT-Large with hard-threshold ranks."""
+    """Worked by hand: BERT-Base and BERT-Large with hard-threshold ranks."""
     assert layer(hw, width, square, wide, SLC) == slc
     assert layer(hw, width, square, wide, MLC) == mlc
 
