@@ -1,5 +1,6 @@
 """Fixtures: the reference chip, the reference event loop, and tiny plans."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def plan_of():
     return make_plan
 
 
+@functools.cache
 def make_chip(pus=4, arrays=10, **overrides):
     """A chip whose PUs hold so few arrays of 64 x 128 that one can count them; else the reference.
 
