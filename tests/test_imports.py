@@ -23,3 +23,12 @@ def test_the_simulator_needs_no_torch():
 
 def test_a_plan_is_played_without_torch():
     assert loaded_after("import hyflexsim.workloads.run, hyflexsim.workloads.cli") == []
+
+
+def test_help_answers_at_once():
+    code = (
+        "from hyflexsim.workloads.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+    )
+    assert loaded_after(f"exec({code!r})") == []

@@ -153,7 +153,7 @@ def main(
     quick: bool = typer.Option(False, help="The engine only, without extraction and full runs."),
 ) -> None:
     """Measure and print every figure next to its target."""
-    console = Console()
+    console = Console(width=100)
     table = Table("what", "measured", "target", title="hyflexsim bench")
     parts: list[Callable[[], list[Line]]] = [
         lambda title=title, name=name, changes=changes: engine_against_raw(  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyflexsim.sim import graph as g
 from hyflexsim.sim.copies import apply_copies, component_loads
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.mapping import Options, place
@@ -38,6 +39,25 @@ def test_copying_stops_at_the_bottleneck(chain_of, chip_of):
     assert copies_of(chain_of({"b.0": [1]}), chip_of(interconnect__pu_bandwidth="0.1 GB/s")) == {
         "b.0.fc0": 1
     }
+
+
+@pytest.mark.parametrize(("rate", "copies"), [("1.28 GS/s", 4), ("0.64 GS/s", 8)])
+def test_copying_stops_when_the_bus_is_slower(chain_of, chip_of, rate, copies):
+    """At 0.5 GB/s the bus takes 128 + 88 = 216 ns a token; the bank 800 ns, 4 copies take 200.
+
+    A converter of half the speed stretches each plane to 200 ns, the bank to 1600: 8 copies.
+    """
+    hw = chip_of(interconnect__pu_bandwidth="0.5 GB/s", adc__rate=rate)
+    assert copies_of(chain_of({"b.0": [1]}), hw, tokens=100) == {"b.0.fc0": copies}
+
+
+def test_a_shared_matrix_is_copied_by_all_its_runs(chip_of):
+    """w serves two ops, v one: of 10 arrays w takes 7 and v 3, as w goes first at 2/6 = 1/3."""
+    graph = g.new_graph("shared")
+    shape = {"layer": "b.0", "width": 16, "rows": 64, "cols": 16}
+    for name, weight in (("one", "w"), ("two", "w"), ("three", "v")):
+        g.add_op(graph, name, "gemv", weight=weight, **shape)
+    assert copies_of(graph, chip_of(), tokens=100) == {"w": 7, "v": 3}
 
 
 def test_a_copy_halves_the_load(chain_of, chip_of):

@@ -89,10 +89,14 @@ def test_a_number_of_pus_per_layer(put, each, layers):
 
 
 def test_fill_shares_all_pus_among_the_blocks(put):
-    """9 PUs, 4 blocks: 2 each, one is left for the head. Where that is too much, fewer each."""
+    """9 PUs, 4 blocks: 2 each; one is left for the head, or it lives with a block."""
     placement = put({**blocks(5, 5, 5, 5), "head": [3]}, {"pus": 9}, pus_per_layer="fill")
     assert [len(pus) for pus in placement.pus.values()] == [2, 2, 2, 2, 1]
-    # 2 + 2 + 2 + 3 PUs are all, and nobody has room for the 16 arrays of the head: so 1 + 1 + 1 + 3
+    # 2 for everyone and 3 for the large one are 9; the head of 8 finds room beside 5 of 20
+    placement = put({**blocks(5, 5, 5, 25), "head": [8]}, {"pus": 9}, pus_per_layer="fill")
+    assert [len(pus) for pus in placement.pus.values()] == [2, 2, 2, 3, 2]
+    assert placement.pus["head"] == placement.pus["b.2"]
+    # a head of 16 does not, and gets 2 PUs: 11 are too many, so the blocks get 1 + 1 + 1 + 3
     placement = put({**blocks(5, 5, 5, 25), "head": [16]}, {"pus": 9}, pus_per_layer="fill")
     assert [len(pus) for pus in placement.pus.values()] == [1, 1, 1, 3, 2]
 

@@ -35,12 +35,14 @@ def test_keys_values_queries_and_shared_results_wait(attention, hw):
 
 def test_a_pu_holds_256_mib(hw):
     assert capacity_bytes(hw, 1) == 256 * 2**20
-    placement_of = 256 * 2**20 // (4 * 64 * 100)
-    assert placement_of == 10_485
+    assert capacity_bytes(hw, 3) == 3 * 256 * 2**20
 
 
 def test_requests_at_once(attention, hw):
+    """4 x 64 x 100 B each: 256 MiB hold 10,485, and twice as much on two PUs 20,971."""
     assert requests_at_once(attention, place(attention, hw, Options()), 100) == 10_485
+    wide = place(attention, hw, Options(pus_per_layer=2))
+    assert requests_at_once(attention, wide, 100) == 20_971
 
 
 def test_a_request_that_does_not_fit(attention):
@@ -75,3 +77,26 @@ def test_tables_take_memory_even_when_tied(attention, hw):
     g.add_op(graph, "table", "lookup", layer="b.0", width=64, stored=200 * 2**20)
     placement = place(graph, hw, Options())
     assert requests_at_once(graph, placement, 100) == 56 * 2**20 // (4 * 64 * 100)
+
+
+def test_tables_that_do_not_fit(attention, hw):
+    """257 MiB of table in 256 MiB: short by 1 MiB and the request's 4 x 64 x 100 B."""
+    graph = attention.copy()
+    g.add_op(graph, "table", "lookup", layer="b.0", width=64, stored=257 * 2**20)
+    with pytest.raises(CapacityError) as error:
+        requests_at_once(graph, place(graph, hw, Options()), 100)
+    assert str(error.value) == (
+        "b.0: a request of 100 tokens keeps 25600 bytes waiting beside 269484032 bytes of tables; "
+        "the digital modules of 1 PU(s) hold 268435456 bytes: 1074176 short"
+    )
+
+
+@pytest.mark.parametrize(("bits", "size"), [(8, 5), (4, 3)])
+def test_pairs_wait_as_many_as_there_are(bits, size):
+    """N = 10: 55 pairs of 5 values wait for the rows of the queries; values in whole bytes."""
+    hw = Hardware.load("hyflexpim", {"analog.input_bits": bits})
+    graph = g.new_graph("pairs")
+    g.add_op(graph, "u", "pointwise", axis="pair", layer="p", width=5, elements=5, function="gelu")
+    g.add_op(graph, "a", "pointwise", layer="b.0", width=5, elements=5, function="add")
+    g.connect(graph, "u", "a", "pair")
+    assert request_bytes(graph, place(graph, hw, Options()), 10) == {"p": 55 * size, "b.0": 0}

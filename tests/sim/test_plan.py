@@ -1,10 +1,24 @@
 """A plan evaluated for a length: token counts, sizes, who waits for how many."""
 
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyflexsim.sim.plan import NEEDS, Group, Rate, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.plan import (
+    ANSWER,
+    GROUP,
+    NEEDS,
+    THRESHOLD,
+    Group,
+    Rate,
+    Step,
+    Threshold,
+    size_of,
+    tokens_of,
+)
 
 
 def step(**options):
@@ -71,6 +85,87 @@ def test_text_generation_is_a_lag_of_one(plan_of):
     shape = plan.shape(5, 3)
     assert shape.counts == [5, 3]
     assert shape.waits == [bytes([0, 0, 0, 1, 1]), None]
+
+
+def needs_in(shape, source):
+    """Thresholds that a step's tokens open: (step, need), need[n] tokens for its token n."""
+    return [(out[1], out[2]) for out in shape.outputs[source] if out[0] == THRESHOLD]
+
+
+def test_thresholds_between_tokens_cut_in_planes(plan_of):
+    """Two planes a token: planes 2n and 2n + 1 wait for all planes of the tokens before."""
+    plan = plan_of(
+        (0, 1, [], None, {"planes": 2}),
+        (1, 1, [Threshold(0, "prefix")], None, {"planes": 2}),
+        (2, 1, [Threshold(0, "last")], None, {"axis": "single"}),
+    )
+    assert needs_in(plan.shape(3), 0) == [(1, [2, 2, 4, 4, 6, 6]), (2, [6])]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_pairs_in_waves_of_four(plan_of, split):
+    """N = 3: wave 0 (00 01 02 11) and wave 1 (12 22) need all particles; rows 0, 1, 2 end in waves
+    0, 1, 1. Cut into its pairs, a wave is four parts, each of which waits for the same."""
+    pairs = {"axis": "pair", "wave": 4, "size": "wave", "split": split}
+    plan = plan_of(
+        (0, 1, [], None, {}),
+        (1, Rate(work=10), [Threshold(0, "pair")], None, pairs),
+        (2, 1, [Threshold(1, "row")], None, {}),
+    )
+    shape = plan.shape(3)
+    parts = 4 if split else 1
+    assert shape.counts == [3, 2 * parts, 3]
+    assert needs_in(shape, 0) == [(1, [3] * 2 * parts)]
+    assert needs_in(shape, 1) == [(2, [parts, 2 * parts, 2 * parts])]
+    # 10 ps a pair; the two idle slots of a cut wave take the least there is
+    assert shape.durations[1] == ([10] * 6 + [1] * 2 if split else [40, 20])
+    assert shape.sizes[1] == 6
+
+
+def test_planes_of_a_token_follow_each_other(plan_of):
+    """A bus token spreads into 4 planes, and the next bus waits for the last of every 4."""
+    plan = plan_of(
+        (0, 1, [], None, {}),
+        (1, 1, [Group(0, spread=4)], None, {"planes": 4}),
+        (2, 1, [Group(1, every=4)], None, {}),
+    )
+    shape = plan.shape(2)
+    assert (shape.counts, shape.waits) == ([2, 8, 2], [bytes(2), None, None])
+    # every, spread, shift, last token there, tokens here, broadcast
+    assert shape.outputs[0] == [(GROUP, 1, 1, 4, 0, 1, 8, False)]
+    assert shape.outputs[1] == [(GROUP, 2, 4, 1, 0, 7, 2, False)]
+    assert shape.outputs[2] == [(ANSWER,)]
+
+
+def test_a_single_token_is_heard_by_all(plan_of):
+    plan = plan_of((0, 1, [], None, {"axis": "single"}), (1, 1, [Group(0)], None, {}))
+    shape = plan.shape(3)
+    assert shape.waits == [bytes(1), None]
+    assert shape.outputs[0] == [(GROUP, 1, 1, 1, 0, 0, 3, True)]
+
+
+def test_times_follow_sizes(plan_of):
+    """Whole cycles of 5 ps for 2 units: contexts 1, 2, 3 + 1 joined token; N + 1 = 4 for all."""
+    rate = Rate(fixed=7, quantum=5, work=1, speed=2)
+    plan = plan_of(
+        (0, rate, [], None, {"size": "prefix", "context_extra": 1}),
+        (1, rate, [], None, {"size": "all", "context_extra": 1}),
+        (2, rate, [], None, {}),
+    )
+    assert plan.shape(3).durations == [[12, 17, 17], 17, 12]
+    assert plan.shape(3).sizes == [2 + 3 + 4, 3 * 4, 3]
+
+
+@given(
+    st.integers(0, 50),
+    st.integers(1, 20),
+    st.integers(0, 50),
+    st.integers(1, 9),
+    st.integers(0, 99),
+)
+def test_rate_is_whole_cycles_and_at_least_a_picosecond(fixed, quantum, work, speed, size):
+    rate = Rate(fixed, quantum, work, speed)
+    assert rate.ps(size) == max(1, fixed + quantum * math.ceil(Fraction(size * work, speed)))
 
 
 @pytest.mark.parametrize(
