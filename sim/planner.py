@@ -16,12 +16,13 @@ two activations are written into the NOR arrays first (HyFlexPIM §3.3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.board import Board, Flow, Input
 from hyflexsim.sim.components import (
     accumulator,
     adc,
@@ -34,25 +35,13 @@ from hyflexsim.sim.components import (
 )
 from hyflexsim.sim.components.service import Service
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.mapping import Placement, Weight, is_block
-from hyflexsim.sim.plan import Action, Component, Group, Plan, Step, Threshold
+from hyflexsim.sim.mapping import Placement, Weight
+from hyflexsim.sim.plan import Group, Plan, Threshold
 from hyflexsim.sim.power import power_mw
 from hyflexsim.sim.tiling import Factor
 
 FIDELITIES = ("token", "bit")
 HOST = (-1,)
-Input = Group | Threshold
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """How an op's tokens run: its axis, how often, what their work grows with."""
-
-    axis: str
-    extra: int = 0
-    head: bool = False
-    size: str = "one"
-    context_extra: int = 0
 
 
 def build_plan(
@@ -86,9 +75,7 @@ class _Builder:
         self.generate = generate
         self.wave = wave_size(graph, placement)
         self.heads = _head_ops(graph) if generate else set()
-        self.steps: list[Step] = []
-        self.components: list[Component] = []
-        self.index: dict[str, int] = {}
+        self.board = Board(graph, placement, self.wave)
         self.ready: dict[str, tuple[int, tuple[int, ...]]] = {}  # op: step that ends it, PUs
         self.moved: dict[tuple[Any, ...], int] = {}
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
@@ -100,40 +87,35 @@ class _Builder:
             build = getattr(self, f"_{op['kind']}", self._sfu)
             self.ready[name] = build(name, op)
         for step, source in self.recurrent:
-            edge = Group(self.ready[source][0], lag=1)
-            self.steps[step] = replace(self.steps[step], inputs=(*self.steps[step].inputs, edge))
+            self.board.wait(step, Group(self.ready[source][0], lag=1))
         outputs = [self.ready[n][0] for n, k in self.graph.nodes(data="kind") if k == "output"]
         if self.generate:
             self._feed_back(outputs)
         sinks = outputs or [self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)]
-        return Plan(tuple(self.steps), tuple(self.components), frozenset(sinks))
+        return Plan(tuple(self.board.steps), tuple(self.board.components), frozenset(sinks))
 
     def _feed_back(self, outputs: list[int]) -> None:
         if not self.graph.graph.get("causal"):
             raise InputError(f"{self.graph.graph['name']} is not causal: it cannot generate text")
         if not self.heads:
             raise InputError(f"{self.graph.graph['name']} has no op marked head to sample from")
-        sampled = next(i for i in outputs if self.steps[i].head)
+        sampled = next(i for i in outputs if self.board.steps[i].head)
         for name, op in self.graph.nodes(data=True):
             if op["kind"] == "input" and op["axis"] == "sequence":
-                first = self.ready[name][0]
-                edge = Group(sampled, lag=1)
-                self.steps[first] = replace(
-                    self.steps[first], inputs=(*self.steps[first].inputs, edge)
-                )
+                self.board.wait(self.ready[name][0], Group(sampled, lag=1))
 
     # --- ops -------------------------------------------------------------------------------
 
     def _input(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        port = self._component("host.in", "host_port")
+        port = self.board.component("host.in", "host_port")
         service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
-        return self._add(name, name, (port,), service, [], self._flow(name)), HOST
+        return self.board.add(name, name, (port,), service, [], self._flow(name)), HOST
 
     def _output(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        port = self._component("host.out", "host_port")
+        port = self.board.component("host.out", "host_port")
         service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
         inputs = self._inputs(name, HOST)
-        return self._add(name, name, (port,), service, inputs, self._flow(name)), HOST
+        return self.board.add(name, name, (port,), service, inputs, self._flow(name)), HOST
 
     def _gemv(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         weight = self.placement.weights[op["weight"]]
@@ -187,10 +169,10 @@ class _Builder:
     def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
         self._spread(name, pus)
-        unit = self._component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
+        unit = self.board.component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
         service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
         inputs = self._inputs(name, pus)
-        return self._add(name, name, (unit,), service, inputs, self._flow(name)), pus
+        return self.board.add(name, name, (unit,), service, inputs, self._flow(name)), pus
 
     def _spread(self, name: str, pus: tuple[int, ...]) -> None:
         """A result made from shards stays spread over the PUs of its group."""
@@ -239,12 +221,12 @@ class _Builder:
     ) -> int:
         size = -(-elements * self.hw.analog.input_bits // 8)
         if gather:
-            bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
+            bus = self.board.bus("global_bus", (self.placement.chip(pus[0]),))
             service = interconnect.transfer(self.hw, "global_bus", size)
-            inputs = [Group(self._add(f"{name}.gather", name, (bus,), service, inputs, flow))]
-        bus = self._bus("pu_bus", pus)
+            inputs = [Group(self.board.add(f"{name}.gather", name, (bus,), service, inputs, flow))]
+        bus = self.board.bus("pu_bus", pus)
         service = interconnect.transfer(self.hw, "pu_bus", size, len(pus))
-        return self._add(f"{name}.in", name, (bus,), service, inputs, flow)
+        return self.board.add(f"{name}.in", name, (bus,), service, inputs, flow)
 
     def _grid(
         self,
@@ -272,7 +254,7 @@ class _Builder:
         def lanes(kind: str) -> tuple[int, ...]:
             return self._lanes(weight, factor, kind, copies, gang, pus, beat * whole)
 
-        bank = self._add(
+        bank = self.board.add(
             f"{label}.bank",
             name,
             lanes("bank"),
@@ -284,7 +266,7 @@ class _Builder:
             macs_in=planes,
             **cut,
         )
-        self._reserve(source, bank)
+        self.board.reserve(source, bank)
         service = adc.convert(hw, factor, whole, beat)
         if planes == 1:
             extra = shift_add.actions(hw, factor, whole)
@@ -292,9 +274,11 @@ class _Builder:
         else:  # hand a plane over while its last column is converted
             early = adc.plane(hw, factor) - shift_add.last_column(hw, factor)
             service = replace(service, rate=replace(service.rate, fixed=early))
-        last = self._add(f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow, **cut)
+        last = self.board.add(
+            f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow, **cut
+        )
         if planes > 1:
-            last = self._add(
+            last = self.board.add(
                 f"{label}.shift_add",
                 name,
                 lanes("shift_add"),
@@ -304,14 +288,14 @@ class _Builder:
                 **cut,
             )
         out = self._bus_out(label, name, factor, last, parts, copies, pus, flow)
-        self._reserve(bank, out)
+        self.board.reserve(bank, out)
         if factor.row_tiles == 1:
             return out
-        adders = self._component(
+        adders = self.board.component(
             "accumulator", "accumulator", pus, self.hw.pu.digital_modules * len(pus)
         )
         service = accumulator.accumulate(hw, factor, len(pus))
-        return self._add(f"{label}.sum", name, (adders,), service, [Group(out)], flow)
+        return self.board.add(f"{label}.sum", name, (adders,), service, [Group(out)], flow)
 
     def _lanes(
         self,
@@ -332,7 +316,7 @@ class _Builder:
         if gang > 1:
             short += f"x{gang}"
         return tuple(
-            self._component(
+            self.board.component(
                 f"{short}[{copy}]" if copies > 1 else short,
                 kind,
                 pus,
@@ -355,9 +339,9 @@ class _Builder:
         pus: tuple[int, ...],
         flow: Flow,
     ) -> int:
-        bus = self._bus("pu_bus", pus)
+        bus = self.board.bus("pu_bus", pus)
         size = accumulator.partial_bytes(self.hw, factor.outputs, factor.row_tiles)
-        return self._add(
+        return self.board.add(
             f"{label}.out",
             name,
             (bus,),
@@ -371,9 +355,9 @@ class _Builder:
         self, name: str, factor: Factor, source: int, pus: tuple[int, ...], flow: Flow
     ) -> int:
         """Add up the partial sums of several PUs over the global bus (HyFlexPIM §3.1)."""
-        bus = self._bus("global_bus", (self.placement.chip(pus[0]),))
+        bus = self.board.bus("global_bus", (self.placement.chip(pus[0]),))
         service = interconnect.transfer(self.hw, "global_bus", self._reduced_bytes(factor, pus))
-        return self._add(
+        return self.board.add(
             f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow
         )
 
@@ -394,7 +378,7 @@ class _Builder:
         """Note an edge from a later op (or the op itself), to be wired when all steps exist."""
         if rule != "recurrent" or (source in self.ready):
             return False
-        self.recurrent.append((len(self.steps), source))
+        self.recurrent.append((len(self.board.steps), source))
         return True
 
     def _wait(self, name: str, source: str, step: int, rule: str) -> Input:
@@ -440,10 +424,10 @@ class _Builder:
             op = self.graph.nodes[source]
             service = interconnect.transfer(self.hw, kind, _bytes(op, self.hw))
             where = "-".join(map(str, ends))
-            self.moved[key] = self._add(
+            self.moved[key] = self.board.add(
                 f"{source}.{kind}{where}",
                 source,
-                (self._bus(kind, ends),),
+                (self.board.bus(kind, ends),),
                 service,
                 [Group(step)],
                 self._flow(source),
@@ -461,7 +445,7 @@ class _Builder:
             )
         return self.moved[key]
 
-    # --- steps and components -------------------------------------------------------------------
+    # --- how tokens of an op run ------------------------------------------------------------------
 
     def _pus(self, op: dict[str, Any]) -> tuple[int, ...]:
         return self.placement.pus[op["layer"]]
@@ -483,56 +467,11 @@ class _Builder:
         op: str | None = None,
         macs: int = 0,
     ) -> int:
-        unit = self._component("digital", "digital_pim", pus, self.hw.pu.digital_modules * len(pus))
+        unit = self.board.component(
+            "digital", "digital_pim", pus, self.hw.pu.digital_modules * len(pus)
+        )
         flow = self._flow(op or name)
-        return self._add(name, op or name, (unit,), service, inputs, flow, macs_per_size=macs)
-
-    def _bus(self, kind: str, ends: tuple[int, ...]) -> int:
-        if kind == "pu_bus":
-            return self._component("bus", kind, ends)
-        where = "-".join(map(str, ends))
-        return self._component(f"chip{where}.{kind}", kind, chip=ends[0])
-
-    def _component(
-        self,
-        name: str,
-        kind: str,
-        pus: tuple[int, ...] = (),
-        units: int = 0,
-        *,
-        chip: int = 0,
-        layer: str = "",
-        shadow: tuple[tuple[str, int, float], ...] = (),
-        busy_ps: int | None = None,
-    ) -> int:
-        """Index of a component, made on first use; ``units`` of hardware draw power in it."""
-        if pus:
-            name = f"{pu_name(pus)}.{name}"
-        if name not in self.index:
-            self.index[name] = len(self.components)
-            self.components.append(
-                Component(
-                    name,
-                    kind,
-                    layer=layer or self._home(pus),
-                    pu=pus[0] if pus else -1,
-                    chip=self.placement.chip(pus[0]) if pus else chip,
-                    power_mw=power_mw(self.hw, kind, units),
-                    busy_ps=busy_ps,
-                    shadow=shadow,
-                )
-            )
-        return self.index[name]
-
-    def _home(self, pus: tuple[int, ...]) -> str:
-        """The layer that shared parts of a PU are listed under: its blocks, else the largest."""
-        layers = self.placement.groups().get(pus, [])
-        blocks = [layer for layer in layers if is_block(layer)]
-        if blocks or not layers:
-            return "+".join(blocks)
-        weights = self.placement.weights.values()
-        arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
-        return max(layers, key=arrays.__getitem__)
+        return self.board.add(name, op or name, (unit,), service, inputs, flow, macs_per_size=macs)
 
     def _places(
         self, side: str, token_bytes: int, copies: int, pus: tuple[int, ...], flow: Flow
@@ -541,68 +480,6 @@ class _Builder:
         if flow.axis == "pair":
             return None
         return copies * buffer.places(self.hw, side, token_bytes, len(pus))
-
-    def _reserve(self, step: int, buffer_of: int) -> None:
-        old = self.steps[step]
-        if self.steps[buffer_of].places is None:
-            return
-        self.steps[step] = replace(old, reserves=(*old.reserves, buffer_of))
-
-    def _add(
-        self,
-        name: str,
-        op: str,
-        lanes: tuple[int, ...],
-        service: Service,
-        inputs: list[Input],
-        flow: Flow,
-        *,
-        places: int | None = None,
-        macs: int = 0,
-        macs_per_size: int = 0,
-        macs_in: int = 1,
-        planes: int = 1,
-        split: bool = False,
-    ) -> int:
-        actions = service.actions
-        if flow.size == "wave":  # what one pair costs, every pair of the wave does
-            actions = tuple(Action(a.name, 0, a.per_visit + a.per_size) for a in actions)
-            macs, macs_per_size = 0, macs + macs_per_size
-        component = self.components[lanes[0]]
-        self.steps.append(
-            Step(
-                name=name,
-                op=op,
-                kind=component.kind,
-                layer=self.graph.nodes[op]["layer"],
-                lanes=lanes,
-                rate=service.rate,
-                inputs=tuple(inputs),
-                axis=flow.axis,
-                extra=flow.extra,
-                wave=self.wave if flow.axis == "pair" else 1,
-                planes=planes,
-                split=split,
-                head=flow.head,
-                size=flow.size,
-                context_extra=flow.context_extra,
-                places=places,
-                actions=tuple(a for a in actions if a.per_visit or a.per_size),
-                macs=(macs, macs_per_size),
-                macs_in=macs_in,
-                lead_ps=service.lead_ps,
-            )
-        )
-        return len(self.steps) - 1
-
-
-def pu_name(pus: tuple[int, ...]) -> str:
-    """Name of a group of PUs.
-
-    >>> pu_name((3,)), pu_name((4, 5))
-    ('pu03', 'pu04-05')
-    """
-    return f"pu{pus[0]:02d}" if len(pus) == 1 else f"pu{pus[0]:02d}-{pus[-1]:02d}"
 
 
 def wave_size(graph: nx.DiGraph, placement: Placement) -> int:
