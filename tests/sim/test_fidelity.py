@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from hyflexsim.sim import energy, memory
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.components.interconnect import BUSES
 from hyflexsim.sim.copies import apply_copies
 from hyflexsim.sim.engine import Request, play
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options, place
 from hyflexsim.sim.overlap import layer_serial
+from hyflexsim.sim.plan import Group
 from hyflexsim.sim.planner import build_plan
 
 ANALOG = ("bank", "adc", "shift_add")
@@ -285,6 +287,12 @@ def test_conservation(graph, chip, requests, serial):
     bits = {k: sum(r["count"] for r in rows if r["action"] == k) for k in ("host_bit",)}
     width = graph.nodes["in"]["width"]
     assert bits["host_bit"] == 2 * 8 * width * sum(r.tokens for r in requests)
+    visits, _ = energy.totals(plan, played, requests)
+    for reader, step in zip(visits, plan.steps, strict=True):
+        for edge in step.inputs:
+            if isinstance(edge, Group) and plan.steps[edge.source].kind in BUSES:
+                # every token that a bus has sent is received once by each of its readers
+                assert reader * edge.every == visits[edge.source] * edge.spread
     entered = {s.name: i for i, s in enumerate(plan.steps)}
     for name in ("in", "out"):
         assert (played.trace.step == entered[name]).sum() == sum(r.tokens for r in requests)

@@ -99,6 +99,9 @@ def test_fill_shares_all_pus_among_the_blocks(put):
     # a head of 16 does not, and gets 2 PUs: 11 are too many, so the blocks get 1 + 1 + 1 + 3
     placement = put({**blocks(5, 5, 5, 25), "head": [16]}, {"pus": 9}, pus_per_layer="fill")
     assert [len(pus) for pus in placement.pus.values()] == [1, 1, 1, 3, 2]
+    # 12 PUs, a head of 26 needs 3: not 3 each but 2
+    placement = put({**blocks(5, 5, 5, 5), "head": [26]}, {"pus": 12}, pus_per_layer="fill")
+    assert [len(pus) for pus in placement.pus.values()] == [2, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_rates_by_pattern(chip_of, chain_of):
 
 
 def test_table_of_a_matrix_on_three_pus(put):
-    """25 SLC arrays on 3 PUs: 8, 8, 9; two copies: 16, 17, 17."""
+    """25 SLC arrays dealt to 3 PUs: 9, 8, 8; two copies: 17, 17, 16."""
     placement = put({"b.0": [(64 * 25, 16)]}).with_copies({"b.0.fc0": 2})
     rows = list(placement.rows())
     assert rows[1] == {
@@ -274,8 +277,8 @@ def test_table_of_a_matrix_on_three_pus(put):
         "copies": 2,
         "arrays_total": 17,
     }
-    assert [row["arrays_slc"] for row in rows] == [8, 8, 9]
-    assert [row["arrays_total"] for row in rows] == [16, 17, 17]
+    assert [row["arrays_slc"] for row in rows] == [9, 8, 8]
+    assert [row["arrays_total"] for row in rows] == [17, 17, 16]
 
 
 @given(
@@ -296,7 +299,16 @@ def test_table_adds_up(put, shapes, copies, tenths):
         assert sum(row["arrays_mlc"] for row in mine) == sum(f.arrays_mlc for f in weight.factors)
         assert sum(row["arrays_total"] for row in mine) == copies * weight.arrays
         assert tuple(row["pu"] for row in mine) == placement.pus[weight.layer]
+        if copies == 1:
+            assert all(r["arrays_slc"] + r["arrays_mlc"] == r["arrays_total"] for r in mine)
         assert {row["rank"] for row in mine} == {-1 if weight.rank is None else weight.rank}
+
+
+def test_table_fills_no_pu_beyond_its_arrays(put):
+    """Four matrices of 5 arrays on 2 PUs of 10: 10 each, though no matrix can be halved."""
+    rows = list(put({"b.0": [5, 5, 5, 5]}).rows())
+    for pu in (0, 1):
+        assert sum(row["arrays_total"] for row in rows if row["pu"] == pu) == 10
 
 
 # ---- laws
@@ -323,6 +335,8 @@ def test_whatever_is_placed_fits(put, sizes, embed, head, pus, chips):
     assert len(taken) == len(set(taken)) and set(taken) <= set(range(total))
     assert all(placement.free(group) >= 0 for group in groups)
     assert set(placement.pus) == set(layers)
+    rows = list(placement.rows())
+    assert all(sum(r["arrays_total"] for r in rows if r["pu"] == pu) <= 10 for pu in taken)
     owners = [placement.pus[layer] for layer in layers if layer.startswith("b.")]
     assert owners == sorted(owners)
     if apart <= total:
