@@ -122,11 +122,15 @@ class Placement:
         return replace(self, weights=weights)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One row per matrix and PU for tables; a matrix on several PUs is shared out evenly."""
+        """One row per matrix and PU for tables; arrays are dealt to the PUs of a layer in turn."""
+        dealt: dict[tuple[int, ...], int] = {}
         for weight in self.weights.values():
             pus = self.pus[weight.layer]
+            first = dealt.get(pus, 0)
+            dealt[pus] = first + weight.arrays * weight.copies
+            slc = sum(factor.arrays_slc for factor in weight.factors)
             for position, pu in enumerate(pus):
-                share = _share(position, len(pus))
+                turn = position, len(pus)
                 yield {
                     "layer": weight.layer,
                     "op": weight.ops[0],
@@ -136,16 +140,16 @@ class Placement:
                     "rows": weight.factors[0].rows,
                     "cols": weight.factors[-1].outputs,
                     "rank": -1 if weight.rank is None else weight.rank,
-                    "arrays_slc": share(sum(f.arrays_slc for f in weight.factors)),
-                    "arrays_mlc": share(sum(f.arrays_mlc for f in weight.factors)),
+                    "arrays_slc": _dealt(first, slc, *turn),
+                    "arrays_mlc": _dealt(first + slc, weight.arrays - slc, *turn),
                     "copies": weight.copies,
-                    "arrays_total": share(sum(f.arrays_slc for f in weight.factors) * weight.copies)
-                    + share(sum(f.arrays_mlc for f in weight.factors) * weight.copies),
+                    "arrays_total": _dealt(first, weight.arrays * weight.copies, *turn),
                 }
 
 
-def _share(position: int, parts: int) -> Any:
-    return lambda total: total * (position + 1) // parts - total * position // parts
+def _dealt(first: int, count: int, position: int, parts: int) -> int:
+    """How many of the things first, first + 1, ... fall to a position when dealt in turn."""
+    return (first + count - 1 - position) // parts - (first - 1 - position) // parts
 
 
 def arrays_per_pu(hw: Hardware) -> int:
@@ -179,6 +183,7 @@ def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
 
     Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
     """
+    _refuse_idle_patterns(graph, options)
     weights = _weights(graph, hw, options)
     layers = layer_order(graph)
     arrays = dict.fromkeys(layers, 0)
@@ -186,6 +191,15 @@ def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
         arrays[weight.layer] += weight.arrays
     pus = _assign(layers, arrays, hw, options)
     return Placement(hw, options, pus, weights)
+
+
+def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
+    ops = [name for name, kind in graph.nodes(data="kind") if kind == "gemv"]
+    for pattern in options.slc_rates:
+        if not any(fnmatch(op, pattern) for op in ops):
+            raise InputError(
+                f"slc_rates: no matrix matches {pattern!r}; names are like {', '.join(ops[:3])}"
+            )
 
 
 def _weights(graph: nx.DiGraph, hw: Hardware, options: Options) -> dict[str, Weight]:
@@ -214,7 +228,9 @@ def _assign(
     total = hw.chip.pus * options.chips
     blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
     _refuse_narrow(blocks, arrays, size, options)
-    runs = range(1, len(blocks) + 1) if options.pus_per_layer == "auto" and blocks else (1,)
+    runs = (
+        range(1, len(blocks) + 1) if options.pus_per_layer in ("auto", "fill") and blocks else (1,)
+    )
     for run in runs:
         leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
         joint = dict(arrays)

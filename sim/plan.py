@@ -311,6 +311,8 @@ class Shape:
         here = -(-len(waits) // step.parts)
         there = self.counts[edge.source]
         need = NEEDS[edge.rule](here, -(-there // source.parts), self.tokens, wave)
+        if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
+            need = [n + self._offset(index) for n in need]
         need = [min(n * source.parts, there) for n in need for _ in range(step.parts)]
         for n in range(len(waits)):
             waits[n] += need[n] > 0

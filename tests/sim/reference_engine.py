@@ -50,7 +50,7 @@ def play(plan: Plan, requests):
             else:
                 base = token // s.parts
                 need = {
-                    "prefix": min(base + 1, count // src.parts),
+                    "prefix": min(base + 1 + (prefill - 1) * s.head, count // src.parts),
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,

@@ -123,6 +123,19 @@ def test_blocks_may_share_several_pus(put):
     assert list(placement.pus.values()) == [(0, 1)] * 3 + [(2, 3)] * 2
 
 
+def test_fill_shares_pus_too_where_they_are_short(put):
+    placement = put(blocks(4, 4, 4, 4, 4, 4), pus_per_layer="fill")
+    assert list(placement.pus.values()) == [(pu,) for pu in (0, 0, 1, 1, 2, 2)]
+
+
+def test_a_pattern_of_slc_rates_that_matches_nothing(put):
+    with pytest.raises(InputError) as error:
+        put(blocks(1, 1), slc_rates={"b.7*": 0.5})
+    assert str(error.value) == (
+        "slc_rates: no matrix matches 'b.7*'; names are like b.0.fc0, b.1.fc0"
+    )
+
+
 # ---- chips
 
 

@@ -168,6 +168,11 @@ def test_rate_is_whole_cycles_and_at_least_a_picosecond(fixed, quantum, work, sp
     assert rate.ps(size) == max(1, fixed + quantum * math.ceil(Fraction(size * work, speed)))
 
 
+def test_a_prefix_of_a_sampled_token_is_the_whole_prompt_at_least(plan_of):
+    plan = plan_of((0, 1, [], None, {}), (1, 1, [Threshold(0, "prefix")], None, {"head": True}))
+    assert plan.shape(5, 3).outputs[0] == [(3, 1, [3, 4, 5], 0)]
+
+
 @pytest.mark.parametrize(
     ("rule", "here", "there", "wave", "need"),
     [
