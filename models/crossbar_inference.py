@@ -1,0 +1,598 @@
+"""Matrix times vector as the analog modules do it: bit-planes in, cells, ADC, shift-and-add.
+
+::
+
+    x (INT8) -> bit-plane p --wordlines--> 64 rows x columns of b-bit cells
+                                              |  column sum, 0 ... 64 (2^b - 1)
+                                             ADC (6 bit SLC, 7 bit MLC)
+                                              |  code
+                   y = sum over planes p, slices i, row tiles of  ±2^p · 2^(b i) · code
+
+Inputs and weights are INT8 codes in two's complement. Plane 7 of the input counts negative.
+The weight's slices sit in neighbouring columns (quantization.py); rows come in tiles of 64, and
+the tiles' results are added digitally, so only the ADC loses anything. 64 rows of 2-bit cells
+reach 192: 8 bits are needed, one more than HyFlexPIM's rule log2(rows) + b - 1 gives, and 64
+rows of 1-bit cells reach 64, one more than 6 bits count. What a converter that is too small
+does is not stated; `adc_mode` offers "clip" (one level a code, sums beyond the last code
+saturate) and "scale" (codes cover the whole span in coarser steps).
+
+How signs are held is not stated either. "twos-complement" (ASSUMED default): the top slice is
+signed. One bit wide, its column simply counts -128; wider, its level is measured against a
+reference column by a bipolar ADC. "biased" (ISAAC): cells hold code + 128, and 128 · Σx is
+subtracted digitally, exactly.
+
+Sources: HyFlexPIM §3.2, §5.4 (64 × 128 arrays, 6/7 bit, bit-serial inputs: STATED). Its
+released accuracy code models none of this. Left out: wire resistance, ADC offset and noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hyflexsim.models.errors import ModelError
+from hyflexsim.models.quantization import (
+    ActivationQuantizer,
+    Clip,
+    Quantized,
+    check_bits,
+    fake_quantize,
+    quantize,
+    slice_codes,
+    slice_weights,
+    slice_widths,
+    straight_through,
+)
+from hyflexsim.models.rram_noise import CellNoise
+
+AdcMode = Literal["clip", "scale"]
+Sign = Literal["twos-complement", "biased"]
+
+_BLOCK = 4_000_000  # column sums held at a time, 16 MB
+
+
+@dataclass(frozen=True)
+class CrossbarConfig:
+    """Arrays and converters of the analog modules. Raises ModelError for values not allowed."""
+
+    rows: int = 64
+    """Rows of an array, 1 ... 1024; STATED, HyFlexPIM §5.4."""
+
+    slc_adc_bits: int | None = 6
+    """ADC resolution for 1-bit cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
+
+    mlc_bits: int = 2
+    """Bits per MLC cell, 1 ... 8; STATED, HyFlexPIM §3.2."""
+
+    mlc_adc_bits: int | None = 7
+    """ADC resolution for MLC cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
+
+    adc_mode: AdcMode = "clip"
+    """What a small ADC does with the span of the column sums; UNKNOWN, ASSUMED."""
+
+    sign: Sign = "twos-complement"
+    """How negative weights are held; UNKNOWN, ASSUMED."""
+
+    def __post_init__(self) -> None:
+        check_bits(self.rows, "rows", high=1024)
+        check_bits(self.mlc_bits, "mlc_bits")
+        _check_adc(self.slc_adc_bits, self.adc_mode, "slc_adc_bits")
+        _check_adc(self.mlc_adc_bits, self.adc_mode, "mlc_adc_bits")
+        _check_sign(self.sign)
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """A weight matrix (out, in) written to cells; made by :func:`program_crossbar`."""
+
+    cells: Tensor  # (T, rows, S, out) float32: levels, with programming noise if any
+    read_variance: Tensor | None  # same shape: variance of one read, in squared level steps
+    widths: tuple[int, ...]  # bits of each slice, least significant first
+    worth: tuple[int, ...]  # what one level of each slice adds to a code
+    lowest: tuple[int, ...]  # lowest level of each slice: 0, or negative for a signed one
+    bias: int  # added to each code before slicing: 0, or 128
+    inputs: int  # in; the last tile is padded with rows that no input drives
+
+
+def required_adc_bits(bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-complement") -> int:
+    """Smallest ADC that converts every column sum exactly: bits.
+
+    Raises ModelError for bits_per_cell outside 1 ... 8, rows outside 1 ... 1024.
+
+    >>> [required_adc_bits(b) for b in (1, 2, 3, 4)]
+    [7, 8, 9, 10]
+    """
+    check_bits(rows, "rows", high=1024)
+    _check_sign(sign)
+    need = 1
+    lowest = _slice_range(bits_per_cell, sign)[1]
+    for width, low in zip(slice_widths(bits_per_cell), lowest, strict=True):
+        if low:
+            need = max(need, 1 + (-low * rows - 1).bit_length())
+        else:
+            need = max(need, (rows * (2**width - 1)).bit_length())
+    return need
+
+
+def program_crossbar(
+    codes: Tensor,
+    bits_per_cell: int,
+    *,
+    rows: int = 64,
+    sign: Sign = "twos-complement",
+    noise: CellNoise | None = None,
+    generator: torch.Generator | None = None,
+) -> Programmed:
+    """Write INT8 weight codes (out, in) into cells; noise is drawn once, here.
+
+    Raises ModelError for codes that are not an integer matrix in -128 ... 127, bits_per_cell
+    outside 1 ... 8, rows outside 1 ... 1024, an unknown sign.
+    """
+    check_bits(bits_per_cell, "bits_per_cell")
+    check_bits(rows, "rows", high=1024)
+    _check_sign(sign)
+    if codes.dim() != 2 or 0 in codes.shape:
+        raise ModelError(f"codes must have shape (out, in); got {tuple(codes.shape)}")
+    widths = slice_widths(bits_per_cell)
+    worth, lowest, bias = _slice_range(bits_per_cell, sign)
+    levels = slice_codes(codes, bits_per_cell).float()
+    if bias:  # code + 128 moves the top slice up by half its range and leaves the others
+        levels[-1] += 2 ** (widths[-1] - 1)
+    elif widths[-1] == 1:
+        levels[-1] = levels[-1].abs()  # the column counts -128
+    held, spread = [], []
+    for level, width, low in zip(levels, widths, lowest, strict=True):
+        cells = level if noise is None else noise.program(level, width, low, generator)
+        std = None if noise is None else noise.read_std(cells, width, low)
+        held.append(_tiles(cells, rows))
+        if std is not None:
+            spread.append(_tiles(std.square(), rows))
+    return Programmed(
+        torch.stack(held, 2),
+        torch.stack(spread, 2) if spread else None,
+        widths,
+        worth,
+        lowest,
+        bias,
+        codes.shape[1],
+    )
+
+
+def read_crossbar(
+    x: Tensor,
+    programmed: Programmed,
+    *,
+    adc_bits: int | None = None,
+    adc_mode: AdcMode = "clip",
+    input_bits: int = 8,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Integer inputs (..., in) through programmed cells: (..., out), float64, in units of codes.
+
+    Inputs are two's complement, `input_bits` (2 ... 8) wide, one bit-plane a read. adc_bits
+    None converts exactly. Without noise the result is an integer. `generator` draws the read
+    noise, anew for each plane. float64 holds it exactly.
+
+    Raises ModelError for inputs that are not integers, of another width or out of range, and
+    bits outside the allowed ones.
+    """
+    check_bits(input_bits, "input_bits", low=2)
+    _check_adc(adc_bits, adc_mode, "adc_bits")
+    if x.shape[-1:] != (programmed.inputs,):
+        raise ModelError(f"x must have shape (..., {programmed.inputs}); got {tuple(x.shape)}")
+    tiles, rows, slices, out = programmed.cells.shape
+    flat = x.reshape(-1, programmed.inputs)
+    planes = slice_codes(flat, 1, bits=input_bits)  # (P, B, in)
+    result = torch.empty(flat.shape[0], out, dtype=torch.float64, device=x.device)
+    block = max(1, _BLOCK // (tiles * slices * out))
+    for start in range(0, flat.shape[0], block):
+        bits = planes[:, start : start + block].abs().float()
+        bits = functional.pad(bits, (0, tiles * rows - programmed.inputs))
+        bits = bits.reshape(*bits.shape[:2], tiles, rows).transpose(1, 2)  # (P, T, B, rows)
+        sums = _convert_planes(bits, programmed, adc_bits, adc_mode, generator)
+        result[start : start + block] = sums
+    if programmed.bias:
+        result -= programmed.bias * flat.double().sum(-1, keepdim=True)
+    return result.reshape(*x.shape[:-1], out)
+
+
+def bit_serial_matmul(
+    x: Tensor,
+    weight: Tensor,
+    *,
+    bits_per_cell: int = 2,
+    adc_bits: int | None = None,
+    adc_mode: AdcMode = "clip",
+    input_bits: int = 8,
+    rows: int = 64,
+    sign: Sign = "twos-complement",
+    noise: CellNoise | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x (..., in) times weight (out, in) transposed, both integer codes: (..., out), float64.
+
+    Equal to the integer product when there is no noise and the ADC has
+    :func:`required_adc_bits` or None. Errors as program_crossbar and read_crossbar.
+
+    >>> x, w = torch.tensor([[3, -128]]), torch.tensor([[-75, 127], [1, -1]])
+    >>> bit_serial_matmul(x, w, adc_bits=8).tolist()
+    [[-16481.0, 131.0]]
+    >>> one = torch.ones(1, 64, dtype=torch.int8)
+    >>> [float(bit_serial_matmul(one, 3 * one, adc_bits=b)) for b in (8, 7)]    # 192 clips at 127
+    [192.0, 127.0]
+    """
+    programmed = program_crossbar(
+        weight, bits_per_cell, rows=rows, sign=sign, noise=noise, generator=generator
+    )
+    return read_crossbar(
+        x,
+        programmed,
+        adc_bits=adc_bits,
+        adc_mode=adc_mode,
+        input_bits=input_bits,
+        generator=generator,
+    )
+
+
+def _convert_planes(
+    bits: Tensor,  # (P, T, B, rows)
+    programmed: Programmed,
+    adc_bits: int | None,
+    adc_mode: AdcMode,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Shift-and-add of all planes, slices and tiles: (B, out)."""
+    _, rows, slices, out = programmed.cells.shape
+    total = torch.zeros(bits.shape[2], out, dtype=torch.float64, device=bits.device)
+    columns = programmed.cells.flatten(2)  # (T, rows, S · out)
+    for p, plane in enumerate(bits):
+        sums = torch.bmm(plane, columns)  # (T, B, S · out)
+        if programmed.read_variance is not None:
+            std = torch.bmm(plane, programmed.read_variance.flatten(2)).sqrt_()
+            draw = torch.randn(std.shape, generator=generator, dtype=std.dtype, device=std.device)
+            sums += std * draw
+        per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
+        sign = -1 if p == len(bits) - 1 else 1
+        for i, v in enumerate(per_slice):
+            span = (rows * programmed.lowest[i], rows * _highest(programmed, i))
+            step = 1.0 if adc_bits is None else _adc_(v, span, adc_bits, adc_mode)
+            total += v.sum(0, dtype=torch.float64) * (sign * 2**p * programmed.worth[i] * step)
+    return total
+
+
+def _adc_(sums: Tensor, span: tuple[int, int], bits: int, mode: AdcMode) -> float:
+    """Replace column sums by codes, in place; the step of a code in level steps.
+
+    Codes: 0 ... 2^bits - 1, or as many around 0 when the span reaches below it. "scale" makes
+    the codes cover the span, but never finer than one level; 0 stays 0.
+    """
+    low, high = span
+    step = 1.0
+    if mode == "scale":
+        step = max(1.0, (high - low) / (2**bits - 1))
+    bipolar = -(2 ** (bits - 1)) if step == 1 else round(low / step)
+    first = bipolar if low else 0
+    sums.div_(step).round_().clamp_(first, first + 2**bits - 1)
+    return step
+
+
+def _slice_range(bits_per_cell: int, sign: Sign) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """(worth of a level in each slice, lowest level of each slice, bias of the codes)."""
+    worth, widths = list(slice_weights(bits_per_cell)), slice_widths(bits_per_cell)
+    lowest = [0] * len(widths)
+    if sign == "biased":
+        return tuple(worth), tuple(lowest), 128
+    if widths[-1] == 1:
+        worth[-1] = -worth[-1]
+    else:
+        lowest[-1] = -(2 ** (widths[-1] - 1))
+    return tuple(worth), tuple(lowest), 0
+
+
+def _highest(programmed: Programmed, i: int) -> int:
+    return programmed.lowest[i] + (1 << programmed.widths[i]) - 1
+
+
+def _tiles(levels: Tensor, rows: int) -> Tensor:
+    """(out, in) -> (T, rows, out), padded with zeros."""
+    columns = levels.float().T
+    columns = functional.pad(columns, (0, 0, 0, -columns.shape[0] % rows))
+    tiles: Tensor = columns.reshape(-1, rows, columns.shape[1])
+    return tiles
+
+
+def _check_adc(bits: int | None, mode: str, key: str) -> None:
+    if bits is not None:
+        check_bits(bits, key, high=16)
+    if mode not in get_args(AdcMode):
+        raise ModelError(f"adc_mode must be clip or scale; got {mode!r}")
+
+
+def _check_sign(sign: str) -> None:
+    if sign not in get_args(Sign):
+        raise ModelError(f"sign must be twos-complement or biased; got {sign!r}")
+
+
+class _Matrix:
+    """One weight on the chip: its SLC part, its MLC part, or both, and the scale of its codes."""
+
+    def __init__(
+        self,
+        weight: Tensor,  # (out, in)
+        config: CrossbarConfig,
+        slc_outputs: Tensor | None,
+        slc_inputs: Tensor | None,
+        noise: CellNoise | None,
+        slc_noise: CellNoise | None,
+        clip: Clip,
+        generator: torch.Generator | None,
+        key: str,
+    ):
+        if weight.dim() != 2:
+            raise ModelError(f"{key} must have shape (out, in); got {tuple(weight.shape)}")
+        self.config, self.out = config, weight.shape[0]
+        self.weight = quantize(weight, clip, key=key)
+        self.parts: list[tuple[Programmed, int | None, Tensor | None, Tensor | None]] = []
+        for mask, outputs, inputs in _halves(weight, slc_outputs, slc_inputs):
+            codes = self.weight.codes
+            codes = codes if outputs is None else codes[outputs]
+            codes = codes if inputs is None else codes[:, inputs]
+            programmed = program_crossbar(
+                codes,
+                1 if mask else config.mlc_bits,
+                rows=config.rows,
+                sign=config.sign,
+                noise=slc_noise if mask else noise,
+                generator=generator,
+            )
+            adc_bits = config.slc_adc_bits if mask else config.mlc_adc_bits
+            self.parts.append((programmed, adc_bits, outputs, inputs))
+
+    def __call__(self, x: Quantized, input_bits: int, generator: torch.Generator | None) -> Tensor:
+        """Codes (..., in) to products (..., out) in the units of x times weight, float64."""
+        y = x.codes.new_zeros(*x.codes.shape[:-1], self.out, dtype=torch.float64)
+        for programmed, adc_bits, outputs, inputs in self.parts:
+            part = read_crossbar(
+                x.codes if inputs is None else x.codes[..., inputs],
+                programmed,
+                adc_bits=adc_bits,
+                adc_mode=self.config.adc_mode,
+                input_bits=input_bits,
+                generator=generator,
+            )
+            if outputs is None:
+                y += part
+            else:
+                y[..., outputs] += part
+        return y * x.scale.double() * self.weight.scale.double()
+
+
+def _halves(
+    weight: Tensor, slc_outputs: Tensor | None, slc_inputs: Tensor | None
+) -> Iterator[tuple[bool, Tensor | None, Tensor | None]]:
+    """(is SLC, output places, input places) of the parts that are not empty; None: all places."""
+    if slc_outputs is not None and slc_inputs is not None:
+        raise ModelError("slc_outputs and slc_inputs must not both be given; got both")
+    for key, mask, size in (
+        ("slc_outputs", slc_outputs, weight.shape[0]),
+        ("slc_inputs", slc_inputs, weight.shape[1]),
+    ):
+        if mask is None:
+            continue
+        if mask.dtype != torch.bool or mask.shape != (size,):
+            raise ModelError(
+                f"{key} must be boolean of shape ({size},); got {mask.dtype} {tuple(mask.shape)}"
+            )
+        for is_slc, chosen in ((True, mask), (False, ~mask)):
+            places = chosen.nonzero()[:, 0]
+            if places.numel():
+                yield (is_slc, places, None) if key == "slc_outputs" else (is_slc, None, places)
+    if slc_outputs is None and slc_inputs is None:
+        yield False, None, None
+
+
+def crossbar_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    config: CrossbarConfig | None = None,
+    slc_outputs: Tensor | None = None,
+    slc_inputs: Tensor | None = None,
+    noise: CellNoise | None = None,
+    slc_noise: CellNoise | None = None,
+    clip: Clip = "max",
+    quantizer: ActivationQuantizer | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """functional.linear on the chip: x (..., in), weight (out, in), bias (out,) -> (..., out).
+
+    x and weight become INT8 (`quantizer`: dynamic per tensor when None), run bit by bit, and
+    come back in x's dtype; the bias is added digitally, in floating point. `slc_outputs` (out,)
+    or `slc_inputs` (in,), bool, put those columns or rows in SLC; all else is MLC. SLC inputs
+    get row tiles of their own, since a column has one ADC setting. The order of `generator`'s
+    draws: programming SLC, programming MLC, then reads.
+
+    Gradient: straight-through, that of the linear layer with quantised x and weight.
+
+    Raises ModelError for NaN, shapes that do not fit, both masks at once.
+
+    >>> x, w = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 1.0]])
+    >>> [round(v, 2) for v in crossbar_linear(x, w, torch.tensor([10.0])).flatten().tolist()]
+    [8.51]
+    """
+    quantizer = ActivationQuantizer() if quantizer is None else quantizer
+    with torch.no_grad():
+        matrix = _Matrix(
+            weight,
+            config or CrossbarConfig(),
+            slc_outputs,
+            slc_inputs,
+            noise,
+            slc_noise,
+            clip,
+            generator,
+            "weight",
+        )
+        value = matrix(quantizer.quantize(x), quantizer.bits, generator).to(x.dtype)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        carrier = functional.linear(quantizer(x), fake_quantize(weight, clip, key="weight"))
+        value = straight_through(value, carrier)
+    return value if bias is None else value + bias
+
+
+def crossbar_lowrank(
+    x: Tensor,
+    down: Tensor,
+    up: Tensor,
+    bias: Tensor | None = None,
+    *,
+    config: CrossbarConfig | None = None,
+    protected: Tensor | None = None,
+    noise: CellNoise | None = None,
+    slc_noise: CellNoise | None = None,
+    clip: Clip = "max",
+    quantizer: ActivationQuantizer | None = None,
+    inner_quantizer: ActivationQuantizer | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Two :func:`crossbar_linear`: down (k, in) = VᵀΣ, then up (out, k) = U; -> (..., out).
+
+    `protected` (k,) bool: ranks in SLC, as columns of the first and rows of the second. The
+    k numbers in between become INT8 again (`inner_quantizer`). Errors as crossbar_linear.
+    """
+    inner = crossbar_linear(
+        x,
+        down,
+        config=config,
+        slc_outputs=protected,
+        noise=noise,
+        slc_noise=slc_noise,
+        clip=clip,
+        quantizer=quantizer,
+        generator=generator,
+    )
+    return crossbar_linear(
+        inner,
+        up,
+        bias,
+        config=config,
+        slc_inputs=protected,
+        noise=noise,
+        slc_noise=slc_noise,
+        clip=clip,
+        quantizer=inner_quantizer,
+        generator=generator,
+    )
+
+
+class CrossbarLinear(nn.Module):
+    """Stands in for nn.Linear at inference: cells are programmed once, then read in each call.
+
+    Give `weight` (out, in), or (down, up) as a pair: (k, in) and (out, k). `protected` marks
+    SLC: ranks (k,) of a pair, outputs (out,) of a dense weight. `noise` and `slc_noise` are
+    drawn at construction from `generator`, which also draws read noise later: one module is one
+    programmed chip. Memory: 4 bytes a slice, so 16 a weight in MLC, 32 in SLC; cells are not
+    part of the state dict and stay on the device of the weights.
+
+    No gradient passes; use :func:`crossbar_linear` for that. `quantizers` (one a factor) may be
+    static: :meth:`calibrate` sets their thresholds.
+
+    Raises ModelError as crossbar_linear.
+
+    >>> layer = nn.Linear(8, 3)
+    >>> chip = CrossbarLinear.from_linear(layer, protected=torch.tensor([True, False, True]))
+    >>> chip(torch.ones(5, 8)).shape
+    torch.Size([5, 3])
+    """
+
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | tuple[Tensor, Tensor],
+        bias: Tensor | None = None,
+        *,
+        config: CrossbarConfig | None = None,
+        protected: Tensor | None = None,
+        noise: CellNoise | None = None,
+        slc_noise: CellNoise | None = None,
+        clip: Clip = "max",
+        quantizer: ActivationQuantizer | None = None,
+        inner_quantizer: ActivationQuantizer | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        config = config or CrossbarConfig()
+        self.generator = generator
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        if isinstance(weight, tuple):
+            named = [("down", weight[0], protected, None), ("up", weight[1], None, protected)]
+            _check_factors(*weight)
+        else:
+            named = [("weight", weight, protected, None)]
+        self._matrices = [
+            _Matrix(w.detach(), config, outputs, inputs, noise, slc_noise, clip, generator, key)
+            for key, w, outputs, inputs in named
+        ]
+        given = (quantizer, inner_quantizer)
+        self.quantizers = nn.ModuleList(q or ActivationQuantizer() for q in given[: len(named)])
+        self.in_features, self.out_features = named[0][1].shape[1], named[-1][1].shape[0]
+
+    @classmethod
+    def from_linear(
+        cls,
+        linear: nn.Linear,
+        *,
+        config: CrossbarConfig | None = None,
+        protected: Tensor | None = None,
+        noise: CellNoise | None = None,
+        slc_noise: CellNoise | None = None,
+        clip: Clip = "max",
+        quantizer: ActivationQuantizer | None = None,
+        generator: torch.Generator | None = None,
+    ) -> CrossbarLinear:
+        """The weight and bias of `linear` on the chip; arguments as the constructor's."""
+        return cls(
+            linear.weight,
+            linear.bias,
+            config=config,
+            protected=protected,
+            noise=noise,
+            slc_noise=slc_noise,
+            clip=clip,
+            quantizer=quantizer,
+            generator=generator,
+        )
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out), in x's dtype."""
+        return self._run(x, calibrating=False)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> Tensor:
+        """Widen static thresholds to cover `x` (..., in) and what follows from it; (..., out)."""
+        return self._run(x, calibrating=True)
+
+    def _run(self, x: Tensor, calibrating: bool) -> Tensor:
+        y = x
+        for quantizer, matrix in zip(self.quantizers, self._matrices, strict=True):
+            assert isinstance(quantizer, ActivationQuantizer)
+            if calibrating:
+                quantizer.calibrate(y)
+            y = matrix(quantizer.quantize(y), quantizer.bits, self.generator).to(x.dtype)
+        return y if self.bias is None else y + self.bias
+
+
+def _check_factors(down: Tensor, up: Tensor) -> None:
+    if down.dim() != 2 or up.dim() != 2 or down.shape[0] != up.shape[1]:
+        raise ModelError(
+            f"down (k, in) and up (out, k) must share k; "
+            f"got {tuple(down.shape)} and {tuple(up.shape)}"
+        )

@@ -1,0 +1,514 @@
+"""What RRAM cells make of the weights they hold: noise per slice, and where its size comes from.
+
+HyFlexPIM (§5.2, eq. 5) makes every stored weight W ⊙ (1 + η), η Gaussian. Its released code
+does so slice by slice (quantization.py): W̃ = Σ slice_i · (1 + σ n_i) · 4^i, n_i ~ N(0, 1)
+independent per weight and slice, σ = 0.025, for ranks in MLC; ranks in SLC are left as they
+are. The paper says σ follows from 4.04 % bit errors (Fan et al., DAC'24) but prints no σ;
+:func:`calibrate_sigma` computes it for both readings of that figure, and it is not 0.025.
+
+A noise is any object with the two methods of :class:`CellNoise`. Two are here:
+:class:`MultiplicativeNoise`, the equation above, and :class:`ConductanceModel`, cells with
+conductances, programming error, drift, read noise and stuck cells.
+
+Factors are laid out as two nn.Linear weights, y = up · (down · x): down is VᵀΣ (k, in), up is
+U (out, k). Rank r is row r of down and column r of up; its mode covers both.
+
+Every draw comes from a torch.Generator of the caller. Draws are made for all weights and then
+masked, so one seed gives one chip: a weight has the same noise at every SLC rate.
+
+Left out: wire resistance, temperature, correlation between cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from hyflexsim.models.errors import ModelError
+from hyflexsim.models.quantization import (
+    Clip,
+    check_bits,
+    check_finite,
+    fake_quantize,
+    join_slices,
+    quantize,
+    slice_codes,
+    slice_widths,
+    straight_through,
+)
+
+SIGMA_RELEASED = 0.025
+"""Relative σ per slice, HyFlexPIM's released accuracy code; STATED there."""
+
+BIT_ERROR_RATE = 0.0404
+"""Wrong MLC bits (or cells), one day after programming; STATED, HyFlexPIM §5.2 (Fan et al.)."""
+
+Reading = Literal["cell", "bit"]
+
+
+class CellNoise(Protocol):
+    """What the rest of the code asks of a noise; pass any object with these two methods.
+
+    Levels are in units of one level step, `bits` wide; `lowest` is the level that the
+    empty cell stands for: 0, or -2^(bits-1) for a signed top slice.
+    """
+
+    def program(
+        self, levels: Tensor, bits: int, lowest: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """Levels as the cells hold them from now on, same shape, floating point."""
+        ...
+
+    def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
+        """Standard deviation of one read of each programmed level, or None for no read noise."""
+        ...
+
+
+@dataclass(frozen=True)
+class MultiplicativeNoise:
+    """level · (1 + σ n), n ~ N(0, 1), on the signed level, so that a level of 0 is exact.
+
+    Raises ModelError for a negative or non-finite σ.
+    """
+
+    sigma: float = SIGMA_RELEASED
+    """Relative standard deviation; no unit; 0.025 STATED in the released code."""
+
+    def __post_init__(self) -> None:
+        _at_least("sigma", self.sigma)
+
+    def program(
+        self, levels: Tensor, bits: int, lowest: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """As :class:`CellNoise`; `bits` and `lowest` do not matter."""
+        noisy: Tensor = levels * (1 + self.sigma * _normal(levels, generator))
+        return noisy
+
+    def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
+        """None: the noise is drawn once, when the cell is programmed."""
+        return None
+
+
+@dataclass(frozen=True)
+class ConductanceModel:
+    """Cells as conductances: levels equally spaced from 1/R_off to 1/R_on.
+
+    In order: target, programming error, drift, stuck cells, read noise. A conductance below
+    zero is cut to zero. A signed top slice is stored as level - lowest and read against a
+    reference that subtracts `lowest` exactly.
+
+    Raises ModelError for a value outside the allowed ones.
+
+    >>> [round(float(g), 1) for g in ConductanceModel().target(torch.arange(4.0), bits=2)]
+    [1.1, 56.3, 111.5, 166.7]
+    """
+
+    r_on_kohm: float = 6.0
+    """Resistance of the top level, kΩ; STATED, HyFlexPIM §5.4."""
+
+    on_off: float = 150.0
+    """R_off / R_on; STATED, HyFlexPIM §5.4 (so R_off is 900 kΩ, DERIVED)."""
+
+    program_sigma_us: float = 2.8
+    """Additive Gaussian error of a programmed conductance with its relaxation, µS;
+    THIRD-PARTY, NeuRRAM (2 after three programming rounds). ASSUMED to hold for this device."""
+
+    program_sigma_rel: float = 0.0
+    """Programming error relative to the target; no unit; ASSUMED option, off."""
+
+    read_sigma_rel: float = 0.0
+    """Noise of one read relative to the conductance, new in each read; ASSUMED option, off."""
+
+    drift_nu: float = 0.0
+    """ν of G(t) = G0 (t / t0)^-ν; no unit; UNKNOWN for this device, off."""
+
+    drift_nu_sigma: float = 0.0
+    """Spread of ν from cell to cell; no unit; ASSUMED option, off."""
+
+    drift_t0_s: float = 1.0
+    """Time after programming at which G0 holds, s; ASSUMED (NeuRRAM: most relaxation in 1 s)."""
+
+    time_s: float = 1.0
+    """Time after programming at which cells are read, s, not before drift_t0_s; ASSUMED.
+    A day is 86400."""
+
+    stuck_on: float = 0.0
+    """Share of cells stuck at 1/R_on, 0 ... 1; ASSUMED option, off."""
+
+    stuck_off: float = 0.0
+    """Share of cells stuck at 1/R_off, 0 ... 1; ASSUMED option, off."""
+
+    cancel_offset: bool = True
+    """Whether a reference removes the current of 1/R_off from every level; ASSUMED."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "cancel_offset":
+                _at_least(field.name, getattr(self, field.name))
+        if not self.r_on_kohm > 0:
+            raise ModelError(f"r_on_kohm must be above 0; got {self.r_on_kohm!r}")
+        if not self.on_off > 1:
+            raise ModelError(f"on_off must be above 1; got {self.on_off!r}")
+        if not 0 < self.drift_t0_s <= self.time_s:
+            raise ModelError(
+                f"time_s must be at least drift_t0_s={self.drift_t0_s!r}, which must be above 0; "
+                f"got {self.time_s!r}"
+            )
+        if self.stuck_on + self.stuck_off > 1:
+            total = self.stuck_on + self.stuck_off
+            raise ModelError(f"stuck_on + stuck_off must be from 0 to 1; got {total!r}")
+
+    @property
+    def g_on_us(self) -> float:
+        """Conductance of the top level, µS."""
+        return 1000 / self.r_on_kohm
+
+    @property
+    def g_off_us(self) -> float:
+        """Conductance of level 0, µS."""
+        return self.g_on_us / self.on_off
+
+    def step_us(self, bits: int) -> float:
+        """Distance of two neighbouring levels of a `bits`-bit cell, µS."""
+        check_bits(bits, "bits")
+        return (self.g_on_us - self.g_off_us) / ((1 << bits) - 1)
+
+    def target(self, levels: Tensor, bits: int) -> Tensor:
+        """Conductances, µS, meant for levels 0 ... 2^bits - 1; same shape."""
+        return self.g_off_us + levels * self.step_us(bits)
+
+    def program_us(self, levels: Tensor, bits: int, generator: torch.Generator | None) -> Tensor:
+        """Conductances, µS, at `time_s` after programming levels 0 ... 2^bits - 1; same shape."""
+        target = self.target(levels, bits)
+        g = target
+        if self.program_sigma_us or self.program_sigma_rel:
+            std = torch.sqrt(self.program_sigma_us**2 + (self.program_sigma_rel * target) ** 2)
+            g = g + std * _normal(target, generator)
+        g = g.clamp(min=0)
+        if self.drift_nu or self.drift_nu_sigma:
+            nu = self.drift_nu + self.drift_nu_sigma * _normal(target, generator)
+            g = g * (self.time_s / self.drift_t0_s) ** -nu
+        if self.stuck_on or self.stuck_off:
+            draw = torch.rand(g.shape, generator=generator, dtype=g.dtype, device=g.device)
+            g = torch.where(draw < self.stuck_on, self.g_on_us, g)
+            g = torch.where(draw >= 1 - self.stuck_off, self.g_off_us, g)
+        return g
+
+    def program(
+        self, levels: Tensor, bits: int, lowest: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """As :class:`CellNoise`: programmed conductances in level steps, without read noise."""
+        g = self.program_us(levels - lowest, bits, generator)
+        return (g - self._reference_us()) / self.step_us(bits) + lowest
+
+    def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
+        """As :class:`CellNoise`: read_sigma_rel · conductance, in level steps."""
+        if not self.read_sigma_rel:
+            return None
+        g = (levels - lowest) + self._reference_us() / self.step_us(bits)
+        return self.read_sigma_rel * g
+
+    def _reference_us(self) -> float:
+        return self.g_off_us if self.cancel_offset else 0.0
+
+
+def error_rate(
+    sigma: float, bits_per_cell: int = 2, reading: Reading = "cell", *, saturate: bool = False
+) -> float:
+    """Share of wrong cells or bits, 0 ... 1, when level L reads as L (1 + σ n), nearest level.
+
+    Levels 0 ... 2^b - 1 are equally likely. saturate=True: a read above the top level is the
+    top level, hence right when the top level was meant; False: it is wrong. "cell" counts
+    wrong cells. "bit" counts wrong bits of Gray-coded levels over all bits, where an
+    unsaturated read above the top counts as one wrong bit. Closed form from the Gaussian tail.
+
+    Raises ModelError for a negative σ, bits_per_cell outside 1 ... 8, an unknown reading.
+
+    >>> round(error_rate(0.112), 4), round(error_rate(0.132, saturate=True), 4)
+    (0.0406, 0.0404)
+    """
+    _at_least("sigma", sigma)
+    check_bits(bits_per_cell, "bits_per_cell")
+    _check_reading(reading)
+    if sigma == 0:
+        return 0.0
+    top = (1 << bits_per_cell) - 1
+    wrong = 0.0
+    for level in range(1, top + 1):
+        above = [_tail((edge + 0.5 - level) / (level * sigma)) for edge in range(top + 1)]
+        at = [1 - above[0], *(above[i - 1] - above[i] for i in range(1, top + 1))]
+        over = above[top]  # above the top level by half a step
+        if reading == "cell":
+            wrong += sum(p for i, p in enumerate(at) if i != level)
+            wrong += 0 if saturate and level == top else over
+        else:
+            wrong += sum(p * _gray_distance(i, level) for i, p in enumerate(at))
+            wrong += over * (_gray_distance(top, level) if saturate else 1)
+    cells = wrong / (top + 1)
+    return cells if reading == "cell" else cells / bits_per_cell
+
+
+def calibrate_sigma(
+    bit_error_rate: float = BIT_ERROR_RATE,
+    bits_per_cell: int = 2,
+    reading: Reading = "cell",
+    *,
+    saturate: bool = False,
+) -> float:
+    """The σ at which :func:`error_rate` is `bit_error_rate` (0 ... 1), by bisection.
+
+    4.04 % of 2-bit cells: 0.112, saturated 0.132; 4.04 % of their bits: 0.143, saturated
+    0.173. Report a result together with :func:`noise_report`, which states the rate.
+
+    Raises ModelError for a rate not above 0, a rate no σ below 10 reaches, and as error_rate.
+
+    >>> [round(calibrate_sigma(0.0404, 2, r, saturate=s), 3)
+    ...  for r in ("cell", "bit") for s in (False, True)]
+    [0.112, 0.132, 0.143, 0.173]
+    """
+    if not 0 < bit_error_rate < 1:
+        raise ModelError(f"bit_error_rate must be between 0 and 1; got {bit_error_rate!r}")
+    low, high = 0.0, 1e-3
+    while error_rate(high, bits_per_cell, reading, saturate=saturate) < bit_error_rate:
+        low, high = high, high * 1.25
+        if high > 10:
+            most = error_rate(low, bits_per_cell, reading, saturate=saturate)
+            raise ModelError(
+                f"bit_error_rate must be below {most:.3g}, the rate at sigma {low:.3g}, for "
+                f"{bits_per_cell}-bit cells; got {bit_error_rate!r}"
+            )
+    for _ in range(60):
+        middle = (low + high) / 2
+        if error_rate(middle, bits_per_cell, reading, saturate=saturate) < bit_error_rate:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def simulate_error_rate(
+    sigma: float,
+    bits_per_cell: int = 2,
+    reading: Reading = "cell",
+    *,
+    saturate: bool = False,
+    cells: int = 1_000_000,
+    generator: torch.Generator | None = None,
+) -> float:
+    """:func:`error_rate` by Monte Carlo with `cells` cells, equally many of each level.
+
+    Raises ModelError as error_rate, and for fewer cells than levels.
+    """
+    check_bits(bits_per_cell, "bits_per_cell")
+    _check_reading(reading)
+    top = 2**bits_per_cell - 1
+    if cells <= top:
+        raise ModelError(f"cells must be at least {top + 1}; got {cells!r}")
+    stored = torch.arange(cells) % (top + 1)
+    noise = MultiplicativeNoise(sigma)
+    read = noise.program(stored.double(), bits_per_cell, 0, generator)
+    read = (read + 0.5).floor().clamp(0, top if saturate else top + 1).long()
+    if reading == "cell":
+        return float((read != stored).double().mean())
+    gray = torch.tensor([[_gray_distance(i, j) for j in range(top + 1)] for i in range(top + 1)])
+    wrong = torch.where(read > top, 1, gray[read.clamp(max=top), stored])
+    return float(wrong.double().mean()) / bits_per_cell
+
+
+def noise_report(sigma: float, bits_per_cell: int = 2) -> str:
+    """One line that states σ with the wrong cells and bits it means; to print with each result.
+
+    Raises ModelError as :func:`error_rate`.
+
+    >>> print(noise_report(0.025))
+    sigma 0.025 in 2-bit cells: wrong cells 6.54e-10 % (saturating 3.27e-10 %), wrong bits 3.27e-10 % (saturating 1.64e-10 %)
+    """  # noqa: E501
+    parts = []
+    for reading in get_args(Reading):
+        plain, saturated = (
+            100 * error_rate(sigma, bits_per_cell, reading, saturate=s) for s in (False, True)
+        )
+        parts.append(f"wrong {reading}s {plain:.3g} % (saturating {saturated:.3g} %)")
+    return f"sigma {sigma:g} in {bits_per_cell}-bit cells: {', '.join(parts)}"
+
+
+def protected_ranks(importance: Tensor, slc_rate: float) -> Tensor:
+    """Mask (k,) of the ranks in SLC: the ⌊k · slc_rate / 100⌋ of largest `importance` (k,).
+
+    `slc_rate` in per cent, 0 ... 100, a quota per matrix (as released). Equal importances: the
+    lower rank first. Raises ModelError for a rate outside, importances NaN or not of one axis.
+
+    >>> protected_ranks(torch.tensor([1.0, 5.0, 3.0, 0.0]), 50).tolist()
+    [False, True, True, False]
+    """
+    check_slc_rate(slc_rate)
+    if importance.dim() != 1:
+        raise ModelError(f"importance must have one axis; got shape {tuple(importance.shape)}")
+    check_finite(importance, "importance")
+    count = math.floor(importance.numel() * slc_rate / 100 + 1e-9)
+    order = importance.detach().argsort(descending=True, stable=True)
+    mask = torch.zeros(importance.numel(), dtype=torch.bool, device=importance.device)
+    mask[order[:count]] = True
+    return mask
+
+
+def check_slc_rate(slc_rate: float) -> None:
+    """Raise ModelError unless `slc_rate`, in per cent, is in 0 ... 100."""
+    if not 0 <= slc_rate <= 100:
+        raise ModelError(f"slc_rate must be from 0 to 100 per cent; got {slc_rate!r}")
+
+
+def noisy_codes(
+    codes: Tensor,
+    noise: CellNoise | None,
+    bits_per_cell: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """INT8 codes as the cells return them: same shape, float32, in units of one code.
+
+    Each slice is programmed and read once. `noise` None: the codes themselves. Raises
+    ModelError for codes that are not integers or outside -128 ... 127, and bits_per_cell
+    outside 1 ... 8.
+    """
+    slices = slice_codes(codes, bits_per_cell)
+    if noise is None:
+        return codes.float()
+    read = []
+    widths = slice_widths(bits_per_cell)
+    for i, (levels, bits) in enumerate(zip(slices.float(), widths, strict=True)):
+        top = i == len(widths) - 1
+        sign = -1 if top and bits == 1 else 1  # a sign bit is a level of its own, worth -128
+        lowest = -(2 ** (bits - 1)) if top and bits > 1 else 0
+        held = noise.program(sign * levels, bits, lowest, generator)
+        std = noise.read_std(held, bits, lowest)
+        read.append(sign * (held if std is None else held + std * _normal(held, generator)))
+    return join_slices(torch.stack(read), bits_per_cell)
+
+
+def noise_std(codes: Tensor, sigma: float, bits_per_cell: int = 2) -> Tensor:
+    """Theory for :class:`MultiplicativeNoise`: σ · sqrt(Σ (slice_i · 2^(b i))²), float32, per code.
+
+    Raises ModelError as :func:`noisy_codes`, and for a negative σ.
+
+    >>> round(float(noise_std(torch.tensor(-75), 0.1)), 4)     # -128 + 48 + 4 + 1
+    13.6766
+    """
+    _at_least("sigma", sigma)
+    slices = slice_codes(codes, bits_per_cell).float()
+    worth = 2.0 ** (bits_per_cell * torch.arange(slices.shape[0], device=codes.device))
+    worth = worth.view(-1, *[1] * codes.dim())
+    return sigma * (slices * worth).square().sum(0).sqrt()
+
+
+def noisy_weight(
+    weight: Tensor,
+    protected: Tensor | bool = False,
+    *,
+    noise: CellNoise | None = None,
+    slc_noise: CellNoise | None = None,
+    bits_per_cell: int = 2,
+    clip: Clip = "max",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`weight` quantised to INT8 and read from the chip: same shape and dtype.
+
+    `protected` (bool, broadcast to the weight's shape) marks entries in SLC: they see
+    `slc_noise` in 1-bit cells, and with None are the quantised value bit for bit. The others
+    see `noise` in `bits_per_cell`-bit cells. Gradient: straight-through, as
+    :func:`~hyflexsim.models.quantization.fake_quantize`; call under no_grad for none.
+
+    Raises ModelError for NaN, bits_per_cell outside 1 ... 8, and a mask that does not fit.
+
+    >>> w = torch.tensor([1.0, -0.5, 0.25])
+    >>> g = torch.Generator().manual_seed(0)
+    >>> noisy = noisy_weight(w, torch.tensor([True, True, False]), generator=g,
+    ...                      noise=MultiplicativeNoise(0.1))
+    >>> (noisy == fake_quantize(w)).tolist()
+    [True, True, False]
+    """
+    mask = torch.as_tensor(protected, device=weight.device)
+    try:
+        mask = mask.expand(weight.shape)
+    except RuntimeError:
+        raise ModelError(
+            f"protected must broadcast to the weight's shape {tuple(weight.shape)}; "
+            f"got {tuple(mask.shape)}"
+        ) from None
+    if mask.dtype != torch.bool:
+        raise ModelError(f"protected must be boolean; got {mask.dtype}")
+    check_bits(bits_per_cell, "bits_per_cell")
+    exact = fake_quantize(weight, clip, key="weight")  # carries the gradient
+    if noise is None and slc_noise is None:
+        return exact
+    q = quantize(weight, clip, key="weight")
+    value = exact.detach()
+    for cells, bits, where in ((noise, bits_per_cell, ~mask), (slc_noise, 1, mask)):
+        if cells is not None:
+            read = noisy_codes(q.codes, cells, bits, generator).to(weight.dtype) * q.scale
+            value = torch.where(where, read, value)
+    return straight_through(value, exact)
+
+
+def noisy_factors(
+    down: Tensor,
+    up: Tensor,
+    protected: Tensor,
+    *,
+    noise: CellNoise | None = None,
+    slc_noise: CellNoise | None = None,
+    bits_per_cell: int = 2,
+    clip: Clip = "max",
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`noisy_weight` of both factors: down = VᵀΣ (k, in) and up = U (out, k).
+
+    `protected` (k,) bool marks ranks in SLC: row r of down, column r of up. clip
+    "second-signed" and :class:`MultiplicativeNoise` give the released procedure. Raises
+    ModelError if the shapes do not share k, and as noisy_weight.
+    """
+    k = protected.shape
+    if down.dim() != 2 or up.dim() != 2 or down.shape[:1] != k or up.shape[1:] != k:
+        raise ModelError(
+            f"down (k, in), up (out, k) and protected (k,) must share k; got "
+            f"{tuple(down.shape)}, {tuple(up.shape)}, {tuple(protected.shape)}"
+        )
+    new_down, new_up = (
+        noisy_weight(
+            w,
+            mask,
+            noise=noise,
+            slc_noise=slc_noise,
+            bits_per_cell=bits_per_cell,
+            clip=clip,
+            generator=generator,
+        )
+        for w, mask in ((down, protected[:, None]), (up, protected[None, :]))
+    )
+    return new_down, new_up
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _tail(z: float) -> float:
+    """Chance that a standard Gaussian exceeds z."""
+    return 0.5 * math.erfc(z / math.sqrt(2))
+
+
+def _gray_distance(a: int, b: int) -> int:
+    return ((a ^ a >> 1) ^ (b ^ b >> 1)).bit_count()
+
+
+def _check_reading(reading: str) -> None:
+    if reading not in get_args(Reading):
+        raise ModelError(f"reading must be cell or bit; got {reading!r}")
+
+
+def _at_least(key: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ModelError(f"{key} must be finite and not negative; got {value!r}")
