@@ -327,7 +327,7 @@ def linear_targets(
         users[id(p)] = users.get(id(p), 0) + 1
     targets = []
     for path, layer in layers.items():
-        inside = any(path.startswith(block + ".") for block in blocks)
+        inside = in_block(path, blocks)
         if not (inside if include is None else _matches(path, include)) or _matches(path, exclude):
             continue
         if _skipped(model, path):
@@ -414,7 +414,7 @@ def ranks(model: nn.Module) -> list[LayerRank]:
     blocks = block_paths(model)
     rows = []
     for path, layer in model.named_modules():
-        inside = any(path.startswith(block + ".") for block in blocks)
+        inside = in_block(path, blocks)
         if isinstance(layer, LowRankLinear):
             m, n = layer.in_features, layer.out_features
             rows.append(LayerRank(path, m, n, layer.rank, m * n, layer.shipped))
@@ -514,6 +514,9 @@ def read_ranks(path: str | Path) -> dict[str, Any]:
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         got = entry.get("format") if isinstance(entry, dict) else type(entry).__name__
         raise ModelError(f"{file}: format must be {FORMAT!r}; got {got!r}")
+    for key in ("layers", "split", "tied"):
+        if not isinstance(entry.get(key), dict):
+            raise ModelError(f"{file}: key {key!r} must be an object")
     return entry
 
 
@@ -574,6 +577,11 @@ def block_paths(model: nn.Module) -> list[str]:
         if isinstance(module, nn.ModuleList) or (deep and members):
             found += [f"{path}.{name}" if path else name for name, _ in module.named_children()]
     return found
+
+
+def in_block(path: str, blocks: Sequence[str]) -> bool:
+    """Whether a module is one of the blocks, or within one."""
+    return any(path == block or path.startswith(block + ".") for block in blocks)
 
 
 def check_weight(weight: Tensor, name: str) -> None:

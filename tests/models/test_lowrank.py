@@ -35,7 +35,7 @@ from hyflexsim.models.lowrank import (
     save_compressed,
 )
 from hyflexsim.models.part import ParticleTransformer
-from hyflexsim.sim.errors import InputError
+from hyflexsim.models.soft_threshold import freeze, set_rank, soft_layers, soften, truncate
 from hyflexsim.workloads.ranks import break_even as sim_break_even
 
 torch.set_num_threads(1)
@@ -147,6 +147,23 @@ def test_enough_energy_changes_nothing(family):
             parent, _, leaf = path.rpartition(".")
             setattr(model.get_submodule(parent), leaf, factorise(layer, 1.0, name=path))
     assert close(run(model), dense)
+
+
+def test_thresholds_in_every_family(family, tmp_path):
+    name, model, run = family
+    dense = run(model)
+    soften(model, "shrinkage")  # at threshold 0: nothing is cut
+    assert close(run(model), dense)
+    freeze(model)
+    for layer in soft_layers(model).values():
+        set_rank(layer, max(1, layer.full_rank // 3))
+    cut, promised = run(model), counts(model)
+    assert not close(cut, dense)
+    truncate(model)
+    assert close(run(model), cut)
+    assert counts(model) == promised
+    save_compressed(model, tmp_path / "c")
+    assert close(run(load_compressed(FAMILIES[name]()[0].eval(), tmp_path / "c")), cut)
 
 
 def test_trains_and_stays_in_step_with_the_mode(family):
@@ -323,6 +340,10 @@ def test_broken_checkpoints(tmp_path):
     with pytest.raises(ModelError, match="new folder or a checkpoint to replace"):
         save_compressed(compress(bert()[0], 4), tmp_path)
     save_compressed(compress(bert()[0], 4), folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="no such file \\(pickled checkpoints are not read"):
+        load_compressed(bert()[0], folder)
+    (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     with pytest.raises(ModelError, match="no dense linear layer"):
         load_compressed(vit()[0], folder)
     entry = read_ranks(folder)
@@ -333,6 +354,9 @@ def test_broken_checkpoints(tmp_path):
         with pytest.raises(ModelError, match=message):
             load_compressed(model, folder)
         assert not low_rank_layers(model)
+    (folder / "ranks.json").write_text(json.dumps({"format": entry["format"], "layers": {}}))
+    with pytest.raises(ModelError, match="key 'split' must be an object"):
+        load_compressed(bert()[0], folder)
     (folder / "ranks.json").write_text("{}")
     with pytest.raises(ModelError, match="format must be"):
         read_ranks(folder)
@@ -341,4 +365,3 @@ def test_broken_checkpoints(tmp_path):
 def test_shapes_that_do_not_fit():
     with pytest.raises(ModelError, match="of one rank r"):
         LowRankLinear(torch.ones(3, 2), None, torch.ones(4, 1))
-    assert not issubclass(ModelError, InputError)
