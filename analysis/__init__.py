@@ -6,10 +6,28 @@
 >>> ax = analysis.timeline(run, layer="layer.0", tokens=(0, 8))       # doctest: +SKIP
 >>> analysis.save(ax, "timeline.png")                                 # doctest: +SKIP
 
+Accuracy studies (scores under noise, ranks, Pareto points) are directories too:
+
+>>> analysis.slc_rate_needed("runs/mrpc-accuracy")                    # doctest: +SKIP
+>>> analysis.draw_study("runs/mrpc-accuracy")                         # doctest: +SKIP
+
 Tables are pandas frames with documented columns (:class:`Run`); numbers are plain functions of
 them; pictures take ``ax=`` and return it, and make a figure of their own without it.
 """
 
+from hyflexsim.analysis.accuracy import (
+    accuracy_table,
+    confidence,
+    pareto_front,
+    rank_table,
+    slc_rate_needed,
+)
+from hyflexsim.analysis.accuracy_figures import (
+    accuracy_plot,
+    adc_plot,
+    importance_plot,
+    selection_plot,
+)
 from hyflexsim.analysis.compare import compare, compare_plot
 from hyflexsim.analysis.figures import (
     energy_breakdown,
@@ -26,28 +44,51 @@ from hyflexsim.analysis.measures import (
     typical_request,
     utilisation,
 )
+from hyflexsim.analysis.pareto_figures import pareto_plot
 from hyflexsim.analysis.placement import placement_map
+from hyflexsim.analysis.rank_figures import quality_plot, speedup_plot
+from hyflexsim.analysis.rank_map import ranks_plot
 from hyflexsim.analysis.report import draw_all, save
 from hyflexsim.analysis.run import COLUMNS, Run, load
+from hyflexsim.analysis.studies import INFO, STUDIES, Study, load_study
+from hyflexsim.analysis.study_report import draw_study
 from hyflexsim.analysis.timeline import timeline
 
 __all__ = [
     "COLUMNS",
+    "INFO",
+    "STUDIES",
     "Run",
+    "Study",
+    "accuracy_plot",
+    "accuracy_table",
+    "adc_plot",
     "compare",
     "compare_plot",
+    "confidence",
     "draw_all",
     "draw_graph",
+    "draw_study",
     "energy_breakdown",
     "energy_by",
     "energy_plot",
+    "importance_plot",
     "latency_cdf",
     "latency_quantiles",
     "latency_vs_tokens",
     "layer_spans",
     "load",
+    "load_study",
+    "pareto_front",
+    "pareto_plot",
     "placement_map",
+    "quality_plot",
+    "rank_table",
+    "ranks_plot",
     "save",
+    "selection_plot",
+    "slc_rate_needed",
+    "speedup_plot",
     "timeline",
     "typical_request",
     "utilisation",
