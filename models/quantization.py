@@ -39,7 +39,7 @@ class Quantized(NamedTuple):
     """Integer codes with their scale: the tensor is about `codes * scale`."""
 
     codes: Tensor  # int8, shape of the tensor
-    scale: Tensor  # floating point, () or (..., 1); a tensor of zeros has scale 1
+    scale: Tensor  # floating point, () or (..., 1); all zeros have scale 1
 
     def dequantize(self) -> Tensor:
         """codes * scale, in the dtype of the scale."""
@@ -136,7 +136,8 @@ def quantize(
     top = 2 ** (bits - 1) - 1
     tensor = tensor.detach()
     at = _threshold(tensor, clip, percentile, granularity, threshold, key)
-    scale = torch.where(at > 0, at / top, torch.ones_like(at))
+    step = at / top  # 0 too for a threshold that is almost 0
+    scale = torch.where(step > 0, step, torch.ones_like(step))
     codes = (tensor / scale).round().clamp(-top, top).to(torch.int8)
     return Quantized(codes, scale)
 
@@ -163,6 +164,8 @@ def fake_quantize(
     """
     at = _threshold(tensor.detach(), clip, percentile, granularity, threshold, key)
     q = quantize(tensor, clip, bits=bits, threshold=at, key=key)
+    if not (torch.is_grad_enabled() and tensor.requires_grad):
+        return q.dequantize().to(tensor.dtype)
     inside = (tensor.detach().abs() <= at).to(tensor.dtype)
     return straight_through(q.dequantize().to(tensor.dtype), tensor * inside)
 
@@ -173,6 +176,8 @@ def straight_through(value: Tensor, carrier: Tensor) -> Tensor:
     Both have one shape. (value + (carrier - carrier.detach()) would round value's last bit
     only if the bracket were not zero; it is zero exactly, as carrier is finite.)
     """
+    if not (torch.is_grad_enabled() and carrier.requires_grad):
+        return value.detach()
     return value.detach() + (carrier - carrier.detach())
 
 

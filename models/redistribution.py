@@ -13,30 +13,19 @@ Left out: gradients are taken as the optimiser sees them, so accumulate batches 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from hyflexsim.models.compress import block_paths, compress, in_block, low_rank_layers
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank import (
-    HARD_THRESHOLD,
-    Rank,
-    block_paths,
-    compress,
-    in_block,
-    is_linear,
-    linear_weight,
-    low_rank_layers,
-)
+from hyflexsim.models.lowrank import HARD_THRESHOLD, Rank, is_linear, linear_weight
+from hyflexsim.models.training import Loss, backward, default_loss, fine_tune
 
 Scores = dict[str, Tensor]
 """A score for each rank (or output) of each matrix: path -> (r,), not negative."""
-
-Loss = Callable[[nn.Module, Any], Tensor]
-"""(model, batch) -> loss, a scalar to call backward on."""
 
 
 class Importance(NamedTuple):
@@ -99,6 +88,15 @@ class GradientMeter:
             raise ModelError("no gradient was observed: the data must hold at least one batch")
         mean = {path: (total / self.batches).float() for path, total in self._sum.items()}
         return Importance(dict(self._last), mean, self.batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was observed, for a training that will be resumed."""
+        return {"batches": self.batches, "last": self._last, "sum": self._sum}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from that."""
+        self.batches = state["batches"]
+        self._last, self._sum = dict(state["last"]), dict(state["sum"])
 
     def _score(self, path: str, layer: nn.Module) -> Tensor:
         values: Any = layer.sigma if self.of == "sigma" else layer.weight
@@ -196,23 +194,7 @@ def mass_share(
     return shares
 
 
-# -- training -------------------------------------------------------------------------------------
-
-
-def default_loss(model: nn.Module, batch: Any) -> Tensor:
-    """The loss of a transformers model with labels in the batch (a mapping of tensors).
-
-    Raises ModelError if the batch is no mapping or the model returns no loss.
-    """
-    if not isinstance(batch, Mapping):
-        raise ModelError(
-            f"batch must be a mapping of tensors with labels; got {type(batch).__name__} "
-            "(or give a loss)"
-        )
-    loss = getattr(model(**batch), "loss", None)
-    if not isinstance(loss, Tensor):
-        raise ModelError("the model returned no loss: the batch must hold labels (or give a loss)")
-    return loss
+# -- measuring ------------------------------------------------------------------------------------
 
 
 def measure(
@@ -244,81 +226,6 @@ def measure(
     return meter.importance()
 
 
-def backward(model: nn.Module, batch: Any, loss: Loss) -> Tensor:
-    """The loss of a batch, after calling backward on it. Raises ModelError if it is not finite."""
-    value = loss(model, batch)
-    if value.dim() or not bool(torch.isfinite(value)):
-        raise ModelError(f"loss must be one finite number; got {value.detach().tolist()}")
-    value.backward()  # type: ignore[no-untyped-call]
-    return value.detach()
-
-
-def fine_tune(
-    model: nn.Module,
-    data: Iterable[Any],
-    loss: Loss = default_loss,
-    *,
-    epochs: int = 1,
-    lr: float = 2e-5,
-    weight_decay: float = 0.01,
-    warmup: float = 0.1,
-    clip: float | None = 1.0,
-    meter: GradientMeter | None = None,
-    after_epoch: Callable[[int, float], None] | None = None,
-) -> list[float]:
-    """Train with AdamW: linear warm-up over a share `warmup` of the steps, then linear decay.
-
-    `data`: a DataLoader or other sized iterable, walked once an epoch. `loss`: the training step
-    up to the loss. Vectors (biases, norms, sigma) are not decayed. `clip`: largest gradient norm,
-    applied after `meter` observed; None: no clipping. `meter` is cleared at the start of each
-    epoch, so it ends with the last one. `after_epoch` receives (epoch from 0, mean loss).
-    Returns the mean loss of each epoch. The training mode is restored.
-
-    Raises ModelError for epochs below 1, no data, nothing to train, a loss that is not finite.
-    """
-    batches = _sized(data, epochs)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if not trained:
-        raise ModelError(f"{type(model).__name__} has nothing to train")
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=lr,
-    )
-    steps = epochs * batches
-    ramp = max(1, math.ceil(warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda t: min((t + 1) / ramp, (steps - t) / max(1, steps - ramp), 1.0)
-    )
-    training, means = model.training, []
-    model.train()
-    try:
-        for epoch in range(epochs):
-            if meter is not None:
-                meter.clear()
-            total, seen = 0.0, 0
-            for batch in data:
-                optimiser.zero_grad()
-                total, seen = total + float(backward(model, batch, loss)), seen + 1
-                if meter is not None:
-                    meter.observe()
-                if clip is not None:
-                    nn.utils.clip_grad_norm_(trained, clip)
-                optimiser.step()
-                schedule.step()
-            if not seen:
-                raise ModelError("data ran out: it must be walkable once an epoch")
-            means.append(total / seen)
-            if after_epoch is not None:
-                after_epoch(epoch, means[-1])
-    finally:
-        optimiser.zero_grad()
-        model.train(training)
-    return means
-
-
 def redistribute(
     model: nn.Module,
     data: Iterable[Any],
@@ -332,10 +239,11 @@ def redistribute(
 ) -> Redistribution:
     """SVD, fine-tune, importance: HyFlexPIM's Algorithm 1, in place on `model`.
 
-    `rank`: as in :func:`~hyflexsim.models.lowrank.compress`; a model with factorised layers is
+    `rank`: as in :func:`~hyflexsim.models.compress.compress`; a model with factorised layers is
     taken as it is. `probe`: at most so many batches for the importance before fine-tuning.
-    `fine_tuning`: further arguments of :func:`fine_tune`; the published rates are 2e-5 (BERT-Base,
-    GPT-2, Llama) and 5e-6 (BERT-Large, ViT). Raises ModelError as those functions do.
+    `fine_tuning`: further arguments of :func:`~hyflexsim.models.training.fine_tune`; the published
+    rates are 2e-5 (BERT-Base, GPT-2, Llama) and 5e-6 (BERT-Large, ViT). Raises ModelError as those
+    functions do.
     """
     if not low_rank_layers(model):
         compress(model, rank)
@@ -343,20 +251,6 @@ def redistribute(
     meter = GradientMeter(model)
     losses = fine_tune(model, data, loss, epochs=epochs, lr=lr, meter=meter, **fine_tuning)
     return Redistribution(before, meter.importance(), losses)
-
-
-def _sized(data: Iterable[Any], epochs: int) -> int:
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ModelError(f"epochs must be an integer of at least 1; got {epochs!r}")
-    try:
-        batches = len(data)  # type: ignore[arg-type]
-    except TypeError:
-        raise ModelError(
-            f"data must have a length, as a list or DataLoader has; got {type(data).__name__}"
-        ) from None
-    if not batches:
-        raise ModelError("data must hold at least one batch; got none")
-    return batches
 
 
 def _dense_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -1,17 +1,17 @@
-"""What RRAM cells make of the weights they hold: noise per slice, and where its size comes from.
+"""What RRAM cells make of the weights they hold: noise per slice, and weights read through it.
 
 HyFlexPIM (§5.2, eq. 5) makes every stored weight W ⊙ (1 + η), η Gaussian. Its released code
 does so slice by slice (quantization.py): W̃ = Σ slice_i · (1 + σ n_i) · 4^i, n_i ~ N(0, 1)
 independent per weight and slice, σ = 0.025, for ranks in MLC; ranks in SLC are left as they
-are. The paper says σ follows from 4.04 % bit errors (Fan et al., DAC'24) but prints no σ;
-:func:`calibrate_sigma` computes it for both readings of that figure, and it is not 0.025.
+are. Where σ comes from: noise_calibration.py.
 
 A noise is any object with the two methods of :class:`CellNoise`. Two are here:
 :class:`MultiplicativeNoise`, the equation above, and :class:`ConductanceModel`, cells with
 conductances, programming error, drift, read noise and stuck cells.
 
 Factors are laid out as two nn.Linear weights, y = up · (down · x): down is VᵀΣ (k, in), up is
-U (out, k). Rank r is row r of down and column r of up; its mode covers both.
+U (out, k). Rank r is row r of down and column r of up; its mode covers both. Which ranks are
+protected: :func:`~hyflexsim.models.redistribution.select`.
 
 Every draw comes from a torch.Generator of the caller. Draws are made for all weights and then
 masked, so one seed gives one chip: a weight has the same noise at every SLC rate.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -32,22 +32,16 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.quantization import (
     Clip,
     check_bits,
-    check_finite,
     fake_quantize,
-    join_slices,
     quantize,
     slice_codes,
+    slice_weights,
     slice_widths,
     straight_through,
 )
 
 SIGMA_RELEASED = 0.025
 """Relative σ per slice, HyFlexPIM's released accuracy code; STATED there."""
-
-BIT_ERROR_RATE = 0.0404
-"""Wrong MLC bits (or cells), one day after programming; STATED, HyFlexPIM §5.2 (Fan et al.)."""
-
-Reading = Literal["cell", "bit"]
 
 
 class CellNoise(Protocol):
@@ -79,14 +73,13 @@ class MultiplicativeNoise:
     """Relative standard deviation; no unit; 0.025 STATED in the released code."""
 
     def __post_init__(self) -> None:
-        _at_least("sigma", self.sigma)
+        check_not_negative("sigma", self.sigma)
 
     def program(
         self, levels: Tensor, bits: int, lowest: int, generator: torch.Generator | None
     ) -> Tensor:
         """As :class:`CellNoise`; `bits` and `lowest` do not matter."""
-        noisy: Tensor = levels * (1 + self.sigma * _normal(levels, generator))
-        return noisy
+        return _normal(levels, generator).mul_(self.sigma).add_(1).mul_(levels)
 
     def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
         """None: the noise is drawn once, when the cell is programmed."""
@@ -148,7 +141,7 @@ class ConductanceModel:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name != "cancel_offset":
-                _at_least(field.name, getattr(self, field.name))
+                check_not_negative(field.name, getattr(self, field.name))
         if not self.r_on_kohm > 0:
             raise ModelError(f"r_on_kohm must be above 0; got {self.r_on_kohm!r}")
         if not self.on_off > 1:
@@ -186,8 +179,10 @@ class ConductanceModel:
         target = self.target(levels, bits)
         g = target
         if self.program_sigma_us or self.program_sigma_rel:
-            std = torch.sqrt(self.program_sigma_us**2 + (self.program_sigma_rel * target) ** 2)
-            g = g + std * _normal(target, generator)
+            std: Tensor | float = self.program_sigma_us
+            if self.program_sigma_rel:
+                std = (self.program_sigma_rel * target).square_().add_(std**2).sqrt_()
+            g = _normal(target, generator).mul_(std).add_(target)
         g = g.clamp(min=0)
         if self.drift_nu or self.drift_nu_sigma:
             nu = self.drift_nu + self.drift_nu_sigma * _normal(target, generator)
@@ -203,7 +198,7 @@ class ConductanceModel:
     ) -> Tensor:
         """As :class:`CellNoise`: programmed conductances in level steps, without read noise."""
         g = self.program_us(levels - lowest, bits, generator)
-        return (g - self._reference_us()) / self.step_us(bits) + lowest
+        return g.sub_(self._reference_us()).div_(self.step_us(bits)).add_(lowest)
 
     def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
         """As :class:`CellNoise`: read_sigma_rel · conductance, in level steps."""
@@ -214,152 +209,6 @@ class ConductanceModel:
 
     def _reference_us(self) -> float:
         return self.g_off_us if self.cancel_offset else 0.0
-
-
-def error_rate(
-    sigma: float, bits_per_cell: int = 2, reading: Reading = "cell", *, saturate: bool = False
-) -> float:
-    """Share of wrong cells or bits, 0 ... 1, when level L reads as L (1 + σ n), nearest level.
-
-    Levels 0 ... 2^b - 1 are equally likely. saturate=True: a read above the top level is the
-    top level, hence right when the top level was meant; False: it is wrong. "cell" counts
-    wrong cells. "bit" counts wrong bits of Gray-coded levels over all bits, where an
-    unsaturated read above the top counts as one wrong bit. Closed form from the Gaussian tail.
-
-    Raises ModelError for a negative σ, bits_per_cell outside 1 ... 8, an unknown reading.
-
-    >>> round(error_rate(0.112), 4), round(error_rate(0.132, saturate=True), 4)
-    (0.0406, 0.0404)
-    """
-    _at_least("sigma", sigma)
-    check_bits(bits_per_cell, "bits_per_cell")
-    _check_reading(reading)
-    if sigma == 0:
-        return 0.0
-    top = (1 << bits_per_cell) - 1
-    wrong = 0.0
-    for level in range(1, top + 1):
-        above = [_tail((edge + 0.5 - level) / (level * sigma)) for edge in range(top + 1)]
-        at = [1 - above[0], *(above[i - 1] - above[i] for i in range(1, top + 1))]
-        over = above[top]  # above the top level by half a step
-        if reading == "cell":
-            wrong += sum(p for i, p in enumerate(at) if i != level)
-            wrong += 0 if saturate and level == top else over
-        else:
-            wrong += sum(p * _gray_distance(i, level) for i, p in enumerate(at))
-            wrong += over * (_gray_distance(top, level) if saturate else 1)
-    cells = wrong / (top + 1)
-    return cells if reading == "cell" else cells / bits_per_cell
-
-
-def calibrate_sigma(
-    bit_error_rate: float = BIT_ERROR_RATE,
-    bits_per_cell: int = 2,
-    reading: Reading = "cell",
-    *,
-    saturate: bool = False,
-) -> float:
-    """The σ at which :func:`error_rate` is `bit_error_rate` (0 ... 1), by bisection.
-
-    4.04 % of 2-bit cells: 0.112, saturated 0.132; 4.04 % of their bits: 0.143, saturated
-    0.173. Report a result together with :func:`noise_report`, which states the rate.
-
-    Raises ModelError for a rate not above 0, a rate no σ below 10 reaches, and as error_rate.
-
-    >>> [round(calibrate_sigma(0.0404, 2, r, saturate=s), 3)
-    ...  for r in ("cell", "bit") for s in (False, True)]
-    [0.112, 0.132, 0.143, 0.173]
-    """
-    if not 0 < bit_error_rate < 1:
-        raise ModelError(f"bit_error_rate must be between 0 and 1; got {bit_error_rate!r}")
-    low, high = 0.0, 1e-3
-    while error_rate(high, bits_per_cell, reading, saturate=saturate) < bit_error_rate:
-        low, high = high, high * 1.25
-        if high > 10:
-            most = error_rate(low, bits_per_cell, reading, saturate=saturate)
-            raise ModelError(
-                f"bit_error_rate must be below {most:.3g}, the rate at sigma {low:.3g}, for "
-                f"{bits_per_cell}-bit cells; got {bit_error_rate!r}"
-            )
-    for _ in range(60):
-        middle = (low + high) / 2
-        if error_rate(middle, bits_per_cell, reading, saturate=saturate) < bit_error_rate:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def simulate_error_rate(
-    sigma: float,
-    bits_per_cell: int = 2,
-    reading: Reading = "cell",
-    *,
-    saturate: bool = False,
-    cells: int = 1_000_000,
-    generator: torch.Generator | None = None,
-) -> float:
-    """:func:`error_rate` by Monte Carlo with `cells` cells, equally many of each level.
-
-    Raises ModelError as error_rate, and for fewer cells than levels.
-    """
-    check_bits(bits_per_cell, "bits_per_cell")
-    _check_reading(reading)
-    top = 2**bits_per_cell - 1
-    if cells <= top:
-        raise ModelError(f"cells must be at least {top + 1}; got {cells!r}")
-    stored = torch.arange(cells) % (top + 1)
-    noise = MultiplicativeNoise(sigma)
-    read = noise.program(stored.double(), bits_per_cell, 0, generator)
-    read = (read + 0.5).floor().clamp(0, top if saturate else top + 1).long()
-    if reading == "cell":
-        return float((read != stored).double().mean())
-    gray = torch.tensor([[_gray_distance(i, j) for j in range(top + 1)] for i in range(top + 1)])
-    wrong = torch.where(read > top, 1, gray[read.clamp(max=top), stored])
-    return float(wrong.double().mean()) / bits_per_cell
-
-
-def noise_report(sigma: float, bits_per_cell: int = 2) -> str:
-    """One line that states σ with the wrong cells and bits it means; to print with each result.
-
-    Raises ModelError as :func:`error_rate`.
-
-    >>> print(noise_report(0.025))
-    sigma 0.025 in 2-bit cells: wrong cells 6.54e-10 % (saturating 3.27e-10 %), wrong bits 3.27e-10 % (saturating 1.64e-10 %)
-    """  # noqa: E501
-    parts = []
-    for reading in get_args(Reading):
-        plain, saturated = (
-            100 * error_rate(sigma, bits_per_cell, reading, saturate=s) for s in (False, True)
-        )
-        parts.append(f"wrong {reading}s {plain:.3g} % (saturating {saturated:.3g} %)")
-    return f"sigma {sigma:g} in {bits_per_cell}-bit cells: {', '.join(parts)}"
-
-
-def protected_ranks(importance: Tensor, slc_rate: float) -> Tensor:
-    """Mask (k,) of the ranks in SLC: the ⌊k · slc_rate / 100⌋ of largest `importance` (k,).
-
-    `slc_rate` in per cent, 0 ... 100, a quota per matrix (as released). Equal importances: the
-    lower rank first. Raises ModelError for a rate outside, importances NaN or not of one axis.
-
-    >>> protected_ranks(torch.tensor([1.0, 5.0, 3.0, 0.0]), 50).tolist()
-    [False, True, True, False]
-    """
-    check_slc_rate(slc_rate)
-    if importance.dim() != 1:
-        raise ModelError(f"importance must have one axis; got shape {tuple(importance.shape)}")
-    check_finite(importance, "importance")
-    count = math.floor(importance.numel() * slc_rate / 100 + 1e-9)
-    order = importance.detach().argsort(descending=True, stable=True)
-    mask = torch.zeros(importance.numel(), dtype=torch.bool, device=importance.device)
-    mask[order[:count]] = True
-    return mask
-
-
-def check_slc_rate(slc_rate: float) -> None:
-    """Raise ModelError unless `slc_rate`, in per cent, is in 0 ... 100."""
-    if not 0 <= slc_rate <= 100:
-        raise ModelError(f"slc_rate must be from 0 to 100 per cent; got {slc_rate!r}")
 
 
 def noisy_codes(
@@ -377,16 +226,19 @@ def noisy_codes(
     slices = slice_codes(codes, bits_per_cell)
     if noise is None:
         return codes.float()
-    read = []
-    widths = slice_widths(bits_per_cell)
-    for i, (levels, bits) in enumerate(zip(slices.float(), widths, strict=True)):
+    widths, worths = slice_widths(bits_per_cell), slice_weights(bits_per_cell)
+    total = torch.zeros(codes.shape, device=codes.device)
+    for i, (bits, worth) in enumerate(zip(widths, worths, strict=True)):
         top = i == len(widths) - 1
         sign = -1 if top and bits == 1 else 1  # a sign bit is a level of its own, worth -128
         lowest = -(2 ** (bits - 1)) if top and bits > 1 else 0
-        held = noise.program(sign * levels, bits, lowest, generator)
+        levels = slices[i].float()
+        held = noise.program(levels.neg_() if sign < 0 else levels, bits, lowest, generator)
         std = noise.read_std(held, bits, lowest)
-        read.append(sign * (held if std is None else held + std * _normal(held, generator)))
-    return join_slices(torch.stack(read), bits_per_cell)
+        if std is not None:
+            held = held + std * _normal(held, generator)
+        total.add_(held, alpha=sign * worth)
+    return total
 
 
 def noise_std(codes: Tensor, sigma: float, bits_per_cell: int = 2) -> Tensor:
@@ -397,7 +249,7 @@ def noise_std(codes: Tensor, sigma: float, bits_per_cell: int = 2) -> Tensor:
     >>> round(float(noise_std(torch.tensor(-75), 0.1)), 4)     # -128 + 48 + 4 + 1
     13.6766
     """
-    _at_least("sigma", sigma)
+    check_not_negative("sigma", sigma)
     slices = slice_codes(codes, bits_per_cell).float()
     worth = 2.0 ** (bits_per_cell * torch.arange(slices.shape[0], device=codes.device))
     worth = worth.view(-1, *[1] * codes.dim())
@@ -441,16 +293,15 @@ def noisy_weight(
     if mask.dtype != torch.bool:
         raise ModelError(f"protected must be boolean; got {mask.dtype}")
     check_bits(bits_per_cell, "bits_per_cell")
-    exact = fake_quantize(weight, clip, key="weight")  # carries the gradient
-    if noise is None and slc_noise is None:
-        return exact
     q = quantize(weight, clip, key="weight")
-    value = exact.detach()
+    value = q.dequantize().to(weight.dtype)
     for cells, bits, where in ((noise, bits_per_cell, ~mask), (slc_noise, 1, mask)):
         if cells is not None:
-            read = noisy_codes(q.codes, cells, bits, generator).to(weight.dtype) * q.scale
+            read = noisy_codes(q.codes, cells, bits, generator).to(weight.dtype).mul_(q.scale)
             value = torch.where(where, read, value)
-    return straight_through(value, exact)
+    if not (torch.is_grad_enabled() and weight.requires_grad):
+        return value
+    return straight_through(value, fake_quantize(weight, clip, key="weight"))
 
 
 def noisy_factors(
@@ -491,24 +342,11 @@ def noisy_factors(
     return new_down, new_up
 
 
-def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-
-
-def _tail(z: float) -> float:
-    """Chance that a standard Gaussian exceeds z."""
-    return 0.5 * math.erfc(z / math.sqrt(2))
-
-
-def _gray_distance(a: int, b: int) -> int:
-    return ((a ^ a >> 1) ^ (b ^ b >> 1)).bit_count()
-
-
-def _check_reading(reading: str) -> None:
-    if reading not in get_args(Reading):
-        raise ModelError(f"reading must be cell or bit; got {reading!r}")
-
-
-def _at_least(key: str, value: float) -> None:
+def check_not_negative(key: str, value: float) -> None:
+    """Raise ModelError unless `value`, called `key` in the message, is finite and at least 0."""
     if not 0 <= value < math.inf:
         raise ModelError(f"{key} must be finite and not negative; got {value!r}")
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

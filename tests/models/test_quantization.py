@@ -107,6 +107,16 @@ def test_zeros_stay_zero():
     assert float(q.scale) == 1.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_threshold_too_small_to_divide_gives_zeros(dtype):
+    """The smallest subnormal over 127 is 0, which must not become a scale."""
+    w = torch.full((3,), torch.finfo(dtype).smallest_normal, dtype=dtype) * torch.finfo(dtype).eps
+    assert float(w[0]) > 0
+    q = quantize(w)
+    assert q.codes.tolist() == [0, 0, 0]
+    assert bool(torch.isfinite(q.dequantize()).all())
+
+
 def test_straight_through_gradient():
     w = torch.tensor([0.3, -2.0, 0.7, 0.9], requires_grad=True)
     coefficients = torch.tensor([1.0, 2.0, 3.0, 4.0])

@@ -8,12 +8,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers.pytorch_utils import Conv1D
 
+from hyflexsim.models.compress import compress, low_rank_layers
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank import LowRankLinear, compress, low_rank_layers
+from hyflexsim.models.lowrank import LowRankLinear
 from hyflexsim.models.redistribution import (
     GradientMeter,
-    default_loss,
-    fine_tune,
     magnitude_scores,
     mass_share,
     measure,
@@ -24,24 +23,6 @@ from hyflexsim.models.redistribution import (
 )
 from hyflexsim.sim.tiling import protected
 
-torch.set_num_threads(1)
-
-
-class Toy(nn.Module):
-    def __init__(self, width=16, depth=2):
-        super().__init__()
-        self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-
-    def forward(self, x):
-        for block in self.blocks:
-            x = x + torch.tanh(block(x))
-        return x
-
-
-def loss(model, batch):
-    x, y = batch
-    return (model(x) - y).square().mean()
-
 
 def toy_data(batches=6, width=16):
     g = torch.Generator().manual_seed(5)
@@ -51,9 +32,9 @@ def toy_data(batches=6, width=16):
 
 
 @pytest.fixture
-def toy():
+def toy(new_toy):
     torch.manual_seed(0)
-    return Toy()
+    return new_toy(16, 2, 1.0)
 
 
 @given(st.integers(1, 5000), st.integers(0, 100))
@@ -122,7 +103,7 @@ def test_mass_share_by_hand():
     assert mass_share({"a": torch.zeros(3)}) == {0.05: 0.0, 0.1: 0.0, 0.2: 0.0}
 
 
-def test_the_whole_procedure(toy):
+def test_the_whole_procedure(toy, loss):
     data = toy_data()
     result = redistribute(toy, data, loss, epochs=12, lr=1e-2, probe=2)
     assert result.losses[-1] < 0.3 * result.losses[0]
@@ -133,7 +114,7 @@ def test_the_whole_procedure(toy):
     assert 0.125 < share[0.125] < share[0.25] < share[0.5] < share[1] == 1
 
 
-def test_measuring_changes_nothing(toy):
+def test_measuring_changes_nothing(toy, loss):
     compress(toy.train(), 6)
     before = {k: v.clone() for k, v in toy.state_dict().items()}
     a, b = measure(toy, toy_data(), loss), measure(toy, toy_data(), loss)
@@ -142,28 +123,7 @@ def test_measuring_changes_nothing(toy):
     assert all(torch.equal(a.mean[p], b.mean[p]) for p in a.mean)
 
 
-def test_fine_tuning_is_repeatable_and_follows_its_schedule():
-    ends, rates = [], []
-    for _ in range(2):
-        torch.manual_seed(0)
-        model = Toy()
-        fine_tune(
-            model, toy_data(), loss, epochs=2, lr=1e-3, after_epoch=lambda *a: rates.append(a)
-        )
-        ends.append(model.blocks[0].weight.detach())
-    assert torch.equal(*ends)
-    assert [epoch for epoch, _ in rates] == [0, 1, 0, 1]
-
-
-def test_frozen_parameters_stay(toy):
-    toy.blocks[0].weight.requires_grad_(False)
-    before = toy.blocks[0].weight.clone()
-    fine_tune(toy, toy_data(), loss, lr=1e-2, meter=None)
-    assert torch.equal(toy.blocks[0].weight, before)
-
-
-def test_refusals(toy):
-    data = toy_data()
+def test_refusals(toy, new_toy, loss):
     for act, message in (
         (lambda: quota(8, 1.1), "SLC rate must be from 0 to 1; got 1.1"),
         (lambda: quota(8, -0.1), "SLC rate must be from 0 to 1; got -0.1"),
@@ -171,30 +131,21 @@ def test_refusals(toy):
         (lambda: GradientMeter(toy), "Toy has no layers with sigma to measure"),
         (lambda: GradientMeter(toy, "all"), "of must be 'sigma' or 'outputs'; got 'all'"),
         (lambda: rank_scores(toy), "Toy has no factorised layers; compress it first"),
-        (lambda: fine_tune(toy, [], loss), "data must hold at least one batch; got none"),
         (
-            lambda: fine_tune(toy, (b for b in data), loss),
-            "data must have a length, as a list or DataLoader has; got generator",
-        ),
-        (
-            lambda: fine_tune(toy, data, loss, epochs=0),
-            "epochs must be an integer of at least 1; got 0",
-        ),
-        (
-            lambda: fine_tune(toy, data, lambda m, b: loss(m, b) * float("nan")),
-            "loss must be one finite number; got nan",
-        ),
-        (
-            lambda: measure(compress(Toy(), 4), [], loss),
+            lambda: measure(compress(new_toy(16, 2), 4), [], loss),
             "no gradient was observed: the data must hold at least one batch",
-        ),
-        (
-            lambda: default_loss(toy, 3),
-            "batch must be a mapping of tensors with labels; got int (or give a loss)",
         ),
         (
             lambda: select({"w": torch.tensor([float("nan")])}, 0.5),
             "w: scores must be finite, one a rank",
+        ),
+        (
+            lambda: select({"w": torch.ones(2, 2)}, 0.5),
+            "w: scores must be finite, one a rank",
+        ),
+        (
+            lambda: select({"w": torch.ones(2)}, 30),
+            "SLC rate must be from 0 to 1; got 30",
         ),
     ):
         with pytest.raises(ModelError) as caught:

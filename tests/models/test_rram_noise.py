@@ -1,77 +1,27 @@
-"""Noise against theory: calibration by Monte Carlo, mean and variance, protected ranks, seeds."""
+"""Noise against theory: mean and variance, protected ranks, conductances, seeds, and its cost."""
 
 import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.quantization import fake_quantize, quantize
+from hyflexsim.models.redistribution import select
 from hyflexsim.models.rram_noise import (
-    BIT_ERROR_RATE,
     SIGMA_RELEASED,
     ConductanceModel,
     MultiplicativeNoise,
-    calibrate_sigma,
-    error_rate,
-    noise_report,
     noise_std,
     noisy_codes,
     noisy_factors,
     noisy_weight,
-    protected_ranks,
-    simulate_error_rate,
 )
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
-@pytest.mark.parametrize("reading", ["cell", "bit"])
-@pytest.mark.parametrize("saturate", [False, True])
-def test_calibrated_sigma_gives_the_rate_in_monte_carlo(bits, reading, saturate):
-    sigma = calibrate_sigma(BIT_ERROR_RATE, bits, reading, saturate=saturate)
-    got = simulate_error_rate(
-        sigma, bits, reading, saturate=saturate, cells=400_000, generator=seeded(bits)
-    )
-    print(f"{bits} bit, {reading}, saturate={saturate}: sigma {sigma:.4f}, rate {got:.4%}")
-    assert error_rate(sigma, bits, reading, saturate=saturate) == pytest.approx(BIT_ERROR_RATE)
-    deviation = math.sqrt(BIT_ERROR_RATE / 400_000)  # of one binomial share, an upper bound
-    assert abs(got - BIT_ERROR_RATE) < 5 * deviation
-
-
-def test_sigmas_of_two_bit_cells():
-    """The four readings of 4.04 %; the released 0.025 is none of them."""
-    found = {
-        (r, s): round(calibrate_sigma(reading=r, saturate=s), 3)
-        for r in ("cell", "bit")
-        for s in (False, True)
-    }
-    assert found == {
-        ("cell", False): 0.112,
-        ("cell", True): 0.132,
-        ("bit", False): 0.143,
-        ("bit", True): 0.173,
-    }
-    assert error_rate(SIGMA_RELEASED) == pytest.approx(6.5e-12, rel=0.02)
-
-
-def test_one_bit_cells_by_hand():
-    """Level 0 is never wrong; level 1 is wrong outside 0.5 ... 1.5, saturated below 0.5."""
-    sigma = 0.25
-    tail = 0.5 * math.erfc(2 / math.sqrt(2))
-    assert error_rate(sigma, 1) == pytest.approx(tail)
-    assert error_rate(sigma, 1, saturate=True) == pytest.approx(tail / 2)
-    assert error_rate(0.0) == 0.0
-
-
-def test_report_names_sigma_and_rates():
-    """Saturating spares the upper tail of level 3, a quarter of the cells: 4.04 - 1.70 %."""
-    assert noise_report(calibrate_sigma()).startswith(
-        "sigma 0.111847 in 2-bit cells: wrong cells 4.04 % (saturating 2.34 %), wrong bits 2.02 %"
-    )
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
@@ -100,12 +50,12 @@ def test_released_procedure_by_the_letter():
     torch.testing.assert_close(got, expected * q.scale, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rate", [0, 5, 30, 50, 100])
+@pytest.mark.parametrize("rate", [0, 0.05, 0.3, 0.5, 1])
 def test_protected_ranks_are_untouched_bit_for_bit(rate):
     k = 20
     down, up = torch.randn(k, 9, generator=seeded(1)), torch.randn(7, k, generator=seeded(2))
-    mask = protected_ranks(torch.rand(k, generator=seeded(3)), rate)
-    assert int(mask.sum()) == k * rate // 100
+    mask = select({"w": torch.rand(k, generator=seeded(3))}, rate)["w"]
+    assert int(mask.sum()) == round(k * rate)
     noisy = noisy_factors(down, up, mask, noise=MultiplicativeNoise(0.1), generator=seeded())
     for got, exact, axis in zip(
         noisy, (fake_quantize(down), fake_quantize(up)), (0, 1), strict=True
@@ -149,9 +99,47 @@ def test_gradient_is_straight_through():
         assert not noisy_weight(w, noise=MultiplicativeNoise(0.1)).requires_grad
 
 
-def test_selection_takes_the_floor_and_the_lower_of_equals():
-    assert protected_ranks(torch.ones(7), 30).tolist() == [True, True] + 5 * [False]
-    assert int(protected_ranks(torch.rand(1000, generator=seeded()), 0.3).sum()) == 3
+def test_clipped_weights_get_no_gradient_whatever_their_cells():
+    """second-signed clips at 1: the gradient's mask is that of the clip, in SLC and MLC alike."""
+    w = torch.tensor([[2.0, 1.0, -3.0, 0.5], [0.1, 0.2, 0.3, 0.4]], requires_grad=True)
+    for mask in (False, True, torch.tensor([[True], [False]])):
+        noise = MultiplicativeNoise(0.1)
+        noisy = noisy_weight(
+            w, mask, noise=noise, slc_noise=noise, clip="second-signed", generator=seeded()
+        )
+        (grad,) = torch.autograd.grad(noisy.sum(), w)
+        assert grad.tolist() == [[0.0, 1.0, 0.0, 1.0], [1.0] * 4]
+
+
+class Passes(TorchDispatchMode):
+    """Counts passes over memory: operations that write a tensor of `size` or more elements."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.draws, self.others = size, 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        view = func.is_view or not isinstance(out, torch.Tensor)
+        if not view and out.numel() >= self.size:
+            drawn = func.overloadpacket in (torch.ops.aten.randn, torch.ops.aten.normal_)
+            self.draws += drawn
+            self.others += not drawn
+        return out
+
+
+@pytest.mark.parametrize(("cells", "most"), [(MultiplicativeNoise(), 32), (ConductanceModel(), 56)])
+def test_random_numbers_dominate_the_cost(cells, most):
+    """Time depends on what else the machine does, so passes over memory stand for it.
+
+    On an idle core the four draws of a 576 x 1536 matrix take 12 ms, all of it 16 ms (conductances:
+    24 ms). It was 20 and 44 ms with 42 and 82 passes.
+    """
+    codes = torch.randint(-128, 128, (24, 36), generator=seeded(), dtype=torch.int16)
+    with Passes(codes.numel()) as passes:
+        noisy_codes(codes, cells, 2, seeded())
+    assert passes.draws == 4
+    assert passes.others <= most
 
 
 IDEAL = {"program_sigma_us": 0.0}
@@ -237,14 +225,6 @@ W = torch.ones(2, 3)
             "sigma must be finite and not negative; got -0.1",
         ),
         (
-            lambda: protected_ranks(torch.ones(3), 101),
-            "slc_rate must be from 0 to 100 per cent; got 101",
-        ),
-        (
-            lambda: protected_ranks(torch.ones(3), math.nan),
-            "slc_rate must be from 0 to 100 per cent; got nan",
-        ),
-        (
             lambda: noisy_weight(torch.full((2,), math.nan)),
             "weight must be finite; got NaN or infinity in 2 of 2",
         ),
@@ -261,13 +241,6 @@ W = torch.ones(2, 3)
             lambda: noisy_factors(W, W, torch.zeros(2, dtype=torch.bool)),
             "down (k, in), up (out, k) and protected (k,) must share k; got (2, 3), (2, 3), (2,)",
         ),
-        (lambda: calibrate_sigma(0.0), "bit_error_rate must be between 0 and 1; got 0.0"),
-        (
-            lambda: calibrate_sigma(0.9, 1),
-            "bit_error_rate must be below 0.479, the rate at sigma 9.4, for 1-bit cells; got 0.9",
-        ),
-        (lambda: error_rate(0.1, 2, "word"), "reading must be cell or bit; got 'word'"),
-        (lambda: simulate_error_rate(0.1, cells=3), "cells must be at least 4; got 3"),
         (lambda: ConductanceModel(on_off=1.0), "on_off must be above 1; got 1.0"),
         (
             lambda: ConductanceModel(time_s=0.5),

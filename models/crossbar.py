@@ -27,31 +27,22 @@ released accuracy code models none of this. Left out: wire resistance, ADC offse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.quantization import (
-    ActivationQuantizer,
-    Clip,
-    Quantized,
-    check_bits,
-    fake_quantize,
-    quantize,
-    slice_codes,
-    slice_weights,
-    slice_widths,
-    straight_through,
-)
+from hyflexsim.models.quantization import check_bits, slice_codes, slice_weights, slice_widths
 from hyflexsim.models.rram_noise import CellNoise
 
 AdcMode = Literal["clip", "scale"]
+
+
 Sign = Literal["twos-complement", "biased"]
+
 
 _BLOCK = 4_000_000  # column sums held at a time, 16 MB
 
@@ -125,10 +116,15 @@ def program_crossbar(
     *,
     rows: int = 64,
     sign: Sign = "twos-complement",
+    outputs: Tensor | None = None,
+    inputs: Tensor | None = None,
     noise: CellNoise | None = None,
     generator: torch.Generator | None = None,
 ) -> Programmed:
     """Write INT8 weight codes (out, in) into cells; noise is drawn once, here.
+
+    `outputs`, `inputs`: places (int64) of the ones to keep, None: all. Noise is drawn for all of
+    them, so that a cell has the same error whichever others are kept.
 
     Raises ModelError for codes that are not an integer matrix in -128 ... 127, bits_per_cell
     outside 1 ... 8, rows outside 1 ... 1024, an unknown sign.
@@ -149,9 +145,9 @@ def program_crossbar(
     for level, width, low in zip(levels, widths, lowest, strict=True):
         cells = level if noise is None else noise.program(level, width, low, generator)
         std = None if noise is None else noise.read_std(cells, width, low)
-        held.append(_tiles(cells, rows))
+        held.append(_tiles(_chosen(cells, outputs, inputs), rows))
         if std is not None:
-            spread.append(_tiles(std.square(), rows))
+            spread.append(_tiles(_chosen(std.square(), outputs, inputs), rows))
     return Programmed(
         torch.stack(held, 2),
         torch.stack(spread, 2) if spread else None,
@@ -159,7 +155,7 @@ def program_crossbar(
         worth,
         lowest,
         bias,
-        codes.shape[1],
+        codes.shape[1] if inputs is None else len(inputs),
     )
 
 
@@ -298,6 +294,11 @@ def _highest(programmed: Programmed, i: int) -> int:
     return programmed.lowest[i] + (1 << programmed.widths[i]) - 1
 
 
+def _chosen(levels: Tensor, outputs: Tensor | None, inputs: Tensor | None) -> Tensor:
+    levels = levels if outputs is None else levels[outputs]
+    return levels if inputs is None else levels[:, inputs]
+
+
 def _tiles(levels: Tensor, rows: int) -> Tensor:
     """(out, in) -> (T, rows, out), padded with zeros."""
     columns = levels.float().T
@@ -316,283 +317,3 @@ def _check_adc(bits: int | None, mode: str, key: str) -> None:
 def _check_sign(sign: str) -> None:
     if sign not in get_args(Sign):
         raise ModelError(f"sign must be twos-complement or biased; got {sign!r}")
-
-
-class _Matrix:
-    """One weight on the chip: its SLC part, its MLC part, or both, and the scale of its codes."""
-
-    def __init__(
-        self,
-        weight: Tensor,  # (out, in)
-        config: CrossbarConfig,
-        slc_outputs: Tensor | None,
-        slc_inputs: Tensor | None,
-        noise: CellNoise | None,
-        slc_noise: CellNoise | None,
-        clip: Clip,
-        generator: torch.Generator | None,
-        key: str,
-    ):
-        if weight.dim() != 2:
-            raise ModelError(f"{key} must have shape (out, in); got {tuple(weight.shape)}")
-        self.config, self.out = config, weight.shape[0]
-        self.weight = quantize(weight, clip, key=key)
-        self.parts: list[tuple[Programmed, int | None, Tensor | None, Tensor | None]] = []
-        for mask, outputs, inputs in _halves(weight, slc_outputs, slc_inputs):
-            codes = self.weight.codes
-            codes = codes if outputs is None else codes[outputs]
-            codes = codes if inputs is None else codes[:, inputs]
-            programmed = program_crossbar(
-                codes,
-                1 if mask else config.mlc_bits,
-                rows=config.rows,
-                sign=config.sign,
-                noise=slc_noise if mask else noise,
-                generator=generator,
-            )
-            adc_bits = config.slc_adc_bits if mask else config.mlc_adc_bits
-            self.parts.append((programmed, adc_bits, outputs, inputs))
-
-    def __call__(self, x: Quantized, input_bits: int, generator: torch.Generator | None) -> Tensor:
-        """Codes (..., in) to products (..., out) in the units of x times weight, float64."""
-        y = x.codes.new_zeros(*x.codes.shape[:-1], self.out, dtype=torch.float64)
-        for programmed, adc_bits, outputs, inputs in self.parts:
-            part = read_crossbar(
-                x.codes if inputs is None else x.codes[..., inputs],
-                programmed,
-                adc_bits=adc_bits,
-                adc_mode=self.config.adc_mode,
-                input_bits=input_bits,
-                generator=generator,
-            )
-            if outputs is None:
-                y += part
-            else:
-                y[..., outputs] += part
-        return y * x.scale.double() * self.weight.scale.double()
-
-
-def _halves(
-    weight: Tensor, slc_outputs: Tensor | None, slc_inputs: Tensor | None
-) -> Iterator[tuple[bool, Tensor | None, Tensor | None]]:
-    """(is SLC, output places, input places) of the parts that are not empty; None: all places."""
-    if slc_outputs is not None and slc_inputs is not None:
-        raise ModelError("slc_outputs and slc_inputs must not both be given; got both")
-    for key, mask, size in (
-        ("slc_outputs", slc_outputs, weight.shape[0]),
-        ("slc_inputs", slc_inputs, weight.shape[1]),
-    ):
-        if mask is None:
-            continue
-        if mask.dtype != torch.bool or mask.shape != (size,):
-            raise ModelError(
-                f"{key} must be boolean of shape ({size},); got {mask.dtype} {tuple(mask.shape)}"
-            )
-        for is_slc, chosen in ((True, mask), (False, ~mask)):
-            places = chosen.nonzero()[:, 0]
-            if places.numel():
-                yield (is_slc, places, None) if key == "slc_outputs" else (is_slc, None, places)
-    if slc_outputs is None and slc_inputs is None:
-        yield False, None, None
-
-
-def crossbar_linear(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *,
-    config: CrossbarConfig | None = None,
-    slc_outputs: Tensor | None = None,
-    slc_inputs: Tensor | None = None,
-    noise: CellNoise | None = None,
-    slc_noise: CellNoise | None = None,
-    clip: Clip = "max",
-    quantizer: ActivationQuantizer | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """functional.linear on the chip: x (..., in), weight (out, in), bias (out,) -> (..., out).
-
-    x and weight become INT8 (`quantizer`: dynamic per tensor when None), run bit by bit, and
-    come back in x's dtype; the bias is added digitally, in floating point. `slc_outputs` (out,)
-    or `slc_inputs` (in,), bool, put those columns or rows in SLC; all else is MLC. SLC inputs
-    get row tiles of their own, since a column has one ADC setting. The order of `generator`'s
-    draws: programming SLC, programming MLC, then reads.
-
-    Gradient: straight-through, that of the linear layer with quantised x and weight.
-
-    Raises ModelError for NaN, shapes that do not fit, both masks at once.
-
-    >>> x, w = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 1.0]])
-    >>> [round(v, 2) for v in crossbar_linear(x, w, torch.tensor([10.0])).flatten().tolist()]
-    [8.51]
-    """
-    quantizer = ActivationQuantizer() if quantizer is None else quantizer
-    with torch.no_grad():
-        matrix = _Matrix(
-            weight,
-            config or CrossbarConfig(),
-            slc_outputs,
-            slc_inputs,
-            noise,
-            slc_noise,
-            clip,
-            generator,
-            "weight",
-        )
-        value = matrix(quantizer.quantize(x), quantizer.bits, generator).to(x.dtype)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        carrier = functional.linear(quantizer(x), fake_quantize(weight, clip, key="weight"))
-        value = straight_through(value, carrier)
-    return value if bias is None else value + bias
-
-
-def crossbar_lowrank(
-    x: Tensor,
-    down: Tensor,
-    up: Tensor,
-    bias: Tensor | None = None,
-    *,
-    config: CrossbarConfig | None = None,
-    protected: Tensor | None = None,
-    noise: CellNoise | None = None,
-    slc_noise: CellNoise | None = None,
-    clip: Clip = "max",
-    quantizer: ActivationQuantizer | None = None,
-    inner_quantizer: ActivationQuantizer | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Two :func:`crossbar_linear`: down (k, in) = VᵀΣ, then up (out, k) = U; -> (..., out).
-
-    `protected` (k,) bool: ranks in SLC, as columns of the first and rows of the second. The
-    k numbers in between become INT8 again (`inner_quantizer`). Errors as crossbar_linear.
-    """
-    inner = crossbar_linear(
-        x,
-        down,
-        config=config,
-        slc_outputs=protected,
-        noise=noise,
-        slc_noise=slc_noise,
-        clip=clip,
-        quantizer=quantizer,
-        generator=generator,
-    )
-    return crossbar_linear(
-        inner,
-        up,
-        bias,
-        config=config,
-        slc_inputs=protected,
-        noise=noise,
-        slc_noise=slc_noise,
-        clip=clip,
-        quantizer=inner_quantizer,
-        generator=generator,
-    )
-
-
-class CrossbarLinear(nn.Module):
-    """Stands in for nn.Linear at inference: cells are programmed once, then read in each call.
-
-    Give `weight` (out, in), or (down, up) as a pair: (k, in) and (out, k). `protected` marks
-    SLC: ranks (k,) of a pair, outputs (out,) of a dense weight. `noise` and `slc_noise` are
-    drawn at construction from `generator`, which also draws read noise later: one module is one
-    programmed chip. Memory: 4 bytes a slice, so 16 a weight in MLC, 32 in SLC; cells are not
-    part of the state dict and stay on the device of the weights.
-
-    No gradient passes; use :func:`crossbar_linear` for that. `quantizers` (one a factor) may be
-    static: :meth:`calibrate` sets their thresholds.
-
-    Raises ModelError as crossbar_linear.
-
-    >>> layer = nn.Linear(8, 3)
-    >>> chip = CrossbarLinear.from_linear(layer, protected=torch.tensor([True, False, True]))
-    >>> chip(torch.ones(5, 8)).shape
-    torch.Size([5, 3])
-    """
-
-    bias: Tensor | None
-
-    def __init__(
-        self,
-        weight: Tensor | tuple[Tensor, Tensor],
-        bias: Tensor | None = None,
-        *,
-        config: CrossbarConfig | None = None,
-        protected: Tensor | None = None,
-        noise: CellNoise | None = None,
-        slc_noise: CellNoise | None = None,
-        clip: Clip = "max",
-        quantizer: ActivationQuantizer | None = None,
-        inner_quantizer: ActivationQuantizer | None = None,
-        generator: torch.Generator | None = None,
-    ):
-        super().__init__()
-        config = config or CrossbarConfig()
-        self.generator = generator
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        if isinstance(weight, tuple):
-            named = [("down", weight[0], protected, None), ("up", weight[1], None, protected)]
-            _check_factors(*weight)
-        else:
-            named = [("weight", weight, protected, None)]
-        self._matrices = [
-            _Matrix(w.detach(), config, outputs, inputs, noise, slc_noise, clip, generator, key)
-            for key, w, outputs, inputs in named
-        ]
-        given = (quantizer, inner_quantizer)
-        self.quantizers = nn.ModuleList(q or ActivationQuantizer() for q in given[: len(named)])
-        self.in_features, self.out_features = named[0][1].shape[1], named[-1][1].shape[0]
-
-    @classmethod
-    def from_linear(
-        cls,
-        linear: nn.Linear,
-        *,
-        config: CrossbarConfig | None = None,
-        protected: Tensor | None = None,
-        noise: CellNoise | None = None,
-        slc_noise: CellNoise | None = None,
-        clip: Clip = "max",
-        quantizer: ActivationQuantizer | None = None,
-        generator: torch.Generator | None = None,
-    ) -> CrossbarLinear:
-        """The weight and bias of `linear` on the chip; arguments as the constructor's."""
-        return cls(
-            linear.weight,
-            linear.bias,
-            config=config,
-            protected=protected,
-            noise=noise,
-            slc_noise=slc_noise,
-            clip=clip,
-            quantizer=quantizer,
-            generator=generator,
-        )
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out), in x's dtype."""
-        return self._run(x, calibrating=False)
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> Tensor:
-        """Widen static thresholds to cover `x` (..., in) and what follows from it; (..., out)."""
-        return self._run(x, calibrating=True)
-
-    def _run(self, x: Tensor, calibrating: bool) -> Tensor:
-        y = x
-        for quantizer, matrix in zip(self.quantizers, self._matrices, strict=True):
-            assert isinstance(quantizer, ActivationQuantizer)
-            if calibrating:
-                quantizer.calibrate(y)
-            y = matrix(quantizer.quantize(y), quantizer.bits, self.generator).to(x.dtype)
-        return y if self.bias is None else y + self.bias
-
-
-def _check_factors(down: Tensor, up: Tensor) -> None:
-    if down.dim() != 2 or up.dim() != 2 or down.shape[0] != up.shape[1]:
-        raise ModelError(
-            f"down (k, in) and up (out, k) must share k; "
-            f"got {tuple(down.shape)} and {tuple(up.shape)}"
-        )

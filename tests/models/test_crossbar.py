@@ -1,27 +1,19 @@
-"""The bit-serial product against the integer product, the ADC by hand, modules against Linear."""
+"""The bit-serial product against the integer product, the ADC by hand."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional
 
-from hyflexsim.models.crossbar_inference import (
+from hyflexsim.models.crossbar import (
     CrossbarConfig,
-    CrossbarLinear,
     bit_serial_matmul,
-    crossbar_linear,
-    crossbar_lowrank,
     program_crossbar,
     read_crossbar,
     required_adc_bits,
 )
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.quantization import ActivationQuantizer, fake_quantize
 from hyflexsim.models.rram_noise import ConductanceModel, MultiplicativeNoise, noise_std
-
-IDEAL = CrossbarConfig(slc_adc_bits=None, mlc_adc_bits=None)
 
 
 def seeded(seed=0):
@@ -162,94 +154,7 @@ def test_ideal_conductances_are_the_integer_product(sign, bits):
     assert torch.equal(got, (x @ w.T).double())
 
 
-def layer(out=12, inputs=100, seed=0):
-    w = torch.randn(out, inputs, generator=seeded(seed))
-    return w, torch.randn(out, generator=seeded(seed + 1))
-
-
-def test_linear_is_the_quantised_linear():
-    (w, b), x = layer(), torch.randn(2, 5, 100, generator=seeded(3))
-    expected = functional.linear(fake_quantize(x), fake_quantize(w), b)
-    half = torch.arange(12) % 2 == 0
-    rows = torch.arange(100) % 3 == 0
-    for masks in ({}, {"slc_outputs": half}, {"slc_inputs": rows}, {"slc_outputs": half | ~half}):
-        got = crossbar_linear(x, w, b, config=IDEAL, **masks)
-        torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-5)
-
-
-def test_lowrank_is_two_linears_and_protects():
-    """Without MLC ranks an MLC noise changes nothing; with some it does."""
-    down, up = layer(6, 100)[0], layer(12, 6, seed=5)[0]
-    x = torch.randn(5, 100, generator=seeded(3))
-    inner = functional.linear(fake_quantize(x), fake_quantize(down))
-    expected = functional.linear(fake_quantize(inner), fake_quantize(up))
-    every = torch.ones(6, dtype=torch.bool)
-    args = {"config": IDEAL, "noise": MultiplicativeNoise(0.2)}
-    got = crossbar_lowrank(x, down, up, protected=every, generator=seeded(), **args)
-    torch.testing.assert_close(got, expected, atol=0.05, rtol=0.01)  # one inner code may round off
-    assert torch.equal(got, crossbar_lowrank(x, down, up, protected=every, config=IDEAL))
-    some = torch.arange(6) < 3
-    noisy = crossbar_lowrank(x, down, up, protected=some, generator=seeded(), **args)
-    assert not torch.equal(noisy, got)
-
-
-def test_gradient_of_the_quantised_linear():
-    w, b = (t.requires_grad_() for t in layer())
-    x = torch.randn(5, 100, generator=seeded(3), requires_grad=True)
-    upstream = torch.randn(5, 12, generator=seeded(4))
-    crossbar_linear(x, w, b).backward(upstream)
-    torch.testing.assert_close(x.grad, upstream @ fake_quantize(w.detach()))
-    torch.testing.assert_close(w.grad, upstream.T @ fake_quantize(x.detach()))
-    torch.testing.assert_close(b.grad, upstream.sum(0))
-
-
-def test_module_replaces_linear():
-    model = nn.Sequential(nn.Linear(100, 12), nn.GELU(), nn.Linear(12, 3))
-    x = torch.randn(7, 100, generator=seeded(3))
-    with torch.no_grad():
-        dense = model(x)
-        for name in ("0", "2"):
-            setattr(model, name, CrossbarLinear.from_linear(getattr(model, name), config=IDEAL))
-        assert float((model(x) - dense).norm() / dense.norm()) < 0.05
-    assert (model[0].in_features, model[0].out_features) == (100, 12)
-
-
-def test_module_is_one_chip_and_agrees_with_the_function():
-    (w, b), x = layer(), torch.randn(7, 100, generator=seeded(3))
-    noise = MultiplicativeNoise(0.1)
-    chip = CrossbarLinear(w, b, noise=noise, generator=seeded(8))
-    assert torch.equal(chip(x), chip(x))
-    assert torch.equal(chip(x), crossbar_linear(x, w, b, noise=noise, generator=seeded(8)))
-    other = CrossbarLinear(w, b, noise=noise, generator=seeded(9))
-    assert not torch.equal(chip(x), other(x))
-
-
-def test_module_with_two_factors_and_static_scales():
-    down, up = layer(6, 100)[0], layer(12, 6, seed=5)[0]
-    x = torch.randn(5, 100, generator=seeded(3))
-    mask = torch.arange(6) < 2
-    chip = CrossbarLinear((down, up), protected=mask)
-    assert torch.equal(chip(x), crossbar_lowrank(x, down, up, protected=mask))
-    static = CrossbarLinear(
-        (down, up),
-        protected=mask,
-        quantizer=ActivationQuantizer("static"),
-        inner_quantizer=ActivationQuantizer("static"),
-    )
-    static.calibrate(x)
-    torch.testing.assert_close(static(x), chip(x))
-    torch.testing.assert_close(static(x[:1]), static(x)[:1])  # no longer depends on the batch
-
-
-def test_four_bit_inputs():
-    (w, b), x = layer(), torch.randn(7, 100, generator=seeded(3))
-    got = crossbar_linear(x, w, b, config=IDEAL, quantizer=ActivationQuantizer(bits=4))
-    expected = functional.linear(fake_quantize(x, bits=4), fake_quantize(w), b)
-    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-5)
-
-
 X, C = torch.ones(1, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.int64)
-MASK = torch.ones(2, dtype=torch.bool)
 
 
 @pytest.mark.parametrize(
@@ -282,26 +187,6 @@ MASK = torch.ones(2, dtype=torch.bool)
         ),
         (lambda: bit_serial_matmul(X, C[:, :2]), "x must have shape (..., 2); got (1, 3)"),
         (lambda: bit_serial_matmul(X, C[0]), "codes must have shape (out, in); got (3,)"),
-        (
-            lambda: crossbar_linear(X.float(), C / 0),
-            "weight must be finite; got NaN or infinity in 6 of 6",
-        ),
-        (
-            lambda: crossbar_linear(X / 0, C.float()),
-            "activations must be finite; got NaN or infinity in 3 of 3",
-        ),
-        (
-            lambda: crossbar_linear(X.float(), C.float(), slc_outputs=MASK, slc_inputs=MASK),
-            "slc_outputs and slc_inputs must not both be given; got both",
-        ),
-        (
-            lambda: crossbar_linear(X.float(), C.float(), slc_inputs=MASK),
-            "slc_inputs must be boolean of shape (3,); got torch.bool (2,)",
-        ),
-        (
-            lambda: CrossbarLinear((C.float(), C.float())),
-            "down (k, in) and up (out, k) must share k; got (2, 3) and (2, 3)",
-        ),
     ],
 )
 def test_bad_input_in_one_line(call, message):

@@ -1,0 +1,83 @@
+"""A training that survives an interruption: its whole state in one file, now and then.
+
+Weights, optimiser, schedule, random state, and what a meter has gathered; so a training that goes
+on from the file takes the very steps that an uninterrupted one would have taken. The file holds
+tensors and plain values only and is read with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from hyflexsim.models.errors import ModelError
+
+
+class Stateful(Protocol):
+    """Anything with a state of tensors and plain values."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The state."""
+        ...
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take it over."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a training stands: the next batch is `step` of `epoch`, both from 0."""
+
+    epoch: int = 0
+    step: int = 0
+    total: float = 0.0  # sum of this epoch's losses
+    means: list[float] = field(default_factory=list)  # of finished epochs
+
+
+class Saver:
+    """Keeps a training in file `path`, at most every `every_s` seconds."""
+
+    def __init__(self, path: str | Path, every_s: float = 60.0):
+        self.path, self.every_s = Path(path), every_s
+        self._saved = time.monotonic()
+
+    def restore(self, parts: Mapping[str, Stateful]) -> Progress:
+        """Fill the parts from the file and say where it stopped; the beginning if there is none.
+
+        Raises ModelError for a file that does not fit.
+        """
+        if not self.path.is_file():
+            return Progress()
+        try:
+            state = torch.load(self.path, weights_only=True)
+            for name, part in parts.items():
+                part.load_state_dict(state["parts"][name])
+            torch.set_rng_state(state["random"])
+            return Progress(**state["progress"])
+        except Exception as error:  # whatever torch makes of a file that is not ours
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise ModelError(f"{self.path}: not the state of this training; {reason}") from None
+
+    def save_if_due(self, progress: Progress, parts: Mapping[str, Stateful]) -> None:
+        """Write the file if the last time is long enough ago."""
+        if time.monotonic() - self._saved < self.every_s:
+            return
+        scratch = self.path.with_suffix(".partial")
+        state = {
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+            "random": torch.get_rng_state(),
+            "progress": asdict(progress),
+        }
+        torch.save(state, scratch)
+        scratch.replace(self.path)
+        self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        """The training is done: the file goes."""
+        self.path.unlink(missing_ok=True)
