@@ -9,7 +9,6 @@ input, in one line; 130 interrupted. Nothing half-written stays in any case.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
+from hyflexsim.workloads import study_cli
+from hyflexsim.workloads.terminal import console, progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 INTERRUPTED = 130
 
@@ -42,6 +43,7 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario key or a chip parameter."),
 ]
 Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
+study_cli.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -102,13 +104,13 @@ def run(
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
     target = run_dir.check_target(out or Path("runs") / loaded.name)
-    with _progress() as say:
+    with progress() as say:
         result = simulate(loaded, progress=say)
         say("drawing" if plots else "writing", len(result.requests), len(result.requests))
         result.save(target, pictures=plots)
-    console = _console()
-    console.print(tables.headline(result.summary, result.tables["requests"]), "")
-    console.print(tables.by_kind(result.summary), "")
+    terminal = console()
+    terminal.print(tables.headline(result.summary, result.tables["requests"]), "")
+    terminal.print(tables.by_kind(result.summary), "")
     for note in result.summary["notes"]:
         print(f"note: {note}")
     print(
@@ -157,21 +159,21 @@ def list_() -> None:
     from hyflexsim.workloads import tables  # noqa: PLC0415
     from hyflexsim.workloads.model_zoo import ZOO  # noqa: PLC0415
 
-    console = _console()
+    terminal = console()
     rows = tables.table("scenarios", "name", "what")
     for name in scenarios.shipped():
         rows.add_row(name, scenarios.Scenario.load(name).title)
-    console.print(rows, "")
+    terminal.print(rows, "")
     rows = tables.table("presets", "name", ">PUs", ">nm")
     for name in presets():
         hw = Hardware.load(name)
         rows.add_row(name, str(hw.chip.pus), str(hw.chip.technology_nm))
-    console.print(rows, "")
+    terminal.print(rows, "")
     rows = tables.table("models", "name", "family", "class")
     for name, config in ZOO.items():
         cls = (config.get("architectures") or ["bare model"])[0]
         rows.add_row(name, config["model_type"], "" if config["model_type"] == "part" else cls)
-    console.print(rows)
+    terminal.print(rows)
 
 
 @app.command()
@@ -200,7 +202,7 @@ def graph(
     names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
-    _console().print(tables.ops(loaded, tokens or fixed or 128, layer))
+    console().print(tables.ops(loaded, tokens or fixed or 128, layer))
     if out is not None:
         with _whole_file(out) as scratch:
             g.save(loaded, scratch)
@@ -219,7 +221,7 @@ def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
     placement = prepare(Scenario.load(scenario, changes or ())).placement
-    _console().print(tables.layers(placement))
+    console().print(tables.layers(placement))
     if png is not None:
         import pandas as pd  # noqa: PLC0415
 
@@ -280,7 +282,7 @@ def compare_(
     rows = tables.table("", "", *(f">{name}" for name in numbers.columns))
     for name, row in numbers.iterrows():
         rows.add_row(str(name), *(v if isinstance(v, str) else f"{v:,.4g}" for v in row))
-    _console().print(rows)
+    console().print(rows)
     if png is not None:
         _draw(compare_plot(run_dirs), png)
 
@@ -302,40 +304,10 @@ def preset(
     for word in wanted:
         if word not in known:
             raise InputError(f"--status must be of {', '.join(known)}; got {word!r}")
-    _console().print(tables.parameters(hw, wanted))
+    console().print(tables.parameters(hw, wanted))
 
 
 # --- help for the commands -----------------------------------------------------------------------
-
-
-def _console() -> Console:
-    """Wide enough for a table where the output is not a terminal."""
-    from rich.console import Console  # noqa: PLC0415
-
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    return Console(width=wide, highlight=False, soft_wrap=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on the terminal, nothing in a file."""
-    from rich import progress  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-
-    bar = progress.Progress(
-        "{task.description}",
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total or None
-        )
 
 
 def _graph(model: str) -> Any:

@@ -86,14 +86,17 @@ def extract(
     short, config = model_zoo.config_of(model)
     if inputs is not None:
         raise InputError(f"{short}: inputs may be given for a torch module only")
+    return extract_config(name or short, config, cache=cache)
+
+
+def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True) -> nx.DiGraph:
+    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
     path = cache_folder() / f"{short}-{_key(config)}.json"
     graph = _load(path) if cache else None
     if graph is None:
-        graph = _extract(model_zoo.build(short, config), None, short)
+        graph = _extract(model_zoo.build(short, dict(config)), None, short)
         if cache:
             _store(graph, path)
-    if name is not None:
-        graph.graph["name"] = name
     return graph
 
 
@@ -157,7 +160,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "hyflexsim"
 
 
-def _key(config: dict[str, Any]) -> str:
+def _key(config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "values", "model_zoo"]

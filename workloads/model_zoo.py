@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +114,23 @@ def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
     return short or path.stem, config
 
 
-def build(name: str, config: dict[str, Any]) -> Any:
-    """The torch module of a configuration, on the meta device, in evaluation mode.
+def build(name: str, config: dict[str, Any], *, empty: bool = True) -> Any:
+    """The torch module of a configuration, in evaluation mode.
+
+    `empty`: on the meta device, shapes without values; else with weights drawn from torch's
+    global generator.
 
     Raises InputError if the model type or a value is not known to transformers or to ParT.
     """
     import torch  # noqa: PLC0415
 
-    with torch.device("meta"):
-        model = _part(name, config) if config["model_type"] == "part" else _hf(name, config)
+    with torch.device("meta" if empty else "cpu"):
+        part = config["model_type"] == "part"
+        model = _part(name, config) if part else _hf(name, config, empty)
+    if config["model_type"] == "mamba" and not empty:
+        from hyflexsim.models import mamba_scan  # noqa: PLC0415
+
+        mamba_scan.install()
     return model.eval()
 
 
@@ -138,7 +146,7 @@ def _part(name: str, config: dict[str, Any]) -> Any:
         raise InputError(f"{name}: {error}") from error
 
 
-def _hf(name: str, config: dict[str, Any]) -> Any:
+def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
     import transformers  # noqa: PLC0415
 
     values = {k: v for k, v in config.items() if k != "model_type"}
@@ -155,7 +163,7 @@ def _hf(name: str, config: dict[str, Any]) -> Any:
         raise InputError(f"{name}: architecture {architecture!r} is not known to transformers")
     try:
         hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
-        with _no_initialisation():
+        with _no_initialisation() if empty else nullcontext():
             model = cls.from_config(hf_config) if architecture is None else cls(hf_config)
         model.tie_weights()  # left out together with the initialisation
         return model

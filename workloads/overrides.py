@@ -11,8 +11,11 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.parameters import PARAMETERS
 from hyflexsim.workloads.schema import KINDS, SECTIONS, dotted
 
-FREE = ("chip.set", "mapping.slc_rates")
+FREE = ("chip.set", "mapping.slc_rates", "accuracy.conductance")
 """Tables whose keys the user chooses."""
+
+SOURCES = ("name", "graph", "checkpoint")
+"""Keys of [model] of which there is one."""
 
 
 def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> list[str]:
@@ -28,6 +31,26 @@ def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any])
     # kinds first, since they decide which other keys there are
     ordered = sorted(pairs, key=lambda pair: not pair[0].endswith("kind"))
     return [_apply(content, key, value) for key, value in ordered]
+
+
+def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
+    """Put overrides of plain dotted keys into the content of a TOML file; return the keys.
+
+    >>> content = {"train": {"epochs": 3}}
+    >>> put(content, ["train.epochs=1"]), content
+    (['train.epochs'], {'train': {'epochs': 1}})
+    """
+    keys = []
+    for key, value in map(_pair, overrides):
+        *sections, last = key.split(".")
+        table = content
+        for section in sections:
+            if not isinstance(table.get(section), dict):
+                table[section] = {}
+            table = table[section]
+        table[last] = value
+        keys.append(key)
+    return keys
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
@@ -74,8 +97,10 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
     if last == "kind" and value in KINDS[where]:
         for old in set(table) - set(KINDS[where][value].model_fields):
             del table[old]
-    if where == "model" and last in ("name", "graph"):
-        table.pop("graph" if last == "name" else "name", None)
+    if where == "model" and last in SOURCES:
+        for other in SOURCES:
+            if other != last:
+                table.pop(other, None)
     return ".".join(parts)
 
 

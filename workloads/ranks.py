@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -19,6 +19,8 @@ from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
 
 HARD_THRESHOLD = "hard-threshold"
+SKIP = ("dt_proj",)
+"""Last parts of module paths that are neither factorised nor put on multi-level cells."""
 _BLOCK = re.compile(r"(^|\.)\d+$")
 
 
@@ -40,11 +42,22 @@ def block_matrices(graph: nx.DiGraph) -> dict[str, tuple[int, int]]:
     }
 
 
+def exact_ops(graph: nx.DiGraph) -> list[str]:
+    """GEMV ops that a compressed checkpoint computes exactly: outside blocks, or in SKIP."""
+    return [
+        name
+        for name, op in graph.nodes(data=True)
+        if op["kind"] == "gemv"
+        and (not _BLOCK.search(op["layer"]) or name.split("@")[0].rsplit(".", 1)[-1] in SKIP)
+    ]
+
+
 def with_ranks(
     graph: nx.DiGraph,
     ranks: Mapping[str, int] | str | float,
     *,
-    skip: Collection[str] = ("dt_proj",),
+    skip: Collection[str] = SKIP,
+    importance: Mapping[str, Sequence[float]] | None = None,
 ) -> nx.DiGraph:
     """A copy of the graph whose block matrices have ranks; embeddings and heads stay dense.
 
@@ -58,7 +71,8 @@ def with_ranks(
 
     A matrix stays dense where its factors would hold more values than the matrix itself, also
     where a mapping asks for such a rank. ``skip``: last parts of module paths left alone by the
-    first two rules (Mamba's ``dt_proj`` is a factor already).
+    first two rules (Mamba's ``dt_proj`` is a factor already). ``importance``: one number a rank,
+    by op name, for matrices of a mapping.
 
     Raises InputError for an unknown weight, naming the nearest, or a value out of range.
     """
@@ -72,11 +86,11 @@ def with_ranks(
             if weight.removesuffix(".weight").rsplit(".", 1)[-1] not in skip:
                 chosen[weight] = max(1, int(fraction * rows * cols / (rows + cols) + 1e-9))
     result = copy.deepcopy(graph)
-    for _, op in result.nodes(data=True):
+    for name, op in result.nodes(data=True):
         rank = chosen.get(op["weight"]) if op["kind"] == "gemv" else None
         if rank is not None and rank <= break_even(op["rows"], op["cols"]):
             op["rank"] = rank
-            op["importance"] = None
+            op["importance"] = list(importance[name]) if name in (importance or {}) else None
     vocabulary.validate(result)
     return result
 

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from hyflexsim.sim.copies import apply_copies
 from hyflexsim.sim.engine import Played, Request, play
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware, used_assumptions
-from hyflexsim.sim.mapping import Placement, place
+from hyflexsim.sim.mapping import Options, Placement, place
 from hyflexsim.sim.memory import requests_at_once
 from hyflexsim.sim.overlap import layer_serial
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.planner import build_plan
 from hyflexsim.workloads import arrivals, run_dir
-from hyflexsim.workloads.extract import extract
-from hyflexsim.workloads.ranks import with_ranks
+from hyflexsim.workloads.extract import extract, extract_config
+from hyflexsim.workloads.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.scenario import Scenario
 from hyflexsim.workloads.schema import Generate, Jets
 
@@ -111,11 +111,12 @@ class Result:
 def simulate(
     scenario: Scenario | str | Path,
     *,
+    graph: nx.DiGraph | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Result:
     """Run a scenario (or the one of that name or path).
 
-    ``progress`` is called with (what is being done, requests finished, requests in all).
+    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being done, requests finished, requests in all).
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
@@ -126,7 +127,7 @@ def simulate(
     say = progress or (lambda what, done, total: None)
     with _timed(seconds, "prepare"):
         say(f"placing {scenario.model.name or scenario.model.graph}", 0, 0)
-        ready = prepare(scenario)
+        ready = prepare(scenario, graph)
     plan, requests = ready.plan, ready.requests
     with _timed(seconds, "play"):
         say("simulating", 0, len(requests))
@@ -148,6 +149,12 @@ def simulate(
             "placement": list(ready.placement.rows()),
         }
         summary = _summary(scenario, ready, played, tables)
+    if scenario.model.checkpoint is not None:
+        with _timed(seconds, "accuracy"):
+            from hyflexsim.workloads.accuracy import accuracy_of_run  # noqa: PLC0415 (torch)
+
+            summary["accuracy"] = accuracy_of_run(scenario, ready.graph, ready.placement, say)
+            summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
     return Result(
         scenario=scenario,
         hw=ready.hw,
@@ -162,16 +169,16 @@ def simulate(
     )
 
 
-def prepare(scenario: Scenario) -> Prepared:
+def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
     """Everything up to the first event: also what ``hyflexsim validate`` and ``map`` do.
 
     Copies are chosen for a request of mean length, memory is checked for the longest.
     """
     hw = scenario.hardware()
-    graph = load_graph(scenario)
+    graph = load_graph(scenario) if graph is None else graph
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
-    placement = place(graph, hw, scenario.options())
+    placement = place(graph, hw, _options(scenario, graph))
     placement = apply_copies(graph, placement, -(-sum(lengths) // len(lengths)))
     window = requests_at_once(graph, placement, max(lengths))
     if scenario.run.window is not None:
@@ -188,11 +195,46 @@ def prepare(scenario: Scenario) -> Prepared:
     return Prepared(hw, graph, placement, plan, requests, labels, window)
 
 
+def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:
+    """How to place; what a checkpoint computes exactly is in SLC unless the scenario says else."""
+    options = scenario.options()
+    if scenario.model.checkpoint is None:
+        return options
+    exact = dict.fromkeys(exact_ops(graph), 1.0)
+    return replace(options, slc_rates={**options.slc_rates, **exact})
+
+
 def load_graph(scenario: Scenario) -> nx.DiGraph:
     """The model's graph, with the scenario's ranks."""
     model = scenario.model
+    if model.checkpoint is not None:
+        return checkpoint_graph(model.checkpoint)
     graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)
+
+
+def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
+    """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
+    from hyflexsim.workloads.compression import (  # noqa: PLC0415 (torch)
+        find_checkpoint,
+        read_about,
+        read_ranks,
+    )
+
+    folder = find_checkpoint(checkpoint)
+    about = read_about(folder)
+    graph = extract_config(about["recipe"]["name"], about["config"])
+    prefix = graph.graph["prefix"]
+    layers = {
+        path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()
+    }
+    return with_ranks(
+        graph,
+        {op: layer["rank"] for op, layer in layers.items()},
+        importance={
+            op: layer["scores"]["gradient"] for op, layer in layers.items() if layer["scores"]
+        },
+    )
 
 
 def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request], list[str]]:

@@ -90,17 +90,18 @@ TRACE_PARQUET = {
 }
 
 
-def check_target(path: str | Path) -> Path:
+def check_target(path: str | Path, marks: Sequence[str] = MARKS) -> Path:
     """``path``, if a run directory may be written there: it is new, empty or a run directory.
 
-    Raises :class:`InputError` otherwise, so that nobody's files are ever replaced.
+    ``marks``: files by which directories of that kind are known. Raises
+    :class:`InputError` otherwise, so that nobody's files are ever replaced.
     """
     path = Path(path)
     if not path.name or path.name == "..":
         raise InputError(f"--out must name a folder; got {str(path)!r}")
     if path.is_dir():
         names = {file.name for file in path.iterdir()}
-        if names and not names.issuperset(MARKS):
+        if names and not names.issuperset(marks):
             raise InputError(f"--out must be a new folder or a run directory; {path} is neither")
     elif path.exists() or path.is_symlink():
         raise InputError(f"--out must be a new folder or a run directory; {path} is a file")
@@ -108,13 +109,13 @@ def check_target(path: str | Path) -> Path:
 
 
 @contextmanager
-def new_run_dir(path: str | Path) -> Iterator[Path]:
+def new_run_dir(path: str | Path, marks: Sequence[str] = MARKS) -> Iterator[Path]:
     """A folder to write into, which takes the name ``path`` when the block ends well.
 
     It has the name from the start, in a hidden folder beside the target, so that pictures drawn
     in the block are titled alike.
     """
-    path = check_target(path)
+    path = check_target(path, marks)
     parent = path.parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
@@ -143,7 +144,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One of :data:`SCHEMAS` from its rows."""
-    schema = SCHEMAS[name]
+    write_rows(folder / f"{name}.parquet", SCHEMAS[name], rows)
+
+
+def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """A Parquet file of the columns of a schema (name -> type), from rows."""
     columns = {key: [row[key] for row in rows] for key in schema}
     table = pa.table(
         {
@@ -153,7 +158,7 @@ def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> N
             for key, type_ in schema.items()
         }
     )
-    pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    pq.write_table(table, path, compression="zstd")
 
 
 def write_trace(folder: Path, plan: Plan, played: Played) -> None:

@@ -6,7 +6,9 @@ Every key, with its default::
 
     [model]
     name = "bert-base"           # a model by name or the path of a config.json ...
-    graph = "model.json"         # ... or else a saved graph
+    graph = "model.json"         # ... or else a saved graph ...
+    checkpoint = "runs/minilm"   # ... or else a compressed checkpoint (hyflexsim compress), or
+                                 # one by name; the run then says how right it is
     rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
                                  # the matrix) or a share of that rank, such as 0.25
 
@@ -39,6 +41,23 @@ Every key, with its default::
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
     # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
 
+    [accuracy]                   # of a checkpoint on noisy cells, at the rates of [mapping]
+    sigma = ["released", "calibrated"]  # relative noise of MLC cells by name or number; also
+                                 # "calibrated-bit" (4.04 % are wrong bits, not cells)
+    slc_sigma = 0.0
+    seeds = 5                    # chips programmed
+    select = "gradient"          # ranks in SLC: gradient, gradient-last, rank, magnitude
+    bits_per_cell = 2
+    activation_bits = 8          # 0: floating point, as released
+    clip = "max"                 # or "second-signed", as released
+    adc_bits = 0                 # of MLC columns (SLC: one less); 0: exact products
+    adc_mode = "clip"            # or "scale"
+    sign = "twos-complement"     # or "biased"
+    device = "multiplicative"    # or "conductance", with keys of models/rram_noise.py in
+    conductance = { read_sigma_rel = 0.01 }  # ... this table (default: none)
+    exact = []                   # patterns of matrices left without noise
+    limit = 100                  # score only so many held-out items (default: all)
+
     [run]
     fidelity = "token"           # or "bit"
     overlap = "pipelined"        # or "layer-serial"
@@ -63,11 +82,10 @@ and what was given.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -75,8 +93,9 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options
 from hyflexsim.workloads import overrides as changes
+from hyflexsim.workloads.refusals import find_file, refusal
 from hyflexsim.workloads.schema import (
-    KINDS,
+    Accuracy,
     Chip,
     Generate,
     Jets,
@@ -99,6 +118,7 @@ class Scenario(Section):
     model: Model
     chip: Chip = Chip()
     mapping: Placing = Placing()
+    accuracy: Accuracy = Accuracy()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
     run: Run = Run()
 
@@ -125,7 +145,7 @@ class Scenario(Section):
         try:
             return cls.model_validate({"name": path.stem, **content})
         except ValidationError as error:
-            raise _refusal(path.name, error, changed) from None
+            raise refusal(cls, path.name, error, changed) from None
 
     def hardware(self) -> Hardware:
         """The chip with its overrides."""
@@ -151,18 +171,7 @@ def shipped() -> tuple[str, ...]:
 
 def find(name_or_path: str | Path) -> Path:
     """The file of a scenario; a name is looked up exactly."""
-    if str(name_or_path) in shipped():
-        return SCENARIOS / f"{name_or_path}.toml"
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
-        if path.is_file():
-            return path
-        raise InputError(f"{path}: no such file")
-    nearest = difflib.get_close_matches(str(name_or_path), shipped(), n=3, cutoff=0.4) or shipped()
-    raise InputError(
-        f"scenario must be a name or a .toml file; got {str(name_or_path)!r}; "
-        f"nearest names: {', '.join(nearest)}"
-    )
+    return find_file("scenario", name_or_path, SCENARIOS)
 
 
 def _from_folder(content: dict[str, Any], folder: Path) -> None:
@@ -187,77 +196,3 @@ def _from_folder(content: dict[str, Any], folder: Path) -> None:
 def _refuse_name(path: Path, content: dict[str, Any]) -> None:
     if "name" in content:
         raise InputError(f"{path.name}: unknown key 'name'; the file name is the scenario's name")
-
-
-class _Place(NamedTuple):
-    key: str
-    allowed: str
-    fields: tuple[str, ...]  # of the innermost table on the way
-
-
-def _refusal(file: str, error: ValidationError, changed: list[str]) -> InputError:
-    first = error.errors()[0]
-    place = _locate(first["loc"])
-    kind = first["type"]
-    given = "nothing" if kind == "missing" else repr(first["input"])
-    key = place.key
-    source = (
-        "--set"
-        if any(f"{c}.".startswith(f"{key}.") or key.startswith(f"{c}.") for c in changed)
-        else file
-    )
-    if kind == "extra_forbidden":
-        last = key.rpartition(".")[2]
-        return InputError(f"{source}: unknown key {key!r}; {changes.nearest(last, place.fields)}")
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        table = first["input"]
-        got = table.get("kind") if isinstance(table, dict) else table
-        given = "nothing" if got is None else repr(got)
-        return InputError(
-            f"{source}: {key}.kind must be one of {', '.join(KINDS[key])}; got {given}"
-        )
-    if kind == "value_error" and not place.allowed:
-        return InputError(f"{source}: {first['ctx']['error']}")
-    return InputError(f"{source}: {key} must be {place.allowed or 'a table'}; got {given}")
-
-
-def _locate(loc: tuple[int | str, ...]) -> _Place:
-    """Key, allowed values and neighbours of what pydantic complains about."""
-    section: type[Section] | None = Scenario
-    keys: list[str] = []
-    allowed = ""
-    fields: tuple[str, ...] = tuple(name for name in Scenario.model_fields if name != "name")
-    parts = iter(loc)
-    for part in parts:
-        if section is None:
-            if isinstance(part, str) and allowed.startswith("a table"):
-                keys.append(part)
-            break
-        keys.append(str(part))
-        field = section.model_fields.get(str(part))
-        if field is None:
-            allowed = ""
-            break
-        extra = field.json_schema_extra
-        allowed = str(extra["allowed"]) if isinstance(extra, dict) else ""
-        where = ".".join(keys)
-        if where in KINDS:
-            section = KINDS[where].get(str(next(parts, "")))
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            section = field.annotation
-        else:
-            allowed = allowed or _allowed_inside(field.annotation)
-            section = None
-        if section is not None:
-            fields = tuple(section.model_fields)
-    return _Place(".".join(keys), allowed or ("a text" if keys == ["title"] else ""), fields)
-
-
-def _allowed_inside(annotation: Any) -> str:
-    """Words of an annotated alternative, as in ``Seed | None``."""
-    for option in getattr(annotation, "__args__", ()):
-        for note in getattr(option, "__metadata__", ()):
-            extra = getattr(note, "json_schema_extra", None)
-            if isinstance(extra, dict):
-                return str(extra["allowed"])
-    return ""

@@ -19,13 +19,13 @@ MOST_TOKENS = 2**20
 MOST_REQUESTS = 10**6
 
 
-def _is(allowed: str, **constraints: Any) -> Any:
+def allows(allowed: str, **constraints: Any) -> Any:
     """A field and, for error messages, what it allows in words."""
     return Field(json_schema_extra={"allowed": allowed}, **constraints)
 
 
 def _count(most: int) -> Any:
-    return _is(f"an integer from 1 to {most}", ge=1, le=most)
+    return allows(f"an integer from 1 to {most}", ge=1, le=most)
 
 
 def _word_or_count(value: Any) -> Any:
@@ -52,16 +52,16 @@ def dotted(table: Any, prefix: str = "") -> Any:
     return flat
 
 
-Rate = Annotated[float, _is("a number from 0 to 1", ge=0, le=1)]
+Rate = Annotated[float, allows("a number from 0 to 1", ge=0, le=1)]
 Count = Annotated[int, _count(MOST_REQUESTS)]
 Length = Annotated[int, _count(MOST_TOKENS)]
-Text = Annotated[str, _is("a text", min_length=1)]
-File = Annotated[str, _is("the path of a file", min_length=1)]
-Seed = Annotated[int, _is("an integer from 0", ge=0, le=2**63)]
+Text = Annotated[str, allows("a text", min_length=1)]
+File = Annotated[str, allows("the path of a file", min_length=1)]
+Seed = Annotated[int, allows("an integer from 0", ge=0, le=2**63)]
 Duration = Annotated[
     str,
     AfterValidator(_duration),
-    _is('a duration such as "25 us", in whole ps, from 1 ps to 1 s'),
+    allows('a duration such as "25 us", in whole ps, from 1 ps to 1 s'),
 ]
 
 
@@ -76,15 +76,18 @@ class Model(Section):
 
     name: Text | None = None
     graph: File | None = None
+    checkpoint: Text | None = None
     rank: Annotated[
         Literal["dense", "hard-threshold"] | Annotated[float, Field(gt=0, le=1)],
-        _is("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
+        allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
     ] = "dense"
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
-        if (self.name is None) == (self.graph is None):
-            raise ValueError("model must have either name or graph")
+        if [self.name, self.graph, self.checkpoint].count(None) != 2:
+            raise ValueError("model must have one of name, graph and checkpoint")
+        if self.checkpoint is not None and self.rank != "dense":
+            raise ValueError("model.rank goes with model.name or graph; a checkpoint has its ranks")
         return self
 
 
@@ -96,7 +99,7 @@ class Chip(Section):
     set: Annotated[
         dict[str, int | float | str],
         BeforeValidator(dotted),
-        _is("a table of numbers and texts with units"),
+        allows("a table of numbers and texts with units"),
     ] = {}
 
 
@@ -104,17 +107,17 @@ class Placing(Section):
     """Where it sits; see :class:`hyflexsim.sim.mapping.Options`."""
 
     slc_rate: Rate = 1.0
-    slc_rates: Annotated[dict[str, Rate], _is("a table of numbers from 0 to 1")] = {}
-    tiles: Annotated[Literal["row-tile", "ideal"], _is("row-tile or ideal")] = "row-tile"
+    slc_rates: Annotated[dict[str, Rate], allows("a table of numbers from 0 to 1")] = {}
+    tiles: Annotated[Literal["row-tile", "ideal"], allows("row-tile or ideal")] = "row-tile"
     copies: Annotated[
         Literal["none", "fill"] | int,
         AfterValidator(_word_or_count),
-        _is("none, fill or a positive integer"),
+        allows("none, fill or a positive integer"),
     ] = "fill"
     pus_per_layer: Annotated[
         Literal["auto", "fill"] | int,
         AfterValidator(_word_or_count),
-        _is("auto, fill or a positive integer"),
+        allows("auto, fill or a positive integer"),
     ] = "auto"
 
 
@@ -135,7 +138,7 @@ class Poisson(Section):
     """Independent gaps with an exponential distribution."""
 
     kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, _is("a number above 0 and up to 1e12", gt=0, le=1e12)]
+    rate_per_s: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
     seed: Seed | None = None
 
 
@@ -155,7 +158,7 @@ class Jets(Section):
     kind: Literal["jets"] = "jets"
     count: Count = 200
     classes: Annotated[
-        list[str] | None, _is("a list of class names, at least one", min_length=1)
+        list[str] | None, allows("a list of class names, at least one", min_length=1)
     ] = None
     file: File | None = None
     arrivals: Arrivals = AtOnce()
@@ -183,14 +186,47 @@ class Generate(Section):
 class Run(Section):
     """How it is simulated."""
 
-    fidelity: Annotated[Literal["token", "bit"], _is("token or bit")] = "token"
-    overlap: Annotated[Literal["pipelined", "layer-serial"], _is("pipelined or layer-serial")] = (
-        "pipelined"
-    )
-    energy: Annotated[Literal["action", "power-time"], _is("action or power-time")] = "action"
-    split_pairs: Annotated[bool, _is("true or false")] = False
+    fidelity: Annotated[Literal["token", "bit"], allows("token or bit")] = "token"
+    overlap: Annotated[
+        Literal["pipelined", "layer-serial"], allows("pipelined or layer-serial")
+    ] = "pipelined"
+    energy: Annotated[Literal["action", "power-time"], allows("action or power-time")] = "action"
+    split_pairs: Annotated[bool, allows("true or false")] = False
     seed: Seed = 0
     window: Count | None = None
+
+
+class Accuracy(Section):
+    """What devices do to a compressed checkpoint's answers; see :mod:`.accuracy`."""
+
+    sigma: Annotated[
+        list[float | str],
+        allows("a list of released, calibrated, calibrated-bit or numbers from 0", min_length=1),
+    ] = ["released", "calibrated"]
+    slc_sigma: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.0
+    seeds: Annotated[int, allows("an integer from 1 to 1000", ge=1, le=1000)] = 5
+    select: Annotated[
+        Literal["gradient", "gradient-last", "rank", "magnitude"],
+        allows("gradient, gradient-last, rank or magnitude"),
+    ] = "gradient"
+    bits_per_cell: Annotated[int, allows("an integer from 1 to 8", ge=1, le=8)] = 2
+    activation_bits: Annotated[
+        int, allows("an integer from 2 to 8, or 0 for floating point", ge=0, le=8)
+    ] = 8
+    clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
+    adc_bits: Annotated[
+        int, allows("an integer from 1 to 16, or 0 for exact products", ge=0, le=16)
+    ] = 0
+    adc_mode: Annotated[Literal["clip", "scale"], allows("clip or scale")] = "clip"
+    sign: Annotated[Literal["twos-complement", "biased"], allows("twos-complement or biased")] = (
+        "twos-complement"
+    )
+    device: Annotated[
+        Literal["multiplicative", "conductance"], allows("multiplicative or conductance")
+    ] = "multiplicative"
+    conductance: Annotated[dict[str, float | bool], allows("a table of numbers")] = {}
+    exact: Annotated[list[str], allows("a list of patterns of matrices")] = []
+    limit: Count | None = None
 
 
 KINDS: dict[str, dict[str, type[Section]]] = {
@@ -204,5 +240,11 @@ KINDS: dict[str, dict[str, type[Section]]] = {
 }
 """Tables whose keys depend on their ``kind``."""
 
-SECTIONS: dict[str, type[Section]] = {"model": Model, "chip": Chip, "mapping": Placing, "run": Run}
+SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "chip": Chip,
+    "mapping": Placing,
+    "accuracy": Accuracy,
+    "run": Run,
+}
 """Tables whose keys are always the same."""

@@ -1,0 +1,359 @@
+"""How right a compressed model is on cells: its task's score over SLC rates, noise and seeds.
+
+::
+
+    checkpoint ─> model on cells (one seed, one chip) ─> top ranks in SLC ─> score ─> a row
+
+HyFlexPIM's Figs 12 and 13. The multiplicative noise has σ "released" (0.025, the authors' code) or
+"calibrated" (4.04 % wrong cells, §5.2; "calibrated-bit": wrong bits), or any number. Ranks are
+protected by "gradient" (|dL/dσ|, mean over the last epoch of fine-tuning; "gradient-last": of its
+last batch, as released), by "rank" (largest singular values) or by "magnitude": the paper's
+comparison without SVD, so the same function is multiplied out into dense matrices whose outputs of
+largest norm are protected. Outputs of layers that the checkpoint keeps dense are chosen by norm.
+
+What is not a block's matrix computes exactly, as in the released code; a scenario of the same
+checkpoint places it in SLC.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import networkx as nx
+import pyarrow as pa
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from hyflexsim.analysis import confidence
+from hyflexsim.models import compress as low_rank
+from hyflexsim.models.checkpoint import read_ranks
+from hyflexsim.models.crossbar import CrossbarConfig
+from hyflexsim.models.noise_calibration import calibrate_sigma, noise_report
+from hyflexsim.models.on_chip import Device, masks_for, on_chip
+from hyflexsim.models.redistribution import magnitude_scores, rank_scores
+from hyflexsim.models.rram_noise import SIGMA_RELEASED, ConductanceModel, MultiplicativeNoise
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.mapping import Placement
+from hyflexsim.workloads import run_dir
+from hyflexsim.workloads.compression import (
+    Opened,
+    Say,
+    find_checkpoint,
+    open_checkpoint,
+    read_about,
+    score,
+)
+from hyflexsim.workloads.overrides import put
+from hyflexsim.workloads.refusals import refusal
+from hyflexsim.workloads.scenario import Scenario
+from hyflexsim.workloads.schema import Accuracy
+from hyflexsim.workloads.work import Work, working
+
+MARKS = ("accuracy.json", "accuracy.parquet")
+KEY = ("select", "sigma", "slc_rate", "adc_bits", "seed")
+"""Columns that tell rows of accuracy.parquet apart; the sixth is `score`."""
+
+_SCHEMA = {
+    "select": run_dir.TEXT,
+    "sigma": pa.float64(),
+    "slc_rate": pa.float64(),
+    "adc_bits": pa.int16(),
+    "seed": pa.int32(),
+    "score": pa.float64(),
+}
+Row = dict[str, Any]
+
+
+class Sigma(NamedTuple):
+    """A size of the multiplicative noise, what it is called, and the error rates it means."""
+
+    value: float
+    name: str
+    report: str
+
+
+class Grid(NamedTuple):
+    """What a sweep varies. `rates`: SLC shares from 0 to 1. `adc_bits`: 0 for exact products."""
+
+    rates: tuple[float, ...]
+    selects: tuple[str, ...]
+    adc_bits: tuple[int, ...]
+
+
+def sigma_of(given: float | str, bits_per_cell: int = 2) -> Sigma:
+    """A σ by name or value.
+
+    >>> round(sigma_of("calibrated").value, 4), sigma_of(0.1).name
+    (0.1118, 'given')
+    """
+    if isinstance(given, str):
+        readings = {"calibrated": "cell", "calibrated-bit": "bit"}
+        if given == "released":
+            value = SIGMA_RELEASED
+        elif given in readings:
+            value = calibrate_sigma(bits_per_cell=bits_per_cell, reading=readings[given])  # type: ignore[arg-type]
+        else:
+            raise InputError(
+                "sigma must be released, calibrated, calibrated-bit or a number from 0; "
+                f"got {given!r}"
+            )
+        return Sigma(value, given, noise_report(value, bits_per_cell))
+    return Sigma(float(given), "given", noise_report(float(given), bits_per_cell))
+
+
+def settings_from(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Accuracy:
+    """Settings from plain values and overrides ``key=value``.
+
+    Raises InputError, naming the key and what it allows.
+    """
+    content = dict(values)
+    changed = put(content, overrides)
+    try:
+        return Accuracy.model_validate(content)
+    except ValidationError as error:
+        raise refusal(Accuracy, "accuracy", error, changed) from None
+
+
+def sweep(
+    checkpoint: Path,
+    settings: Accuracy,
+    grid: Grid,
+    out: str | Path,
+    *,
+    say: Say | None = None,
+    fresh: bool = False,
+) -> Path:
+    """Score a checkpoint over a grid and write directory `out` (accuracy.parquet, .json).
+
+    A row a (selection, σ, SLC rate, ADC, seed). At rate 1 nothing is random without SLC noise, so
+    one row stands for all seeds and σ. Interrupted, it goes on where it was.
+    """
+    for rate in grid.rates:
+        if not 0 <= rate <= 1:
+            raise InputError(f"slc_rate must be from 0 to 100 per cent; got {100 * rate:g}")
+    run_dir.check_target(out, MARKS)
+    about = read_about(checkpoint)
+    sigmas = sigmas_of(settings)
+    job = settings.model_dump() | grid._asdict() | {"checkpoint": str(checkpoint)}
+    with working(out, job, fresh=fresh) as work:
+        opened = open_checkpoint(checkpoint)
+        rows = _rows(opened, checkpoint, settings, grid, sigmas, work, say or _silent)
+        with run_dir.new_run_dir(out, MARKS) as folder:
+            run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
+            run_dir.write_json(folder / "accuracy.json", _about(about, settings, sigmas))
+    return Path(out)
+
+
+def accuracy_of_run(
+    scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say
+) -> dict[str, Any]:
+    """Scores of a scenario's checkpoint at its own SLC rates, as "accuracy" of summary.json.
+
+    `metric`; `references` (name: score, without noise); `noise`: a row a σ with mean, half width
+    of the 95 % interval over the seeds, and what error rates the σ means.
+    """
+    settings = scenario.accuracy
+    folder = find_checkpoint(str(scenario.model.checkpoint))
+    about = read_about(folder)
+    opened = open_checkpoint(folder)
+    prefix = graph.graph["prefix"]
+    rows = []
+    for sigma in sigmas_of(settings):
+        values = noisy_scores(
+            opened,
+            folder,
+            settings,
+            sigma,
+            lambda path: placement.options.rate(path.removeprefix(prefix)),
+            say,
+        )
+        mean, half = confidence(values)
+        rows.append({**sigma._asdict(), "mean": mean, "half_width": half, "scores": values})
+    return {
+        "checkpoint": str(scenario.model.checkpoint),
+        "metric": about["metric"],
+        "references": {n: f[about["metric"]["name"]] for n, f in about["scores"].items()},
+        "noise": rows,
+    }
+
+
+def noisy_scores(
+    opened: Opened,
+    folder: Path,
+    settings: Accuracy,
+    sigma: Sigma,
+    rate_of: Callable[[str], float],
+    say: Say,
+) -> list[float]:
+    """The task's metric on as many chips as the settings have seeds.
+
+    `folder`: the checkpoint, which holds the ranks' importance; `rate_of`: the SLC rate (0 to 1)
+    of a matrix by its path.
+    """
+    values = []
+    with prepared(opened, settings.select) as model:
+        scores = rank_scores_of(model, folder, settings.select)
+        for seed in range(settings.seeds):
+            say(f"scoring, sigma {sigma.value:.3g}", seed, settings.seeds)
+            with on_chip(model, device_of(settings, sigma, settings.adc_bits), seed) as chip:
+                chip.protect(masks_for(chip, scores, {path: rate_of(path) for path in chip.sizes}))
+                figures = score(model, opened.task, settings.limit)
+            values.append(figures[opened.task.metric.name])
+    return values
+
+
+def sigmas_of(settings: Accuracy) -> list[Sigma]:
+    """The noises of the settings; a conductance model has no σ and is one noise of its own."""
+    if settings.device == "conductance":
+        return [Sigma(0.0, "conductance", repr(_conductance(settings)))]
+    return [sigma_of(given, settings.bits_per_cell) for given in settings.sigma]
+
+
+def rank_scores_of(model: nn.Module, checkpoint: Path, select: str) -> dict[str, Tensor]:
+    """Scores to choose protected ranks by, (r,) by path; of outputs (n,) where a layer is dense.
+
+    `model`: as :func:`prepared` for that selection.
+    """
+    scores = magnitude_scores(model)
+    if select == "magnitude":
+        return scores
+    scores |= rank_scores(model)
+    if select != "rank":
+        for path, layer in read_ranks(checkpoint)["layers"].items():
+            if select not in layer.get("scores", {}):
+                raise InputError(f"{checkpoint}: ranks.json has no scores {select!r} of {path}")
+            scores[path] = torch.tensor(layer["scores"][select])
+    return scores
+
+
+@contextmanager
+def prepared(opened: Opened, select: str) -> Iterator[nn.Module]:
+    """The model that goes on cells: as it is, or multiplied out for selection by magnitude."""
+    if select == "magnitude":
+        yield low_rank.expand(copy.deepcopy(opened.model))
+    else:
+        yield opened.model
+
+
+def device_of(settings: Accuracy, sigma: Sigma, adc_bits: int) -> Device:
+    """The device of a row; ADCs of SLC columns have one bit less than those of MLC (§3.2)."""
+    bits = settings.activation_bits or None
+    crossbar = None
+    if adc_bits:
+        crossbar = CrossbarConfig(
+            slc_adc_bits=max(1, adc_bits - 1),
+            mlc_adc_bits=adc_bits,
+            mlc_bits=settings.bits_per_cell,
+            adc_mode=settings.adc_mode,
+            sign=settings.sign,
+        )
+    conductance = settings.device == "conductance"
+    return Device(
+        noise=_conductance(settings) if conductance else MultiplicativeNoise(sigma.value),
+        slc_noise=MultiplicativeNoise(settings.slc_sigma) if settings.slc_sigma else None,
+        bits_per_cell=settings.bits_per_cell,
+        clip=settings.clip,
+        activation_bits=bits,
+        crossbar=crossbar,
+        exact=tuple(settings.exact),
+    )
+
+
+def _conductance(settings: Accuracy) -> ConductanceModel:
+    try:
+        return ConductanceModel(**settings.conductance)
+    except TypeError:
+        from dataclasses import fields  # noqa: PLC0415
+
+        from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
+
+        known = {field.name for field in fields(ConductanceModel)}
+        unknown = next(key for key in settings.conductance if key not in known)
+        raise InputError(
+            f"accuracy.conductance: unknown key {unknown!r}; {nearest(unknown, known)}"
+        ) from None
+
+
+def _rows(
+    opened: Opened,
+    checkpoint: Path,
+    settings: Accuracy,
+    grid: Grid,
+    sigmas: Sequence[Sigma],
+    work: Work,
+    say: Say,
+) -> list[Row]:
+    done = work.rows(KEY)
+    wanted = [*_wanted(settings, grid, sigmas)]
+    for chip_rows in _by_chip(wanted):
+        missing = [row for row in chip_rows if row not in done]
+        if not missing:
+            continue
+        first = missing[0]
+        sigma = next((s for s in sigmas if s.value == first["sigma"]), sigmas[0])
+        with prepared(opened, first["select"]) as model:
+            say("programming cells", len(done.all()), len(wanted))
+            scores = {
+                select: rank_scores_of(model, checkpoint, select)
+                for select in dict.fromkeys(row["select"] for row in missing)
+            }
+            device = device_of(settings, sigma, first["adc_bits"])
+            with on_chip(model, device, first["seed"]) as chip:
+                for row in missing:
+                    chip.protect(masks_for(chip, scores[row["select"]], row["slc_rate"]))
+                    figures = score(model, opened.task, settings.limit)
+                    done.add(row | {"score": figures[opened.task.metric.name]})
+                    say("scoring", len(done.all()), len(wanted))
+    return done.all()
+
+
+def _wanted(settings: Accuracy, grid: Grid, sigmas: Sequence[Sigma]) -> Iterator[Row]:
+    """All rows of a sweep without their scores."""
+    for select in grid.selects:
+        for adc_bits in grid.adc_bits:
+            for sigma in sigmas:
+                for seed in range(settings.seeds):
+                    for rate in grid.rates:
+                        certain = rate == 1 and not settings.slc_sigma
+                        if certain and (seed or sigma is not sigmas[0]):
+                            continue
+                        yield dict(
+                            zip(KEY, (select, sigma.value, rate, adc_bits, seed), strict=True)
+                        )
+
+
+def _by_chip(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that one programmed chip serves: all rates and, but for magnitude, all selections."""
+    chips: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        dense = row["select"] == "magnitude"
+        key = (dense, row["sigma"], row["adc_bits"], row["seed"])
+        chips.setdefault(key, []).append(row)
+    return list(chips.values())
+
+
+def _about(about: Mapping[str, Any], settings: Accuracy, sigmas: Sequence[Sigma]) -> Row:
+    metric = about["metric"]
+    return {
+        "title": about["recipe"]["title"] or about["recipe"]["name"],
+        "model": about["origin"],
+        "data": about["recipe"]["data"]["name"],
+        "metric": metric,
+        "references": [
+            {"name": name, "score": figures[metric["name"]]}
+            for name, figures in about["scores"].items()
+        ],
+        "noise": [sigma._asdict() | {"sigma": sigma.value} for sigma in sigmas],
+        "importance": about.get("importance"),
+        "activation_bits": settings.activation_bits or None,
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,379 @@
+"""A recipe from its model to a compressed checkpoint: train, factorise, recover, save.
+
+Each line of :func:`compress_recipe` is a stage whose result is kept (work.py), so an interrupted
+compression goes on where it was::
+
+    weights ─train─> dense ─factorise─> truncated ─recover─> fine-tuned ─fold─> checkpoint
+
+and the task's scores are taken between the stages. The checkpoint (models/checkpoint.py) carries
+with it, under "about": the recipe, the model's configuration, the scores, parameters by both
+readings, and for the picture of HyFlexPIM's Fig 11 the importance of one layer's outputs or ranks
+before the SVD, after it, and after fine-tuning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hyflexsim.models import compress as low_rank
+from hyflexsim.models import rank_baselines, rank_learning, redistribution, training
+from hyflexsim.models.checkpoint import load_compressed, read_ranks, save_compressed
+from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even
+from hyflexsim.models.on_chip import Device, on_chip
+from hyflexsim.models.saver import Saver
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads import model_zoo, weights
+from hyflexsim.workloads.recipe import LEARNED, Recipe, Training
+from hyflexsim.workloads.tasks import Task, load_task
+from hyflexsim.workloads.work import Work, working
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+"""Compressed checkpoints that come with hyflexsim."""
+
+PROBES = 16
+"""Batches over which importance is taken where no epoch of fine-tuning gives it."""
+
+Say = Callable[[str, int, int], None]
+"""Progress: what is being done, how much is done, of how much (0: unknown)."""
+
+
+class Opened(NamedTuple):
+    """A model with what it is asked to do."""
+
+    model: nn.Module
+    task: Task
+    config: dict[str, Any]
+    about: str
+
+
+def compress_recipe(
+    recipe: Recipe, out: str | Path, *, say: Say | None = None, fresh: bool = False
+) -> dict[str, Any]:
+    """Do what a recipe says and write checkpoint folder `out`; returns its "about".
+
+    `fresh`: begin anew where an unfinished compression lies beside `out`. Raises InputError
+    or ModelError for what the user has to mend.
+    """
+    say = say or (lambda what, done, total: None)
+    started = time.perf_counter()
+    with working(out, recipe.resolved(), fresh=fresh) as work:
+        say("loading", 0, 0)
+        opened = open_recipe(recipe)
+        model, task = opened.model, opened.task
+        scores: dict[str, Any] = {}
+        train_dense(recipe, opened, work, say)
+        scores["dense"] = work.fact("dense", lambda: score(model, task))
+        scores["dense INT8"] = work.fact("dense INT8", lambda: _score_int8(model, task))
+        before = work.fact("importance before", lambda: _importance(model, task, recipe, "outputs"))
+        _factorised(recipe, model, task, work, say)
+        scores["truncated"] = work.fact("truncated", lambda: score(model, task))
+        svd = work.fact("importance svd", lambda: _importance(model, task, recipe, "sigma"))
+        importance = _recovered(recipe, model, task, work, say)
+        scores["fine-tuned"] = work.fact("fine-tuned", lambda: score(model, task))
+        about = {
+            "recipe": recipe.resolved(),
+            "config": opened.config,
+            "origin": opened.about,
+            "data": task.about,
+            "metric": task.metric._asdict(),
+            "scores": scores,
+            "counts": low_rank.counts(model)._asdict(),
+            "importance": _picture(before, svd, importance.mean),
+            "seconds": round(time.perf_counter() - started),
+        }
+        gradients = {"gradient": importance.mean, "gradient-last": importance.last}
+        save_compressed(low_rank.fold(model), out, scores=gradients, about=about)
+    return about
+
+
+def open_recipe(recipe: Recipe) -> Opened:
+    """The model of a recipe, as it is before any training here, and its task."""
+    options = {key: value for key, value in recipe.data.items() if key != "name"}
+    source, data = recipe.model, recipe.data["name"]
+    tokenizer = None if source.weights is None else weights.load_tokenizer(source.weights)
+    task = load_task(data, tokenizer=tokenizer, options=options)
+    classes: int = getattr(task, "classes", 0)
+    if source.config is not None:
+        loaded = weights.fresh(recipe.name, _with_classes(source.config, classes), recipe.seed)
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)  # of a new head
+            loaded = weights.load(str(source.weights), classes=classes)
+    for name, parameter in loaded.model.named_parameters():
+        if any(fnmatchcase(name, pattern) for pattern in source.frozen):
+            parameter.requires_grad_(False)
+    return Opened(loaded.model, task, loaded.config, loaded.about)
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a checkpoint: one that comes with hyflexsim, by name, or a path.
+
+    Raises InputError for neither, naming those that come with hyflexsim.
+    """
+    if (CHECKPOINTS / str(name_or_path) / "ranks.json").is_file():
+        return CHECKPOINTS / str(name_or_path)
+    path = Path(name_or_path)
+    if not path.is_dir():
+        raise InputError(
+            f"checkpoint must be a folder made by hyflexsim compress, or one of "
+            f"{', '.join(checkpoints())}; got {str(name_or_path)!r}"
+        )
+    return path
+
+
+def checkpoints() -> tuple[str, ...]:
+    """Names of the checkpoints that come with hyflexsim."""
+    return tuple(sorted(path.parent.name for path in CHECKPOINTS.glob("*/ranks.json")))
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself. Raises InputError for one not made from a recipe."""
+    about: dict[str, Any] = read_ranks(path)["about"]
+    for key in ("recipe", "config", "scores", "metric"):
+        if key not in about:
+            raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
+    return about
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """The compressed model of a checkpoint, with its task."""
+    about = read_about(path)
+    content = dict(about["recipe"])
+    recipe = Recipe.of(content.pop("name"), content, str(path))
+    options = {key: value for key, value in recipe.data.items() if key != "name"}
+    source = recipe.model.weights
+    tokenizer = None if source is None else weights.load_tokenizer(source)
+    task = load_task(recipe.data["name"], tokenizer=tokenizer, options=options)
+    model = model_zoo.build(recipe.name, about["config"], empty=False)
+    load_compressed(model, path)
+    return Opened(model.eval(), task, about["config"], about["origin"])
+
+
+def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, float]:
+    """The task's scores in evaluation mode, without gradients."""
+    training_mode = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return task.score(model, limit)
+    finally:
+        model.train(training_mode)
+
+
+# -- stages ---------------------------------------------------------------------------------------
+
+
+def train_dense(recipe: Recipe, opened: Opened, work: Work, say: Say) -> None:
+    """Train the model before compression, or take over what an earlier start trained."""
+    path = work.path("dense.pt")
+    if path.is_file():
+        opened.model.load_state_dict(torch.load(path, weights_only=True))
+    elif recipe.train.epochs:
+        _fine_tune(opened.model, opened.task, recipe.train, recipe, work, say, "training")
+        _save(opened.model, path)
+
+
+def _factorised(recipe: Recipe, model: nn.Module, task: Task, work: Work, say: Say) -> None:
+    """The factors from an earlier start, or made now."""
+    folder = work.path("factorised")
+    if folder.is_dir():
+        load_compressed(model, folder)
+        return
+    factorise(recipe, model, task, say)
+    if recipe.compress.method != HARD_THRESHOLD:  # which is quick to make again
+        save_compressed(model, folder)
+
+
+def factorise(recipe: Recipe, model: nn.Module, task: Task, say: Say) -> None:
+    """Replace the model's matrices by factors, in place, at the ranks of the recipe's method."""
+    say("factorising", 0, 0)
+    how = recipe.compress
+    exclude = (*low_rank.SKIP, *how.exclude)
+    if how.method == HARD_THRESHOLD:
+        low_rank.compress(model, HARD_THRESHOLD, exclude=exclude)
+        return
+    budget = rank_learning.budget_of(model, how.budget, how.reading, exclude=exclude)
+    if how.method in LEARNED:
+        _learned(recipe, model, task, budget, say)
+        return
+    kind: Any = "uniform" if how.method == "fwsvd" else how.method
+    ranks = rank_baselines.baseline_ranks(model, budget, kind, exclude=exclude)
+    fisher = None
+    if how.method == "fwsvd":
+        data = task.batches(recipe.recover.batch, recipe.seed)
+        fisher = rank_baselines.fisher_row_weights(
+            model, data, task.loss, batches=2 * PROBES, exclude=exclude
+        )
+        fisher = {path: w for path, w in fisher.items() if path in ranks}
+    if how.round:
+        ranks = _rounded(model, ranks, how.round, exclude)
+    low_rank.compress(model, ranks, exclude=exclude, row_weights=fisher)
+
+
+def _learned(recipe: Recipe, model: nn.Module, task: Task, budget: int, say: Say) -> None:
+    how = recipe.compress
+    plan = rank_learning.Schedule(
+        steps=how.steps,
+        lr=how.lr,
+        alpha_lr=how.alpha_lr,
+        strength=how.strength,
+        regulariser=how.regulariser,
+    )
+    exclude = (*low_rank.SKIP, *how.exclude)
+    rank_learning.soften(model, how.method, floor=how.floor, exclude=exclude)  # type: ignore[arg-type]
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        rank_learning.learn(
+            model,
+            task.batches(recipe.recover.batch, recipe.seed),
+            budget,
+            plan,
+            task.loss,
+            after_step=lambda step: say("learning ranks", step.step + 1, how.steps),
+        )
+    if how.round:
+        rank_learning.round_ranks(model, how.round)
+    rank_learning.truncate(model)
+
+
+def _recovered(
+    recipe: Recipe, model: nn.Module, task: Task, work: Work, say: Say
+) -> redistribution.Importance:
+    """Fine-tune the factors; importance of the last epoch."""
+    path = work.path("recovered.pt")
+    if path.is_file():
+        kept = torch.load(path, weights_only=True)
+        model.load_state_dict(kept["model"])
+        return redistribution.Importance(kept["last"], kept["mean"], kept["batches"])
+    if recipe.recover.epochs:
+        meter = redistribution.GradientMeter(model)
+        _fine_tune(model, task, recipe.recover, recipe, work, say, "fine-tuning", meter)
+        importance = meter.importance()
+    else:
+        importance = _measured(model, task, recipe, "sigma")
+    _save(model, path, last=importance.last, mean=importance.mean, batches=importance.batches)
+    return importance
+
+
+def _fine_tune(
+    model: nn.Module,
+    task: Task,
+    plan: Training,
+    recipe: Recipe,
+    work: Work,
+    say: Say,
+    what: str,
+    meter: redistribution.GradientMeter | None = None,
+) -> None:
+    fine_tune(model, task, plan, recipe.seed, say, what, meter, Saver(work.path(f"{what}.pt")))
+
+
+def fine_tune(
+    model: nn.Module,
+    task: Task,
+    plan: Training,
+    seed: int,
+    say: Say,
+    what: str = "fine-tuning",
+    meter: redistribution.GradientMeter | None = None,
+    saver: Saver | None = None,
+) -> None:
+    """Train by a plan; order of data and dropout depend on `seed` alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        training.fine_tune(
+            model,
+            task.batches(plan.batch, seed),
+            task.loss,
+            epochs=plan.epochs,
+            lr=plan.lr,
+            weight_decay=plan.weight_decay,
+            warmup=plan.warmup,
+            meter=meter,
+            saver=saver,
+            after_step=lambda done, steps, loss: say(f"{what} (loss {loss:.3f})", done, steps),
+        )
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def _score_int8(model: nn.Module, task: Task) -> dict[str, float]:
+    with on_chip(model, Device(noise=None), seed=0):
+        return score(model, task)
+
+
+def _measured(model: nn.Module, task: Task, recipe: Recipe, of: str) -> redistribution.Importance:
+    data = task.batches(recipe.recover.batch, recipe.seed)
+    return redistribution.measure(model, islice(data, PROBES), task.loss, of=of)
+
+
+def _importance(model: nn.Module, task: Task, recipe: Recipe, of: str) -> dict[str, list[float]]:
+    mean = _measured(model, task, recipe, of).mean
+    return {path: values.tolist() for path, values in mean.items()}
+
+
+def _picture(
+    before: Mapping[str, list[float]],
+    svd: Mapping[str, list[float]],
+    tuned: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    """Importance of one layer in three states, and the share of all layers' in the top ranks."""
+    layer = next((path for path in tuned if path in before), next(iter(tuned)))
+    states = {
+        "before": {path: torch.tensor(values) for path, values in before.items()},
+        "svd": {path: torch.tensor(values) for path, values in svd.items()},
+        "tuned": dict(tuned),
+    }
+    picture: dict[str, Any] = {"layer": layer}
+    for state, values in states.items():
+        picture[state] = [float(f"{v:.4g}") for v in values.get(layer, torch.zeros(0)).tolist()]
+    picture["shares"] = {
+        state: {str(rate): share for rate, share in redistribution.mass_share(values).items()}
+        for state, values in states.items()
+    }
+    return picture
+
+
+def _rounded(
+    model: nn.Module, ranks: Mapping[str, int], multiple: int, exclude: tuple[str, ...]
+) -> dict[str, int]:
+    """Ranks to the nearest multiple, at least one; dense where that no longer saves anything."""
+    sizes = {
+        key: target.shape()
+        for target in low_rank.linear_targets(model, exclude=exclude)
+        for key in target.matrices()
+    }
+    rounded = {}
+    for key, rank in ranks.items():
+        m, n = sizes[key]
+        wanted = max(1, (rank + multiple // 2) // multiple) * multiple
+        if min(wanted, m, n) <= break_even(m, n):
+            rounded[key] = min(wanted, m, n)
+    return rounded
+
+
+def _with_classes(config: dict[str, Any], classes: int) -> dict[str, Any]:
+    """A configuration whose head has as many outputs as the data has classes."""
+    key = "num_classes" if config.get("model_type") == "part" else "num_labels"
+    if not classes:
+        return config
+    if config.get(key, classes) != classes:
+        raise InputError(
+            f"model.config.{key} must be {classes}, the data's classes; got {config[key]}"
+        )
+    return config | {key: classes}
+
+
+def _save(model: nn.Module, path: Path, **more: Any) -> None:
+    scratch = path.with_suffix(".partial")
+    torch.save({"model": model.state_dict(), **more} if more else model.state_dict(), scratch)
+    scratch.replace(path)

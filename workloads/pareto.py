@@ -1,0 +1,159 @@
+"""Accuracy against latency and energy, over the SLC rate and the budget of parameters.
+
+For every budget the model is factorised and fine-tuned once (method and seed of the recipe; the
+budget 1 is HyFlexPIM's hard threshold), then at every SLC rate scored on noisy cells of several
+seeds, and run on the simulated chip.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hyflexsim.analysis import confidence
+from hyflexsim.models import compress as low_rank
+from hyflexsim.models.checkpoint import load_compressed, read_ranks, save_compressed
+from hyflexsim.models.lowrank import HARD_THRESHOLD
+from hyflexsim.models.redistribution import GradientMeter
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads import on_hardware, run_dir
+from hyflexsim.workloads.accuracy import Sigma, noisy_scores, sigmas_of
+from hyflexsim.workloads.compression import (
+    Opened,
+    Say,
+    factorise,
+    fine_tune,
+    open_recipe,
+    score,
+    train_dense,
+)
+from hyflexsim.workloads.rank_study import variant
+from hyflexsim.workloads.recipe import Recipe
+from hyflexsim.workloads.schema import Accuracy
+from hyflexsim.workloads.work import working
+
+MARKS = ("pareto.json", "pareto.parquet")
+KEY = ("budget", "slc_rate", "sigma")
+_SCHEMA = {
+    "budget": pa.float64(),
+    "slc_rate": pa.float64(),
+    "sigma": pa.float64(),
+    "seeds": pa.int32(),
+    "score": pa.float64(),
+    "half_width": pa.float64(),
+    "latency_ps": pa.int64(),
+    "energy_pj": pa.float64(),
+    "arrays": pa.int64(),
+    "throughput_per_s": pa.float64(),
+}
+
+
+def pareto(
+    recipe: Recipe,
+    method: str,
+    budgets: Sequence[float],
+    rates: Sequence[float],
+    settings: Accuracy,
+    out: str | Path,
+    *,
+    say: Say | None = None,
+    fresh: bool = False,
+) -> Path:
+    """Write directory `out` (pareto.parquet, pareto.json); resumed where it was interrupted.
+
+    `method`: of budgets below 1. `rates`: SLC shares from 0 to 1. `settings`: noise and seeds.
+    """
+    for rate in rates:
+        if not 0 <= rate <= 1:
+            raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * rate:g}")
+    trials = {budget: _trial(recipe, method, budget) for budget in budgets}
+    run_dir.check_target(out, MARKS)
+    say = say or (lambda what, done, total: None)
+    job = {
+        "recipe": recipe.resolved(),
+        "method": method,
+        "budgets": list(budgets),
+        "rates": list(rates),
+        "accuracy": settings.model_dump(),
+    }
+    with working(out, job, fresh=fresh) as work:
+        opened = open_recipe(recipe)
+        train_dense(recipe, opened, work, say)
+        dense = work.fact("dense", lambda: score(opened.model, opened.task))
+        rows = work.rows(KEY)
+        wanted = len(budgets) * len(rates) * len(sigmas_of(settings))
+        for budget, trial in trials.items():
+            compressed = opened._replace(model=copy.deepcopy(opened.model))
+            folder = work.path(f"budget-{budget:g}")
+            _compressed(trial, compressed, folder, say)
+            for rate in rates:
+                for sigma in sigmas_of(settings):
+                    row = dict(zip(KEY, (budget, rate, sigma.value), strict=True))
+                    if row in rows:
+                        continue
+                    say(f"budget {budget:g}, {rate:.0%} SLC", len(rows.all()), wanted)
+                    rows.add(row | _point(trial, compressed, folder, rate, sigma, settings, say))
+        with run_dir.new_run_dir(out, MARKS) as target:
+            run_dir.write_rows(target / "pareto.parquet", _SCHEMA, rows.all())
+            metric = opened.task.metric
+            run_dir.write_json(
+                target / "pareto.json",
+                {
+                    "title": recipe.title or recipe.name,
+                    "model": opened.about,
+                    "data": recipe.data["name"],
+                    "metric": metric._asdict(),
+                    "dense": dense[metric.name],
+                    "method": method,
+                    "accuracy": settings.model_dump(mode="json"),
+                    "recipe": recipe.resolved(),
+                },
+            )
+    return Path(out)
+
+
+def _trial(recipe: Recipe, method: str, budget: float) -> Recipe:
+    if budget == 1:
+        how = recipe.compress.model_copy(update={"method": HARD_THRESHOLD})
+        return recipe.model_copy(update={"compress": how})
+    return variant(recipe, method, budget, recipe.seed)[1]
+
+
+def _compressed(trial: Recipe, opened: Opened, folder: Path, say: Say) -> None:
+    """Factors fine-tuned at a budget, kept in `folder` with the importance of their ranks."""
+    if folder.is_dir():
+        load_compressed(opened.model, folder)
+        return
+    factorise(trial, opened.model, opened.task, say)
+    meter = GradientMeter(opened.model)
+    fine_tune(opened.model, opened.task, trial.recover, trial.seed, say, meter=meter)
+    scores = {"gradient": meter.importance().mean}
+    save_compressed(low_rank.fold(opened.model), folder, scores=scores)
+
+
+def _point(
+    trial: Recipe,
+    opened: Opened,
+    folder: Path,
+    rate: float,
+    sigma: Sigma,
+    settings: Accuracy,
+    say: Say,
+) -> dict[str, Any]:
+    values = noisy_scores(opened, folder, settings, sigma, lambda path: rate, say)
+    mean, half = confidence(values)
+    ranks = {path: layer["rank"] for path, layer in read_ranks(folder)["layers"].items()}
+    cost = on_hardware.cost(trial, opened.config, ranks, rate)
+    return {
+        "seeds": len(values),
+        "score": mean,
+        "half_width": half,
+        "latency_ps": cost.latency_ps,
+        "energy_pj": cost.energy_pj,
+        "arrays": cost.arrays,
+        "throughput_per_s": cost.throughput_per_s,
+    }

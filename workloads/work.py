@@ -1,0 +1,123 @@
+"""Finished pieces of a long job, kept beside its result, so that it can be interrupted and resumed.
+
+A job that writes ``runs/x`` works in ``runs/x.work``: the settings it was started with, facts
+(JSON) and tensors of the stages that are done. The folder goes when the job is done.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hyflexsim.sim.errors import InputError
+
+T = TypeVar("T")
+_SETTINGS, _FACTS, _ROWS = "settings.json", "facts.json", "rows.jsonl"
+
+
+class Work:
+    """The working folder of a job; made by :func:`working`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        path = folder / _FACTS
+        self._facts: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+    def fact(self, name: str, make: Callable[[], T]) -> T:
+        """A JSON value by name; made and kept if it is not there yet."""
+        if name not in self._facts:
+            value = make()
+            self._facts[name] = json.loads(json.dumps(value))
+            _write(self.folder / _FACTS, json.dumps(self._facts))
+        return self._facts[name]  # type: ignore[no-any-return]
+
+    def path(self, name: str) -> Path:
+        """A file or folder of a stage, there or not."""
+        return self.folder / name
+
+    def rows(self, key: Iterable[str]) -> Rows:
+        """The table of the job, a row at a time; `key`: columns that tell rows apart."""
+        return Rows(self.folder / _ROWS, tuple(key))
+
+
+class Rows:
+    """Rows done so far, appended one by one to a file of JSON lines."""
+
+    def __init__(self, path: Path, key: tuple[str, ...]):
+        self._path, self._key = path, key
+        self._done: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+            try:
+                self._keep(json.loads(line))
+            except ValueError:
+                continue  # the line that was being written when the job was interrupted
+
+    def __contains__(self, row: Mapping[str, Any]) -> bool:
+        return tuple(row[name] for name in self._key) in self._done
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One row more, on disk when this returns."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._keep(row)
+
+    def all(self) -> list[dict[str, Any]]:
+        """All rows, in the order in which they were made."""
+        return list(self._done.values())
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        self._done[tuple(row[name] for name in self._key)] = row
+
+
+@contextmanager
+def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False) -> Iterator[Work]:
+    """The working folder of a job with result `out`, removed when the block ends well.
+
+    `fresh`: start anew. Raises InputError if the folder is that of other settings, naming the
+    first key that differs.
+    """
+    out = Path(out)
+    folder = out.with_name(f"{out.name}.work")
+    wanted = json.loads(json.dumps(settings))
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    if (folder / _SETTINGS).is_file():
+        found = json.loads((folder / _SETTINGS).read_text("utf-8"))
+        differing = _differing(found, wanted)
+        if differing:
+            raise InputError(
+                f"{folder}: is of an unfinished job with another {differing}; finish that one, or "
+                "start anew with --fresh"
+            )
+    else:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _SETTINGS, json.dumps(wanted))
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    yield Work(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _differing(a: Any, b: Any, key: str = "") -> str:
+    """Dotted name of the first key in which two trees of plain values differ; "" for none."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in (*a, *(n for n in b if n not in a)):
+            here = f"{key}.{name}" if key else name
+            if name not in a or name not in b:
+                return here
+            found = _differing(a[name], b[name], here)
+            if found:
+                return found
+        return ""
+    return "" if a == b else key or "setting"
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_suffix(".partial")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
