@@ -72,16 +72,26 @@ def accuracy_table(study: StudyLike) -> pd.DataFrame:
 
 
 def noise_means(study: StudyLike) -> pd.DataFrame:
-    """Mean, half width and seeds of each (select, sigma, slc_rate, adc_bits), sorted so."""
+    """Mean, half width and seeds of each (select, sigma, slc_rate, adc_bits), sorted so.
+
+    At rate 1 nothing is random without SLC noise, so a sweep scores it once; that row stands for
+    every sigma of its selection.
+    """
     data = load_study(study, "accuracy")
-    return _means(data.table, ["select", "sigma", "slc_rate", "adc_bits"], "score")
+    keys = ["select", "sigma", "slc_rate", "adc_bits"]
+    means = _means(data.table, keys, "score")
+    lines = means[["select", "sigma", "adc_bits"]].drop_duplicates()
+    full = means[means["slc_rate"] == 1].drop(columns="sigma")
+    full = full.drop_duplicates(["select", "adc_bits"]).merge(lines, on=["select", "adc_bits"])
+    means = pd.concat([means, full[means.columns]]).drop_duplicates(keys)
+    return means.sort_values(keys, ignore_index=True)
 
 
 def slc_rate_needed(study: StudyLike, loss: float = 0.01) -> pd.DataFrame:
     """Smallest SLC rate whose mean loses less than ``loss`` of the all-SLC score (Fig 12, §6.2).
 
-    A row per (``select``, ``sigma``, ``adc_bits``) with noise: ``all_slc`` (mean at rate 1; of any
-    selection and sigma where a line has none of its own), ``slc_rate`` (nan: not reached at any
+    A row per (``select``, ``sigma``, ``adc_bits``) with noise: ``all_slc`` (mean at rate 1),
+    ``slc_rate`` (nan: not reached at any
     rate), ``mean`` there, ``loss`` there (relative; negative is a gain), ``steady`` (no larger
     rate loses more than allowed).
     """
@@ -89,14 +99,11 @@ def slc_rate_needed(study: StudyLike, loss: float = 0.01) -> pd.DataFrame:
         raise InputError(f"loss must be a number above 0 and below 1; got {loss!r}")
     data = load_study(study, "accuracy")
     means = noise_means(data)
-    full = means[means["slc_rate"] == 1]
     sign = 1 if data.higher else -1
     rows = []
     for key, line in means[means["sigma"] > 0].groupby(["select", "sigma", "adc_bits"], sort=False):
         select, sigma, bits = key
         own = line[line["slc_rate"] == 1]
-        if own.empty:
-            own = full[full["adc_bits"] == bits]
         if own.empty:
             file = data.path / "accuracy.parquet"
             raise InputError(

@@ -84,15 +84,18 @@ def test_accuracy_table(tmp_path):
 def test_slc_rate_needed(tmp_path):
     line = {0.0: 0.80, 0.05: 0.893, 0.1: 0.88, 0.3: 0.892, 1.0: 0.9}
     rows = [("gradient", 0.1, rate, 0, 0, score) for rate, score in line.items()]
-    rows += [("rank", 0.1, rate, 0, 0, 0.8) for rate in (0.0, 0.1)]  # its all-SLC score: above
-    table = analysis.slc_rate_needed(scores(tmp_path, rows)).set_index("select")
+    rows += [("rank", 0.1, rate, 0, 0, 0.8) for rate in (0.0, 0.1)]
+    rows += [("rank", 0.02, 1.0, 0, 0, 0.9)]  # nothing is random there: it stands for every sigma
+    table = analysis.slc_rate_needed(scores(tmp_path, rows))
+    table = table[table["sigma"] == 0.1].set_index("select")
     first = table.loc["gradient"]
     # 0.893 loses 0.78 %, but 0.88 at a larger rate loses 2.2 %
     assert (first["slc_rate"], first["all_slc"], first["steady"]) == (0.05, 0.9, False)
     assert first["loss"] == pytest.approx(0.007 / 0.9)
     assert table.loc["rank", "all_slc"] == 0.9
-    assert math.isnan(table.loc["rank", "slc_rate"])
-    loose = analysis.slc_rate_needed(tmp_path, loss=0.03).set_index("select")
+    assert table.loc["rank", "slc_rate"] == 1
+    loose = analysis.slc_rate_needed(tmp_path, loss=0.03)
+    loose = loose[loose["sigma"] == 0.1].set_index("select")
     assert loose.loc["gradient", "steady"]
     with pytest.raises(InputError) as caught:
         analysis.slc_rate_needed(tmp_path, loss=1)
