@@ -9,7 +9,9 @@ HyFlexPIM's Figs 12 and 13. The multiplicative noise has σ "released" (0.025, t
 protected by "gradient" (|dL/dσ|, mean over the last epoch of fine-tuning; "gradient-last": of its
 last batch, as released), by "rank" (largest singular values) or by "magnitude": the paper's
 comparison without SVD, so the same function is multiplied out into dense matrices whose outputs of
-largest norm are protected. Outputs of layers that the checkpoint keeps dense are chosen by norm.
+largest norm are protected. "saliency" is ours: σ |dL/dσ|, the change of the loss by a relative
+error of the rank, which is what multiplicative noise makes. Outputs of layers that the checkpoint
+keeps dense are chosen by norm.
 
 What is not a block's matrix computes exactly, as in the released code; a scenario of the same
 checkpoint places it in SLC.
@@ -18,6 +20,8 @@ checkpoint places it in SLC.
 from __future__ import annotations
 
 import copy
+import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +35,10 @@ from torch import Tensor, nn
 
 from hyflexsim.analysis import confidence
 from hyflexsim.models import compress as low_rank
-from hyflexsim.models.checkpoint import read_ranks
+from hyflexsim.models.checkpoint import RANKS_FILE, read_ranks
 from hyflexsim.models.crossbar import CrossbarConfig
 from hyflexsim.models.noise_calibration import calibrate_sigma, noise_report
-from hyflexsim.models.on_chip import Device, masks_for, on_chip
+from hyflexsim.models.on_chip import Device, masks_for, matrices, on_chip
 from hyflexsim.models.redistribution import magnitude_scores, rank_scores
 from hyflexsim.models.rram_noise import SIGMA_RELEASED, ConductanceModel, MultiplicativeNoise
 from hyflexsim.sim.errors import InputError
@@ -42,7 +46,6 @@ from hyflexsim.sim.mapping import Placement
 from hyflexsim.workloads import run_dir
 from hyflexsim.workloads.compression import (
     Opened,
-    Say,
     find_checkpoint,
     open_checkpoint,
     read_about,
@@ -52,11 +55,14 @@ from hyflexsim.workloads.overrides import put
 from hyflexsim.workloads.refusals import refusal
 from hyflexsim.workloads.scenario import Scenario
 from hyflexsim.workloads.schema import Accuracy
+from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import Work, working
 
 MARKS = ("accuracy.json", "accuracy.parquet")
 KEY = ("select", "sigma", "slc_rate", "adc_bits", "seed")
 """Columns that tell rows of accuracy.parquet apart; the sixth is `score`."""
+SELECTS = ("gradient", "gradient-last", "rank", "saliency", "magnitude")
+"""Ways to choose the ranks that are protected."""
 
 _SCHEMA = {
     "select": run_dir.TEXT,
@@ -136,16 +142,27 @@ def sweep(
     for rate in grid.rates:
         if not 0 <= rate <= 1:
             raise InputError(f"slc_rate must be from 0 to 100 per cent; got {100 * rate:g}")
+    for select in grid.selects:
+        if select not in SELECTS:
+            raise InputError(f"select must be of {', '.join(SELECTS)}; got {select!r}")
+    if not all(grid):
+        raise InputError("a sweep needs an SLC rate, a selection and an ADC; got none of one")
     run_dir.check_target(out, MARKS)
     about = read_about(checkpoint)
     sigmas = sigmas_of(settings)
+    for adc_bits in grid.adc_bits:
+        device_of(settings, sigmas[0], adc_bits)  # refused before anything is loaded
     job = settings.model_dump() | grid._asdict() | {"checkpoint": str(checkpoint)}
+    job["content of the checkpoint"] = zlib.crc32((checkpoint / RANKS_FILE).read_bytes())
     with working(out, job, fresh=fresh) as work:
         opened = open_checkpoint(checkpoint)
+        if grid.selects != ("magnitude",):  # whose matrices are others
+            matrices(opened.model, settings.exact)
+        known = work.fact("references", lambda: references(opened, about, settings.limit))
         rows = _rows(opened, checkpoint, settings, grid, sigmas, work, say or _silent)
         with run_dir.new_run_dir(out, MARKS) as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
-            run_dir.write_json(folder / "accuracy.json", _about(about, settings, sigmas))
+            run_dir.write_json(folder / "accuracy.json", _about(about, settings, sigmas, known))
     return Path(out)
 
 
@@ -155,13 +172,14 @@ def accuracy_of_run(
     """Scores of a scenario's checkpoint at its own SLC rates, as "accuracy" of summary.json.
 
     `metric`; `references` (name: score, without noise); `noise`: a row a σ with mean, half width
-    of the 95 % interval over the seeds, and what error rates the σ means.
+    of the 95 % interval over the seeds (None: one seed), and what error rates the σ means; `notes`.
     """
     settings = scenario.accuracy
     folder = find_checkpoint(str(scenario.model.checkpoint))
     about = read_about(folder)
     opened = open_checkpoint(folder)
     prefix = graph.graph["prefix"]
+    ops = [op for op, kind in graph.nodes(data="kind") if kind == "gemv"]
     rows = []
     for sigma in sigmas_of(settings):
         values = noisy_scores(
@@ -169,17 +187,42 @@ def accuracy_of_run(
             folder,
             settings,
             sigma,
-            lambda path: placement.options.rate(path.removeprefix(prefix)),
+            lambda path: _rate(placement, ops, path.removeprefix(prefix)),
             say,
         )
         mean, half = confidence(values)
-        rows.append({**sigma._asdict(), "mean": mean, "half_width": half, "scores": values})
+        width = None if math.isnan(half) else half
+        rows.append({**sigma._asdict(), "mean": mean, "half_width": width, "scores": values})
     return {
         "checkpoint": str(scenario.model.checkpoint),
         "metric": about["metric"],
-        "references": {n: f[about["metric"]["name"]] for n, f in about["scores"].items()},
+        "references": references(opened, about, settings.limit),
         "noise": rows,
+        "notes": _notes(settings),
     }
+
+
+def references(opened: Opened, about: Mapping[str, Any], limit: int | None) -> dict[str, float]:
+    """Scores without noise by name: those of the checkpoint, which are of all held-out items.
+
+    With `limit` the one that can be had on the same items: "fine-tuned", scored anew.
+    """
+    metric = about["metric"]["name"]
+    if limit is not None:
+        return {"fine-tuned": score(opened.model, opened.task, limit)[metric]}
+    return {name: figures[metric] for name, figures in about["scores"].items()}
+
+
+def _rate(placement: Placement, ops: Sequence[str], matrix: str) -> float:
+    """The SLC rate of a matrix, which may be several ops: a fused projection that stayed dense."""
+    parts = [op for op in ops if op.startswith(f"{matrix}.")] or [matrix]
+    rates = {placement.options.rate(part) for part in parts}
+    if len(rates) > 1:
+        raise InputError(
+            f"mapping.slc_rates: {', '.join(parts)} are one matrix on the cells here; "
+            f"they must have one rate; got {', '.join(f'{rate:g}' for rate in sorted(rates))}"
+        )
+    return rates.pop()
 
 
 def noisy_scores(
@@ -222,12 +265,16 @@ def rank_scores_of(model: nn.Module, checkpoint: Path, select: str) -> dict[str,
     scores = magnitude_scores(model)
     if select == "magnitude":
         return scores
-    scores |= rank_scores(model)
-    if select != "rank":
-        for path, layer in read_ranks(checkpoint)["layers"].items():
-            if select not in layer.get("scores", {}):
-                raise InputError(f"{checkpoint}: ranks.json has no scores {select!r} of {path}")
-            scores[path] = torch.tensor(layer["scores"][select])
+    sigma = rank_scores(model)
+    scores |= sigma
+    if select == "rank":
+        return scores
+    stored = "gradient" if select == "saliency" else select
+    for path, layer in read_ranks(checkpoint)["layers"].items():
+        if stored not in layer.get("scores", {}):
+            raise InputError(f"{checkpoint}: ranks.json has no scores {stored!r} of {path}")
+        gradient = torch.tensor(layer["scores"][stored])
+        scores[path] = gradient * sigma[path] if select == "saliency" else gradient
     return scores
 
 
@@ -266,7 +313,7 @@ def device_of(settings: Accuracy, sigma: Sigma, adc_bits: int) -> Device:
 
 def _conductance(settings: Accuracy) -> ConductanceModel:
     try:
-        return ConductanceModel(**settings.conductance)
+        return ConductanceModel(**settings.conductance)  # type: ignore[arg-type]
     except TypeError:
         from dataclasses import fields  # noqa: PLC0415
 
@@ -337,22 +384,34 @@ def _by_chip(rows: Iterable[Row]) -> list[list[Row]]:
     return list(chips.values())
 
 
-def _about(about: Mapping[str, Any], settings: Accuracy, sigmas: Sequence[Sigma]) -> Row:
+def _about(
+    about: Mapping[str, Any],
+    settings: Accuracy,
+    sigmas: Sequence[Sigma],
+    known: Mapping[str, float],
+) -> Row:
     metric = about["metric"]
     return {
         "title": about["recipe"]["title"] or about["recipe"]["name"],
         "model": about["origin"],
         "data": about["recipe"]["data"]["name"],
         "metric": metric,
-        "references": [
-            {"name": name, "score": figures[metric["name"]]}
-            for name, figures in about["scores"].items()
-        ],
+        "references": [{"name": name, "score": value} for name, value in known.items()],
         "noise": [sigma._asdict() | {"sigma": sigma.value} for sigma in sigmas],
         "importance": about.get("importance"),
         "activation_bits": settings.activation_bits or None,
         "settings": settings.model_dump(mode="json"),
+        "notes": _notes(settings),
     }
+
+
+def _notes(settings: Accuracy) -> list[str]:
+    if settings.limit is None:
+        return []
+    return [
+        f"all scores, also of the reference, are of the first {settings.limit} held-out items; the "
+        "floor is of all"
+    ]
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -111,6 +111,8 @@ def run(
     terminal = console()
     terminal.print(tables.headline(result.summary, result.tables["requests"]), "")
     terminal.print(tables.by_kind(result.summary), "")
+    if "accuracy" in result.summary:
+        terminal.print(tables.accuracy(result.summary), "")
     for note in result.summary["notes"]:
         print(f"note: {note}")
     print(

@@ -14,7 +14,7 @@ before the SVD, after it, and after fine-tuning.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -25,14 +25,20 @@ from torch import Tensor, nn
 
 from hyflexsim.models import compress as low_rank
 from hyflexsim.models import rank_baselines, rank_learning, redistribution, training
-from hyflexsim.models.checkpoint import load_compressed, read_ranks, save_compressed
-from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even
+from hyflexsim.models.checkpoint import (
+    check_target,
+    load_compressed,
+    read_ranks,
+    save_compressed,
+)
+from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even, check_weight
 from hyflexsim.models.on_chip import Device, on_chip
 from hyflexsim.models.saver import Saver
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import model_zoo, weights
 from hyflexsim.workloads.recipe import LEARNED, Recipe, Training
 from hyflexsim.workloads.tasks import Task, load_task
+from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import Work, working
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -40,9 +46,6 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 PROBES = 16
 """Batches over which importance is taken where no epoch of fine-tuning gives it."""
-
-Say = Callable[[str, int, int], None]
-"""Progress: what is being done, how much is done, of how much (0: unknown)."""
 
 
 class Opened(NamedTuple):
@@ -63,11 +66,13 @@ def compress_recipe(
     or ModelError for what the user has to mend.
     """
     say = say or (lambda what, done, total: None)
+    check_target(out)
     started = time.perf_counter()
     with working(out, recipe.resolved(), fresh=fresh) as work:
         say("loading", 0, 0)
         opened = open_recipe(recipe)
         model, task = opened.model, opened.task
+        low_rank.linear_targets(model, exclude=(*low_rank.SKIP, *recipe.compress.exclude))
         scores: dict[str, Any] = {}
         train_dense(recipe, opened, work, say)
         scores["dense"] = work.fact("dense", lambda: score(model, task))
@@ -108,6 +113,7 @@ def open_recipe(recipe: Recipe) -> Opened:
             torch.manual_seed(recipe.seed)  # of a new head
             loaded = weights.load(str(source.weights), classes=classes)
     for name, parameter in loaded.model.named_parameters():
+        check_weight(parameter, f"model.weights: {name} of {source.weights or recipe.name}")
         if any(fnmatchcase(name, pattern) for pattern in source.frozen):
             parameter.requires_grad_(False)
     return Opened(loaded.model, task, loaded.config, loaded.about)
@@ -122,9 +128,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         return CHECKPOINTS / str(name_or_path)
     path = Path(name_or_path)
     if not path.is_dir():
+        names = ", ".join(checkpoints()) or "none, since none comes with this version"
         raise InputError(
-            f"checkpoint must be a folder made by hyflexsim compress, or one of "
-            f"{', '.join(checkpoints())}; got {str(name_or_path)!r}"
+            f"checkpoint must be a folder made by hyflexsim compress, or one of {names}; "
+            f"got {str(name_or_path)!r}"
         )
     return path
 
@@ -177,7 +184,10 @@ def train_dense(recipe: Recipe, opened: Opened, work: Work, say: Say) -> None:
     if path.is_file():
         opened.model.load_state_dict(torch.load(path, weights_only=True))
     elif recipe.train.epochs:
-        _fine_tune(opened.model, opened.task, recipe.train, recipe, work, say, "training")
+        saver = Saver(work.path("training.pt"))
+        fine_tune(
+            opened.model, opened.task, recipe.train, recipe.seed, say, "training", saver=saver
+        )
         _save(opened.model, path)
 
 
@@ -247,33 +257,26 @@ def _learned(recipe: Recipe, model: nn.Module, task: Task, budget: int, say: Say
 def _recovered(
     recipe: Recipe, model: nn.Module, task: Task, work: Work, say: Say
 ) -> redistribution.Importance:
-    """Fine-tune the factors; importance of the last epoch."""
+    """Fine-tune the factors, or take over what an earlier start did; importance of its end."""
     path = work.path("recovered.pt")
     if path.is_file():
         kept = torch.load(path, weights_only=True)
         model.load_state_dict(kept["model"])
         return redistribution.Importance(kept["last"], kept["mean"], kept["batches"])
-    if recipe.recover.epochs:
-        meter = redistribution.GradientMeter(model)
-        _fine_tune(model, task, recipe.recover, recipe, work, say, "fine-tuning", meter)
-        importance = meter.importance()
-    else:
-        importance = _measured(model, task, recipe, "sigma")
+    importance = recovered(recipe, model, task, say, Saver(work.path("fine-tuning.pt")))
     _save(model, path, last=importance.last, mean=importance.mean, batches=importance.batches)
     return importance
 
 
-def _fine_tune(
-    model: nn.Module,
-    task: Task,
-    plan: Training,
-    recipe: Recipe,
-    work: Work,
-    say: Say,
-    what: str,
-    meter: redistribution.GradientMeter | None = None,
-) -> None:
-    fine_tune(model, task, plan, recipe.seed, say, what, meter, Saver(work.path(f"{what}.pt")))
+def recovered(
+    recipe: Recipe, model: nn.Module, task: Task, say: Say, saver: Saver | None = None
+) -> redistribution.Importance:
+    """Fine-tune the factors; importance of the last epoch, without epochs of some batches."""
+    if not recipe.recover.epochs:
+        return _measured(model, task, recipe, "sigma")
+    meter = redistribution.GradientMeter(model)
+    fine_tune(model, task, recipe.recover, recipe.seed, say, meter=meter, saver=saver)
+    return meter.importance()
 
 
 def fine_tune(

@@ -1,4 +1,4 @@
-"""What a compressed model costs on the chip: its ranks into the graph, the graph through the chip."""
+"""What a compressed model costs on the chip: ranks into its graph, the graph through the chip."""
 
 from __future__ import annotations
 

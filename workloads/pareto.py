@@ -18,22 +18,21 @@ from hyflexsim.analysis import confidence
 from hyflexsim.models import compress as low_rank
 from hyflexsim.models.checkpoint import load_compressed, read_ranks, save_compressed
 from hyflexsim.models.lowrank import HARD_THRESHOLD
-from hyflexsim.models.redistribution import GradientMeter
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import on_hardware, run_dir
-from hyflexsim.workloads.accuracy import Sigma, noisy_scores, sigmas_of
+from hyflexsim.workloads.accuracy import Sigma, device_of, noisy_scores, sigmas_of
 from hyflexsim.workloads.compression import (
     Opened,
-    Say,
     factorise,
-    fine_tune,
     open_recipe,
+    recovered,
     score,
     train_dense,
 )
 from hyflexsim.workloads.rank_study import variant
 from hyflexsim.workloads.recipe import Recipe
 from hyflexsim.workloads.schema import Accuracy
+from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import working
 
 MARKS = ("pareto.json", "pareto.parquet")
@@ -70,7 +69,11 @@ def pareto(
     for rate in rates:
         if not 0 <= rate <= 1:
             raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * rate:g}")
+    if not rates or not budgets:
+        raise InputError("--slc-rate and --budget must have a value each; got none")
     trials = {budget: _trial(recipe, method, budget) for budget in budgets}
+    sigmas = sigmas_of(settings)
+    device_of(settings, sigmas[0], settings.adc_bits)  # refused before any work
     run_dir.check_target(out, MARKS)
     say = say or (lambda what, done, total: None)
     job = {
@@ -85,13 +88,13 @@ def pareto(
         train_dense(recipe, opened, work, say)
         dense = work.fact("dense", lambda: score(opened.model, opened.task))
         rows = work.rows(KEY)
-        wanted = len(budgets) * len(rates) * len(sigmas_of(settings))
+        wanted = len(budgets) * len(rates) * len(sigmas)
         for budget, trial in trials.items():
             compressed = opened._replace(model=copy.deepcopy(opened.model))
             folder = work.path(f"budget-{budget:g}")
             _compressed(trial, compressed, folder, say)
             for rate in rates:
-                for sigma in sigmas_of(settings):
+                for sigma in sigmas:
                     row = dict(zip(KEY, (budget, rate, sigma.value), strict=True))
                     if row in rows:
                         continue
@@ -129,9 +132,7 @@ def _compressed(trial: Recipe, opened: Opened, folder: Path, say: Say) -> None:
         load_compressed(opened.model, folder)
         return
     factorise(trial, opened.model, opened.task, say)
-    meter = GradientMeter(opened.model)
-    fine_tune(opened.model, opened.task, trial.recover, trial.seed, say, meter=meter)
-    scores = {"gradient": meter.importance().mean}
+    scores = {"gradient": recovered(trial, opened.model, opened.task, say).mean}
     save_compressed(low_rank.fold(opened.model), folder, scores=scores)
 
 

@@ -1,4 +1,4 @@
-"""Ways to choose ranks, side by side at the same budget and schedule, and what they save on the chip.
+"""Ways to choose ranks, side by side at one budget and schedule, and what they save on the chip.
 
 SoftLMs' question (arXiv 2411.10543, Fig 1): does it pay to learn a rank for each layer? The dense
 model is trained once; then for every method, budget and seed it is factorised, scored, fine-tuned,
@@ -22,7 +22,6 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import on_hardware, run_dir
 from hyflexsim.workloads.compression import (
     Opened,
-    Say,
     factorise,
     fine_tune,
     open_recipe,
@@ -30,6 +29,7 @@ from hyflexsim.workloads.compression import (
     train_dense,
 )
 from hyflexsim.workloads.recipe import BASELINES, LEARNED, Recipe
+from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import working
 
 MARKS = ("study.json", "study.parquet", "ranks.parquet")
@@ -91,6 +91,10 @@ def study(
         for method in methods
         for seed in range(seeds)
     ]
+    if not variants:
+        raise InputError("a study needs a method, a budget and a seed; got none of one of them")
+    if not 0 <= slc_rate <= 1:
+        raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * slc_rate:g}")
     run_dir.check_target(out, MARKS)
     say = say or (lambda what, done, total: None)
     job = {

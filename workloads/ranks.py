@@ -86,11 +86,12 @@ def with_ranks(
             if weight.removesuffix(".weight").rsplit(".", 1)[-1] not in skip:
                 chosen[weight] = max(1, int(fraction * rows * cols / (rows + cols) + 1e-9))
     result = copy.deepcopy(graph)
+    importance = importance or {}
     for name, op in result.nodes(data=True):
         rank = chosen.get(op["weight"]) if op["kind"] == "gemv" else None
         if rank is not None and rank <= break_even(op["rows"], op["cols"]):
             op["rank"] = rank
-            op["importance"] = list(importance[name]) if name in (importance or {}) else None
+            op["importance"] = list(importance[name]) if name in importance else None
     vocabulary.validate(result)
     return result
 

@@ -161,6 +161,8 @@ class Recipe(Section):
         """A recipe from plain values; refusals name `file`, or --set for keys `changed` by it."""
         if not isinstance(content.get("data"), dict) or "name" not in content["data"]:
             raise InputError(f"{file}: data.name must be the name of a data set; got nothing")
+        if "name" in content:
+            raise InputError(f"{file}: unknown key 'name'; the file name is the recipe's name")
         try:
             return cls.model_validate({**content, "name": name})
         except ValidationError as error:

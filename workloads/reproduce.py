@@ -35,6 +35,15 @@ ACCURACY: dict[str, tuple[str, ...]] = {
 """Recipes, and options of their sweep: limits keep a sweep of 62 scores in minutes."""
 
 _STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
+_ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--limit", "100")
+CONVERTERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "vit-digits": {
+        mode: (*_ADC, "--adc", "0,5,6,7,8", "--set", f"adc_mode={mode}")
+        for mode in ("clip", "scale")
+    }
+}
+"""Recipes, and sweeps of the resolution of converters by what they do with sums too large."""
+
 RANKS: dict[str, tuple[str, ...]] = {
     "stories260k": (
         *("--budget", "0.5,0.75", "--set", "recover.epochs=2", "--set", "compress.steps=100"),
@@ -80,6 +89,9 @@ def _steps(name: str, runs: Path) -> list[tuple[list[str], Path]]:
     checkpoint = runs / name
     steps = [(["compress", name], checkpoint)]
     steps.append((["accuracy", str(checkpoint), *ACCURACY[name]], runs / f"{name}-accuracy"))
+    for mode, extra in CONVERTERS.get(name, {}).items():
+        target = runs / f"{name}-adc-{mode}"
+        steps.append((["accuracy", str(checkpoint), *extra], target))
     if name in RANKS:
         steps.append((["ranks", name, *RANKS[name]], runs / f"{name}-ranks"))
     if name in PARETO:
@@ -93,6 +105,9 @@ def _write_tables(name: str, runs: Path, out: Path) -> None:
     if (runs / f"{name}-accuracy").is_dir():
         tables["accuracy"] = accuracy_table(runs / f"{name}-accuracy")
         tables["slc-rate"] = slc_rate_needed(runs / f"{name}-accuracy")
+    for mode in CONVERTERS.get(name, {}):
+        if (runs / f"{name}-adc-{mode}").is_dir():
+            tables[f"adc-{mode}"] = accuracy_table(runs / f"{name}-adc-{mode}")
     if (runs / f"{name}-ranks").is_dir():
         tables["ranks"] = rank_table(runs / f"{name}-ranks")
     if (runs / f"{name}-pareto").is_dir():

@@ -116,7 +116,8 @@ def simulate(
 ) -> Result:
     """Run a scenario (or the one of that name or path).
 
-    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being done, requests finished, requests in all).
+    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
+    done, requests finished, requests in all).
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
@@ -126,7 +127,8 @@ def simulate(
     seconds: dict[str, float] = {}
     say = progress or (lambda what, done, total: None)
     with _timed(seconds, "prepare"):
-        say(f"placing {scenario.model.name or scenario.model.graph}", 0, 0)
+        what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
+        say(f"placing {what}", 0, 0)
         ready = prepare(scenario, graph)
     plan, requests = ready.plan, ready.requests
     with _timed(seconds, "play"):
@@ -215,10 +217,10 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
 
 def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
     """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
-    from hyflexsim.workloads.compression import (  # noqa: PLC0415 (torch)
+    from hyflexsim.models.checkpoint import read_ranks  # noqa: PLC0415 (torch)
+    from hyflexsim.workloads.compression import (  # noqa: PLC0415
         find_checkpoint,
         read_about,
-        read_ranks,
     )
 
     folder = find_checkpoint(checkpoint)
@@ -232,7 +234,9 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
         graph,
         {op: layer["rank"] for op, layer in layers.items()},
         importance={
-            op: layer["scores"]["gradient"] for op, layer in layers.items() if layer["scores"]
+            op: layer["scores"]["gradient"]
+            for op, layer in layers.items()
+            if "gradient" in layer["scores"]
         },
     )
 

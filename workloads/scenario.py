@@ -46,7 +46,7 @@ Every key, with its default::
                                  # "calibrated-bit" (4.04 % are wrong bits, not cells)
     slc_sigma = 0.0
     seeds = 5                    # chips programmed
-    select = "gradient"          # ranks in SLC: gradient, gradient-last, rank, magnitude
+    select = "gradient"          # ranks in SLC: gradient, gradient-last, rank, saliency, magnitude
     bits_per_cell = 2
     activation_bits = 8          # 0: floating point, as released
     clip = "max"                 # or "second-signed", as released
@@ -107,7 +107,11 @@ from hyflexsim.workloads.schema import (
 )
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-PATHS = ("model.name", "model.graph", "chip.preset", "workload.file", "workload.arrivals.file")
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+PATHS = (
+    *("model.name", "model.graph", "model.checkpoint", "chip.preset"),
+    *("workload.file", "workload.arrivals.file"),
+)
 
 
 class Scenario(Section):
@@ -187,6 +191,8 @@ def _from_folder(content: dict[str, Any], folder: Path) -> None:
         if isinstance(value, str) and (
             last in ("graph", "file") or value.endswith((".toml", ".json"))
         ):
+            table[last] = str(folder / value)
+        if isinstance(value, str) and last == "checkpoint" and not (CHECKPOINTS / value).is_dir():
             table[last] = str(folder / value)
 
 

@@ -34,6 +34,12 @@ def _word_or_count(value: Any) -> Any:
     return value
 
 
+def _not_one(bits: int) -> int:
+    if bits == 1:  # a sign alone
+        raise ValueError
+    return bits
+
+
 def _duration(text: str) -> str:
     time = units.read(text, "ps")
     if not (1 <= time <= 10**12 and time.denominator == 1):
@@ -206,12 +212,14 @@ class Accuracy(Section):
     slc_sigma: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.0
     seeds: Annotated[int, allows("an integer from 1 to 1000", ge=1, le=1000)] = 5
     select: Annotated[
-        Literal["gradient", "gradient-last", "rank", "magnitude"],
-        allows("gradient, gradient-last, rank or magnitude"),
+        Literal["gradient", "gradient-last", "rank", "saliency", "magnitude"],
+        allows("gradient, gradient-last, rank, saliency or magnitude"),
     ] = "gradient"
     bits_per_cell: Annotated[int, allows("an integer from 1 to 8", ge=1, le=8)] = 2
     activation_bits: Annotated[
-        int, allows("an integer from 2 to 8, or 0 for floating point", ge=0, le=8)
+        int,
+        AfterValidator(_not_one),
+        allows("an integer from 2 to 8, or 0 for floating point", ge=0, le=8),
     ] = 8
     clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
     adc_bits: Annotated[

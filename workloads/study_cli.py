@@ -1,4 +1,4 @@
-"""Commands on compression and accuracy: ``compress``, ``accuracy``, ``ranks``, ``pareto``, ``data``."""
+"""Commands on compression and accuracy: compress, accuracy, ranks, pareto, data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Rates = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
-    for command in (compress, accuracy, ranks, pareto, data):
+    for command in (compress, accuracy, ranks, pareto, speedup, data):
         app.command()(command)
 
 
@@ -70,7 +70,8 @@ def accuracy(
         str, typer.Option(metavar="A,B,…", help="released, calibrated, calibrated-bit, numbers.")
     ] = "released,calibrated",
     select: Annotated[
-        str, typer.Option(metavar="A,B,…", help="gradient, gradient-last, rank, magnitude.")
+        str,
+        typer.Option(metavar="A,B,…", help="gradient, gradient-last, rank, saliency, magnitude."),
     ] = "gradient",
     seeds: Annotated[int, typer.Option(help="Chips programmed for each point.")] = 5,
     adc: Annotated[
@@ -95,7 +96,7 @@ def accuracy(
     grid = Grid(
         rates=tuple(rate / 100 for rate in _numbers("--slc-rate", slc_rate)),
         selects=tuple(_words(select)),
-        adc_bits=tuple(int(bits) for bits in _numbers("--adc", adc)),
+        adc_bits=tuple(_integers("--adc", adc)),
     )
     settings = settings_from(
         {"sigma": [_number_or_word(s) for s in _words(sigma)], "seeds": seeds}
@@ -183,6 +184,38 @@ def pareto(
         print(f"written to {path}")
 
 
+def speedup(
+    models: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Names of models, see list.")
+    ] = "bert-base,gpt2,tinyllama-1.1b,mamba-130m",
+    share: Annotated[float, typer.Option(help="Of the parameters that stay.")] = 0.5,
+    slc_rate: Annotated[float, typer.Option(help="Of the chip, per cent.")] = 100.0,
+    tokens: Annotated[int, typer.Option(help="Of a request.")] = 128,
+    requests: Annotated[int, typer.Option(help="At once.")] = 4,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as CSV.")] = None,
+) -> None:
+    """What fewer ranks buy on the chip, for models of published shape."""
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.workloads.speedup import gains  # noqa: PLC0415
+
+    with progress() as say:
+        rows = gains(
+            _words(models),
+            share=share,
+            slc_rate=slc_rate / 100,
+            tokens=tokens,
+            requests=requests,
+            say=say,
+        )
+    frame = pd.DataFrame(rows)
+    console().print(_frame(frame), "")
+    print("gains: dense over compressed; SoftLMs reports 1.33 to 1.72 (machine not known)")
+    if out is not None:
+        frame.to_csv(out, index=False, float_format="%.4g")
+        print(f"written to {out}")
+
+
 def data() -> None:
     """What there is to compress: recipes, checkpoints, weights, data sets."""
     from hyflexsim.workloads import compression, datasets, recipe, tables, weights  # noqa: PLC0415
@@ -239,6 +272,13 @@ def _numbers(option: str, text: str) -> list[float]:
         return [float(word) for word in _words(text)]
     except ValueError:
         raise InputError(f"{option} must be numbers with commas between; got {text!r}") from None
+
+
+def _integers(option: str, text: str) -> list[int]:
+    numbers = _numbers(option, text)
+    if not all(number.is_integer() for number in numbers):
+        raise InputError(f"{option} must be integers with commas between; got {text!r}")
+    return [int(number) for number in numbers]
 
 
 def _number_or_word(word: str) -> float | str:

@@ -102,6 +102,21 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
     return result
 
 
+def accuracy(summary: Mapping[str, Any]) -> Table:
+    """Scores of a run's checkpoint: as it is, and on noisy cells."""
+    found = summary["accuracy"]
+    metric = found["metric"]
+    better = "higher" if metric["higher_is_better"] else "lower"
+    result = table(f"{metric['name']} ({better} is better)", "", ">", "")
+    result.show_header = False
+    for name, score in found["references"].items():
+        result.add_row(name, f"{score:.4g}", "")
+    for row in found["noise"]:
+        half = "" if row["half_width"] is None else f" ± {row['half_width']:.2g}"
+        result.add_row(f"noise {row['name']}", f"{row['mean']:.4g}{half}", row["report"])
+    return result
+
+
 def by_kind(summary: Mapping[str, Any]) -> Table:
     """Energy and utilisation of each kind of component."""
     result = table(

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+Say = Callable[[str, int, int], None]
+"""Progress: what is being done, how much is done, of how much (0: unknown)."""
+
 
 def console() -> Console:
     """Wide enough for a table where the output is not a terminal."""
@@ -21,7 +24,7 @@ def console() -> Console:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress() -> Iterator[Say]:
     """A progress bar on the terminal, nothing in a file."""
     from rich import progress as bars  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415

@@ -23,6 +23,8 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import model_zoo
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "tokenizer.model")
+"""Files of which a folder with a tokenizer has one."""
 
 
 class Loaded(NamedTuple):
@@ -59,24 +61,18 @@ def load(name: str, *, classes: int = 0) -> Loaded:
     The new head is drawn from torch's global generator, so seed that first. Raises InputError for
     an unknown name, and for weights that are not on this machine, saying how to get them.
     """
-    if name in _SOURCES:
-        where, options, about = _SOURCES[name]()
-    elif (Path(name) / "config.json").is_file():
-        where, options, about = Path(name), {}, f"folder {Path(name).name}"
-    else:
-        from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
-
-        raise InputError(
-            f"model.weights: no weights {name!r} and no such folder; {nearest(name, _SOURCES)}"
-        )
+    where, options, about = _find(name)
     model = _model(where, options, classes, name)
-    return Loaded(model, _tokenizer(where, options), config_of(model), about)
+    return Loaded(model, _tokenizer(where, options, name), config_of(model), about)
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model with trained weights."""
-    where, options, _ = _SOURCES[name]() if name in _SOURCES else (Path(name), {}, "")
-    return _tokenizer(where, options)
+    """The tokenizer of a model with trained weights; None if its folder has none.
+
+    Raises InputError as :func:`load`.
+    """
+    where, options, _ = _find(name)
+    return _tokenizer(where, options, name)
 
 
 def fresh(name: str, config: dict[str, Any], seed: int) -> Loaded:
@@ -130,10 +126,29 @@ def _model(where: Path, options: dict[str, Any], classes: int, name: str) -> Any
         quiet.enable_progress_bar()
 
 
-def _tokenizer(where: Path, options: dict[str, Any]) -> Any:
+def _find(name: str) -> tuple[Path, dict[str, Any], str]:
+    """(folder, options to read it with, origin) of trained weights."""
+    if name in _SOURCES:
+        return _SOURCES[name]()
+    if (Path(name) / "config.json").is_file():
+        return Path(name), {}, f"folder {Path(name).name}"
+    from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
+
+    raise InputError(
+        f"model.weights: no weights {name!r} and no such folder; {nearest(name, _SOURCES)}"
+    )
+
+
+def _tokenizer(where: Path, options: dict[str, Any], name: str) -> Any:
     import transformers  # noqa: PLC0415
 
-    return transformers.AutoTokenizer.from_pretrained(where, **options)
+    if not options and not any((where / file).is_file() for file in TOKENIZERS):
+        return None
+    try:
+        return transformers.AutoTokenizer.from_pretrained(where, **options)
+    except Exception as error:  # as in _model
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(f"model.weights: tokenizer of {name} cannot be read: {reason}") from error
 
 
 def _minilm() -> tuple[Path, dict[str, Any], str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,11 +50,12 @@ class Rows:
     def __init__(self, path: Path, key: tuple[str, ...]):
         self._path, self._key = path, key
         self._done: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-            try:
-                self._keep(json.loads(line))
-            except ValueError:
-                continue  # the line that was being written when the job was interrupted
+        if not path.is_file():
+            return
+        whole, newline, _ = path.read_text("utf-8").rpartition("\n")
+        _write(path, whole + newline)  # without a line that was being written when interrupted
+        for line in whole.splitlines():
+            self._keep(json.loads(line))
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
         return tuple(row[name] for name in self._key) in self._done
@@ -78,7 +79,7 @@ def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False
     """The working folder of a job with result `out`, removed when the block ends well.
 
     `fresh`: start anew. Raises InputError if the folder is that of other settings, naming the
-    first key that differs.
+    first key that differs. A job that fails before a stage is done leaves nothing.
     """
     out = Path(out)
     folder = out.with_name(f"{out.name}.work")
@@ -93,13 +94,21 @@ def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False
                 f"{folder}: is of an unfinished job with another {differing}; finish that one, or "
                 "start anew with --fresh"
             )
-    else:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _SETTINGS, json.dumps(wanted))
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
-    yield Work(folder)
+    made = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / _SETTINGS, json.dumps(wanted))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        yield Work(folder)
+    except BaseException:
+        if [path.name for path in folder.iterdir()] == [_SETTINGS]:  # nothing worth keeping
+            shutil.rmtree(folder, ignore_errors=True)
+            for place in made:
+                with suppress(OSError):
+                    place.rmdir()
+        raise
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -107,6 +108,18 @@ def in_order(items: int, size: int, lengths: np.ndarray | None = None) -> list[n
     return np.split(order, range(size, items, size))
 
 
+def _check_option(key: str, value: Any, kind: Any) -> None:
+    """Raise InputError unless an option of a task has the type of its argument."""
+    wanted = typing.get_type_hints(kind.__init__)[key]
+    options = typing.get_args(wanted) or (wanted,)
+    if type(value) not in options:
+        words = {int: "an integer", str: "a text", bool: "true or false"}
+        allowed = " or ".join(words[option] for option in options if option in words)
+        raise InputError(f"data.{key} must be {allowed}; got {value!r}")
+    if type(value) is int and value < (0 if key == "seed" else 1):
+        raise InputError(f"data.{key} must be at least 1; got {value}")
+
+
 def load_task(name: str, *, tokenizer: Any = None, options: dict[str, Any] | None = None) -> Task:
     """The task of a data set.
 
@@ -129,9 +142,10 @@ def load_task(name: str, *, tokenizer: Any = None, options: dict[str, Any] | Non
     arguments = dict(options or {})
     kind = kinds[name]
     known = set(inspect.signature(kind.__init__).parameters) - {"self", "name", "tokenizer"}
-    for key in arguments:
+    for key, value in arguments.items():
         if key not in known:
             raise InputError(f"data.{key}: not an option of {name}; {nearest(key, sorted(known))}")
+        _check_option(key, value, kind)
     if kind.wants_tokenizer:
         arguments["tokenizer"] = tokenizer
     return kind(name, **arguments)  # type: ignore[no-any-return]

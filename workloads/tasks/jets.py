@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.part_inputs import jet_features, pad
+from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.jets import LABELS, Jets
 from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+FEATURES = ("kin", "kinpid", "full")
 
 
 class JetClasses:
@@ -34,6 +36,8 @@ class JetClasses:
         train_limit: int | None = None,
         test_limit: int | None = None,
     ):
+        if features not in FEATURES:
+            raise InputError(f"data.features must be kin, kinpid or full; got {features!r}")
         self.name, self.features, self.particles = name, features, particles
         train = datasets.load(name, "train", limit=train_limit)
         test = datasets.load(name, "test", limit=test_limit)
