@@ -1,0 +1,109 @@
+"""What training a ParT needs beside a loop: jets as batches, the loss, scores of many jets.
+
+Jets are ragged and stay flat, so memory is proportional to the particles there are::
+
+    x (P, F), v (P, 4)     offsets (J + 1,)     batch(rows) -> x (B, F, N), v (B, 4, N), mask
+
+N is the longest jet of the batch. Batches are drawn at random, not by length: padded columns
+take part in ParT's batch statistics, and batches of one length would give statistics that
+evaluation never sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hyflexsim.models.errors import ModelError
+from hyflexsim.models.part import ParticleTransformer
+from hyflexsim.models.part_inputs import Singles
+
+
+@dataclass(frozen=True)
+class JetTensors:
+    """J jets with P particles in all, as ParT reads them."""
+
+    x: Tensor  # (P, F) standardised features
+    v: Tensor  # (P, 4) px, py, pz, E in GeV
+    offsets: Tensor  # (J + 1,) int64
+    target: Tensor  # (J,) int64, index of the class
+
+    @classmethod
+    def of(
+        cls, jets: Sequence[tuple[Singles, Singles]], target: NDArray[np.int64], particles: int
+    ) -> JetTensors:
+        """From results of jet_features, cut to the leading `particles`, and classes (J,)."""
+        if not jets or len(jets) != len(target):
+            raise ModelError(
+                f"jets and target must have one length, at least 1; got {len(jets)}, {len(target)}"
+            )
+        cut = [(x[:, :particles], v[:, :particles]) for x, v in jets]
+        offsets = np.concatenate([[0], np.cumsum([x.shape[1] for x, _ in cut])])
+        return cls(
+            torch.from_numpy(np.concatenate([x.T for x, _ in cut])),
+            torch.from_numpy(np.concatenate([v.T for _, v in cut])),
+            torch.from_numpy(offsets.astype(np.int64)),
+            torch.from_numpy(np.asarray(target, dtype=np.int64)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, F, N), v (B, 4, N), mask (B, 1, N) of some jets, zero where padded."""
+        first, counts = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        place = torch.arange(int(counts.max()))  # (N,)
+        mask = place < counts[:, None]  # (B, N)
+        at = (first[:, None] + place) * mask  # (B, N); padding points at particle 0
+        x = self.x[at] * mask[:, :, None]
+        v = self.v[at] * mask[:, :, None]
+        return x.transpose(1, 2), v.transpose(1, 2), mask[:, None]
+
+
+def batches(jets: int, batch: int, seed: int, epoch: int) -> list[Tensor]:
+    """Rows of each batch of one pass, in random order; the last one may be left out if short.
+
+    The order depends on (seed, epoch) alone, so a run that goes on finds its place.
+
+    >>> [rows.tolist() for rows in batches(5, 2, seed=0, epoch=0)]
+    [[4, 0], [1, 3]]
+    """
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(jets, generator=draw)
+    whole = max(jets // batch, 1)
+    return [order[i * batch : (i + 1) * batch] for i in range(whole)]
+
+
+def loss_of(model: ParticleTransformer, jets: JetTensors, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy of some jets, and how many of them got their class."""
+    logits = model(*jets.batch(rows))  # (B, C)
+    target = jets.target[rows]
+    right = (logits.argmax(-1) == target).sum()
+    return functional.cross_entropy(logits, target), right
+
+
+@torch.no_grad()
+def scores_of(
+    model: ParticleTransformer,
+    jets: JetTensors,
+    batch: int = 256,
+    report: Callable[[int], None] = lambda _: None,
+) -> NDArray[np.float64]:
+    """Probability of each class, (J, C), in evaluation mode. `report` is told jets done.
+
+    Jets of like length go together: no statistics are taken, so the result is the same.
+    """
+    model.eval()
+    order = torch.argsort(jets.offsets.diff(), stable=True)
+    out = np.empty((len(jets), model.fc[-1].out_features), dtype=np.float64)
+    for first in range(0, len(jets), batch):
+        rows = order[first : first + batch]
+        out[rows.numpy()] = model(*jets.batch(rows)).double().softmax(-1).numpy()
+        report(min(first + batch, len(jets)))
+    return out
