@@ -1,4 +1,4 @@
-"""What training a ParT needs beside a loop: jets as batches, the loss, scores of many jets.
+"""What training a ParT needs beside a loop: jets as batches, a sparsity penalty, scores.
 
 Jets are ragged and stay flat, so memory is proportional to the particles there are::
 
@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import ParticleTransformer
-from hyflexsim.models.part_inputs import Singles
+from hyflexsim.models.part import AttentionRecord, ParticleTransformer
+from hyflexsim.models.part_inputs import FEATURES, Singles
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,29 @@ def batches(jets: int, batch: int, seed: int, epoch: int) -> list[Tensor]:
     return [order[i * batch : (i + 1) * batch] for i in range(whole)]
 
 
-def loss_of(model: ParticleTransformer, jets: JetTensors, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross entropy of some jets, and how many of them got their class."""
-    logits = model(*jets.batch(rows))  # (B, C)
-    target = jets.target[rows]
-    right = (logits.argmax(-1) == target).sum()
-    return functional.cross_entropy(logits, target), right
+def mirrored(x: Tensor, features: str, flip: Tensor) -> Tensor:
+    """Features (B, F, N) with jets of `flip` (B,) reflected in the plane of beam and jet axis.
+
+    Dphi and d0 change sign, everything else (pair features too) stays: a jet that nature makes
+    as often, so twice the sample. Reflection along the beam is already folded into Deta.
+    """
+    odd = torch.tensor([name in ("dphi", "d0") for name in FEATURES[features]])
+    sign = 1.0 - 2.0 * (flip[:, None] & odd).to(x.dtype)  # (B, F)
+    return x * sign[:, :, None]
+
+
+def entropy_of(records: Sequence[AttentionRecord], mask: Tensor) -> Tensor:
+    """Mean entropy (nats) of the attention rows of real queries in the particle blocks.
+
+    `mask` (B, 1, N). Zero for one-hot rows, ln N for uniform ones: added to a loss it asks
+    for sparse attention.
+    """
+    total, rows = torch.zeros(()), mask.sum()
+    own = [record for record in records if record.bias is not None or "cls" not in record.name]
+    for record in own:
+        h = -(record.weights * record.weights.clamp(min=1e-12).log()).sum(-1)  # (B, H, Q)
+        total = total + (h * mask).sum() / (rows * h.shape[1])
+    return total / len(own)
 
 
 @torch.no_grad()

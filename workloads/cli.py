@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
+from hyflexsim.workloads import attention_cli
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -303,6 +304,9 @@ def preset(
         if word not in known:
             raise InputError(f"--status must be of {', '.join(known)}; got {word!r}")
     _console().print(tables.parameters(hw, wanted))
+
+
+attention_cli.register(app)
 
 
 # --- help for the commands -----------------------------------------------------------------------

@@ -90,17 +90,17 @@ TRACE_PARQUET = {
 }
 
 
-def check_target(path: str | Path) -> Path:
+def check_target(path: str | Path, marks: Sequence[str] = MARKS) -> Path:
     """``path``, if a run directory may be written there: it is new, empty or a run directory.
 
-    Raises :class:`InputError` otherwise, so that nobody's files are ever replaced.
+    A run directory is one that holds all files of ``marks``. Raises :class:`InputError` otherwise, so that nobody's files are ever replaced.
     """
     path = Path(path)
     if not path.name or path.name == "..":
         raise InputError(f"--out must name a folder; got {str(path)!r}")
     if path.is_dir():
         names = {file.name for file in path.iterdir()}
-        if names and not names.issuperset(MARKS):
+        if names and not names.issuperset(marks):
             raise InputError(f"--out must be a new folder or a run directory; {path} is neither")
     elif path.exists() or path.is_symlink():
         raise InputError(f"--out must be a new folder or a run directory; {path} is a file")
@@ -108,13 +108,13 @@ def check_target(path: str | Path) -> Path:
 
 
 @contextmanager
-def new_run_dir(path: str | Path) -> Iterator[Path]:
+def new_run_dir(path: str | Path, marks: Sequence[str] = MARKS) -> Iterator[Path]:
     """A folder to write into, which takes the name ``path`` when the block ends well.
 
     It has the name from the start, in a hidden folder beside the target, so that pictures drawn
     in the block are titled alike.
     """
-    path = check_target(path)
+    path = check_target(path, marks)
     parent = path.parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
