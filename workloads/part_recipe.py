@@ -50,6 +50,7 @@ class PartRecipe(BaseModel):
     validation: float = Field(0.1, gt=0, lt=0.5)
     test: float = Field(0.1, gt=0, lt=0.5)
     checkpoint_every: int = Field(50, ge=1)  # steps
+    snapshots: tuple[int, ...] = ()  # steps after which a model is kept: model-00500.safetensors
 
     @field_validator("classes")
     @classmethod

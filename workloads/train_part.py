@@ -4,7 +4,8 @@ The folder holds, when done::
 
     model.safetensors   weights and spec (models/part_checkpoint.py)
     recipe.json         the recipe as resolved, the jets' fingerprint, versions
-    curve.parquet       a row every few steps: step, jets, loss, accuracy, validation_accuracy
+    curve.parquet       a row every few steps: step, jets, loss, accuracy, validation_accuracy,
+                        and how binary attention is: share_50, share_90, entropy
     scores.json         accuracy, AUC, rejections on jets that training never saw
 
 Until then it holds `state.pt` (weights, optimiser, step), rewritten every `checkpoint_every`
@@ -33,7 +34,7 @@ from hyflexsim.models.part import ParticleTransformer
 from hyflexsim.models.part_checkpoint import PartSpec, load_part, named_spec, save_part
 from hyflexsim.models.part_inputs import jet_features
 from hyflexsim.models.part_topk import set_top_k
-from hyflexsim.models.part_training import JetTensors, batches, entropy_of, mirrored, scores_of
+from hyflexsim.models.part_training import JetTensors, batches, entropy_of, mirrored, scores_of, sharpness_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jet_sets import fingerprint, load_set, split
 from hyflexsim.workloads.jets import Jets
@@ -115,7 +116,7 @@ def train_part(
     parts = prepare(jets, recipe, spec, report)
     out.mkdir(parents=True, exist_ok=True)
     _write_json(out / "recipe.json", about)
-    curve = _fit(out, model, parts, recipe, spec.features, report)
+    curve = _fit(out, model, parts, recipe, spec, report)
     set_top_k(model, recipe.top_k)
     scores = evaluate(model, parts.test, spec, report)
     _write_curve(out / "curve.parquet", curve)
@@ -138,7 +139,7 @@ def _fit(
     model: ParticleTransformer,
     parts: Parts,
     recipe: PartRecipe,
-    features: str,
+    spec: PartSpec,
     report: Report,
 ) -> list[dict[str, float]]:
     optimiser = torch.optim.AdamW(
@@ -152,12 +153,12 @@ def _fit(
         if not order or step % per_epoch == 0:
             order = batches(len(parts.train), recipe.batch, recipe.seed, step // per_epoch)
         rows = order[step % per_epoch]
-        loss, hits = _step(model, optimiser, parts.train, rows, recipe, features, step)
+        loss, hits = _step(model, optimiser, parts.train, rows, recipe, spec.features, step)
         loss_sum, right, seen = loss_sum + loss * len(rows), right + hits, seen + len(rows)
         last = step + 1 == recipe.steps
         if last or (step + 1) % recipe.checkpoint_every == 0:
-            checked = scores_of(model, _some(parts.validation))
-            target = _some(parts.validation).target.numpy()
+            few = _some(parts.validation)
+            checked, target = scores_of(model, few), few.target.numpy()
             curve.append(
                 {
                     "step": step + 1,
@@ -165,10 +166,13 @@ def _fit(
                     "loss": loss_sum / seen,
                     "accuracy": right / seen,
                     "validation_accuracy": float((checked.argmax(1) == target).mean()),
+                    **sharpness_of(model, _some(few, 200)),
                 }
             )
             loss_sum, right, seen = 0.0, 0, 0
             _keep(out, model, optimiser, step + 1, curve)
+        if step + 1 in recipe.snapshots:
+            save_part(out / f"model-{step + 1:05d}.safetensors", model, spec)
         now = f"loss {curve[-1]['loss']:.3f}" if curve else "training"
         report(now, step + 1, recipe.steps)
     return curve
