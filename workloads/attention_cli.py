@@ -22,6 +22,17 @@ JetsPath = Annotated[
         help="File or folder of jets, also below $HYFLEXSIM_DATA [default: the sample].",
     ),
 ]
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A training's folder, .safetensors or .pt.")
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="For files that do not say it, e.g. part-full."),
+]
+HeadOrder = Annotated[
+    str | None,
+    typer.Option(metavar="0.4|0.5", help="weaver-core line of a published checkpoint."),
+]
 Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 
 
@@ -31,6 +42,8 @@ def register(app: typer.Typer) -> None:
 
     app.command("jets")(make_jets.command)
     app.command("train-part")(train)
+    app.command("attention")(attention)
+    app.command("attention-cost")(cost)
 
 
 def train(
@@ -69,6 +82,118 @@ def train(
             trees = boosted_trees(out, loaded, jets, report=report)
     part_tables.show_scores(scores, trees)
     print(f"written to {out}")
+
+
+def attention(
+    checkpoint: Checkpoint,
+    jets: JetsPath = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write.")] = Path(
+        "runs/attention"
+    ),
+    per_class: Annotated[
+        int, typer.Option(metavar="N", help="Jets of each class: the last ones of the set.")
+    ] = 50,
+    model: ModelName = None,
+    head_order: HeadOrder = None,
+    dtype: Annotated[str, typer.Option(help="Of the stored maps: float16 or float32.")] = "float16",
+    seed: Annotated[int, typer.Option(help="Of the untrained weights.")] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Take a checkpoint's attention over jets; measure it, draw it, and make a page."""
+    import torch  # noqa: PLC0415
+
+    from hyflexsim.analysis.attention_report import describe_attention  # noqa: PLC0415
+    from hyflexsim.workloads import part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.attention_run import (  # noqa: PLC0415
+        new_attention_dir,
+        take_attention,
+    )
+
+    torch.set_num_threads(threads)
+    with _progress() as report, new_attention_dir(out) as folder:
+        take_attention(
+            folder,
+            checkpoint,
+            jets,
+            per_class=per_class,
+            spec=_spec(model),
+            head_order=head_order,
+            dtype=dtype,
+            seed=seed,
+            report=report,
+        )
+        found = describe_attention(folder, report)
+    part_tables.show_attention(found)
+    print(f"written to {out}; open {out / 'index.html'}")
+
+
+def cost(
+    checkpoint: Checkpoint,
+    jets: JetsPath = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")] = Path(
+        "runs/attention-cost"
+    ),
+    per_class: Annotated[
+        int, typer.Option(metavar="N", help="Jets of each class: the last ones of the set.")
+    ] = 100,
+    tolerance: Annotated[
+        float, typer.Option(help="Accuracy that the table of keys may lose.")
+    ] = 0.005,
+    tune_steps: Annotated[
+        int, typer.Option(help="Also fine-tune with the top-k in place, so many steps for each k.")
+    ] = 0,
+    tune_keys: Annotated[
+        str, typer.Option(metavar="K,K", help="The k to fine-tune for.")
+    ] = "1,2,4,8,16",
+    model: ModelName = None,
+    head_order: HeadOrder = None,
+    threads: Threads = 1,
+) -> None:
+    """What top-k attention costs: accuracy for each k, and the fewest keys per layer and head."""
+    import torch  # noqa: PLC0415
+
+    from hyflexsim.analysis import save  # noqa: PLC0415
+    from hyflexsim.analysis.attention_cost import cost_plot, load_cost  # noqa: PLC0415
+    from hyflexsim.workloads import part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.attention_cost import attention_cost  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    with _progress() as report, _resumable(out):
+        found = attention_cost(
+            out,
+            checkpoint,
+            jets,
+            per_class=per_class,
+            tolerance=tolerance,
+            tune_steps=tune_steps,
+            tune_keys=_numbers("--tune-keys", tune_keys),
+            spec=_spec(model),
+            head_order=head_order,
+            report=report,
+        )
+    save(cost_plot(load_cost(out)), out / "cost.png")
+    part_tables.show_cost(found)
+    print(f"written to {out}; keys per layer and head: {out / 'keys.parquet'}")
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise InputError(f"{option} must be positive integers with commas between; got {text!r}")
+    return found
+
+
+def _spec(model: str | None) -> Any:
+    """What a file that does not say it holds: a named model on the ten classes."""
+    if model is None:
+        return None
+    from hyflexsim.models.part_checkpoint import named_spec  # noqa: PLC0415
+    from hyflexsim.workloads.jets import LABELS  # noqa: PLC0415
+
+    return named_spec(model, LABELS)
 
 
 def _changes(given: list[str] | None) -> dict[str, Any]:

@@ -29,6 +29,45 @@ def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
     _console().print(rows)
 
 
+def show_attention(found: dict[str, Any]) -> None:
+    """Print how binary the models are: the row measures of attention_report.summary."""
+    from hyflexsim.workloads.cli import _console  # noqa: PLC0415
+    from hyflexsim.workloads.tables import table  # noqa: PLC0415
+
+    names = (">max > 0.5", ">max > 0.9", ">max > 0.95", ">entropy", ">effective keys", ">keys 90 %")
+    rows = table(f"rows of attention, {found['jets']} jets", "", ">accuracy", *names)
+    for model in ("trained", "untrained"):
+        for view in ("with U", "without U"):
+            if view not in found.get(model, {}):
+                continue
+            own = found[model][view]
+            shares = [f"{100 * own[f'share_{limit}']:.2f} %" for limit in (50, 90, 95)]
+            rest = [f"{own[name]:.2f}" for name in ("entropy", "effective_keys", "keys_90")]
+            accuracy = f"{found[model]['accuracy']:.3f}" if view == "with U" else ""
+            rows.add_row(f"{model}, {view}", accuracy, *shares, *rest)
+    _console().print(rows)
+
+
+def show_cost(found: dict[str, Any]) -> None:
+    """Print accuracy per k, the heads that can be cut first, and the joint table's size."""
+    from hyflexsim.workloads.cli import _console  # noqa: PLC0415
+    from hyflexsim.workloads.tables import table  # noqa: PLC0415
+
+    head = (">keys", "how", ">accuracy", ">change", ">same decision", ">divergence (nats)")
+    rows = table(f"top-k attention, {found['jets']} jets", *head)
+    for row in [*found["rows"], found["joint"]]:
+        keys = "all" if row["keys"] == 128 else f"{row['keys']:.3g}"
+        change = f"{row['change']:+.4f} ± {row['change_error']:.4f}"
+        rows.add_row(keys, row["how"], f"{row['accuracy']:.4f}", change,
+                     f"{row['same_decision']:.3f}", f"{row['divergence']:.4f}")  # fmt: skip
+    _console().print(rows)
+    first = ", ".join(f"{h['layer']} head {h['head']}" for h in found["first_to_cut"][:4])
+    print(
+        f"can be cut first: {first}; within {found['tolerance']:g} of accuracy "
+        f"{found['mean_keys']:.1f} keys a head on average"
+    )
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     cells = [f"{row['auc']:.4f} ± {row['auc_error']:.4f}"]
     for percent in (50, 70):
