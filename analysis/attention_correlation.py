@@ -44,7 +44,9 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float:
     return round(float((x * y).sum()) / size, 12) if size > 0 else float("nan")
 
 
-def jet_correlations(received: pd.DataFrame, rows: pd.DataFrame, jets: pd.DataFrame) -> pd.DataFrame:
+def jet_correlations(
+    received: pd.DataFrame, rows: pd.DataFrame, jets: pd.DataFrame
+) -> pd.DataFrame:
     """A row a (model, label, layer, head, attention measure, observable): `rho`, `jets`, `error`.
 
     `received` is received_table's frame, `rows` binary_table's, `jets` those of the run.
@@ -63,7 +65,7 @@ def jet_correlations(received: pd.DataFrame, rows: pd.DataFrame, jets: pd.DataFr
                 if good.sum() < LEAST:
                     continue
                 rho = spearman(a[good], b[good])
-                out.append((*group, measure, name, rho, int(good.sum())))  # type: ignore[misc]
+                out.append((*group, measure, name, rho, int(good.sum())))
     columns = ["model", "label", "layer", "head", "attention", "observable", "rho", "jets"]
     found = pd.DataFrame(out, columns=columns)
     found["error"] = 1 / np.sqrt(found["jets"] - 1)

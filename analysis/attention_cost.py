@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import LogNorm
 
 from hyflexsim.analysis import style
 from hyflexsim.analysis.attention_style import panels
@@ -36,7 +36,9 @@ def cost_plot(tables: dict[str, pd.DataFrame]) -> Axes:
         one = heads[heads["keys"] == 1].pivot_table(
             index="layer", columns="head", values="divergence"
         )
-        _grid(axes[0, 1], one, "one head cut to its best key:\ndivergence (nats a jet)", 3, log=True)
+        _grid(
+            axes[0, 1], one, "one head cut to its best key:\ndivergence (nats a jet)", 3, log=True
+        )
         chosen = keys.pivot_table(index="layer", columns="head", values="keys")
         _grid(axes[0, 2], chosen, "keys kept per layer and head\n(128: all)", 0, log=True)
     first: Axes = axes[0, 0]
@@ -71,8 +73,10 @@ def _grid(ax: Axes, table: pd.DataFrame, title: str, digits: int, *, log: bool) 
     image = ax.imshow(np.maximum(values, low), cmap="Purples", norm=norm, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         if values.shape[1] <= 8:
-            colour = style.ink(to_hex(image.cmap(image.norm(max(value, low)))))
-            ax.text(j, i, f"{value:.{digits}f}", ha="center", va="center", fontsize=5.5, color=colour)
+            colour = style.cell_ink(image, max(value, low))
+            ax.text(
+                j, i, f"{value:.{digits}f}", ha="center", va="center", fontsize=5.5, color=colour
+            )
     ax.set_xticks(range(values.shape[1]), [str(h + 1) for h in range(values.shape[1])])
     ax.set_yticks(range(len(table)), [f"layer {i + 1}" for i in range(len(table))])
     ax.set_xlabel("head")

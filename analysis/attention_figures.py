@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import LogNorm
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
@@ -165,7 +165,7 @@ def _cell(ax: Axes, image: AxesImage, i: int, j: int, value: float, text: str) -
     if np.isnan(value):
         ax.text(j, i, "–", ha="center", va="center", fontsize=6)
         return
-    colour = style.ink(to_hex(image.cmap(image.norm(value))))
+    colour = style.cell_ink(image, value)
     ax.text(j, i, text, ha="center", va="center", fontsize=6, color=colour)
 
 
@@ -183,7 +183,7 @@ def decades_plot(decades: pd.DataFrame) -> Axes:
             axes[0, 0].bar(at, share.to_numpy(), 0.36, color=colour, label=model)
         for marker, (name, values) in zip("Ds", PUBLISHED_DECADES.items(), strict=True):
             axes[0, 0].plot(range(kinds), values, marker, color="black", fillstyle="none",
-                            markersize=3.5, markeredgewidth=0.8, linestyle="", label=name)  # fmt: skip
+                            markersize=3.5, markeredgewidth=0.8, ls="", label=name)  # fmt: skip
         mine = decades[decades["model"] == "trained"]
         layers = sorted(set(mine["layer"]))
         for k, layer in enumerate(layers):

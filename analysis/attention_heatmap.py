@@ -48,7 +48,7 @@ def heat_maps(run: AttentionRun, jet: int, what: str = "weights", model: str = "
                 ax.set_xlabel("key")
         bar = figure.colorbar(image, ax=list(axes.ravel()), pad=0.01, aspect=40, extend=extend)
         bar.set_label(title)
-        label = str(run.jets["label"].iat[jet])
+        label = str(run.jets["label"].iloc[jet])
         figure.suptitle(f"{decay(label)}, jet {jet}, {model}", fontsize=8)
     first: Axes = axes[0, 0]
     return first

@@ -60,10 +60,8 @@ def pair_graphs(
             ax.set_ylabel("Δφ (rad)")
         handles = _legend(particles)
         columns = len(handles) if len(handles) <= 7 else -(-len(handles) // 2)
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4
-        )
-        label = str(run.jets["label"].iat[jet])
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
+        label = str(run.jets["label"].iloc[jet])
         figure.suptitle(f"{decay(label)}, jet {jet}, layer {layer}, {model}", fontsize=8)
     first: Axes = axes[0, 0]
     return first
@@ -100,9 +98,9 @@ def _lines(ax: Axes, particles: pd.DataFrame, weights: NDArray[np.float32]) -> f
         ax.add_collection(
             LineCollection(
                 list(place[pairs[own]]),
-                colors=colours,  # type: ignore[arg-type]
+                colors=colours,
                 linewidths=list(0.25 + 1.6 * strength[own]),
-                linestyles=dashes,  # type: ignore[arg-type]
+                linestyles=dashes,
                 zorder=1,
             )
         )

@@ -74,7 +74,7 @@ def lepton_score_share(qk: Singles, u: Singles, lepton: Bools) -> Singles:
 def members(particles: pd.DataFrame) -> dict[str, Bools]:
     """The sets SETS of a jet's particles, (n,) each; subjet 0 is the hardest."""
     n = len(particles)
-    several = particles["subjet"].nunique() > 1
+    several = bool((particles["subjet"] != particles["subjet"].iloc[0]).any())
     hardest = np.zeros(n, dtype=bool)
     hardest[int(particles["pt"].to_numpy().argmax())] = True
     return {
@@ -100,7 +100,7 @@ def received_table(
             frame = per_head(_of_jet(run.of_jet(jet), maps))
             frame.insert(0, "model", model)
             frame.insert(1, "jet", jet)
-            frame.insert(2, "label", run.jets["label"].iat[jet])
+            frame.insert(2, "label", str(run.jets["label"].iloc[jet]))
             parts.append(frame)
             report(f"received under {model}", jet + 1, len(run.jets))
     return pd.concat(parts, ignore_index=True)

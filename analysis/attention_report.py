@@ -11,6 +11,7 @@ import html
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from hyflexsim.analysis.attention_style import decay, labels_of, typical_jet
 from hyflexsim.analysis.report import save
 
 Report = Callable[[str, int, int], None]
+AFTER, BEFORE = "Heat maps after softmax", "Heat maps before softmax"
 
 
 @dataclass(frozen=True)
@@ -75,51 +77,71 @@ def describe_attention(path: str | Path, report: Report = lambda *_: None) -> di
 
 def pictures(run: AttentionRun, tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
     """All pictures, in the order of the page."""
-    rows, received = tables["rows"], tables["received"]
-    binary, who, sub = "How binary", "Who is attended", "Substructure"
-    yield Picture("binary.png", binary, "Share of rows whose largest weight is above a limit, "
-                  "beside published figures (padded rows included there); by layer; effective "
-                  "keys.", lambda: figures.binary_plot(rows))  # fmt: skip
-    for model in run.models:
-        yield Picture(f"by_class_{model}.png", binary, f"By decay and layer, {model}.",
-                      lambda model=model: figures.by_class_plot(rows, model))  # fmt: skip
-    if len(tables["decades"]):
-        yield Picture("qk_over_u.png", binary, "Which summand of the score is larger.",
-                      lambda: figures.decades_plot(tables["decades"]))  # fmt: skip
-    if received["inter_subjet"].notna().any():
-        yield Picture("inter_subjet.png", who, "Attention between exclusive kT subjets.",
-                      lambda: figures.inter_subjet_plot(received))  # fmt: skip
-    yield Picture("received.png", who, "Attention that leptons, b-subjet, hardest particle and "
-                  "hardest subjet receive from all others, over uniform attention.",
-                  lambda: figures.received_plot(received))  # fmt: skip
-    yield Picture("received_by_class.png", who, "The same by decay, for the best head.",
-                  lambda: figures.received_by_class_plot(received))  # fmt: skip
-    yield Picture("pair_correlation.png", sub, "Weights against a pair's classic observables.",
-                  lambda: substructure.pair_correlation_plot(tables["pairs"]))  # fmt: skip
-    if len(tables["correlations"]):
-        yield Picture("jet_correlation.png", sub, "What a head does in a jet against the jet's "
-                      "observables, within classes.",
-                      lambda: substructure.jet_correlation_plot(tables["correlations"]))  # fmt: skip
-    yield from _of_jets(run)
-
-
-def _of_jets(run: AttentionRun) -> Iterator[Picture]:
-    """Per class, of its typical jet: pairs in the last layer, maps after and before softmax."""
+    yield from _binary(run, tables)
+    yield from _attended(tables["received"])
+    yield from _substructure(tables)
     for label in labels_of(run):
-        jet, name = typical_jet(run, label), decay(label)
-        yield Picture(f"pairs_{label}.png", "Pairs on the η–φ plane", f"{name}, last layer.",
-                      lambda jet=jet: pair_graphs(run, jet))  # fmt: skip
-        for what, words in (("weights", "after"), ("scores", "before")):
-            yield Picture(f"heatmap_{label}_{what}.png", f"Heat maps {words} softmax", f"{name}.",
-                          lambda jet=jet, what=what: heat_maps(run, jet, what))  # fmt: skip
-    first = typical_jet(run, labels_of(run)[-1])
+        yield from _of_class(run, label)
+    jet = typical_jet(run, labels_of(run)[-1])
+    last = f"The jet of {decay(labels_of(run)[-1])}"
     if "untrained" in run.models:
-        yield Picture("heatmap_untrained.png", "Heat maps after softmax", "The same jet as the "
-                      "last, untrained.",
-                      lambda: heat_maps(run, first, "weights", "untrained"))  # fmt: skip
+        draw = partial(heat_maps, run, jet, "weights", "untrained")
+        yield Picture("heatmap_untrained.png", AFTER, f"{last}, untrained.", draw)
     if run.manifest["bias"]:
-        yield Picture("heatmap_u.png", "Heat maps before softmax", "U alone, the same jet.",
-                      lambda: heat_maps(run, first, "u"))  # fmt: skip
+        yield Picture(
+            "heatmap_u.png", BEFORE, f"{last}, U alone.", partial(heat_maps, run, jet, "u")
+        )
+
+
+def _binary(run: AttentionRun, tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
+    section, rows = "How binary", tables["rows"]
+    caption = (
+        "Share of rows whose largest weight is above a limit, beside published figures (padded "
+        "rows included there); by layer; effective keys (dotted: all keys)."
+    )
+    yield Picture("binary.png", section, caption, partial(figures.binary_plot, rows))
+    for model in run.models:
+        draw = partial(figures.by_class_plot, rows, model)
+        yield Picture(f"by_class_{model}.png", section, f"By decay and layer, {model}.", draw)
+    if len(tables["decades"]):
+        draw = partial(figures.decades_plot, tables["decades"])
+        yield Picture("qk_over_u.png", section, "Which summand of the score is larger.", draw)
+
+
+def _attended(received: pd.DataFrame) -> Iterator[Picture]:
+    section = "Who is attended"
+    if received["inter_subjet"].notna().any():
+        draw = partial(figures.inter_subjet_plot, received)
+        yield Picture("inter_subjet.png", section, "Between exclusive kT subjets.", draw)
+    caption = (
+        "Attention that leptons, b-subjet, hardest particle and hardest subjet receive from all "
+        "others, over uniform attention."
+    )
+    yield Picture("received.png", section, caption, partial(figures.received_plot, received))
+    draw = partial(figures.received_by_class_plot, received)
+    caption = "The same by decay, for the best head."
+    yield Picture("received_by_class.png", section, caption, draw)
+
+
+def _substructure(tables: dict[str, pd.DataFrame]) -> Iterator[Picture]:
+    section = "Substructure"
+    caption = "Weights against a pair's classic observables."
+    draw = partial(substructure.pair_correlation_plot, tables["pairs"])
+    yield Picture("pair_correlation.png", section, caption, draw)
+    if len(tables["correlations"]):
+        caption = "What a head does in a jet against the jet's observables, within classes."
+        draw = partial(substructure.jet_correlation_plot, tables["correlations"])
+        yield Picture("jet_correlation.png", section, caption, draw)
+
+
+def _of_class(run: AttentionRun, label: str) -> Iterator[Picture]:
+    """Of a class's typical jet: pairs in the last layer, maps after and before softmax."""
+    jet, name = typical_jet(run, label), decay(label)
+    draw = partial(pair_graphs, run, jet)
+    yield Picture(f"pairs_{label}.png", "Pairs on the η–φ plane", f"{name}, last layer.", draw)
+    for what, section in (("weights", AFTER), ("scores", BEFORE)):
+        draw = partial(heat_maps, run, jet, what)
+        yield Picture(f"heatmap_{label}_{what}.png", section, f"{name}.", draw)
 
 
 def summary(run: AttentionRun, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
@@ -189,7 +211,16 @@ def _facts(run: AttentionRun) -> str:
 
 
 def _numbers(found: dict[str, Any]) -> str:
-    head = ("", "accuracy", "max &gt; 0.5", "&gt; 0.9", "&gt; 0.95", "entropy", "eff. keys", "keys 90 %")
+    head = (
+        "",
+        "accuracy",
+        "max &gt; 0.5",
+        "&gt; 0.9",
+        "&gt; 0.95",
+        "entropy",
+        "eff. keys",
+        "keys 90 %",
+    )
     rows = []
     for model in ("trained", "untrained"):
         for view in ("with U", "without U"):
@@ -200,7 +231,5 @@ def _numbers(found: dict[str, Any]) -> str:
             accuracy = f"{found[model]['accuracy']:.3f}" if view == "with U" else "–"
             rest = [f"{own[k]:.2f}" for k in ("entropy", "effective_keys", "keys_90")]
             rows.append((f"{model}, {view}", accuracy, *shares, *rest))
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{''.join(f'<th>{h}</th>' for h in head)}</tr>{cells}</table>"

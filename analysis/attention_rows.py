@@ -62,9 +62,7 @@ def row_measures(weights: Singles, scores: Singles | None = None) -> dict[str, S
     falling = -np.sort(-weights, axis=-1)
     held = np.cumsum(falling, axis=-1) / falling.sum(-1, keepdims=True)
     keys = 1 + (held < HELD).sum(-1)
-    found = {
-        f"share_{round(100 * limit)}": (largest > limit).mean(-1) for limit in LIMITS
-    }
+    found = {f"share_{round(100 * limit)}": (largest > limit).mean(-1) for limit in LIMITS}
     found |= {
         "largest": largest.mean(-1),
         "entropy": entropy.mean(-1),
@@ -133,7 +131,7 @@ def _of_jet(run: AttentionRun, model: str, jet: int, view: str, maps: JetMaps) -
     frame.insert(0, "view", view)
     frame.insert(1, "model", model)
     frame.insert(2, "jet", jet)
-    frame.insert(3, "label", run.jets["label"].iat[jet])
+    frame.insert(3, "label", str(run.jets["label"].iloc[jet]))
     frame["rows"] = maps.weights.shape[-1]
     return frame
 

@@ -68,7 +68,7 @@ def strongest(table: pd.DataFrame) -> pd.DataFrame:
         typical = float(np.sqrt((own["rho"] ** 2).mean()))
         spread = 1 / np.sqrt(own["jets"].mean())
         noise = spread * np.sqrt(2 * np.log(max(2 * len(own), 2)))
-        rows.append((*key, best, typical, noise))  # type: ignore[misc]
+        rows.append((*key, best, typical, noise))
     return pd.DataFrame(rows, columns=[*keys, "best", "typical", "noise"])
 
 

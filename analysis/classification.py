@@ -62,9 +62,7 @@ def rejection(signal: Floats, background: Floats, efficiency: float) -> tuple[fl
     return value, value / float(np.sqrt(passed))
 
 
-def report(
-    scores: Floats, target: NDArray[np.int64], classes: Sequence[str]
-) -> dict[str, Any]:
+def report(scores: Floats, target: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
     """Accuracy, and per class AUC (against all others) and rejections against QCD.
 
     `scores` (J, C) are probabilities, `target` (J,) indices of the right class. Rejections are

@@ -40,7 +40,9 @@ class PartSpec:
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:
-            raise ModelError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
+            raise ModelError(
+                f"features must be one of {', '.join(FEATURES)}; got {self.features!r}"
+            )
         width = len(FEATURES[self.features])
         if self.model.get("input_dim") != width:
             raise ModelError(
@@ -60,9 +62,7 @@ class PartSpec:
         return ParticleTransformer(**self.model).eval()
 
 
-def named_spec(
-    name: str, classes: tuple[str, ...], particles: int = MAX_PARTICLES
-) -> PartSpec:
+def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICLES) -> PartSpec:
     """The spec of one of PART_CONFIGS, for so many classes.
 
     >>> spec = named_spec("part-kin", ("QCD", "Tbqq"))

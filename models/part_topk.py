@@ -41,6 +41,11 @@ def keep_top_k(scores: Tensor, top_k: Sequence[int]) -> Tensor:
     return scores.masked_fill(~keep, -math.inf)
 
 
+def attention_shape(model: Any) -> tuple[int, int]:
+    """Particle blocks and heads of a ParticleTransformer."""
+    return len(model.blocks), int(model.blocks[0].attn.num_heads)
+
+
 def set_top_k(model: Any, top_k: int | Sequence[int] | Sequence[Sequence[int]] | None) -> None:
     """Let the particle blocks of a ParticleTransformer keep so many keys, in place.
 
@@ -57,8 +62,8 @@ def set_top_k(model: Any, top_k: int | Sequence[int] | Sequence[Sequence[int]] |
         for block in model.blocks:
             block.attn.top_k = None
         return
-    layers, heads = len(model.blocks), model.blocks[0].attn.num_heads
-    rows = [top_k] * layers if isinstance(top_k, int) else list(top_k)
+    layers, heads = attention_shape(model)
+    rows: list[Any] = [top_k] * layers if isinstance(top_k, int) else list(top_k)
     table = [[row] * heads if isinstance(row, int) else [int(k) for k in row] for row in rows]
     if len(table) != layers or any(len(row) != heads for row in table):
         raise ModelError(

@@ -115,7 +115,9 @@ def sharpness_of(
     """
     model.eval()
     sums, count = torch.zeros(3, dtype=torch.float64), 0.0
-    for rows in torch.arange(min(most, len(jets))).split(batch):
+    last = min(most, len(jets))
+    for first in range(0, last, batch):
+        rows = torch.arange(first, min(first + batch, last))
         x, v, mask = jets.batch(rows)
         _, records = model(x, v, mask, return_attention=True)
         for record in records[: len(model.blocks)]:
@@ -141,9 +143,10 @@ def scores_of(
     """
     model.eval()
     order = torch.argsort(jets.offsets.diff(), stable=True)
-    out = np.empty((len(jets), model.fc[-1].out_features), dtype=np.float64)
+    parts = []
     for first in range(0, len(jets), batch):
         rows = order[first : first + batch]
-        out[rows.numpy()] = model(*jets.batch(rows)).double().softmax(-1).numpy()
+        parts.append(model(*jets.batch(rows)).double().softmax(-1).numpy())
         report(min(first + batch, len(jets)))
+    out: NDArray[np.float64] = np.concatenate(parts)[np.argsort(order.numpy())]
     return out

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from hyflexsim.models.part import ParticleTransformer
 from hyflexsim.models.part_checkpoint import PartSpec, load_part
 from hyflexsim.models.part_inputs import MAX_PARTICLES
-from hyflexsim.models.part_topk import set_top_k
+from hyflexsim.models.part_topk import attention_shape, set_top_k
 from hyflexsim.models.part_training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.attention_run import choose
@@ -149,9 +149,7 @@ def _without_u(
         model.pair_embed = kept
 
 
-def _row(
-    k: int, how: str, scores: Scores, full: Scores, target: NDArray[Any]
-) -> dict[str, Any]:
+def _row(k: int, how: str, scores: Scores, full: Scores, target: NDArray[Any]) -> dict[str, Any]:
     right, before = scores.argmax(1) == target, full.argmax(1) == target
     n = len(target)
     return {
@@ -185,7 +183,7 @@ def _heads(
     report: Report,
 ) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
     """A row a layer, head and k, that head alone cut; and divergences (layers, heads, KEYS)."""
-    layers, count = len(model.blocks), model.blocks[0].attn.num_heads
+    layers, count = attention_shape(model)
     divergence = np.zeros((layers, count, len(KEYS)))
     rows = []
     total, done = layers * count * (len(KEYS) - 1), 0

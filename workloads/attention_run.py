@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from hyflexsim.models.part import AttentionRecord, ParticleTransformer
 from hyflexsim.models.part_checkpoint import PartSpec, load_part
+from hyflexsim.models.part_topk import attention_shape
 from hyflexsim.models.part_training import JetTensors
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jet_sets import fingerprint, load_set
@@ -91,7 +92,7 @@ def take_attention(
         "classes": list(spec.classes),
         "layers": len(model.blocks),
         "class_layers": len(model.cls_blocks),
-        "heads": model.blocks[0].attn.num_heads,
+        "heads": attention_shape(model)[1],
         "bias": model.pair_embed is not None,
         "jets": len(chosen),
         "batch": BATCH,

@@ -56,8 +56,9 @@ def make_jets(
     """Write `jets` jets of each class to `out` (Parquet, columns of jets.py); returns `out`.
 
     `settings` are further lines for Pythia, `workers` processes that share the chunks;
-    `report` is told a label and how many jets of it were added. Raises InputError for an unknown or repeated class, jets < 1, a seed outside
-    0 ... 2^32 - 1, a folder that does not exist, missing packages, a setting Pythia refuses.
+    `report` is told a label and how many jets of it were added. Raises InputError for an
+    unknown or repeated class, jets < 1, a seed outside 0 ... 2^32 - 1, workers < 1, a folder
+    that does not exist, missing packages, a setting Pythia refuses.
     """
     out = Path(out)
     _check(out, classes, jets, seed)

@@ -95,7 +95,8 @@ def delta_r(a: Floats, b: Floats) -> Floats:
     eta = [np.arcsinh(p[:, 2] / np.hypot(p[:, 0], p[:, 1])) for p in (a, b)]
     phi = [np.arctan2(p[:, 1], p[:, 0]) for p in (a, b)]
     dphi = (phi[0][:, None] - phi[1] + np.pi) % (2 * np.pi) - np.pi
-    return np.hypot(eta[0][:, None] - eta[1], dphi)
+    out: Floats = np.hypot(eta[0][:, None] - eta[1], dphi)
+    return out
 
 
 def lepton_isolation(momenta: Floats, pid: NDArray[Any]) -> float:

@@ -93,7 +93,8 @@ TRACE_PARQUET = {
 def check_target(path: str | Path, marks: Sequence[str] = MARKS) -> Path:
     """``path``, if a run directory may be written there: it is new, empty or a run directory.
 
-    A run directory is one that holds all files of ``marks``. Raises :class:`InputError` otherwise, so that nobody's files are ever replaced.
+    A run directory is one that holds all files of ``marks``. Raises :class:`InputError`
+    otherwise, so that nobody's files are ever replaced.
     """
     path = Path(path)
     if not path.name or path.name == "..":

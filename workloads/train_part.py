@@ -34,7 +34,14 @@ from hyflexsim.models.part import ParticleTransformer
 from hyflexsim.models.part_checkpoint import PartSpec, load_part, named_spec, save_part
 from hyflexsim.models.part_inputs import jet_features
 from hyflexsim.models.part_topk import set_top_k
-from hyflexsim.models.part_training import JetTensors, batches, entropy_of, mirrored, scores_of, sharpness_of
+from hyflexsim.models.part_training import (
+    JetTensors,
+    batches,
+    entropy_of,
+    mirrored,
+    scores_of,
+    sharpness_of,
+)
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jet_sets import fingerprint, load_set, split
 from hyflexsim.workloads.jets import Jets
@@ -53,7 +60,9 @@ class Parts:
     test: JetTensors
 
 
-def tensors(jets: Jets, spec: PartSpec, report: Callable[[int], None] = lambda _: None) -> JetTensors:
+def tensors(
+    jets: Jets, spec: PartSpec, report: Callable[[int], None] = lambda _: None
+) -> JetTensors:
     """All jets as a ParT of that spec reads them; targets by the spec's classes."""
     target = np.array([spec.classes.index(str(label)) for label in jets.labels])
     made = []
@@ -63,24 +72,30 @@ def tensors(jets: Jets, spec: PartSpec, report: Callable[[int], None] = lambda _
     return JetTensors.of(made, target, spec.particles)
 
 
-def prepare(
-    jets: str | Path | None, recipe: PartRecipe, spec: PartSpec, report: Report
-) -> Parts:
+def prepare(jets: str | Path | None, recipe: PartRecipe, spec: PartSpec, report: Report) -> Parts:
     """Load, split by blocks, keep `train_jets` of each class for training."""
     loaded = load_set(jets, recipe.classes)
     parts = split(loaded.labels, recipe.validation, recipe.test)
     train = parts.train
     if recipe.train_jets is not None:
-        rows = [train[loaded.labels[train] == name] for name in recipe.classes]
-        short = [n for n, r in zip(recipe.classes, rows, strict=True) if len(r) < recipe.train_jets]
+        own_rows = [train[loaded.labels[train] == name] for name in recipe.classes]
+        short = [
+            name
+            for name, r in zip(recipe.classes, own_rows, strict=True)
+            if len(r) < recipe.train_jets
+        ]
         if short:
             raise InputError(f"train_jets must be at most the jets there are; {short[0]} has fewer")
-        train = np.concatenate([r[: recipe.train_jets] for r in rows])
+        train = np.concatenate([r[: recipe.train_jets] for r in own_rows])
     made = []
     for rows in (train, parts.validation, parts.test):
         own = loaded.take(rows)
-        made.append(tensors(own, spec, lambda done, n=len(own): report("reading jets", done, n)))
+        made.append(tensors(own, spec, _counting(report, len(own))))
     return Parts(*made)
+
+
+def _counting(report: Report, total: int) -> Callable[[int], None]:
+    return lambda done: report("reading jets", done, total)
 
 
 def train_part(
@@ -205,7 +220,7 @@ def _step(
     if not torch.isfinite(total):
         raise InputError(f"learning_rate: the loss is not finite at step {step}; take a lower one")
     optimiser.zero_grad(set_to_none=True)
-    total.backward()
+    total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
     return float(loss.detach()), int((logits.argmax(-1) == target).sum())
@@ -233,6 +248,7 @@ def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _set_dropout(model: ParticleTransformer, rate: float) -> None:
+    block: Any
     for block in model.blocks:
         block.attn.dropout = rate
         block.dropout.p = block.act_dropout.p = rate
@@ -243,7 +259,8 @@ def _some(jets: JetTensors, most: int = 1000) -> JetTensors:
     if len(jets) <= most:
         return jets
     rows = torch.linspace(0, len(jets) - 1, most).long()
-    own = torch.cat([torch.arange(jets.offsets[r], jets.offsets[r + 1]) for r in rows])
+    ends_of = jets.offsets.tolist()
+    own = torch.cat([torch.arange(ends_of[r], ends_of[r + 1]) for r in rows.tolist()])
     ends = torch.cat([torch.zeros(1, dtype=torch.int64), jets.offsets.diff()[rows].cumsum(0)])
     return JetTensors(jets.x[own], jets.v[own], ends, jets.target[rows])
 
@@ -290,7 +307,7 @@ def _resume(
 def _keep(
     out: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, curve: list[Any]
 ) -> None:
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+    state: dict[str, Any] = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
     state |= {"step": step, "curve": curve}
     scratch = out / f".{STATE}.unfinished"
     torch.save(state, scratch)
