@@ -123,6 +123,10 @@ def _read_spec(path: Path) -> PartSpec | None:
         if about.pop("format") != FORMAT:
             raise ValueError(f"format must be {FORMAT}")
         about["classes"] = tuple(about["classes"])
+        about["model"] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in about["model"].items()
+        }
         return PartSpec(**about)
     except ModelError:
         raise
