@@ -61,7 +61,7 @@ def row_measures(weights: Singles, scores: Singles | None = None) -> dict[str, S
     entropy = -(weights * np.log(np.maximum(weights, 1e-30))).sum(-1) + 0.0
     falling = -np.sort(-weights, axis=-1)
     held = np.cumsum(falling, axis=-1) / falling.sum(-1, keepdims=True)
-    keys = 1 + (held < HELD).sum(-1)
+    keys = 1 + (held < HELD - 1e-6).sum(-1)  # float32 sums
     found = {f"share_{round(100 * limit)}": (largest > limit).mean(-1) for limit in LIMITS}
     found |= {
         "largest": largest.mean(-1),

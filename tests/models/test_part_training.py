@@ -98,6 +98,7 @@ def test_sharpness_of_a_model_made_binary(jets):
         with torch.no_grad():
             block.attn.in_proj.weight[:64] *= 1000  # q rows: scores a thousand times as far apart
     after = sharpness_of(model, jets, batch=2)
-    assert before["share_90"] < 0.3 < 0.9 < after["share_90"]
+    assert before["share_90"] < 0.3
+    assert after["share_90"] > 0.9
     assert after["entropy"] < before["entropy"]
     assert 0 <= after["share_90"] <= after["share_50"] <= 1
