@@ -62,17 +62,27 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe."),
     ] = None,
     baseline: Annotated[bool, typer.Option(help="Also boosted trees on four observables.")] = True,
+    sizes: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="A learning curve: train on so many jets of each class."),
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Train a Particle Transformer on jets; prints accuracy, AUC and background rejection."""
     import torch  # noqa: PLC0415
 
+    from hyflexsim.analysis import save  # noqa: PLC0415
+    from hyflexsim.analysis.training import training_plot  # noqa: PLC0415
     from hyflexsim.workloads import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part_recipe import PartRecipe  # noqa: PLC0415
     from hyflexsim.workloads.train_part import train_part  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     loaded = PartRecipe.load(recipe, _changes(changes))
+    if sizes is not None:
+        if start is not None:
+            raise InputError("--sizes trains from random weights; leave out --start")
+        return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, baseline)
     with _progress() as report, _resumable(out):
         scores = train_part(out, loaded, jets, start=start, report=report)
         trees = None
@@ -80,7 +90,22 @@ def train(
             from hyflexsim.workloads.baseline import boosted_trees  # noqa: PLC0415
 
             trees = boosted_trees(out, loaded, jets, report=report)
+    save(training_plot(out), out / "curve.png")
     part_tables.show_scores(scores, trees)
+    print(f"written to {out}")
+    return None
+
+
+def _learning_curve(out: Path, recipe: Any, sizes: Any, jets: Path | None, baseline: bool) -> None:
+    from hyflexsim.analysis import save  # noqa: PLC0415
+    from hyflexsim.analysis.training import learning_curve_plot  # noqa: PLC0415
+    from hyflexsim.workloads import part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.learning_curve import learning_curve  # noqa: PLC0415
+
+    with _progress() as report, _resumable(out):
+        rows = learning_curve(out, recipe, sizes, jets, baseline=baseline, report=report)
+    save(learning_curve_plot(out), out / "learning_curve.png")
+    part_tables.show_learning_curve(rows)
     print(f"written to {out}")
 
 

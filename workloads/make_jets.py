@@ -18,8 +18,9 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,9 +62,7 @@ def make_jets(
     that does not exist, missing packages, a setting Pythia refuses.
     """
     out = Path(out)
-    _check(out, classes, jets, seed)
-    if workers < 1:
-        raise InputError(f"workers must be at least 1; got {workers}")
+    _check(out, classes, jets, seed, workers)
     jobs = [
         (out, label, index, min(CHUNK, jets - first), seed, tuple(settings))
         for label in classes
@@ -106,7 +105,7 @@ def _make(
     _chunk(out, label, index, count, seed, settings, _silent)
 
 
-def _check(out: Path, classes: Sequence[str], jets: int, seed: int) -> None:
+def _check(out: Path, classes: Sequence[str], jets: int, seed: int, workers: int) -> None:
     for name in classes:
         if name not in PROCESSES or list(classes).count(name) > 1:
             raise InputError(
@@ -116,6 +115,8 @@ def _check(out: Path, classes: Sequence[str], jets: int, seed: int) -> None:
         raise InputError(f"classes must name at least one of {', '.join(LABELS)}; got none")
     if jets < 1:
         raise InputError(f"jets must be at least 1; got {jets}")
+    if workers < 1:
+        raise InputError(f"workers must be at least 1; got {workers}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed must be 0 ... {MAX_SEED}; got {seed}")
     if not out.parent.is_dir():
@@ -220,8 +221,8 @@ def command(
     console = Console(stderr=True)
     names = [name.strip() for name in classes.split(",") if name.strip()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    _check(out, names, jets, seed)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    _check(out, names, jets, seed, workers)
+    with _resumable(), Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         tasks = {name: progress.add_task(name, total=jets) for name in names}
         make_jets(
             out,
@@ -237,10 +238,22 @@ def command(
     console.print(told, soft_wrap=True, highlight=False)
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Ctrl-C says that the work so far is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = "stopped; finished chunks are kept: run the same command to go on"
+        print(told, file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)  # of an Exit, which typer turns Ctrl-C into
+        app(standalone_mode=False)
+        sys.exit(0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -249,9 +262,6 @@ def main() -> None:
             raise
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(2)
-    if code == INTERRUPTED:
-        print("stopped; finished chunks are kept: run the same command to go on", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,21 @@ def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
     _console().print(rows)
 
 
+def show_learning_curve(rows: list[dict[str, Any]]) -> None:
+    """Print a row a sample size: accuracy of ParT and trees, how binary attention is."""
+    from hyflexsim.workloads.cli import _console  # noqa: PLC0415
+    from hyflexsim.workloads.tables import table  # noqa: PLC0415
+
+    head = (">jets a class", ">accuracy", ">mean AUC", ">max > 0.5", ">max > 0.9", ">trees")
+    shown = table("learning curve", *head)
+    for row in rows:
+        trees = "" if row["trees"] is None else f"{row['trees']:.3f} ± {row['trees_error']:.3f}"
+        shares = (f"{100 * row[name]:.2f} %" for name in ("share_50", "share_90"))
+        accuracy = f"{row['accuracy']:.3f} ± {row['accuracy_error']:.3f}"
+        shown.add_row(str(row["train_jets"]), accuracy, f"{row['auc_mean']:.4f}", *shares, trees)
+    _console().print(shown)
+
+
 def show_attention(found: dict[str, Any]) -> None:
     """Print how binary the models are: the row measures of attention_report.summary."""
     from hyflexsim.workloads.cli import _console  # noqa: PLC0415
