@@ -23,7 +23,11 @@ JetsPath = Annotated[
     ),
 ]
 Checkpoint = Annotated[
-    Path, typer.Argument(metavar="CHECKPOINT", help="A training's folder, .safetensors or .pt.")
+    Path,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="part-small (comes with the package), a training's folder, .safetensors or .pt.",
+    ),
 ]
 ModelName = Annotated[
     str | None,
@@ -84,7 +88,9 @@ def train(
             raise InputError("--sizes trains from random weights; leave out --start")
         return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, baseline)
     with _progress() as report, _resumable(out):
-        scores = train_part(out, loaded, jets, start=start, report=report)
+        scores = train_part(
+            out, loaded, jets, start=_found(start) if start else None, report=report
+        )
         trees = None
         if baseline:
             from hyflexsim.workloads.baseline import boosted_trees  # noqa: PLC0415
@@ -138,7 +144,7 @@ def attention(
     with _progress() as report, new_attention_dir(out) as folder:
         take_attention(
             folder,
-            checkpoint,
+            _found(checkpoint),
             jets,
             per_class=per_class,
             spec=_spec(model),
@@ -186,7 +192,7 @@ def cost(
     with _progress() as report, _resumable(out):
         found = attention_cost(
             out,
-            checkpoint,
+            _found(checkpoint),
             jets,
             per_class=per_class,
             tolerance=tolerance,
@@ -209,6 +215,14 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     if not found or min(found) < 1:
         raise InputError(f"{option} must be positive integers with commas between; got {text!r}")
     return found
+
+
+def _found(checkpoint: Path) -> Path:
+    """A path as it is; the checkpoint that comes with the package by its name."""
+    shipped = Path(__file__).parent / "data" / f"{checkpoint}.safetensors"
+    if checkpoint.exists() or len(checkpoint.parts) != 1 or not shipped.is_file():
+        return checkpoint
+    return shipped
 
 
 def _spec(model: str | None) -> Any:

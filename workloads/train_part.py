@@ -164,13 +164,14 @@ def _fit(
     per_epoch = max(len(parts.train) // recipe.batch, 1)
     order: list[torch.Tensor] = []
     loss_sum, right, seen = 0.0, 0, 0
-    for step in range(first, recipe.steps):
+    end = recipe.steps if recipe.stop is None else min(recipe.stop, recipe.steps)
+    for step in range(first, end):
         if not order or step % per_epoch == 0:
             order = batches(len(parts.train), recipe.batch, recipe.seed, step // per_epoch)
         rows = order[step % per_epoch]
         loss, hits = _step(model, optimiser, parts.train, rows, recipe, spec.features, step)
         loss_sum, right, seen = loss_sum + loss * len(rows), right + hits, seen + len(rows)
-        last = step + 1 == recipe.steps
+        last = step + 1 == end
         if last or (step + 1) % recipe.checkpoint_every == 0:
             few = _some(parts.validation)
             checked, target = scores_of(model, few), few.target.numpy()
@@ -189,7 +190,7 @@ def _fit(
         if step + 1 in recipe.snapshots:
             save_part(out / f"model-{step + 1:05d}.safetensors", model, spec)
         now = f"loss {curve[-1]['loss']:.3f}" if curve else "training"
-        report(now, step + 1, recipe.steps)
+        report(now, step + 1, end)
     return curve
 
 

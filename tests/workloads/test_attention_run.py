@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,7 +15,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import attention_run
 from hyflexsim.workloads.attention_run import choose, new_attention_dir, take_attention
 from hyflexsim.workloads.cli import main
-from hyflexsim.workloads.jets import load_jets
+from hyflexsim.workloads.jets import PARTICLE_COLUMNS, SAMPLE, load_jets
 
 CLASSES = ("QCD", "Tbqq", "Tbl")
 
@@ -123,6 +124,48 @@ def test_command_makes_the_page(checkpoint, tmp_path, capsys):
     assert (out / "index.html").is_file()
     assert len(list((out / "pictures").glob("*.png"))) == 20
     assert len(pd.read_parquet(out / "correlations.parquet"))
+
+
+def test_a_model_without_u(tmp_path, capsys):
+    model = PART_CONFIGS["part-small"] | {"pair_input_dim": 0, "num_layers": 1}
+    spec = PartSpec(model | {"num_classes": 3}, "full", 40, CLASSES)
+    file = save_part(tmp_path / "plain.safetensors", spec.build(), spec)
+    out = tmp_path / "maps"
+    code, printed = command(capsys, "attention", file, "--out", out, "--per-class", 2)
+    assert code == 0, printed.err
+    assert "without U" not in printed.out
+    run = load_attention(out)
+    assert (run.maps(0).u == 0).all()
+    assert not (out / "pictures" / "qk_over_u.png").exists()
+
+
+def harmed(path, **columns):
+    """Two jets of the sample with some particle columns replaced in the second one."""
+    table = pq.read_table(SAMPLE).slice(0, 2)
+    for name, change in columns.items():
+        values = table[name].to_pylist()
+        values[1] = change(values[1])
+        table = table.set_column(table.column_names.index(name), name, [values])
+    pq.write_table(table, path)
+    return path
+
+
+def test_bad_jets_are_one_line_and_code_2(checkpoint, tmp_path, capsys):
+    nan = harmed(tmp_path / "nan.parquet", part_px=lambda p: [float("nan"), *p[1:]])
+    none = harmed(tmp_path / "none.parquet", **dict.fromkeys(PARTICLE_COLUMNS, lambda _: []))
+    missing = tmp_path / "missing.parquet"
+    pq.write_table(pq.read_table(SAMPLE).slice(0, 2).drop_columns("part_pid"), missing)
+    for file, message in [
+        (nan, "part_px must be finite; got nan in row 1"),
+        (none, "part_px must hold at least one particle; none in row 1"),
+        (missing, "column part_pid is missing; jets need it"),
+    ]:
+        for name in ("attention", "attention-cost"):
+            code, printed = command(capsys, name, checkpoint, file, "--out", tmp_path / "out")
+            assert code == 2
+            assert printed.err.strip().endswith(f"{file}: {message}")
+            assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_input_is_one_line_and_code_2(checkpoint, tmp_path, capsys):

@@ -119,6 +119,15 @@ def test_fine_tuning_with_top_k_starts_from_the_weights(trained, jets, tmp_path)
         train_part(tmp_path / "x", recipe(classes=["Tbqq", "QCD"]), jets, start=trained[0])
 
 
+def test_an_entropy_penalty_sharpens_attention(jets, tmp_path):
+    entropy = {}
+    for penalty in (0.0, 3.0):
+        out = tmp_path / str(penalty)
+        train_part(out, recipe(entropy_penalty=penalty, steps=20), jets)
+        entropy[penalty] = pd.read_parquet(out / "curve.parquet")["entropy"].iloc[-1]
+    assert entropy[3.0] < entropy[0.0] - 0.1
+
+
 def test_more_jets_than_there_are(jets, tmp_path):
     with pytest.raises(InputError, match="train_jets must be at most the jets there are; QCD has"):
         train_part(tmp_path / "out", recipe(train_jets=81), jets)
