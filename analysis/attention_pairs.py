@@ -59,7 +59,7 @@ def pair_graphs(
         for ax in axes[:, 0]:
             ax.set_ylabel("Δφ (rad)")
         handles = _legend(particles)
-        columns = len(handles) if len(handles) <= 7 else -(-len(handles) // 2)
+        columns = len(handles) if len(handles) <= 5 else -(-len(handles) // 2)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
         label = str(run.jets["label"].iloc[jet])
         figure.suptitle(f"{decay(label)}, jet {jet}, layer {layer}, {model}", fontsize=8)
