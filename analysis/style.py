@@ -195,6 +195,11 @@ def ink(colour: str) -> str:
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.61 else "black"
 
 
+def cell_ink(image: Any, value: float) -> str:
+    """Black or white, for a number on the cell of an AxesImage that has this value."""
+    return ink(to_hex(image.cmap(image.norm(value))))
+
+
 def class_colour(name: str) -> str:
     """Colour of an op class; grey where it is unknown."""
     return CLASS_COLOURS.get(name, CLASS_COLOURS["other"])

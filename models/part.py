@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.part_topk import keep_top_k
 
 _PUBLISHED: dict[str, Any] = {
     "num_classes": 10,
@@ -46,8 +47,20 @@ PART_CONFIGS: dict[str, dict[str, Any]] = {
     "part-full": {"input_dim": 17, **_PUBLISHED},  # 2,143,486 parameters
     "part-kinpid": {"input_dim": 13, **_PUBLISHED},  # 2,142,958
     "part-kin": {"input_dim": 7, **_PUBLISHED},  # 2,142,166
+    "part-small": {  # 272,982: ours, not published
+        "input_dim": 17,
+        **_PUBLISHED,
+        "embed_dims": (64, 128, 64),
+        "pair_embed_dims": (16, 16),
+        "num_heads": 4,
+        "num_layers": 4,
+        "num_cls_layers": 1,
+    },
 }
-"""Constructor arguments of the published models (JetClass, ten classes), by name."""
+"""Constructor arguments of the published models (JetClass, ten classes), by name.
+
+`part-small` is this project's own, small enough to be trained on two cores.
+"""
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -65,16 +78,24 @@ class AttentionRecord(NamedTuple):
 
 
 def attention_weights(
-    q: Tensor, k: Tensor, bias: Tensor | None = None, keep: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    bias: Tensor | None = None,
+    keep: Tensor | None = None,
+    *,
+    top_k: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Scores before U, (B, H, Q, K), and softmax(scores + U) over the keys to keep.
 
-    q (B, H, Q, D), k (B, H, K, D), bias (B, H, Q, K), keep (B, 1, 1, K) true for real keys.
+    q (B, H, Q, D), k (B, H, K, D), bias (B, H, Q, K), keep (B, 1, 1, K) true for real keys;
+    top_k (H,): only so many strongest keys of a row get a weight, see part_topk.py.
     """
     qk = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Q, K)
     scores = qk if bias is None else qk + bias
     if keep is not None:
         scores = scores.masked_fill(~keep, -math.inf)
+    if top_k is not None:
+        scores = keep_top_k(scores, top_k)
     return qk, scores.softmax(dim=-1)
 
 
@@ -86,13 +107,14 @@ def attention(
     keep: Tensor | None = None,
     *,
     dropout: float = 0.0,
+    top_k: Sequence[int] | None = None,
 ) -> Tensor:
     """softmax(QK^T / sqrt(D) + U) V: (B, H, Q, D), shapes as in :func:`attention_weights`.
 
     Blocks look this function up in the module at each call, so an exporter may put one
     custom operator in its place and see a single node per attention.
     """
-    _, weights = attention_weights(q, k, bias, keep)
+    _, weights = attention_weights(q, k, bias, keep, top_k=top_k)
     return functional.dropout(weights, dropout, training=dropout > 0) @ v
 
 
@@ -106,6 +128,7 @@ class Attention(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
         self.num_heads, self.dropout = num_heads, dropout
+        self.top_k: tuple[int, ...] | None = None  # keys a head keeps; None: all
         in_proj, out_proj = nn.Linear(embed_dim, 3 * embed_dim), nn.Linear(embed_dim, embed_dim)
         nn.init.xavier_uniform_(in_proj.weight)
         nn.init.zeros_(in_proj.bias)
@@ -133,8 +156,9 @@ class Attention(nn.Module):
         if keep is not None:
             keep = keep[:, None, None, :]  # (B, 1, 1, K)
         if record is not None:
-            record.append(attention_weights(q, k, bias, keep))
-        y = attention(q, k, v, bias, keep, dropout=self.dropout if self.training else 0.0)
+            record.append(attention_weights(q, k, bias, keep, top_k=self.top_k))
+        limit = {} if self.top_k is None else {"top_k": self.top_k}  # exporters know no top-k
+        y = attention(q, k, v, bias, keep, dropout=self.dropout if self.training else 0.0, **limit)
         out: Tensor = self.out_proj(y.transpose(1, 2).flatten(2))  # (B, Q, E)
         return out
 

@@ -13,16 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads import study_cli
+from hyflexsim.workloads import attention_cli, study_cli
 from hyflexsim.workloads.terminal import console, progress
-
-if TYPE_CHECKING:
-    pass
 
 INTERRUPTED = 130
 
@@ -44,6 +41,7 @@ Changes = Annotated[
 ]
 Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
 study_cli.register(app)
+attention_cli.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

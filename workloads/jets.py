@@ -15,7 +15,7 @@ On disk it is Parquet, one row a jet. Columns (GeV, rad, mm):
 - `part_charge`; `part_pid`: 0 charged hadron, 1 neutral hadron, 2 photon, 3 electron, 4 muon;
 - `part_d0`, `part_dz`: impact parameters, 0 for neutrals;
 - `truth_pdg`, `truth_px`, `truth_py`, `truth_pz`, `truth_energy`: the decay products that
-  were asked to lie inside the jet; not read here.
+  were asked to lie inside the jet; read on request, and may be missing.
 
 Which jets the sample holds and how they were made: data/README.md.
 """
@@ -49,6 +49,7 @@ PARTICLE_COLUMNS = (
     *("part_px", "part_py", "part_pz", "part_mass"),
     *("part_charge", "part_pid", "part_d0", "part_dz"),
 )
+TRUTH_COLUMNS = ("truth_pdg", "truth_px", "truth_py", "truth_pz", "truth_energy")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Jets:
     offsets: NDArray[np.int64]  # (J + 1,)
     jet: dict[str, NDArray[Any]]  # JET_COLUMNS: (J,) each
     particles: dict[str, NDArray[Any]]  # PARTICLE_COLUMNS: (P,) each
+    truth_offsets: NDArray[np.int64] | None = None  # (J + 1,); None: not read or not there
+    truth: dict[str, NDArray[Any]] | None = None  # TRUTH_COLUMNS: (T,) each
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,6 +85,17 @@ class Jets:
         del out["mass"]
         return out
 
+    def take(self, rows: NDArray[np.int64]) -> Jets:
+        """Some of the jets, in the order given."""
+        offsets, own = _pick(self.offsets, rows)
+        particles = {name: column[own] for name, column in self.particles.items()}
+        jet = {name: column[rows] for name, column in self.jet.items()}
+        if self.truth is None or self.truth_offsets is None:
+            return Jets(self.labels[rows], offsets, jet, particles)
+        truth_offsets, own = _pick(self.truth_offsets, rows)
+        truth = {name: column[own] for name, column in self.truth.items()}
+        return Jets(self.labels[rows], offsets, jet, particles, truth_offsets, truth)
+
     def axis(self, j: int) -> tuple[float, float, float, float]:
         """Four-vector (px, py, pz, energy) of jet j in GeV."""
         pt, eta, phi, energy = (float(self.jet[name][j]) for name in JET_COLUMNS[:4])
@@ -92,8 +106,12 @@ def load_jets(
     path: str | Path | None = None,
     classes: Sequence[str] | None = None,
     limit: int | None = None,
+    *,
+    truth: bool = False,
 ) -> Jets:
     """The first `limit` jets of the given classes in a Parquet file, by default the sample.
+
+    With `truth` also the decay products, if the file has them.
 
     Raises InputError, in one line with file, column and row, for: no such file or no Parquet,
     a missing column, an unknown class, classes or a limit that leave no jet, a jet without
@@ -104,7 +122,7 @@ def load_jets(
     (10, ['Hbb', 'QCD', 'Tbl', 'Tbqq', 'Wqq'])
     """
     path = SAMPLE if path is None else Path(path)
-    table = _read(path)
+    table = _read(path, truth)
     labels = _labels(path, table)
     for name in classes or ():
         if name not in LABELS:
@@ -123,7 +141,10 @@ def load_jets(
     jet = {name: _numbers(table[name]) for name in JET_COLUMNS}
     for name, column in jet.items():
         _finite(path, name, column, rows)
-    return Jets(labels[rows], offsets, jet, particles)
+    if "truth_pdg" not in table.column_names:
+        return Jets(labels[rows], offsets, jet, particles)
+    counts, decay = _ragged(path, table, rows, TRUTH_COLUMNS)
+    return Jets(labels[rows], offsets, jet, particles, _ends(counts), decay)
 
 
 def particle_counts(
@@ -139,7 +160,21 @@ def particle_counts(
     return load_jets(path, classes, limit).counts
 
 
-def _read(path: Path) -> Any:
+def _pick(
+    offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets of the chosen rows, and where their entries were."""
+    counts = np.diff(offsets)[rows]
+    ends = _ends(counts)
+    own = np.arange(ends[-1]) + np.repeat(offsets[rows] - ends[:-1], counts)
+    return ends, own.astype(np.int64)
+
+
+def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _read(path: Path, truth: bool = False) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such file; a Parquet file of jets is needed")
     try:
@@ -151,6 +186,8 @@ def _read(path: Path) -> Any:
         if missing:
             raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
         columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
+        if truth and names.issuperset(TRUTH_COLUMNS):
+            columns += TRUTH_COLUMNS
         return file.read(columns)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -173,23 +210,7 @@ def _particles(
     path: Path, table: Any, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Offsets (J + 1,) and flat columns (P,), each jet cut at 128."""
-    counts: NDArray[np.int64] | None = None
-    flat = {}
-    for name in PARTICLE_COLUMNS:
-        column = table[name].combine_chunks()
-        if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
-            raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
-        own = _numbers(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
-        counts = own if counts is None else counts
-        if (own != counts).any():
-            j = int(np.argmax(own != counts))
-            raise InputError(
-                f"{path}: column {name} must have one value a particle ({counts[j]}); "
-                f"got {own[j]} in row {rows[j]}"
-            )
-        flat[name] = _numbers(pc.list_flatten(column))
-        _finite(path, name, flat[name], np.repeat(rows, own))
-    assert counts is not None
+    counts, flat = _ragged(path, table, rows, PARTICLE_COLUMNS)
     if (counts == 0).any():
         row = rows[int(np.argmin(counts))]
         raise InputError(f"{path}: part_px must hold at least one particle; none in row {row}")
@@ -197,7 +218,32 @@ def _particles(
     if (kept < counts).any():
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         flat = {name: column[place < MAX_PARTICLES] for name, column in flat.items()}
-    return np.concatenate([[0], np.cumsum(kept)]).astype(np.int64), flat
+    return _ends(kept), flat
+
+
+def _ragged(
+    path: Path, table: Any, rows: NDArray[np.int64], names: Sequence[str]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Length of each row's lists (J,), and the columns of lists flat, checked."""
+    counts: NDArray[np.int64] | None = None
+    flat = {}
+    for name in names:
+        column = table[name].combine_chunks()
+        if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+            raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
+        own = _numbers(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+        counts = own if counts is None else counts
+        if (own != counts).any():
+            j = int(np.argmax(own != counts))
+            what = name.partition("_")[0].replace("part", "particle").replace("truth", "product")
+            raise InputError(
+                f"{path}: column {name} must have one value a {what} ({counts[j]}); "
+                f"got {own[j]} in row {rows[j]}"
+            )
+        flat[name] = _numbers(pc.list_flatten(column))
+        _finite(path, name, flat[name], np.repeat(rows, own))
+    assert counts is not None
+    return counts, flat
 
 
 def _numbers(column: Any) -> NDArray[Any]:

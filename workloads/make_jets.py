@@ -1,4 +1,4 @@
-"""Make a file of simulated jets: `python -m hyflexsim.workloads.make_jets --help`.
+"""Make a file of simulated jets: `hyflexsim jets --help`.
 
 The work is cut into chunks of 250 jets of one label, each with its own seed and its own file
 in `OUT.chunks`. A chunk appears under its name only when it is whole; a run that was stopped
@@ -7,16 +7,20 @@ holds a hash of everything the chunk depends on (seed, recipe, versions), so a c
 another recipe is never taken. `OUT` is written at the end, in one step.
 
 Rows are in blocks of one jet of each class, in random order inside a block: the first n jets
-of the file are a fair mix. Same arguments and versions: the same bytes.
+of the file are a fair mix. Same arguments and versions: the same bytes, on any number of
+processes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,30 +51,61 @@ def make_jets(
     seed: int = 1,
     *,
     settings: Sequence[str] = (),
+    workers: int = 1,
     report: Report = lambda label, found: None,
 ) -> Path:
     """Write `jets` jets of each class to `out` (Parquet, columns of jets.py); returns `out`.
 
-    `settings` are further lines for Pythia; `report` is told a label and how many jets of it
-    were added. Raises InputError for an unknown or repeated class, jets < 1, a seed outside
-    0 ... 2^32 - 1, a folder that does not exist, missing packages, a setting Pythia refuses.
+    `settings` are further lines for Pythia, `workers` processes that share the chunks;
+    `report` is told a label and how many jets of it were added. Raises InputError for an
+    unknown or repeated class, jets < 1, a seed outside 0 ... 2^32 - 1, workers < 1, a folder
+    that does not exist, missing packages, a setting Pythia refuses.
     """
     out = Path(out)
-    _check(out, classes, jets, seed)
-    tables = []
-    for label in classes:
-        chunks = []
-        for index, first in enumerate(range(0, jets, CHUNK)):
-            count = min(CHUNK, jets - first)
-            chunks.append(_chunk(out, label, index, count, seed, tuple(settings), report))
-        tables.append(pa.concat_tables(chunks))
+    _check(out, classes, jets, seed, workers)
+    jobs = [
+        (out, label, index, min(CHUNK, jets - first), seed, tuple(settings))
+        for label in classes
+        for index, first in enumerate(range(0, jets, CHUNK))
+    ]
+    if workers > 1:
+        _share(jobs, workers, report)  # then all chunks are there
+        report = _silent
+    chunks = [_chunk(*job, report) for job in jobs]
+    each = len(chunks) // len(classes)
+    tables = [pa.concat_tables(chunks[c * each : (c + 1) * each]) for c in range(len(classes))]
     made = {"format": FORMAT, "classes": list(classes), "jets": jets, "seed": seed}
     made |= {"settings": list(settings), "versions": _versions()}
     _write(_mix(tables, jets, seed), out, made)
     return out
 
 
-def _check(out: Path, classes: Sequence[str], jets: int, seed: int) -> None:
+def _silent(label: str, found: int) -> None:
+    """A report that says nothing."""
+
+
+def _share(jobs: Sequence[Any], workers: int, report: Report) -> None:
+    """Make all chunks in processes of their own; each is a file when its job is done."""
+    spawn = multiprocessing.get_context("spawn")  # Pythia's state must not be forked
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawn) as pool:
+        running = {pool.submit(_make, *job): job for job in jobs}
+        try:
+            for done in as_completed(running):
+                done.result()
+                _, label, _, count, *_ = running[done]
+                report(label, count)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _make(
+    out: Path, label: str, index: int, count: int, seed: int, settings: tuple[str, ...]
+) -> None:
+    _chunk(out, label, index, count, seed, settings, _silent)
+
+
+def _check(out: Path, classes: Sequence[str], jets: int, seed: int, workers: int) -> None:
     for name in classes:
         if name not in PROCESSES or list(classes).count(name) > 1:
             raise InputError(
@@ -80,6 +115,8 @@ def _check(out: Path, classes: Sequence[str], jets: int, seed: int) -> None:
         raise InputError(f"classes must name at least one of {', '.join(LABELS)}; got none")
     if jets < 1:
         raise InputError(f"jets must be at least 1; got {jets}")
+    if workers < 1:
+        raise InputError(f"workers must be at least 1; got {workers}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed must be 0 ... {MAX_SEED}; got {seed}")
     if not out.parent.is_dir():
@@ -172,19 +209,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-def _command(
+def command(
     out: Annotated[Path, typer.Option(help="Parquet file to write")],
     classes: Annotated[str, typer.Option(help=f"of {','.join(LABELS)}")] = "QCD,Tbqq,Tbl,Wqq,Hbb",
     jets: Annotated[int, typer.Option(help="jets of each class")] = 1000,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 1,
+    workers: Annotated[int, typer.Option(help="processes")] = 1,
     pythia: Annotated[list[str] | None, typer.Option(help="a further line for Pythia")] = None,
 ) -> None:
     """Simulate jets of JetClass's labels with Pythia and FastJet: hyflexsim[hep]."""
     console = Console(stderr=True)
     names = [name.strip() for name in classes.split(",") if name.strip()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    _check(out, names, jets, seed)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    _check(out, names, jets, seed, workers)
+    with _resumable(), Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         tasks = {name: progress.add_task(name, total=jets) for name in names}
         make_jets(
             out,
@@ -192,6 +230,7 @@ def _command(
             jets,
             seed,
             settings=pythia or (),
+            workers=workers,
             report=lambda label, found: progress.advance(tasks[label], found),
         )
     size = out.stat().st_size / 1e6
@@ -199,10 +238,22 @@ def _command(
     console.print(told, soft_wrap=True, highlight=False)
 
 
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Ctrl-C says that the work so far is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = "stopped; finished chunks are kept: run the same command to go on"
+        print(told, file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)  # of an Exit, which typer turns Ctrl-C into
+        app(standalone_mode=False)
+        sys.exit(0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -211,9 +262,6 @@ def main() -> None:
             raise
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(2)
-    if code == INTERRUPTED:
-        print("stopped; finished chunks are kept: run the same command to go on", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -40,3 +40,14 @@ def jets_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "jets"
     requests = [(int(a), int(t)) for a, t in zip(arrivals, tokens, strict=True)]
     return synthetic.write_run(path, synthetic.encoder(2, 2), requests, labels)
+
+
+@pytest.fixture(scope="session")
+def attention_dir(tmp_path_factory):
+    """Eight jets, two layers of three heads, scores drawn at random; see attention_synthetic."""
+    spec = importlib.util.spec_from_file_location(
+        "attention_synthetic", Path(__file__).with_name("attention_synthetic.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.write_attention(tmp_path_factory.mktemp("runs") / "attention")
