@@ -20,7 +20,8 @@ import numpy as np
 
 from hyflexsim.sim.engine import Played, Request
 from hyflexsim.sim.hardware import Hardware
-from hyflexsim.sim.plan import Plan, Shape, Step
+from hyflexsim.sim.plan import Plan, Step
+from hyflexsim.sim.shape import Shape
 
 MODES = ("action", "power-time")
 

@@ -29,7 +29,8 @@ import simpy
 from simpy.events import NORMAL, Event
 
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.plan import ANSWER, DIRECT, GROUP, STREAM, Plan
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.shape import ANSWER, DIRECT, GROUP, STREAM
 from hyflexsim.sim.trace import Recorder, Trace
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
