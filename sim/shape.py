@@ -8,6 +8,7 @@ ways of counting tokens, of timing them and of waiting. :class:`Pattern` finds t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ class Edge(NamedTuple):
     spread: int
     shift: int
     last: int
-    count: int
+    here: int
     broadcast: bool
     need: np.ndarray | None
     waiting: slice | np.ndarray
@@ -94,7 +95,8 @@ class Pattern:
         self.durations = [(steps[i], self.count_of[i]) for i in firsts]
         ends = [(edge, i) for i, step in enumerate(steps) for edge in step.inputs]
         edge_of, self.edges = _distinct(
-            (_rule(edge), self.count_of[edge.source], self.count_of[i]) for edge, i in ends
+            (replace(edge, source=-1), self.count_of[edge.source], self.count_of[i])
+            for edge, i in ends
         )
         self.outputs: list[list[Output]] = [[] for _ in steps]
         self.marks = 0
@@ -117,12 +119,6 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
     return (step.axis, step.extra, step.wave, step.planes, step.split, step.head)
-
-
-def _rule(edge: Group | Threshold) -> tuple[Any, ...]:
-    if isinstance(edge, Group):
-        return (edge.every, edge.spread, edge.lag)
-    return (edge.rule,)
 
 
 class Shape:
@@ -166,20 +162,21 @@ class Shape:
     def class_edges(self) -> list[Edge]:
         """Every distinct edge, evaluated."""
         return [
-            self._group(*rule, source, target)
-            if len(rule) > 1
-            else self._threshold(*rule, source, target)
-            for rule, source, target in self.pattern.edges
+            self._group(edge, source, target)
+            if isinstance(edge, Group)
+            else self._threshold(edge.rule, source, target)
+            for edge, source, target in self.pattern.edges
         ]
 
     def _offset(self, step: Step) -> int:
         return self.prefill - 1 if step.head else 0
 
-    def _group(self, every: int, spread: int, lag: int, source: int, target: int) -> Edge:
+    def _group(self, edge: Group, source: int, target: int) -> Edge:
+        every, spread = edge.every, edge.spread
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
         broadcast = producer.axis == "single" and reader.axis != "single"
-        shift = self._offset(producer) + lag - self._offset(reader)
+        shift = self._offset(producer) + edge.lag - self._offset(reader)
         groups = -(-there // every)
         waiting = slice(max(0, shift * spread), max(0, min(here, (shift + groups) * spread)))
         if broadcast:
@@ -264,9 +261,7 @@ class Shape:
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
             key = (count, step.size, step.context_extra)
             if key not in sums:
-                each = size_of(
-                    step, np.arange(self.class_counts[count]), self.tokens, self.prefill
-                )
+                each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
             sizes.append(sums[key])
         return sizes
