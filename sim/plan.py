@@ -51,7 +51,7 @@ class Rate:
 
     def ps(self, size: int) -> int:
         """Picoseconds for a token of ``size``."""
-        return max(1, self.linear(size))
+        return max(1, int(self.linear(size)))
 
     def linear(self, size: Any) -> Any:
         """The closed form alone, of one size or an array of sizes."""

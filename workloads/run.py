@@ -143,7 +143,7 @@ def simulate(
         mode = scenario.run.energy
         tables = {
             "components": energy.components(plan, played),
-            "energy": energy.energy_rows(plan, played, requests, ready.hw, mode),
+            "energy": energy.energy_rows(plan, played, ready.hw, mode),
             "requests": _request_rows(ready, played, mode),
             "placement": list(ready.placement.rows()),
         }
@@ -258,9 +258,9 @@ def _request_rows(ready: Prepared, played: Played, mode: str) -> list[Row]:
 def _summary(
     scenario: Scenario, ready: Prepared, played: Played, tables: dict[str, list[Row]]
 ) -> dict[str, Any]:
-    requests, trace = ready.requests, played.trace
+    requests = ready.requests
     count = len(requests)
-    makespan = int(trace.end[-1])
+    makespan = played.tally.end_ps
     latency = np.array([row["latency_ps"] for row in tables["requests"]], dtype=np.int64)
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     by_kind: dict[str, float] = defaultdict(float)
@@ -269,7 +269,7 @@ def _summary(
     shares: dict[str, list[float]] = defaultdict(list)
     for row in tables["components"]:
         shares[row["kind"]].append(row["utilisation"])
-    ledger = energy.ledger(ready.plan, played, requests)
+    ledger = energy.ledger(ready.plan, played)
     actions = {row["action"] for row in ledger if row["count"]}
     return {
         "scenario": scenario.name,
@@ -297,8 +297,8 @@ def _summary(
             "used": pu_area(ready.hw) * ready.placement.pus_used,
         },
         "writes_per_request": energy.cell_writes(ledger) / count,
-        "visits": len(trace),
-        "macs": energy.macs(ready.plan, played, requests),
+        "visits": int(played.tally.visits.sum()),
+        "macs": energy.macs(ready.plan, played),
         "assumptions": _assumptions(ready.hw, actions, scenario.run.energy),
         "notes": _notes(ready),
     }
