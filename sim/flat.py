@@ -1,9 +1,8 @@
 """Plan, shapes and requests as flat tables: what the compiled loop reads.
 
 One record type a noun, so that all the loop needs to know of a step, a channel or a component lies
-in one or two cache lines. ``*_at`` fields are positions in another table, -1 means none. The
-records are also the whole state of a run, which may thus stop at any event, get more room, and go
-on.
+in one or two cache lines. ``*_at`` fields are positions in another table. The records are also the
+whole state of a run, which may thus stop at any event, get more room, and go on.
 """
 
 from __future__ import annotations
@@ -14,82 +13,87 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyflexsim.sim.engine import Request
-from hyflexsim.sim.loop import (
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.queues import (
     COMPONENTS,
     FAN_OUT,
     FREE_NODE,
     FREE_NODES,
+    HOST,
     HOST_DUE,
+    NONE,
     REGISTERS,
+    SHIFT,
     WINDOW,
 )
-from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.shape import Shape
 
-EVENT = np.dtype([("time", "i8"), ("order", "i8"), ("what", "i8")])
+EVENT = np.dtype([("time", "i8"), ("tag", "i8")])
 STEP = np.dtype(
     [
-        ("planes", "i4"),
-        ("parts", "i4"),
-        ("lanes", "i4"),
-        ("lane_at", "i4"),
-        ("shown", "i4"),
-        ("shown_at", "i4"),
-        ("duration", "i4"),
-        ("own", "i4"),  # its input buffer
-        ("reserves", "i4"),
-        ("reserve_at", "i4"),
-        ("outputs", "i4"),
-        ("output_at", "i4"),
-        ("prefix", "i4"),  # mark of its unbroken prefix, where thresholds wait for its tokens
-        ("answers", "i4"),
+        ("planes", "u4"),
+        ("parts", "u4"),
+        ("lanes", "u4"),
+        ("lane_at", "u4"),
+        ("shown", "u4"),
+        ("shown_at", "u4"),
+        ("duration", "u4"),
+        ("own", "u4"),  # its input buffer
+        ("reserves", "u4"),
+        ("reserve_at", "u4"),
+        ("outputs", "u4"),
+        ("output_at", "u4"),
+        ("prefix", "u4"),  # mark of its unbroken prefix, where thresholds wait for its tokens
+        ("answers", "u4"),
     ]
 )
-OUTPUT = np.dtype([("step", "i4"), ("edge", "i4"), ("mark", "i4")])
+OUTPUT = np.dtype([("step", "u4"), ("edge", "u4"), ("mark", "u4")])
 CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
     [
         ("arrival", "i8"),  # of the first
-        ("step", "i4"),
-        ("component", "i4"),
-        ("head", "i4"),
-        ("tail", "i4"),
-        ("next", "i4"),  # waiting for a place in the same buffer
+        ("step", "u4"),
+        ("component", "u4"),
+        ("head", "u4"),
+        ("tail", "u4"),
+        ("next", "u4"),  # waiting for a place in the same buffer
     ]
 )
 COMPONENT = np.dtype(
     [
-        ("ready_at", "i4"),  # channels that may start: a heap of `ready` from here
-        ("ready", "i4"),
-        ("busy", "i4"),
-        ("idle", "i4"),  # 1: is among those who decide
-        ("step", "i4"),
-        ("request", "i4"),
-        ("token", "i4"),
+        ("ready_at", "u4"),  # channels that may start: a heap of `ready` from here
+        ("ready", "u4"),  # how many
+        ("busy", "u4"),
+        ("idle", "u4"),  # 1: is among those who decide
+        ("step", "u4"),
+        ("request", "u4"),
+        ("token", "u4"),
         ("arrival", "i8"),
         ("started", "i8"),
+        ("queued", "i8"),  # tokens that wait here
+        ("peak", "i8"),  # most at the end of an instant before `counted_at`
+        ("counted_at", "i8"),
     ]
 )
-LENGTH = np.dtype([("queued", "i8"), ("peak", "i8"), ("at", "i8")])  # of a component's queue
 BUFFER = np.dtype(
     [
         ("free", "i8"),
         ("freed", "i8"),  # places given back at `freed_at`: seen from the next picosecond on
         ("freed_at", "i8"),
         ("least_free", "i8"),
-        ("scheduled", "i4"),
-        ("first", "i4"),  # channels that wait for a place
-        ("last", "i4"),
+        ("scheduled", "u4"),
+        ("first", "u4"),  # channels that wait for a place
+        ("last", "u4"),
     ]
 )
 NODE = np.dtype(  # a token in a channel
-    [("arrival", "i8"), ("request", "i4"), ("token", "i4"), ("next", "i4"), ("previous", "i4")]
+    [("arrival", "i8"), ("request", "u4"), ("token", "u4"), ("next", "u4"), ("previous", "u4")]
 )
 EDGE = np.dtype(
     [
-        ("kind", "i4"),
-        ("every", "i4"),
-        ("spread", "i4"),
-        ("broadcast", "i4"),
+        ("kind", "u4"),
+        ("every", "u4"),
+        ("spread", "u4"),
+        ("broadcast", "u4"),
         ("shift", "i8"),
         ("last", "i8"),
         ("here", "i8"),
@@ -104,12 +108,12 @@ SHAPE = np.dtype(
         ("marks", "i8"),  # of `marks` that a request needs
         ("initial", "i8"),
         ("initial_at", "i8"),
-        ("free_block", "i4"),
+        ("free_block", "u4"),
     ]
 )
-TOKEN = np.dtype([("step", "i4"), ("token", "i4")])
-REQUEST = np.dtype([("arrival", "i8"), ("left", "i8"), ("shape", "i4"), ("block", "i4")])
-BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "i4")])
+TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
+REQUEST = np.dtype([("arrival", "i8"), ("left", "i8"), ("shape", "u4"), ("block", "u4")])
+BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
 
 
 class Tables(NamedTuple):
@@ -133,7 +137,6 @@ class Tables(NamedTuple):
     requests: np.ndarray
     channels: np.ndarray
     components: np.ndarray
-    lengths: np.ndarray
     ready: np.ndarray
     buffers: np.ndarray
     events: np.ndarray
@@ -171,18 +174,20 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
     registers[FREE_NODE], registers[FREE_NODES] = 0, nodes
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
+    registers[HOST] = len(plan.components) + len(static["buffers"])
+    registers[SHIFT] = int(registers[HOST]).bit_length()
     registers[FAN_OUT] = max((_fan_out(s, steps, outputs) for s in shapes), default=1)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
     return Tables(
         registers=registers,
         requests=_requests(requests, [place[key] for key in keys]),
         events=np.zeros(len(plan.components) + len(static["buffers"]) + 2, dtype=EVENT),
-        idle=np.zeros(len(plan.components), dtype=np.int32),
+        idle=np.zeros(len(plan.components), dtype=np.uint32),
         nodes=fresh_nodes(nodes, 0),
         waits=np.zeros(room.bytes, dtype=np.uint8),
-        marks=np.zeros(room.marks, dtype=np.int32),
+        marks=np.zeros(room.marks, dtype=np.uint32),
         blocks=np.zeros(room.blocks, dtype=BLOCK),
-        left=np.zeros(len(requests), dtype=np.int32),
+        left=np.zeros(len(requests), dtype=np.uint32),
         **static,
         **evaluated,
         **times,
@@ -196,7 +201,7 @@ def fresh_nodes(count: int, first: int) -> np.ndarray:
     """Free nodes number ``first`` ... in a chain."""
     nodes = np.zeros(count, dtype=NODE)
     nodes["next"] = np.arange(first + 1, first + count + 1)
-    nodes["next"][-1:] = -1
+    nodes["next"][-1:] = NONE
     return nodes
 
 
@@ -226,50 +231,49 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
         "lane": [[channel_of[i, lane] for lane in s.lanes] for i, s in enumerate(steps)],
         "shown": [list(each) for each in shown],
         "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
-        "output": [[tuple(out) for out in outs] for outs in pattern.outputs],
+        "output": [[(o.step, o.edge, max(o.mark, 0)) for o in outs] for outs in pattern.outputs],
     }
     for name, lists in many.items():
         lengths = [len(each) for each in lists]
         rows[name if name == "shown" else f"{name}s"] = lengths
         rows[f"{name}_at"] = _starts(lengths)
     rows["duration"] = pattern.duration_of
-    rows["own"] = [buffer_of.get(i, -1) for i in range(len(steps))]
+    rows["own"] = [buffer_of.get(i, NONE) for i in range(len(steps))]
     prefix = np.array([any(out.mark >= 0 for out in outs) for outs in pattern.outputs])
-    rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, -1)
+    rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
     rows["answers"] = [i in plan.outputs for i in range(len(steps))]
     flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
     return {
         "steps": rows,
-        "lanes": np.array(flat["lane"], dtype=np.int32),
-        "shown": np.array(flat["shown"], dtype=np.int32),
-        "reserves": np.array([*flat["reserve"], 0], dtype=np.int32),
+        "lanes": np.array(flat["lane"], dtype=np.uint32),
+        "shown": np.array(flat["shown"], dtype=np.uint32),
+        "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
         "outputs": np.array([*flat["output"], (0, 0, 0)], dtype=OUTPUT),
         **_channels(plan, list(channel_of)),
         "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
-        "lengths": np.zeros(len(plan.components), dtype=LENGTH),
     }
 
 
 def _channels(plan: Plan, channels: list[tuple[int, int]]) -> dict[str, np.ndarray]:
     rows = np.zeros(len(channels), dtype=CHANNEL)
-    rows["step"], rows["component"] = np.array(channels, dtype=np.int32).reshape(-1, 2).T
+    rows["step"], rows["component"] = np.array(channels, dtype=np.uint32).reshape(-1, 2).T
     for name in ("head", "tail", "next"):
-        rows[name] = -1
+        rows[name] = NONE
     components = np.zeros(len(plan.components), dtype=COMPONENT)
     mine = np.bincount(rows["component"], minlength=len(components))
     components["ready_at"] = _starts(mine.tolist())
     return {
         "channels": rows,
         "components": components,
-        "ready": np.zeros(len(channels), dtype=np.int32),
+        "ready": np.zeros(len(channels), dtype=np.uint32),
     }
 
 
 def _buffers(places: list[int]) -> np.ndarray:
     rows = np.zeros(len(places), dtype=BUFFER)
     rows["free"] = rows["least_free"] = places
-    for name in ("freed_at", "first", "last"):
-        rows[name] = -1
+    rows["freed_at"] = -1
+    rows["first"] = rows["last"] = NONE
     return rows
 
 
@@ -277,7 +281,7 @@ def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
     rows = np.zeros(len(requests), dtype=REQUEST)
     rows["arrival"] = [request.arrival for request in requests]
     rows["shape"] = shape
-    rows["block"] = -1
+    rows["block"] = NONE
     return rows
 
 
@@ -287,11 +291,11 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     rows = np.zeros(len(shapes), dtype=SHAPE)
     edges = np.zeros((len(shapes), len(pattern.edges)), dtype=EDGE)
     durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
-    places = np.full((2, len(shapes), len(plan.steps)), -1, dtype=np.int32)
+    places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
     times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
     for i, shape in enumerate(shapes):
         for j, edge in enumerate(shape.class_edges):
-            at = needs.add(edge.need) if edge.need is not None else -1
+            at = needs.add(edge.need) if edge.need is not None else 0
             numbers = (edge.every, edge.spread, edge.broadcast, edge.shift, edge.last, edge.here)
             edges[i, j] = (edge.kind, *numbers, at)
         for j, time in enumerate(shape.class_durations):
@@ -299,9 +303,9 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
         template, first = _waiting(shape, steps["prefix"], places[:, i])
         rows[i]["visits"] = shape.visits
         rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
-        rows[i]["marks"] = pattern.marks + int((steps["prefix"] >= 0).sum())
+        rows[i]["marks"] = pattern.marks + int((steps["prefix"] != NONE).sum())
         rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
-    rows["free_block"] = -1
+    rows["free_block"] = NONE
     return {
         "shapes": rows,
         "edges": edges,
@@ -331,7 +335,7 @@ def _waiting(shape: Shape, prefix: np.ndarray, places: np.ndarray) -> tuple[np.n
             places[0, i] = used
             blocks.append(wait)
             used += len(wait)
-        if prefix[i] >= 0:
+        if prefix[i] != NONE:
             places[1, i] = used
             blocks.append(np.zeros(shape.counts[i] + 1, dtype=np.uint8))  # a 0 ends every prefix
             used += shape.counts[i] + 1
