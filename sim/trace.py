@@ -209,9 +209,11 @@ class Recorder:
     def finish(self) -> Trace:
         """All rows as one :class:`Trace`."""
         self.pack()
-        if self._spill is not None:
-            self._spill.close()
-        return Trace(self._blocks, self._spill)
+        blocks, self._blocks = self._blocks, []
+        spill, self._spill = self._spill, None  # the trace alone holds it, and lets it go
+        if spill is not None:
+            spill.close()
+        return Trace(blocks, spill)
 
 
 class Filter:
@@ -231,6 +233,8 @@ class Filter:
         self._table = np.zeros((len(lanes), max(self._lanes)), dtype=bool)
         for i, each in enumerate(lanes):
             self._table[i, : len(each)] = wanted[list(each)] & layers[i]
+        if not self._table.any():
+            raise InputError("trace.components and trace.layers must have a visit in common")
 
     def __call__(self, block: Block) -> Block:
         """The rows to keep."""

@@ -24,6 +24,7 @@ from hyflexsim.sim.engine import Played
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.trace import DTYPES, Block
+from hyflexsim.workloads.columns import Columns
 
 MARKS = ("scenario.json", "summary.json", "trace.parquet")
 """Files by which a run directory is recognised."""
@@ -145,7 +146,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One of :data:`SCHEMAS` from its rows."""
     schema = SCHEMAS[name]
-    columns = {key: [row[key] for row in rows] for key in schema}
+    by_column = rows.columns if isinstance(rows, Columns) else None
+    columns = by_column or {key: [row[key] for row in rows] for key in schema}
     table = pa.table(
         {
             key: pa.array(columns[key], pa.string()).dictionary_encode()

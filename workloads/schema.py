@@ -191,6 +191,18 @@ class Run(Section):
     split_pairs: Annotated[bool, _is("true or false")] = False
     seed: Seed = 0
     window: Count | None = None
+    engine: Annotated[Literal["auto", "simpy", "compiled"], _is("auto, simpy or compiled")] = "auto"
+
+
+class Tracing(Section):
+    """Which visits are written down; see :class:`hyflexsim.sim.trace.Keep`."""
+
+    components: Annotated[list[Text], _is("a list of patterns")] = []
+    layers: Annotated[list[Text], _is("a list of patterns")] = []
+    first: Annotated[int, _is("an integer from 0", ge=0)] = 0
+    stop: Count | None = None
+    every: Count = 1
+    memory_mb: Annotated[int, _count(2**20)] = 256
 
 
 KINDS: dict[str, dict[str, type[Section]]] = {
@@ -204,5 +216,11 @@ KINDS: dict[str, dict[str, type[Section]]] = {
 }
 """Tables whose keys depend on their ``kind``."""
 
-SECTIONS: dict[str, type[Section]] = {"model": Model, "chip": Chip, "mapping": Placing, "run": Run}
+SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "chip": Chip,
+    "mapping": Placing,
+    "run": Run,
+    "trace": Tracing,
+}
 """Tables whose keys are always the same."""
