@@ -215,11 +215,7 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     labels: list[str] = []
     prefill: int | None = None
     if isinstance(workload, Jets):
-        from hyflexsim.workloads.jets import load_jets  # noqa: PLC0415 (a third of a second)
-
-        jets = load_jets(workload.file, workload.classes, workload.count)
-        lengths = [int(count) for count in jets.counts]
-        labels = [str(label) for label in jets.labels]
+        lengths, labels = _jets(workload)
         if len(lengths) < workload.count:
             raise InputError(
                 f"workload.count must be at most {len(lengths)}, the jets of the chosen classes "
@@ -239,6 +235,16 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     times = arrivals.times(workload.arrivals, len(lengths), scenario.run.seed)
     requests = [Request(at, tokens, prefill) for at, tokens in zip(times, lengths, strict=True)]
     return requests, labels or [""] * len(requests)
+
+
+def _jets(workload: Jets) -> tuple[list[int], list[str]]:
+    """Token counts and classes; a file of the user's is read and checked whole."""
+    from hyflexsim.workloads import jets  # noqa: PLC0415 (a third of a second)
+
+    if workload.file is None:
+        return jets.sample_lengths(workload.classes, workload.count)
+    loaded = jets.load_jets(workload.file, workload.classes, workload.count)
+    return loaded.counts.tolist(), [str(label) for label in loaded.labels]
 
 
 # --- tables --------------------------------------------------------------------------------------
