@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hyflexsim.sim.engine import Played, Request
+from hyflexsim.sim.engine import Played
 from hyflexsim.sim.hardware import Hardware
-from hyflexsim.sim.plan import Plan, Shape, Step
+from hyflexsim.sim.plan import Plan, Step
+from hyflexsim.sim.shape import Shape
 
 MODES = ("action", "power-time")
 
@@ -50,37 +51,9 @@ PJ_PER_MW_PS = 1e-3
 Row = dict[str, Any]
 
 
-def totals(plan: Plan, played: Played, requests: list[Request]) -> tuple[list[int], list[int]]:
-    """Visits, and sum of token sizes, of every step, from the trace."""
-    trace = played.trace
-    steps = plan.steps
-    visits = np.bincount(trace.step, minlength=len(steps))
-    tokens = np.array([r.tokens for r in requests], dtype=np.int64)
-    prefill = np.array([r.prefill or r.tokens for r in requests], dtype=np.int64)
-    kinds = np.array([("one", "all", "prefix", "wave").index(s.size) for s in steps])
-    parts = np.array([s.parts for s in steps], dtype=np.int64)
-    extra = np.array([s.context_extra for s in steps], dtype=np.int64)
-    wave = np.array([s.wave for s in steps], dtype=np.int64)
-    head = np.array([s.head for s in steps])
-    split = np.array([s.split for s in steps])
-    planes = np.array([s.planes for s in steps], dtype=np.int64)
-    sizes = np.zeros(len(steps), dtype=np.int64)
-    kind = kinds[trace.step]
-    sizes += np.where(kinds == 0, visits, 0)
-    for code in (1, 2, 3):
-        rows = np.flatnonzero(kind == code)
-        step, request = trace.step[rows], trace.request[rows]
-        index = trace.token[rows] // parts[step]
-        if code == 1:
-            size = tokens[request] + extra[step]
-        elif code == 2:
-            size = index + 1 + extra[step] + np.where(head[step], prefill[request] - 1, 0)
-        else:
-            pairs = tokens[request] * (tokens[request] + 1) // 2
-            real = trace.token[rows] // planes[step] < pairs
-            size = np.where(split[step], real, np.minimum(wave[step], pairs - index * wave[step]))
-        np.add.at(sizes, step, size)
-    return visits.tolist(), sizes.tolist()
+def totals(played: Played) -> tuple[list[int], list[int]]:
+    """Visits, and sum of token sizes, of every step."""
+    return played.tally.visits.tolist(), played.tally.sizes.tolist()
 
 
 def _ledger(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> list[Row]:
@@ -95,9 +68,9 @@ def _ledger(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> lis
     ]
 
 
-def ledger(plan: Plan, played: Played, requests: list[Request]) -> list[Row]:
+def ledger(plan: Plan, played: Played) -> list[Row]:
     """Counts of actions by (layer, op, kind of component, action), exact."""
-    return _ledger(plan.steps, *totals(plan, played, requests))
+    return _ledger(plan.steps, *totals(played))
 
 
 def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
@@ -107,9 +80,9 @@ def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
     )
 
 
-def macs(plan: Plan, played: Played, requests: list[Request]) -> int:
+def macs(plan: Plan, played: Played) -> int:
     """Multiply-accumulates that the hardware did; equal to the graph's."""
-    return _macs(plan.steps, *totals(plan, played, requests))
+    return _macs(plan.steps, *totals(played))
 
 
 def busy_ps(plan: Plan, step: Step, visits: int, served_ps: int) -> int:
@@ -157,16 +130,11 @@ def _calibration(work: int) -> Row:
     return {"layer": "", "op": "", "kind": "bank", "action": "unhalved_mac", "count": work}
 
 
-def energy_rows(
-    plan: Plan, played: Played, requests: list[Request], hw: Hardware, mode: str
-) -> list[Row]:
+def energy_rows(plan: Plan, played: Played, hw: Hardware, mode: str) -> list[Row]:
     """Rows of ``energy.parquet``: counts, unit energies and energies (pJ)."""
-    visits, sizes = totals(plan, played, requests)
+    visits, sizes = totals(played)
     if mode == "power-time":
-        trace = played.trace
-        served = np.zeros(len(plan.steps), dtype=np.int64)
-        np.add.at(served, trace.step, trace.end - trace.start)
-        return _busy_rows(plan, visits, served.tolist())
+        return _busy_rows(plan, visits, played.tally.served_ps.tolist())
     return _action_rows(_ledger(plan.steps, visits, sizes), _gemv_macs(plan, visits, sizes), hw)
 
 
@@ -200,83 +168,74 @@ def _shown(step: Step) -> tuple[int, ...]:
     return step.shown or step.lanes
 
 
-def served_by(plan: Plan, played: Played) -> np.ndarray:
-    """Index of the component of every visit of the trace."""
-    lanes = [_shown(step) for step in plan.steps]
-    table = np.zeros((len(lanes), max(map(len, lanes))), dtype=np.int32)
-    for i, row in enumerate(lanes):
-        table[i, : len(row)] = row
-    counts = np.array([len(row) for row in lanes])
-    planes = np.array([step.planes for step in plan.steps])
-    step = played.trace.step
-    where: np.ndarray = table[step, played.trace.token // planes[step] % counts[step]]
-    return where
+class ServedBy:
+    """Finds the component of a visit, as reported."""
+
+    def __init__(self, plan: Plan) -> None:
+        lanes = [_shown(step) for step in plan.steps]
+        self._table = np.zeros((len(lanes), max(map(len, lanes))), dtype=np.int32)
+        for i, row in enumerate(lanes):
+            self._table[i, : len(row)] = row
+        self._counts = np.array([len(row) for row in lanes])
+        self._planes = np.array([step.planes for step in plan.steps])
+
+    def __call__(self, step: np.ndarray, token: np.ndarray) -> np.ndarray:
+        """Index of the component of every visit, int32."""
+        where: np.ndarray = self._table[step, token // self._planes[step] % self._counts[step]]
+        return where
 
 
 def components(plan: Plan, played: Played) -> list[Row]:
     """Rows of ``components.parquet``: visits, busy and waiting time, longest queue of each."""
-    trace = played.trace
-    makespan = int(trace.end[-1]) if len(trace) else 0
-    where = served_by(plan, played)
-    order = np.argsort(where, kind="stable")
-    edges = np.searchsorted(where[order], np.arange(len(plan.components) + 1))
+    tally = played.tally
     rows = []
     for index, component in enumerate(plan.components):
-        mine = order[edges[index] : edges[index + 1]]
         if component.kind == "sequencer":
             continue
-        arrival, start = np.sort(trace.arrival[mine]), np.sort(trace.start[mine])
-        busy = component.busy_ps
-        served = int((trace.end[mine] - trace.start[mine]).sum())
-        queue = np.arange(1, len(mine) + 1) - np.searchsorted(start, arrival, side="right")
+        visits, busy = int(tally.component_visits[index]), component.busy_ps
         row = {
             "component": component.name,
             "kind": component.kind,
             "layer": component.layer,
             "pu": component.pu,
             "chip": component.chip,
-            "visits": len(mine),
-            "busy_ps": served if busy is None else len(mine) * busy,
-            "wait_ps": int((trace.start[mine] - trace.arrival[mine]).sum()),
-            "peak_queue": int(queue.max(initial=0)),
+            "visits": visits,
+            "busy_ps": int(tally.component_served_ps[index]) if busy is None else visits * busy,
+            "wait_ps": int(tally.component_wait_ps[index]),
+            "peak_queue": int(tally.peak_queue[index]),
         }
-        rows.append(_utilised(row, makespan))
+        rows.append(_utilised(row, tally.end_ps))
         for kind, beat, _ in component.shadow:
             name = component.name.replace(f".{component.kind}", f".{kind}")
             shadow = row | {"component": name, "kind": kind, "wait_ps": 0, "peak_queue": 0}
-            rows.append(_utilised(shadow | {"busy_ps": len(mine) * beat}, makespan))
-    return rows + _buffers(plan, played, makespan)
+            rows.append(_utilised(shadow | {"busy_ps": visits * beat}, tally.end_ps))
+    return rows + _buffers(plan, played)
 
 
 def _utilised(row: Row, makespan: int) -> Row:
     return row | {"utilisation": row["busy_ps"] / makespan if makespan else 0.0}
 
 
-def _buffers(plan: Plan, played: Played, makespan: int) -> list[Row]:
+def _buffers(plan: Plan, played: Played) -> list[Row]:
     """Buffers: the time tokens wait in them, mean share of places taken, most places taken."""
-    trace = played.trace
-    parts = np.array([step.parts for step in plan.steps])
-    wait = trace.start - trace.arrival
-    wait[trace.token % parts[trace.step] != 0] = 0  # a token leaves its buffer with its first part
-    waits = np.zeros(len(plan.steps), dtype=np.int64)
-    np.add.at(waits, trace.step, wait)
-    visits = np.bincount(trace.step, minlength=len(plan.steps))
+    tally = played.tally
     rows = []
     for index, peak in played.peak_places.items():
         step = plan.steps[index]
         component = plan.components[_shown(step)[0]]
         kind = "input_buffer" if step.kind == "bank" else "output_buffer"
         group = component.name.partition(".")[0]
+        wait = int(tally.first_wait_ps[index])
         row = {
             "component": f"{group}.{step.name}.{kind}",
             "kind": kind,
             "layer": step.layer,
             "pu": component.pu,
             "chip": component.chip,
-            "visits": int(visits[index]) // step.parts,
-            "busy_ps": int(waits[index]),
-            "wait_ps": int(waits[index]),
+            "visits": int(tally.visits[index]) // step.parts,
+            "busy_ps": wait,
+            "wait_ps": wait,
             "peak_queue": peak,
         }
-        rows.append(_utilised(row, makespan * (step.places or 1)))
+        rows.append(_utilised(row, tally.end_ps * (step.places or 1)))
     return rows

@@ -20,7 +20,7 @@ event of its own, because it follows the last event of an instant.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
@@ -28,9 +28,12 @@ from typing import Any
 import simpy
 from simpy.events import NORMAL, Event
 
+from hyflexsim.sim.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.plan import ANSWER, DIRECT, GROUP, STREAM, Plan
-from hyflexsim.sim.trace import Recorder, Trace
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.shape import ANSWER, DIRECT, GROUP, STREAM
+from hyflexsim.sim.tally import Counter, Tally
+from hyflexsim.sim.trace import Keep, Recorder, Trace
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
 
@@ -48,11 +51,13 @@ class Request:
 class Played:
     """What an engine returns: the trace, and per request when it entered, first and last answered.
 
-    Times in ps. ``peak_places[s]``: most places taken at once in the input buffer of step s.
+    ``tally``: exact sums over all visits, whatever part of the trace was kept. Times in ps.
+    ``peak_places[s]``: most places taken at once in the input buffer of step s.
     ``peak_requests``: most requests on the chip at once.
     """
 
     trace: Trace
+    tally: Tally
     entered: list[int]
     first_output: list[int]
     finished: list[int]
@@ -120,7 +125,7 @@ class Server:
             now = clock.now
             rows.extend((step, request, token, arrival, self.started, now))
             if len(rows) >= limit:
-                recorder.pack()
+                engine.counter.add(recorder.pack())
             engine.deliver(step, request, token, now)
 
     def decide(self, now: int) -> None:
@@ -135,13 +140,35 @@ class Server:
             flow = engine.flow[step]
             if flow is not None and not flow.passes(self, visit, now):
                 continue
-            duration = engine.durations[visit[2]][step]
-            if type(duration) is list:
-                duration = duration[visit[3]]
             self.visit = visit
             self.started = now
-            engine.clock.schedule(self.done, NORMAL, duration)
+            length = engine.lengths[step] or engine.length_of(step, visit[3])
+            if length.at != now:
+                length.see(now)
+            length.queued -= 1
+            engine.clock.schedule(self.done, NORMAL, self.service_ps(step, visit[2], visit[3]))
             return
+
+    def service_ps(self, step: int, request: int, token: int) -> int:
+        """Picoseconds of one visit, at least 1: what a component of your own may override."""
+        duration = self.engine.durations[request][step]
+        return duration[token] if type(duration) is list else duration  # type: ignore[return-value]
+
+
+class QueueLength:
+    """How long the queue of a component is, and was at most at the end of an instant."""
+
+    __slots__ = ("at", "peak", "queued")
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.peak = 0
+        self.at = 0
+
+    def see(self, now: int) -> None:
+        """An instant is over: what is queued now has been queued."""
+        self.peak = max(self.peak, self.queued)
+        self.at = now
 
 
 class Line(deque[Visit]):
@@ -285,19 +312,30 @@ class Engine:
         window: int | None = None,
         construction: Iterable[int] | None = None,
         progress: Callable[[int], None] | None = None,
+        keep: Keep | None = None,
+        servers: Mapping[str, type[Server]] | None = None,
     ) -> None:
         self.plan = plan
         self.requests = requests
         self.window = window or len(requests)
         self.progress = progress
         self.clock = Clock()
-        self.recorder = Recorder()
+        self.recorder = Recorder(plan, keep)
+        self.counter = Counter(plan, requests)
         count = len(plan.components)
-        built = {i: Server(self, i) for i in (construction or range(count))}
+        own = servers or {}
+        built = {
+            i: own.get(plan.components[i].kind, Server)(self, i)
+            for i in (construction or range(count))
+        }
         self.servers = [built[i] for i in range(count)]
         self.lanes = [tuple(self.servers[i] for i in step.lanes) for step in plan.steps]
         self.only = [lanes[0] if len(lanes) == 1 else None for lanes in self.lanes]
         self.planes = [step.planes for step in plan.steps]
+        self.queues = [QueueLength() for _ in range(count)]
+        shown = [step.shown or step.lanes for step in plan.steps]
+        self.shown = [tuple(self.queues[i] for i in lanes) for lanes in shown]
+        self.lengths = [lanes[0] if len(lanes) == 1 else None for lanes in self.shown]
         self.buffers = {
             i: InputBuffer(self, step.places)
             for i, step in enumerate(plan.steps)
@@ -329,9 +367,11 @@ class Engine:
         """Play to the end; raise :class:`DeadlockError` if tokens are left that nothing moves."""
         self.clock.run()
         if min(self.finished, default=0) < 0 or self.left:
-            raise DeadlockError(_who_waits(self))
+            raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
+        self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
+            tally=self.counter.tally([max(q.peak, q.queued) for q in self.queues]),
             entered=self.entered,
             first_output=self.first_output,
             finished=self.finished,
@@ -379,8 +419,17 @@ class Engine:
             lanes = self.lanes[step]
             server = lanes[token // self.planes[step] % len(lanes)]
         heappush(server.queue, (now, step, request, token))
+        length = self.lengths[step] or self.length_of(step, token)
+        if length.at != now:
+            length.see(now)
+        length.queued += 1
         if server.visit is None:
             self.clock.idle.append(server)
+
+    def length_of(self, step: int, token: int) -> QueueLength:
+        """Length of the queue that a token of a step stands in, where there are several."""
+        shown = self.shown[step]
+        return shown[token // self.planes[step] % len(shown)]
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
         """Tell everyone who waits for this token."""
@@ -439,29 +488,26 @@ def _by_index(server: Server) -> int:
     return server.index
 
 
-def _who_waits(engine: Engine) -> str:
-    """Name what every stuck step waits for, first in order first (at most eight)."""
-    steps = engine.plan.steps
-    reasons = []
-    for index, buffer in engine.buffers.items():
-        for server, step in buffer.waiting:
-            token = server.lines[step][0]
-            name = engine.plan.components[server.index].name
-            reasons.append(
-                f"{steps[step].name} at {name} holds request {token[2]} token {token[3]} until "
-                f"{steps[index].name} has a place (all {buffer.places} taken)"
-            )
-    for request, waits in engine.waits.items():
-        for step, left in waits.items():
-            waiting = next((n for n, count in enumerate(left) if count), None)
-            if waiting is not None:
-                sources = ", ".join(steps[e.source].name for e in steps[step].inputs)
-                reasons.append(
-                    f"{steps[step].name} waits with request {request} token {waiting} for {sources}"
-                )
-    shown = "; ".join(reasons[:8])
-    more = f"; and {len(reasons) - 8} more" if len(reasons) > 8 else ""
-    return f"deadlock at {engine.clock.now} ps: {shown}{more}"
+def _who_waits(engine: Engine) -> tuple[list[Blocked], list[Waiting]]:
+    blocked = [
+        Blocked(index, step, server.index, *server.lines[step][0][2:])
+        for index, buffer in engine.buffers.items()
+        for server, step in buffer.waiting
+    ]
+    waiting = [
+        Waiting(request, step, next(n for n, count in enumerate(left) if count))
+        for request, waits in engine.waits.items()
+        for step, left in waits.items()
+        if any(left)
+    ]
+    return blocked, waiting
+
+
+def check_order(requests: Sequence[Request]) -> None:
+    """Refuse requests that are not in order of arrival."""
+    arrivals = [request.arrival for request in requests]
+    if arrivals != sorted(arrivals):
+        raise ValueError("requests must be in order of arrival")
 
 
 def play(
@@ -471,16 +517,33 @@ def play(
     window: int | None = None,
     construction: Iterable[int] | None = None,
     progress: Callable[[int], None] | None = None,
+    keep: Keep | None = None,
+    servers: Mapping[str, type[Server]] | None = None,
 ) -> Played:
     """Play ``plan`` for ``requests`` (in order of arrival) and return what happened when.
 
     ``window``: at most so many requests on the chip at once. ``construction``: order in which the
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
-    called with the number of each request that leaves.
+    called with the number of each request that leaves. ``keep``: which part of the trace to keep.
+    ``servers``: components of your own, by kind: a :class:`Server` whose
+    :meth:`~Server.service_ps` depends on what has happened::
+
+        class Refreshed(Server):
+            def service_ps(self, step, request, token):
+                late = self.engine.clock.now // 10**6 % 8 == 0      # a pause every 8 us
+                return super().service_ps(step, request, token) + 500_000 * late
+
+        play(plan, requests, servers={"digital_pim": Refreshed})
 
     Raises :class:`DeadlockError` when tokens are left that nothing moves.
     """
-    arrivals = [request.arrival for request in requests]
-    if arrivals != sorted(arrivals):
-        raise ValueError("requests must be in order of arrival")
-    return Engine(plan, requests, window=window, construction=construction, progress=progress).run()
+    check_order(requests)
+    return Engine(
+        plan,
+        requests,
+        window=window,
+        construction=construction,
+        progress=progress,
+        keep=keep,
+        servers=servers,
+    ).run()

@@ -8,8 +8,8 @@ step is a *visit*; an engine needs to know nothing but what stands here:
 - which tokens of other steps it waits for (:class:`Group`, :class:`Threshold`),
 - which input buffers must have a place before it starts (``reserves``).
 
-A plan is symbolic in the token count, like the graph it was made from: :class:`Shape`
-evaluates it for one request length, once, however many requests have that length.
+A plan is symbolic in the token count, like the graph it was made from: ``shape.py`` evaluates it
+for one request length, once, however many requests have that length.
 
 Two kinds of waiting express all firing rules of :mod:`hyflexsim.sim.graph`::
 
@@ -21,12 +21,14 @@ Two kinds of waiting express all firing rules of :mod:`hyflexsim.sim.graph`::
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
+import numpy as np
+
+if TYPE_CHECKING:
+    from hyflexsim.sim.shape import Pattern, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,11 @@ class Rate:
 
     def ps(self, size: int) -> int:
         """Picoseconds for a token of ``size``."""
-        return max(1, self.fixed - self.quantum * (-size * self.work // self.speed))
+        return max(1, int(self.linear(size)))
+
+    def linear(self, size: Any) -> Any:
+        """The closed form alone, of one size or an array of sizes."""
+        return self.fixed - self.quantum * (-size * self.work // self.speed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Wait for a prefix of the producer's tokens; ``rule`` is a key of :data:`NEEDS`."""
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (shape.py)."""
 
     source: int
     rule: str
@@ -169,8 +175,17 @@ class Plan:
             if bad:
                 raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
 
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What its steps have in common."""
+        from hyflexsim.sim.shape import Pattern  # noqa: PLC0415 (shape.py imports this file)
+
+        return Pattern(self)
+
     def shape(self, tokens: int, prefill: int | None = None) -> Shape:
         """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
+        from hyflexsim.sim.shape import Shape  # noqa: PLC0415 (shape.py imports this file)
+
         key = (tokens, tokens if prefill is None else prefill)
         if key not in self._shapes:
             self._shapes[key] = Shape(self, *key)
@@ -188,8 +203,8 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
     return count * step.planes
 
 
-def size_of(step: Step, token: int, tokens: int, prefill: int) -> int:
-    """The size of one token of a step (see :class:`Step`)."""
+def size_of(step: Step, token: Any, tokens: int, prefill: int) -> Any:
+    """The size of one token of a step (see :class:`Step`), or the sizes of an array of tokens."""
     index = token // step.parts
     if step.size == "all":
         return tokens + step.context_extra
@@ -198,133 +213,6 @@ def size_of(step: Step, token: int, tokens: int, prefill: int) -> int:
     if step.size == "wave":
         pairs = tokens * (tokens + 1) // 2
         if step.split:
-            return int(token // step.planes < pairs)
-        return min(step.wave, pairs - index * step.wave)
+            return (token // step.planes < pairs) * 1
+        return np.minimum(step.wave, pairs - index * step.wave)
     return 1
-
-
-def _pair_rows(tokens: int) -> list[int]:
-    """Index of the last pair of each row, pairs (i, j >= i) in row order."""
-    return [(i + 1) * tokens - i * (i + 1) // 2 - 1 for i in range(tokens)]
-
-
-def _need_pairs(waves: int, tokens: int, wave: int) -> list[int]:
-    """Particles each wave of pairs needs: its furthest j, so all from the first row's end on."""
-    return [min((index + 1) * wave, tokens) for index in range(waves)]
-
-
-def _need_rows(queries: int, tokens: int, wave: int) -> list[int]:
-    """Waves each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
-    ends = _pair_rows(tokens)
-    return [ends[min(i, tokens - 1)] // wave + 1 for i in range(queries)]
-
-
-NEEDS: dict[str, Callable[[int, int, int, int], list[int]]] = {
-    "prefix": lambda here, there, tokens, wave: [min(n + 1, there) for n in range(here)],
-    "all": lambda here, there, tokens, wave: [there] * here,
-    "first": lambda here, there, tokens, wave: [1] * here,
-    "last": lambda here, there, tokens, wave: [there] * here,
-    "pair": lambda here, there, tokens, wave: _need_pairs(here, tokens, wave),
-    "row": lambda here, there, tokens, wave: _need_rows(here, tokens, wave),
-}
-"""Thresholds by rule, from (tokens here, tokens of the producer, N, pairs in a wave)."""
-
-
-class Shape:
-    """A plan evaluated for one request length: everything an engine looks up per visit.
-
-    ``counts[s]``: tokens of step s. ``durations[s]``: ps, an int where all tokens are alike,
-    else a list. ``outputs[s]``: what a finished token releases, as tuples
-    ``(DIRECT, step)`` (the same token, which waits for nothing else), ``(STREAM, step)`` (the same
-    token, one input of several), ``(GROUP, step, every, spread, shift, last, count, broadcast)``,
-    ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token
-    waits for (None where all wait for exactly one). ``initial[s]``: tokens that wait for nothing.
-    """
-
-    def __init__(self, plan: Plan, tokens: int, prefill: int) -> None:
-        if not 1 <= prefill <= tokens:
-            raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
-        self.plan = plan
-        self.tokens = tokens
-        self.prefill = prefill
-        steps = plan.steps
-        self.counts = [tokens_of(step, tokens, prefill) for step in steps]
-        self.durations = [self._duration(i) for i in range(len(steps))]
-        self.outputs: list[list[tuple[Any, ...]]] = [[] for _ in steps]
-        self.waits: list[bytes | None] = []
-        self.initial: list[list[int]] = []
-        self.edges = 0
-        for i in range(len(steps)):
-            self._wire(i)
-        self.outputs = [
-            [
-                (DIRECT, out[1]) if out[0] == STREAM and self.waits[out[1]] is None else out
-                for out in outputs
-            ]
-            for outputs in self.outputs
-        ]
-        for i in plan.outputs:
-            self.outputs[i].append((ANSWER,))
-        self.visits = sum(self.counts)
-
-    def _duration(self, index: int) -> int | list[int]:
-        step = self.plan.steps[index]
-        count = self.counts[index]
-        if step.rate.work and step.size in ("prefix", "wave"):
-            return [step.rate.ps(size_of(step, n, self.tokens, self.prefill)) for n in range(count)]
-        return step.rate.ps(size_of(step, 0, self.tokens, self.prefill))
-
-    def _offset(self, index: int) -> int:
-        return self.prefill - 1 if self.plan.steps[index].head else 0
-
-    def _wire(self, index: int) -> None:
-        waits = [0] * self.counts[index]
-        for edge in self.plan.steps[index].inputs:
-            if isinstance(edge, Group):
-                self._wire_group(index, edge, waits)
-            else:
-                self._wire_threshold(index, edge, waits)
-        self.initial.append([n for n, wait in enumerate(waits) if wait == 0])
-        # where every token waits for one thing there is nothing to count
-        self.waits.append(None if all(w == 1 for w in waits) else bytes(waits))
-
-    def _wire_group(self, index: int, edge: Group, waits: list[int]) -> None:
-        steps = self.plan.steps
-        groups = -(-self.counts[edge.source] // edge.every)
-        broadcast = steps[edge.source].axis == "single" and steps[index].axis != "single"
-        shift = self._offset(edge.source) + edge.lag - self._offset(index)
-        for n in range(len(waits)):
-            if broadcast or 0 <= n // edge.spread - shift < groups:
-                waits[n] += 1
-        plain = edge.every == edge.spread == 1 and shift == 0 and not broadcast
-        last = self.counts[edge.source] - 1
-        self.outputs[edge.source].append(
-            (STREAM, index)
-            if plain and last < len(waits)
-            else (GROUP, index, edge.every, edge.spread, shift, last, len(waits), broadcast)
-        )
-
-    def _wire_threshold(self, index: int, edge: Threshold, waits: list[int]) -> None:
-        step = self.plan.steps[index]
-        source = self.plan.steps[edge.source]
-        wave = step.wave if edge.rule == "pair" else source.wave
-        here = -(-len(waits) // step.parts)
-        there = self.counts[edge.source]
-        need = NEEDS[edge.rule](here, -(-there // source.parts), self.tokens, wave)
-        if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
-            need = [n + self._offset(index) for n in need]
-        need = [min(n * source.parts, there) for n in need for _ in range(step.parts)]
-        for n in range(len(waits)):
-            waits[n] += need[n] > 0
-        self.outputs[edge.source].append((THRESHOLD, index, need[: len(waits)], self.edges))
-        self.edges += 1
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Sum of token sizes of each step, over one request."""
-        return [
-            sum(size_of(step, n, self.tokens, self.prefill) for n in range(count))
-            if step.size in ("prefix", "wave")
-            else count * size_of(step, 0, self.tokens, self.prefill)
-            for step, count in zip(self.plan.steps, self.counts, strict=True)
-        ]

@@ -87,6 +87,9 @@ def run(
         str | None,
         typer.Option(metavar="pipelined|layer-serial", help="As --set run.overlap=…"),
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="auto|simpy|compiled", help="As --set run.engine=…")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Run directory [default: runs/<name of the scenario>]."),
@@ -98,7 +101,7 @@ def run(
     from hyflexsim.workloads.run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
-    options = (("run.fidelity", fidelity), ("run.overlap", overlap))
+    options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
     target = run_dir.check_target(out or Path("runs") / loaded.name)

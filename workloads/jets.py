@@ -160,6 +160,33 @@ def particle_counts(
     return load_jets(path, classes, limit).counts
 
 
+def sample_lengths(
+    classes: Sequence[str] | None = None, limit: int | None = None
+) -> tuple[list[int], list[str]]:
+    """Token counts and labels of the shipped sample's jets: two columns of it.
+
+    As :func:`load_jets` gives them, without reading and checking particles, which takes a quarter
+    of a second that a run from the shipped sample need not spend.
+
+    >>> counts, labels = sample_lengths(limit=3)
+    >>> counts == particle_counts(limit=3).tolist(), len(labels)
+    (True, 3)
+    """
+    for name in classes or ():
+        if name not in LABELS:
+            raise InputError(f"classes must be of {', '.join(LABELS)}; got {name!r}")
+    columns = pq.ParquetFile(SAMPLE).read(["label", "jet_nparticles"]).to_pydict()
+    jets = [
+        (min(count, MAX_PARTICLES), label)
+        for label, count in zip(columns["label"], columns["jet_nparticles"], strict=True)
+        if not classes or label in classes
+    ][:limit]
+    if not jets:
+        return [], []
+    counts, labels = zip(*jets, strict=True)
+    return list(counts), list(labels)
+
+
 def _pick(
     offsets: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

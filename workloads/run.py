@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -21,11 +21,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from hyflexsim.sim import energy
+from hyflexsim.sim import energy, engines
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.area import chip_area, pu_area
 from hyflexsim.sim.copies import apply_copies
-from hyflexsim.sim.engine import Played, Request, play
+from hyflexsim.sim.engine import Played, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware, used_assumptions
 from hyflexsim.sim.mapping import Options, Placement, place
@@ -33,7 +33,9 @@ from hyflexsim.sim.memory import requests_at_once
 from hyflexsim.sim.overlap import layer_serial
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import arrivals, run_dir
+from hyflexsim.workloads.columns import Columns
 from hyflexsim.workloads.extract import extract, extract_config
 from hyflexsim.workloads.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.scenario import Scenario
@@ -66,8 +68,8 @@ class Prepared:
 class Result:
     """What a run gave; ``tables`` and ``summary`` are those of docs/architecture.md.
 
-    ``tables`` maps ``components``, ``energy``, ``requests`` and ``placement`` to lists of rows;
-    the trace is ``played.trace``. ``seconds``: wall time of each phase.
+    ``tables`` maps ``components``, ``energy``, ``requests`` and ``placement`` to sequences of
+    rows; the trace is ``played.trace``. ``seconds``: wall time of each phase.
     """
 
     scenario: Scenario
@@ -77,7 +79,7 @@ class Result:
     plan: Plan
     played: Played
     requests: list[Request]
-    tables: dict[str, list[Row]]
+    tables: dict[str, Sequence[Row]]
     summary: dict[str, Any]
     seconds: dict[str, float]
 
@@ -113,11 +115,13 @@ def simulate(
     *,
     graph: nx.DiGraph | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    servers: engines.Servers | None = None,
 ) -> Result:
     """Run a scenario (or the one of that name or path).
 
     ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
     done, requests finished, requests in all).
+    ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.play`).
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
@@ -131,7 +135,9 @@ def simulate(
         say(f"placing {what}", 0, 0)
         ready = prepare(scenario, graph)
     plan, requests = ready.plan, ready.requests
+    keep = _keep(scenario, len(requests))
     with _timed(seconds, "play"):
+        engine = engines.choose(plan, requests, scenario.run.engine, servers)
         say("simulating", 0, len(requests))
         finished = 0
 
@@ -140,17 +146,25 @@ def simulate(
             finished += 1
             say("simulating", finished, len(requests))
 
-        played = play(plan, requests, window=ready.window, progress=count)
+        played = engines.play(
+            plan,
+            requests,
+            engine=engine,
+            window=ready.window,
+            progress=count,
+            keep=keep,
+            servers=servers,
+        )
     with _timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
-        tables = {
+        tables: dict[str, Sequence[Row]] = {
             "components": energy.components(plan, played),
-            "energy": energy.energy_rows(plan, played, requests, ready.hw, mode),
-            "requests": _request_rows(ready, played, mode),
+            "energy": energy.energy_rows(plan, played, ready.hw, mode),
+            "requests": _request_table(ready, played, mode),
             "placement": list(ready.placement.rows()),
         }
-        summary = _summary(scenario, ready, played, tables)
+        summary = _summary(scenario, ready, played, tables, engine)
     if scenario.model.checkpoint is not None:
         with _timed(seconds, "accuracy"):
             from hyflexsim.workloads.accuracy import accuracy_of_run  # noqa: PLC0415 (torch)
@@ -247,11 +261,7 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     labels: list[str] = []
     prefill: int | None = None
     if isinstance(workload, Jets):
-        from hyflexsim.workloads.jets import load_jets  # noqa: PLC0415 (a third of a second)
-
-        jets = load_jets(workload.file, workload.classes, workload.count)
-        lengths = [int(count) for count in jets.counts]
-        labels = [str(label) for label in jets.labels]
+        lengths, labels = _jets(workload)
         if len(lengths) < workload.count:
             raise InputError(
                 f"workload.count must be at most {len(lengths)}, the jets of the chosen classes "
@@ -273,41 +283,56 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     return requests, labels or [""] * len(requests)
 
 
+def _jets(workload: Jets) -> tuple[list[int], list[str]]:
+    """Token counts and classes; a file of the user's is read and checked whole."""
+    from hyflexsim.workloads import jets  # noqa: PLC0415 (a third of a second)
+
+    if workload.file is None:
+        return jets.sample_lengths(workload.classes, workload.count)
+    loaded = jets.load_jets(workload.file, workload.classes, workload.count)
+    return loaded.counts.tolist(), [str(label) for label in loaded.labels]
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
-def _request_rows(ready: Prepared, played: Played, mode: str) -> list[Row]:
-    rows = []
-    energies: dict[tuple[int, int | None], float] = {}
-    for index, request in enumerate(ready.requests):
-        size = (request.tokens, request.prefill)
-        if size not in energies:
-            shape = ready.plan.shape(*size)
-            energies[size] = energy.request_energy_pj(ready.plan, shape, ready.hw, mode)
-        rows.append(
-            {
-                "request": index,
-                "label": ready.labels[index],
-                "tokens": request.tokens,
-                "prefill": request.prefill or request.tokens,
-                "arrival_ps": request.arrival,
-                "start_ps": played.entered[index],
-                "first_token_ps": played.first_output[index],
-                "finish_ps": played.finished[index],
-                "latency_ps": played.finished[index] - request.arrival,
-                "energy_pj": energies[size],
-            }
-        )
-    return rows
+def _request_table(ready: Prepared, played: Played, mode: str) -> Columns:
+    requests = ready.requests
+    sizes = [(request.tokens, request.prefill) for request in requests]
+    energies = {
+        size: energy.request_energy_pj(ready.plan, ready.plan.shape(*size), ready.hw, mode)
+        for size in dict.fromkeys(sizes)
+    }
+    arrival = np.array([request.arrival for request in requests], dtype=np.int64)
+    finish = np.array(played.finished, dtype=np.int64)
+    return Columns(
+        {
+            "request": np.arange(len(requests)),
+            "label": ready.labels,
+            "tokens": np.array([tokens for tokens, _ in sizes]),
+            "prefill": np.array([prefill or tokens for tokens, prefill in sizes]),
+            "arrival_ps": arrival,
+            "start_ps": np.array(played.entered, dtype=np.int64),
+            "first_token_ps": np.array(played.first_output, dtype=np.int64),
+            "finish_ps": finish,
+            "latency_ps": finish - arrival,
+            "energy_pj": np.array([energies[size] for size in sizes]),
+        }
+    )
 
 
 def _summary(
-    scenario: Scenario, ready: Prepared, played: Played, tables: dict[str, list[Row]]
+    scenario: Scenario,
+    ready: Prepared,
+    played: Played,
+    tables: dict[str, Sequence[Row]],
+    engine: str,
 ) -> dict[str, Any]:
-    requests, trace = ready.requests, played.trace
+    requests = ready.requests
     count = len(requests)
-    makespan = int(trace.end[-1])
-    latency = np.array([row["latency_ps"] for row in tables["requests"]], dtype=np.int64)
+    makespan = played.tally.end_ps
+    arrivals_ps = [request.arrival for request in requests]
+    latency = np.array(played.finished, dtype=np.int64) - np.array(arrivals_ps, dtype=np.int64)
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     by_kind: dict[str, float] = defaultdict(float)
     for row in tables["energy"]:
@@ -315,7 +340,7 @@ def _summary(
     shares: dict[str, list[float]] = defaultdict(list)
     for row in tables["components"]:
         shares[row["kind"]].append(row["utilisation"])
-    ledger = energy.ledger(ready.plan, played, requests)
+    ledger = energy.ledger(ready.plan, played)
     actions = {row["action"] for row in ledger if row["count"]}
     return {
         "scenario": scenario.name,
@@ -325,6 +350,7 @@ def _summary(
         "tokens": sum(request.tokens for request in requests),
         "fidelity": scenario.run.fidelity,
         "overlap": scenario.run.overlap,
+        "engine": engine,
         "energy_mode": scenario.run.energy,
         "makespan_ps": makespan,
         "latency_ps": {
@@ -343,10 +369,10 @@ def _summary(
             "used": pu_area(ready.hw) * ready.placement.pus_used,
         },
         "writes_per_request": energy.cell_writes(ledger) / count,
-        "visits": len(trace),
-        "macs": energy.macs(ready.plan, played, requests),
+        "visits": int(played.tally.visits.sum()),
+        "macs": energy.macs(ready.plan, played),
         "assumptions": _assumptions(ready.hw, actions, scenario.run.energy),
-        "notes": _notes(ready),
+        "notes": [*_notes(ready), *_kept(played)],
     }
 
 
@@ -358,6 +384,25 @@ def _assumptions(hw: Hardware, actions: set[str], mode: str) -> list[str]:
         for key in used_assumptions(hw)
         if not key.startswith(("energy.", "device.")) or key in priced
     ]
+
+
+def _keep(scenario: Scenario, requests: int) -> Keep:
+    keep = scenario.keep()
+    first, stop = keep.requests or (0, requests)
+    if first >= min(stop, requests):
+        raise InputError(
+            f"trace.first must be below {min(stop, requests)} (trace.stop, and the requests); "
+            f"got {first}"
+        )
+    return keep
+
+
+def _kept(played: Played) -> list[str]:
+    """What the trace leaves out, if it does."""
+    kept, visits = len(played.trace), int(played.tally.visits.sum())
+    if kept == visits:
+        return []
+    return [f"the trace keeps {kept} of {visits} visits; all sums are over all visits"]
 
 
 def _notes(ready: Prepared) -> list[str]:

@@ -19,10 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyflexsim.sim.energy import served_by
+from hyflexsim.sim.energy import ServedBy
 from hyflexsim.sim.engine import Played
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.trace import DTYPES, Block
+from hyflexsim.workloads.columns import Columns
 
 MARKS = ("scenario.json", "summary.json", "trace.parquet")
 """Files by which a run directory is recognised."""
@@ -149,7 +151,8 @@ def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> N
 
 def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """A Parquet file of the columns of a schema (name -> type), from rows."""
-    columns = {key: [row[key] for row in rows] for key in schema}
+    by_column = rows.columns if isinstance(rows, Columns) else None
+    columns = by_column or {key: [row[key] for row in rows] for key in schema}
     table = pa.table(
         {
             key: pa.array(columns[key], pa.string()).dictionary_encode()
@@ -162,37 +165,47 @@ def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str
 
 
 def write_trace(folder: Path, plan: Plan, played: Played) -> None:
-    """``trace.parquet``, made column by column: some million rows in seconds."""
-    pq.write_table(trace_table(plan, played), folder / "trace.parquet", **TRACE_PARQUET)
+    """``trace.parquet``, piece by piece: memory does not grow with its length."""
+    name = TraceNames(plan)
+    with pq.ParquetWriter(folder / "trace.parquet", name(EMPTY).schema, **TRACE_PARQUET) as file:
+        for block in played.trace.blocks():
+            file.write_table(name(block))
 
 
-def trace_table(plan: Plan, played: Played) -> Any:
-    """The trace with names; where a component had begun before its last input came, so it says."""
-    trace = played.trace
-    steps = plan.steps
-    lead = np.array([step.lead_ps for step in steps], dtype=np.int64)[trace.step]
-    planes = np.array([step.planes for step in steps], dtype=np.int32)
-    if (planes == 1).all():
-        token, plane = trace.token, np.zeros(len(trace), dtype=np.int16)
-    else:
-        mine = planes[trace.step]
-        token, plane = trace.token // mine, (trace.token % mine).astype(np.int16)
-    parts = [component.name for component in plan.components]
-    return pa.table(
-        {
-            "step": pa.DictionaryArray.from_arrays(trace.step, [step.name for step in steps]),
-            "op": _named([step.op for step in steps], trace.step),
-            "kind": _named([step.kind for step in steps], trace.step),
-            "component": pa.DictionaryArray.from_arrays(served_by(plan, played), parts),
-            "layer": _named([step.layer for step in steps], trace.step),
-            "request": trace.request,
-            "token": token,
-            "plane": plane,
-            "arrival_ps": trace.arrival - lead,
-            "start_ps": trace.start - lead,
-            "end_ps": trace.end,
-        }
-    )
+EMPTY = tuple(np.zeros(0, dtype=dtype) for dtype in DTYPES)
+
+
+class TraceNames:
+    """Gives a block of the trace its names: a step's, its op's, kind's, component's and layer's."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._steps = steps = plan.steps
+        self._components = [component.name for component in plan.components]
+        self._served_by = ServedBy(plan)
+        self._lead = np.array([step.lead_ps for step in steps], dtype=np.int64)
+        self._planes = np.array([step.planes for step in steps], dtype=np.int32)
+
+    def __call__(self, block: Block) -> Any:
+        """An arrow table; where a component had begun before its last input came, so it says."""
+        step, request, token, arrival, start, end = block
+        steps = self._steps
+        lead, planes = self._lead[step], self._planes[step]
+        where = self._served_by(step, token)
+        return pa.table(
+            {
+                "step": pa.DictionaryArray.from_arrays(step, [each.name for each in steps]),
+                "op": _named([each.op for each in steps], step),
+                "kind": _named([each.kind for each in steps], step),
+                "component": pa.DictionaryArray.from_arrays(where, self._components),
+                "layer": _named([each.layer for each in steps], step),
+                "request": request,
+                "token": token // planes,
+                "plane": (token % planes).astype(np.int16),
+                "arrival_ps": arrival - lead,
+                "start_ps": start - lead,
+                "end_ps": end,
+            }
+        )
 
 
 def _named(names: list[str], step: np.ndarray) -> Any:

@@ -65,6 +65,15 @@ Every key, with its default::
     split_pairs = false          # true: particle pairs one by one instead of in waves
     seed = 0
     window = 4                   # at most so many requests on the chip (default: what memory holds)
+    engine = "auto"              # "simpy", "compiled", or by the number of visits: same answer
+
+    [trace]                      # which visits trace.parquet keeps; sums are always over all
+    components = ["pu03.*"]      # patterns of names (default: all components)
+    layers = ["*.layer.0"]       # (default: all layers)
+    first = 0                    # requests from `first` up to `stop` (default: all) ...
+    stop = 1000
+    every = 1                    # ... each so-many-th
+    memory_mb = 256              # beyond, the trace waits in a scratch file
 
 Paths in a scenario file start from its folder, paths in overrides from the current one.
 
@@ -92,9 +101,11 @@ from pydantic import Field, ValidationError
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options
+from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import overrides as changes
 from hyflexsim.workloads.refusals import find_file, refusal
 from hyflexsim.workloads.schema import (
+    MOST_REQUESTS,
     Accuracy,
     Chip,
     Generate,
@@ -104,6 +115,7 @@ from hyflexsim.workloads.schema import (
     Run,
     Section,
     Tokens,
+    Tracing,
 )
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -125,6 +137,7 @@ class Scenario(Section):
     accuracy: Accuracy = Accuracy()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
     run: Run = Run()
+    trace: Tracing = Tracing()
 
     @classmethod
     def load(
@@ -158,6 +171,20 @@ class Scenario(Section):
     def options(self) -> Options:
         """The mapping as the placer wants it."""
         return Options(**self.mapping.model_dump(), chips=self.chip.chips)
+
+    def keep(self) -> Keep:
+        """The part of the trace to keep, as the engines want it."""
+        trace = self.trace
+        requests = None
+        if trace.first or trace.stop is not None:
+            requests = (trace.first, MOST_REQUESTS if trace.stop is None else trace.stop)
+        return Keep(
+            components=tuple(trace.components),
+            layers=tuple(trace.layers),
+            requests=requests,
+            every=trace.every,
+            memory=trace.memory_mb * 2**20,
+        )
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults filled in."""

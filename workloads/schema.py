@@ -200,6 +200,20 @@ class Run(Section):
     split_pairs: Annotated[bool, allows("true or false")] = False
     seed: Seed = 0
     window: Count | None = None
+    engine: Annotated[Literal["auto", "simpy", "compiled"], allows("auto, simpy or compiled")] = (
+        "auto"
+    )
+
+
+class Tracing(Section):
+    """Which visits are written down; see :class:`hyflexsim.sim.trace.Keep`."""
+
+    components: Annotated[list[Text], allows("a list of patterns")] = []
+    layers: Annotated[list[Text], allows("a list of patterns")] = []
+    first: Annotated[int, allows("an integer from 0", ge=0)] = 0
+    stop: Count | None = None
+    every: Count = 1
+    memory_mb: Annotated[int, _count(2**20)] = 256
 
 
 class Accuracy(Section):
@@ -254,5 +268,6 @@ SECTIONS: dict[str, type[Section]] = {
     "mapping": Placing,
     "accuracy": Accuracy,
     "run": Run,
+    "trace": Tracing,
 }
 """Tables whose keys are always the same."""

@@ -97,7 +97,7 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
     result.add_row(
         "visits",
         f"{summary['visits']:,}",
-        f"fidelity {summary['fidelity']}, overlap {summary['overlap']}",
+        f"fidelity {summary['fidelity']}, overlap {summary['overlap']}, engine {summary['engine']}",
     )
     return result
 

@@ -1,12 +1,15 @@
 """Fixtures: the reference chip, the reference event loop, and tiny plans."""
 
+import dataclasses
 import functools
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.plan import Component, Group, Plan, Rate, Step
 
@@ -65,6 +68,25 @@ def make_plan(*rows, components=None, outputs=None):
 @pytest.fixture(scope="session")
 def plan_of():
     return make_plan
+
+
+def all_of(play, plan, requests, **options):
+    """Everything an engine returns as plain lists, or the text of its deadlock report."""
+    try:
+        played = play(plan, requests, **options)
+    except DeadlockError as error:
+        return str(error)
+    columns = zip("srtabe", played.trace.columns(), strict=True)
+    fields = dataclasses.asdict(played.tally) | dict(columns)
+    return {name: np.asarray(value).tolist() for name, value in fields.items()} | {
+        name: getattr(played, name)
+        for name in ("entered", "first_output", "finished", "peak_places", "peak_requests")
+    }
+
+
+@pytest.fixture(scope="session")
+def outcome():
+    return all_of
 
 
 @functools.cache

@@ -26,7 +26,7 @@ def played(graph, hw, tokens, slc_rate=1.0):
     options = Options(copies="none", slc_rate=slc_rate)
     plan = build_plan(graph, place(graph, hw, options))
     requests = [Request(0, tokens)]
-    return plan, play(plan, requests), requests
+    return plan, play(plan, requests)
 
 
 def counts(rows):
@@ -114,7 +114,7 @@ def test_components_report_busy_and_waiting(linear, hw):
     The bank is busy 2 x 800 ns, ADC and shift-and-add in its shadow as long; the second vector,
     1 ns behind on the host port, waits 799 ns.
     """
-    plan, run, _ = played(linear, hw, 2)
+    plan, run = played(linear, hw, 2)
     rows = {row["component"]: row for row in energy.components(plan, run)}
     bank = rows["pu00.fc.W.bank"]
     assert bank["visits"] == 2

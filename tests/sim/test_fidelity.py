@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyflexsim.sim import energy, memory
+from hyflexsim.sim import compiled, energy, memory
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.components.interconnect import BUSES
 from hyflexsim.sim.copies import apply_copies
@@ -228,11 +228,29 @@ def test_bit_and_token_agree_to_the_picosecond_and_the_count(graph, chip, reques
     a, b = play(token, requests), play(bit, requests)
     assert whole_tokens(token, a) == whole_tokens(bit, b)
     assert a.finished == b.finished
-    assert by_op(energy.ledger(token, a, requests)) == by_op(energy.ledger(bit, b, requests))
-    assert energy.macs(token, a, requests) == energy.macs(bit, b, requests)
+    assert by_op(energy.ledger(token, a)) == by_op(energy.ledger(bit, b))
+    assert energy.macs(token, a) == energy.macs(bit, b)
     assert analog_spans(token, a) == analog_spans(bit, b)
     if not split:  # a gang of copies is one component, the copies by themselves are many
         assert busy_by_kind(token, a) == busy_by_kind(bit, b)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    graph=graphs(),
+    chip=chips(),
+    requests=requests_strategy,
+    build=st.fixed_dictionaries(
+        {"fidelity": st.sampled_from(["token", "bit"]), "split_pairs": st.booleans()}
+    ),
+    serial=st.booleans(),
+)
+def test_both_engines_give_the_same_answer(outcome, graph, chip, requests, build, serial):
+    """Trace, sums, queue peaks, whatever the fidelity and the overlap."""
+    plan = prepare(graph, chip, **build)
+    if serial:
+        plan = layer_serial(plan)
+    assert outcome(compiled.play, plan, requests) == outcome(play, plan, requests)
 
 
 @settings(max_examples=15, deadline=None)
@@ -242,7 +260,7 @@ def test_waves_and_single_pairs_agree(graph, chip, requests):
     waves, pairs = prepare(graph, chip), prepare(graph, chip, split_pairs=True)
     a, b = play(waves, requests), play(pairs, requests)
     assert whole_tokens(waves, a) == whole_tokens(pairs, b)
-    assert by_op(energy.ledger(waves, a, requests)) == by_op(energy.ledger(pairs, b, requests))
+    assert by_op(energy.ledger(waves, a)) == by_op(energy.ledger(pairs, b))
 
 
 @settings(max_examples=15, deadline=None)
@@ -267,11 +285,9 @@ def test_conservation(graph, chip, requests, serial):
     if serial:
         plan = layer_serial(plan)
     played = play(plan, requests)
-    rows = energy.ledger(plan, played, requests)
+    rows = energy.ledger(plan, played)
 
-    assert energy.macs(plan, played, requests) == sum(
-        sum(g.macs(graph, r.tokens).values()) for r in requests
-    )
+    assert energy.macs(plan, played) == sum(sum(g.macs(graph, r.tokens).values()) for r in requests)
     for weight in placement.weights.values():
         (op,) = weight.ops
         runs = sum(g.token_count(graph.nodes[op], r.tokens) for r in requests)
@@ -287,7 +303,7 @@ def test_conservation(graph, chip, requests, serial):
     bits = {k: sum(r["count"] for r in rows if r["action"] == k) for k in ("host_bit",)}
     width = graph.nodes["in"]["width"]
     assert bits["host_bit"] == 2 * 8 * width * sum(r.tokens for r in requests)
-    visits, _ = energy.totals(plan, played, requests)
+    visits, _ = energy.totals(played)
     for reader, step in zip(visits, plan.steps, strict=True):
         for edge in step.inputs:
             if isinstance(edge, Group) and plan.steps[edge.source].kind in BUSES:
@@ -297,9 +313,7 @@ def test_conservation(graph, chip, requests, serial):
     for name in ("in", "out"):
         assert (played.trace.step == entered[name]).sum() == sum(r.tokens for r in requests)
     for mode in energy.MODES:
-        total = sum(
-            row["energy_pj"] for row in energy.energy_rows(plan, played, requests, hw, mode)
-        )
+        total = sum(row["energy_pj"] for row in energy.energy_rows(plan, played, hw, mode))
         each = [energy.request_energy_pj(plan, plan.shape(r.tokens), hw, mode) for r in requests]
         assert sum(each) == pytest.approx(total, rel=1e-12)
 

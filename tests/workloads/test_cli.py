@@ -177,7 +177,7 @@ def test_a_deadlock_ends_with_1_and_its_report(hyflexsim, folder, monkeypatch):
     def stuck(*_, **__):
         raise DeadlockError("deadlock at 5 ps: fc holds request 0 token 1")
 
-    monkeypatch.setattr(running, "play", stuck)
+    monkeypatch.setattr(running.engines, "play", stuck)
     code, _, err = hyflexsim("run", "tiny.toml")
     assert (code, err) == (1, "hyflexsim: deadlock at 5 ps: fc holds request 0 token 1\n")
     assert not (folder / "runs").exists()
@@ -188,7 +188,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(hyflexsim, folder, monkey
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    target = (running, "play") if phase == "play" else (running.run_dir, "write_json")
+    target = (running.engines, "play") if phase == "play" else (running.run_dir, "write_json")
     monkeypatch.setattr(*target, interrupt)
     code, _, err = hyflexsim("run", "tiny.toml", "--no-plots")
     assert (code, err) == (130, "hyflexsim: interrupted; nothing was written\n")

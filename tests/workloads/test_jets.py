@@ -369,3 +369,14 @@ def test_pythia_jets_hold_their_decay(hep, label, tmp_path):
 def test_pythia_refuses_a_setting(hep):
     with pytest.raises(InputError, match=r"^Pythia refuses the setting 'No:such=1'"):
         jet_generator.generate("QCD", 1, 1, ["No:such=1"])
+
+
+@pytest.mark.parametrize("classes", [None, ["Hbb", "QCD"], ["Hcc"]])
+def test_lengths_of_the_sample_are_those_of_its_particles(classes):
+    """Two columns say what all particles say; a class that the sample lacks gives nothing."""
+    counts, labels = jets.sample_lengths(classes, 300)
+    if classes == ["Hcc"]:
+        assert (counts, labels) == ([], [])
+        return
+    loaded = jets.load_jets(None, classes, 300)
+    assert (counts, labels) == (loaded.counts.tolist(), loaded.labels.tolist())

@@ -1,0 +1,378 @@
+"""Plan, shapes and requests as flat tables: what the compiled loop reads.
+
+One record type a noun, so that all the loop needs to know of a step, a channel or a component lies
+in one or two cache lines. ``*_at`` fields are positions in another table. The records are also the
+whole state of a run, which may thus stop at any event, get more room, and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyflexsim.sim.engine import Request
+from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.queues import (
+    COMPONENTS,
+    FAN_OUT,
+    FREE_NODE,
+    FREE_NODES,
+    HOST,
+    HOST_DUE,
+    NONE,
+    REGISTERS,
+    SHIFT,
+    WINDOW,
+)
+from hyflexsim.sim.shape import Shape
+
+EVENT = np.dtype([("time", "i8"), ("tag", "i8")])
+STEP = np.dtype(
+    [
+        ("planes", "u4"),
+        ("parts", "u4"),
+        ("lanes", "u4"),
+        ("lane_at", "u4"),
+        ("shown", "u4"),
+        ("shown_at", "u4"),
+        ("duration", "u4"),
+        ("own", "u4"),  # its input buffer
+        ("reserves", "u4"),
+        ("reserve_at", "u4"),
+        ("outputs", "u4"),
+        ("output_at", "u4"),
+        ("prefix", "u4"),  # mark of its unbroken prefix, where thresholds wait for its tokens
+        ("answers", "u4"),
+    ]
+)
+OUTPUT = np.dtype([("step", "u4"), ("edge", "u4"), ("mark", "u4")])
+CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
+    [
+        ("arrival", "i8"),  # of the first
+        ("step", "u4"),
+        ("component", "u4"),
+        ("head", "u4"),
+        ("tail", "u4"),
+        ("next", "u4"),  # waiting for a place in the same buffer
+    ]
+)
+COMPONENT = np.dtype(
+    [
+        ("ready_at", "u4"),  # channels that may start: a heap of `ready` from here
+        ("ready", "u4"),  # how many
+        ("busy", "u4"),
+        ("idle", "u4"),  # 1: is among those who decide
+        ("step", "u4"),
+        ("request", "u4"),
+        ("token", "u4"),
+        ("arrival", "i8"),
+        ("started", "i8"),
+        ("queued", "i8"),  # tokens that wait here
+        ("peak", "i8"),  # most at the end of an instant before `counted_at`
+        ("counted_at", "i8"),
+    ]
+)
+BUFFER = np.dtype(
+    [
+        ("free", "i8"),
+        ("freed", "i8"),  # places given back at `freed_at`: seen from the next picosecond on
+        ("freed_at", "i8"),
+        ("least_free", "i8"),
+        ("scheduled", "u4"),
+        ("first", "u4"),  # channels that wait for a place
+        ("last", "u4"),
+    ]
+)
+NODE = np.dtype(  # a token in a channel
+    [("arrival", "i8"), ("request", "u4"), ("token", "u4"), ("next", "u4"), ("previous", "u4")]
+)
+EDGE = np.dtype(
+    [
+        ("kind", "u4"),
+        ("every", "u4"),
+        ("spread", "u4"),
+        ("broadcast", "u4"),
+        ("shift", "i8"),
+        ("last", "i8"),
+        ("here", "i8"),
+        ("need_at", "i8"),
+    ]
+)
+SHAPE = np.dtype(
+    [
+        ("visits", "i8"),
+        ("bytes", "i8"),  # of `waits` that a request needs
+        ("template_at", "i8"),
+        ("marks", "i8"),  # of `marks` that a request needs
+        ("initial", "i8"),
+        ("initial_at", "i8"),
+        ("free_block", "u4"),
+    ]
+)
+TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
+REQUEST = np.dtype([("arrival", "i8"), ("left", "i8"), ("shape", "u4"), ("block", "u4")])
+BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
+
+
+class Tables(NamedTuple):
+    """Everything the loop reads and writes."""
+
+    registers: np.ndarray
+    steps: np.ndarray
+    lanes: np.ndarray  # channels, by step and lane
+    shown: np.ndarray  # components to report, by step and lane
+    reserves: np.ndarray  # buffers
+    outputs: np.ndarray
+    edges: np.ndarray  # (shapes, edges)
+    durations: np.ndarray  # (shapes, durations): ps, or -1 - position in `times`
+    times: np.ndarray
+    needs: np.ndarray
+    waits_at: np.ndarray  # (shapes, steps): position in a request's block of `waits`
+    prefix_at: np.ndarray  # (shapes, steps): the same, of bits for tokens done out of order
+    templates: np.ndarray
+    initial: np.ndarray
+    shapes: np.ndarray
+    requests: np.ndarray
+    channels: np.ndarray
+    components: np.ndarray
+    ready: np.ndarray
+    buffers: np.ndarray
+    events: np.ndarray
+    idle: np.ndarray
+    nodes: np.ndarray
+    waits: np.ndarray
+    marks: np.ndarray
+    blocks: np.ndarray
+    entered: np.ndarray
+    first_output: np.ndarray
+    finished: np.ndarray
+    left: np.ndarray  # requests in the order in which they left
+
+
+class Room(NamedTuple):
+    """How much the growing tables hold at first; small numbers are for tests of growing."""
+
+    nodes: int = 1 << 16
+    bytes: int = 1 << 20
+    marks: int = 1 << 16
+    blocks: int = 1 << 10
+
+
+def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> Tables:
+    """All tables at time zero, before anything has entered."""
+    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
+    place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    shapes = [plan.shape(*key) for key in place]
+    static = _steps(plan)
+    steps, outputs = static["steps"], static["outputs"]
+    evaluated = _shapes(plan, shapes, steps)
+    nodes = max(room.nodes, 1)
+    registers = np.zeros(REGISTERS, dtype=np.int64)
+    registers[HOST_DUE] = 1  # it releases the first requests
+    registers[FREE_NODE], registers[FREE_NODES] = 0, nodes
+    registers[WINDOW] = window
+    registers[COMPONENTS] = len(plan.components)
+    registers[HOST] = len(plan.components) + len(static["buffers"])
+    registers[SHIFT] = int(registers[HOST]).bit_length()
+    registers[FAN_OUT] = max((_fan_out(s, steps, outputs) for s in shapes), default=1)
+    times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
+    return Tables(
+        registers=registers,
+        requests=_requests(requests, [place[key] for key in keys]),
+        events=np.zeros(len(plan.components) + len(static["buffers"]) + 2, dtype=EVENT),
+        idle=np.zeros(len(plan.components), dtype=np.uint32),
+        nodes=fresh_nodes(nodes, 0),
+        waits=np.zeros(room.bytes, dtype=np.uint8),
+        marks=np.zeros(room.marks, dtype=np.uint32),
+        blocks=np.zeros(room.blocks, dtype=BLOCK),
+        left=np.zeros(len(requests), dtype=np.uint32),
+        **static,
+        **evaluated,
+        **times,
+    )
+
+
+ANSWERS = ("entered", "first_output", "finished")
+
+
+def fresh_nodes(count: int, first: int) -> np.ndarray:
+    """Free nodes number ``first`` ... in a chain."""
+    nodes = np.zeros(count, dtype=NODE)
+    nodes["next"] = np.arange(first + 1, first + count + 1)
+    nodes["next"][-1:] = NONE
+    return nodes
+
+
+def _starts(lengths: Sequence[int]) -> np.ndarray:
+    """Where each of several rows begins, put one after the other."""
+    return np.concatenate([[0], np.cumsum(lengths)])[: len(lengths)].astype(np.int64)
+
+
+def _joined(arrays: list[Any], dtype: Any) -> np.ndarray:
+    """One after the other; never empty, so that its first element can be named."""
+    return np.concatenate([*arrays, np.zeros(1, dtype=dtype)]).astype(dtype, copy=False)
+
+
+def _steps(plan: Plan) -> dict[str, np.ndarray]:
+    """Tables that depend on the plan alone."""
+    steps, pattern = plan.steps, plan.pattern
+    buffer_of = {s: i for i, s in enumerate(s for s, x in enumerate(steps) if x.places is not None)}
+    channel_of: dict[tuple[int, int], int] = {}
+    for i, step in enumerate(steps):
+        for lane in step.lanes:
+            channel_of.setdefault((i, lane), len(channel_of))
+    rows = np.zeros(len(steps), dtype=STEP)
+    for name in ("planes", "parts"):
+        rows[name] = [getattr(step, name) for step in steps]
+    shown = [step.shown or step.lanes for step in steps]
+    many: dict[str, list[list[Any]]] = {
+        "lane": [[channel_of[i, lane] for lane in s.lanes] for i, s in enumerate(steps)],
+        "shown": [list(each) for each in shown],
+        "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
+        "output": [[(o.step, o.edge, max(o.mark, 0)) for o in outs] for outs in pattern.outputs],
+    }
+    for name, lists in many.items():
+        lengths = [len(each) for each in lists]
+        rows[name if name == "shown" else f"{name}s"] = lengths
+        rows[f"{name}_at"] = _starts(lengths)
+    rows["duration"] = pattern.duration_of
+    rows["own"] = [buffer_of.get(i, NONE) for i in range(len(steps))]
+    prefix = np.array([any(out.mark >= 0 for out in outs) for outs in pattern.outputs])
+    rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
+    rows["answers"] = [i in plan.outputs for i in range(len(steps))]
+    flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
+    return {
+        "steps": rows,
+        "lanes": np.array(flat["lane"], dtype=np.uint32),
+        "shown": np.array(flat["shown"], dtype=np.uint32),
+        "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
+        "outputs": np.array([*flat["output"], (0, 0, 0)], dtype=OUTPUT),
+        **_channels(plan, list(channel_of)),
+        "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
+    }
+
+
+def _channels(plan: Plan, channels: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    rows = np.zeros(len(channels), dtype=CHANNEL)
+    rows["step"], rows["component"] = np.array(channels, dtype=np.uint32).reshape(-1, 2).T
+    for name in ("head", "tail", "next"):
+        rows[name] = NONE
+    components = np.zeros(len(plan.components), dtype=COMPONENT)
+    mine = np.bincount(rows["component"], minlength=len(components))
+    components["ready_at"] = _starts(mine.tolist())
+    return {
+        "channels": rows,
+        "components": components,
+        "ready": np.zeros(len(channels), dtype=np.uint32),
+    }
+
+
+def _buffers(places: list[int]) -> np.ndarray:
+    rows = np.zeros(len(places), dtype=BUFFER)
+    rows["free"] = rows["least_free"] = places
+    rows["freed_at"] = -1
+    rows["first"] = rows["last"] = NONE
+    return rows
+
+
+def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=REQUEST)
+    rows["arrival"] = [request.arrival for request in requests]
+    rows["shape"] = shape
+    rows["block"] = NONE
+    return rows
+
+
+def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.ndarray]:
+    """Tables with a row a shape: edges, durations, what tokens wait for."""
+    pattern = plan.pattern
+    rows = np.zeros(len(shapes), dtype=SHAPE)
+    edges = np.zeros((len(shapes), len(pattern.edges)), dtype=EDGE)
+    durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
+    places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
+    times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
+    for i, shape in enumerate(shapes):
+        for j, edge in enumerate(shape.class_edges):
+            at = needs.add(edge.need) if edge.need is not None else 0
+            numbers = (edge.every, edge.spread, edge.broadcast, edge.shift, edge.last, edge.here)
+            edges[i, j] = (edge.kind, *numbers, at)
+        for j, time in enumerate(shape.class_durations):
+            durations[i, j] = time if isinstance(time, int) else -1 - times.add(time)
+        template, first = _waiting(shape, steps["prefix"], places[:, i])
+        rows[i]["visits"] = shape.visits
+        rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
+        rows[i]["marks"] = pattern.marks + int((steps["prefix"] != NONE).sum())
+        rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
+    rows["free_block"] = NONE
+    return {
+        "shapes": rows,
+        "edges": edges,
+        "durations": durations,
+        "waits_at": places[0],
+        "prefix_at": places[1],
+        "times": times.array(),
+        "needs": needs.array(),
+        "templates": templates.array(),
+        "initial": initial.array(),
+    }
+
+
+def _waiting(shape: Shape, prefix: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A request's block of `waits` when it enters, and its tokens that wait for nothing.
+
+    ``places`` (2, steps) gets the position of each step's counts, and of its bytes for the prefix.
+    """
+    blocks, first, used = [], [], 0
+    waits = [shape.class_waits[i] for i in shape.pattern.wait_of]
+    for i, wait in enumerate(waits):
+        if wait is not None:
+            free = np.flatnonzero(wait == 0)
+            tokens = np.empty(len(free), dtype=TOKEN)
+            tokens["step"], tokens["token"] = i, free
+            first.append(tokens)
+            places[0, i] = used
+            blocks.append(wait)
+            used += len(wait)
+        if prefix[i] != NONE:
+            places[1, i] = used
+            blocks.append(np.zeros(shape.counts[i] + 1, dtype=np.uint8))  # a 0 ends every prefix
+            used += shape.counts[i] + 1
+    return (
+        np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint8),
+        np.concatenate(first) if first else np.zeros(0, dtype=TOKEN),
+    )
+
+
+class Pool:
+    """Arrays one after the other; one that was added before is not stored again."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.parts: list[np.ndarray] = []
+        self.used = 0
+
+    def add(self, part: np.ndarray) -> int:
+        """Append an array and return its position."""
+        at = self.used
+        self.parts.append(part.astype(self.dtype, copy=False))
+        self.used += len(part)
+        return at
+
+    def array(self) -> np.ndarray:
+        """All of them; never empty, so that its first element can be named."""
+        return np.concatenate([*self.parts, np.zeros(1, dtype=self.dtype)])
+
+
+def _fan_out(shape: Shape, steps: np.ndarray, outputs: np.ndarray) -> int:
+    """Most tokens that one finished token of this shape may release."""
+    each = [
+        edge.spread if edge.every and not edge.broadcast else edge.here
+        for edge in shape.class_edges
+    ]
+    if not each:
+        return 1
+    owner = np.repeat(np.arange(len(steps)), steps["outputs"])
+    released = np.array(each, dtype=np.int64)[outputs["edge"][: len(owner)]]
+    return int(np.bincount(owner, weights=released, minlength=1).max())

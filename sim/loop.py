@@ -1,0 +1,388 @@
+"""The event loop, compiled: the rules of engine.py over the tables of flat.py.
+
+Names are those of engine.py, and so is the order of everything that can be seen: events of one
+instant in the order in which they were scheduled, then decisions in component order. How queues are
+kept differs: queues.py.
+
+Functions that get all tables (``t``) are inlined, since thirty arrays are too many to hand over in
+every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from hyflexsim.sim import queues
+from hyflexsim.sim.queues import (
+    BLOCKS,
+    BYTES,
+    COMPONENTS,
+    ENTERED,
+    EVENTS,
+    FAN_OUT,
+    FREE_NODES,
+    HOST,
+    HOST_DUE,
+    HOST_WAITS,
+    IDLE,
+    LEFT,
+    LIVE,
+    MARKS,
+    NONE,
+    NOW,
+    PEAK_LIVE,
+    ROWS,
+    SHIFT,
+    WINDOW,
+    called,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DONE, FULL, ROOM = range(3)  # why `run` has returned
+GROUP, THRESHOLD = 2, 3  # kinds of edge, as in shape.py; any other is a stream
+
+
+def compiled(function: F) -> F:
+    """Compile on first use and keep the machine code, if there is a folder to keep it in."""
+    try:
+        return numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return called(function)
+
+
+def _inlined(function: F) -> F:
+    return numba.njit(inline="always", nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+
+
+# --- components ----------------------------------------------------------------------------------
+
+
+@_inlined
+def _arrive(t, step, request, token, now):
+    """Queue a token, all of whose inputs are there, at the component that serves it."""
+    row = t.steps[step]
+    lane = np.uint32(0)
+    if row.lanes > 1:
+        lane = np.uint32(token // row.planes % row.lanes)
+    channel = t.lanes[row.lane_at + lane]
+    c = t.channels[channel].component
+    if queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now):
+        queues.offer(t.components, t.channels, t.ready, channel)
+    queues.count(t.steps, t.shown, t.components, step, token, now, 1)
+    if not t.components[c].busy:
+        queues.wake(t.registers, t.components, t.idle, c)
+
+
+@_inlined
+def _passes(t, step, token, channel, now):
+    """Reserve places for the first part of a token and say True; or wait and say False."""
+    row, buffers = t.steps[step], t.buffers
+    if row.own == NONE and not row.reserves:
+        return True
+    if row.parts > 1 and token % row.parts:
+        return True
+    first, stop = row.reserve_at, row.reserve_at + row.reserves
+    full = queues.full_one(buffers, t.reserves, first, stop, now)
+    changed = full
+    if full != NONE:
+        queues.wait(buffers, t.channels, full, channel)
+    else:
+        queues.reserve(buffers, t.reserves, first, stop)
+        changed = row.own
+        if changed != NONE:
+            queues.give_back(buffers, changed, now)
+    if changed != NONE and queues.owes_credit(buffers, changed):
+        buffers[changed].scheduled = 1
+        queues.schedule(t.registers, t.events, now + 1, t.registers[COMPONENTS] + changed)
+    return full == NONE
+
+
+@_inlined
+def _receive_credit(t, buffer):
+    """Every channel that waits for a place may try again."""
+    t.buffers[buffer].scheduled = 0
+    channel = t.buffers[buffer].first
+    t.buffers[buffer].first = NONE
+    t.buffers[buffer].last = NONE
+    while channel != NONE:
+        after = t.channels[channel].next
+        queues.offer(t.components, t.channels, t.ready, channel)
+        queues.wake(t.registers, t.components, t.idle, t.channels[channel].component)
+        channel = after
+
+
+@_inlined
+def _start(t, c, channel, now):
+    """Serve a channel's first token."""
+    node = t.nodes[t.channels[channel].head]
+    step, request, token = t.channels[channel].step, node.request, node.token
+    component = t.components[c]
+    component.busy = 1
+    component.step = step
+    component.request = request
+    component.token = token
+    component.arrival = node.arrival
+    component.started = now
+    if queues.dequeue(t.registers, t.channels, t.nodes, channel):
+        queues.offer(t.components, t.channels, t.ready, channel)
+    queues.count(t.steps, t.shown, t.components, step, token, now, -1)
+    duration = t.durations[t.requests[request].shape, t.steps[step].duration]
+    if duration < 0:
+        duration = t.times[token - 1 - duration]
+    queues.schedule(t.registers, t.events, now + duration, c)
+
+
+@_inlined
+def _decide(t, c, now):
+    """Start the first token in order whose buffers downstream have places."""
+    while t.components[c].ready > 0:
+        channel = queues.take_first(t.components, t.channels, t.ready, c)
+        token = t.nodes[t.channels[channel].head].token
+        if _passes(t, t.channels[channel].step, token, channel, now):
+            _start(t, c, channel, now)
+            return
+
+
+@_inlined
+def _decide_all(t, now):
+    """Every idle component decides, in component order."""
+    while t.registers[IDLE] > 0:
+        c = queues.next_idle(t.registers, t.components, t.idle)
+        if not t.components[c].busy:
+            _decide(t, c, now)
+
+
+# --- tokens that wait for tokens -----------------------------------------------------------------
+
+
+@_inlined
+def _release(t, step, request, token, now):
+    """One input of a token is there; the last one lets it arrive."""
+    at = t.waits_at[t.requests[request].shape, step]
+    if at != NONE:
+        place = t.blocks[t.requests[request].block].bytes_at + at + token
+        t.waits[place] -= 1
+        if t.waits[place]:
+            return
+    _arrive(t, step, request, token, now)
+
+
+@_inlined
+def _advance(t, step, request, token):
+    """Note that a token is done; return the length of the unbroken prefix."""
+    block = t.blocks[t.requests[request].block]
+    mark = block.marks_at + t.steps[step].prefix
+    bits = block.bytes_at + t.prefix_at[t.requests[request].shape, step]
+    done = t.marks[mark]
+    if token == done:
+        done += np.uint32(1)
+        while t.waits[bits + done]:  # a 0 follows the last token
+            done += np.uint32(1)
+        t.marks[mark] = done
+    else:
+        t.waits[bits + token] = 1
+    return np.int64(done)
+
+
+@called
+def _of_group(edge, token):
+    """The tokens that wait for the group which this token completes: from, up to."""
+    if (token + 1) % edge.every and token != edge.last:
+        return np.int64(0), np.int64(0)
+    if edge.broadcast:
+        return np.int64(0), np.int64(edge.here)
+    first = (token // edge.every + edge.shift) * edge.spread
+    return max(first, 0), min(first + edge.spread, edge.here)
+
+
+@called
+def _of_threshold(edge, needs, marks, place, done):
+    """The tokens that need no more than the first ``done``, and have not been released yet."""
+    first = np.int64(marks[place])
+    stop = first
+    while stop < edge.here and needs[edge.need_at + stop] <= done:
+        stop += 1
+    marks[place] = stop
+    return first, stop
+
+
+@_inlined
+def _deliver(t, step, request, token, now):
+    """Tell everyone who waits for this token."""
+    row = t.steps[step]
+    shape = t.requests[request].shape
+    done = np.int64(0)
+    if row.prefix != NONE:
+        done = _advance(t, step, request, token)
+    for i in range(row.output_at, row.output_at + row.outputs):
+        edge = t.edges[shape, t.outputs[i].edge]
+        first, stop = np.int64(token), np.int64(token) + 1
+        if edge.kind == GROUP:
+            first, stop = _of_group(edge, np.int64(token))
+        elif edge.kind == THRESHOLD:
+            place = t.blocks[t.requests[request].block].marks_at + t.outputs[i].mark
+            first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
+        for released in range(np.uint64(first), np.uint64(stop)):
+            _release(t, t.outputs[i].step, request, np.uint32(released), now)
+    if row.answers:
+        if t.first_output[request] < 0:
+            t.first_output[request] = now
+        t.finished[request] = now
+    t.requests[request].left -= 1
+    if not t.requests[request].left:
+        _leave(t, request, now)
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+@_inlined
+def _leave(t, request, now):
+    r = t.registers
+    block = t.requests[request].block
+    shape = t.shapes[t.requests[request].shape]
+    t.blocks[block].next = shape.free_block
+    shape.free_block = block
+    t.left[r[LEFT]] = request
+    r[LEFT] += 1
+    r[LIVE] -= 1
+    if r[HOST_WAITS]:
+        r[HOST_WAITS] = 0
+        queues.schedule(r, t.events, now, r[HOST])
+
+
+@_inlined
+def _has_room(t, request):
+    """Whether the tables can take a request in."""
+    r = t.registers
+    shape = t.shapes[t.requests[request].shape]
+    if r[FREE_NODES] < shape.initial:
+        return False
+    return shape.free_block != NONE or (
+        r[BLOCKS] < len(t.blocks)
+        and r[BYTES] + shape.bytes <= len(t.waits)
+        and r[MARKS] + shape.marks <= len(t.marks)
+    )
+
+
+@called
+def _take_block(r, shape, blocks):
+    """A block of `waits` and `marks`: one that a request of this shape has left, or a new one."""
+    block = np.uint32(shape.free_block)
+    if block != NONE:
+        shape.free_block = blocks[block].next
+        return block
+    block = np.uint32(r[BLOCKS])
+    r[BLOCKS] += 1
+    blocks[block].bytes_at = r[BYTES]
+    blocks[block].marks_at = r[MARKS]
+    r[BYTES] += shape.bytes
+    r[MARKS] += shape.marks
+    return block
+
+
+@_inlined
+def _enter(t, request, now):
+    r = t.registers
+    shape = t.shapes[t.requests[request].shape]
+    block = _take_block(r, shape, t.blocks)
+    t.requests[request].block = block
+    t.requests[request].left = shape.visits
+    t.entered[request] = now
+    r[LIVE] += 1
+    r[PEAK_LIVE] = max(r[PEAK_LIVE], r[LIVE])
+    at = t.blocks[block].bytes_at
+    for i in range(shape.bytes):
+        t.waits[at + i] = t.templates[shape.template_at + i]
+    at = t.blocks[block].marks_at
+    for i in range(shape.marks):
+        t.marks[at + i] = 0
+    for i in range(shape.initial_at, shape.initial_at + shape.initial):
+        _arrive(t, t.initial[i].step, request, t.initial[i].token, now)
+
+
+@_inlined
+def _host(t, now):
+    """Release requests at their arrival times, as many as the chip holds; False: out of room."""
+    r = t.registers
+    r[HOST_DUE] = 0
+    while r[ENTERED] < len(t.requests):
+        request = np.uint32(r[ENTERED])
+        if t.requests[request].arrival > now:
+            queues.schedule(r, t.events, t.requests[request].arrival, r[HOST])
+            return True
+        if r[LIVE] >= r[WINDOW]:
+            r[HOST_WAITS] = 1
+            return True
+        if not _has_room(t, request):
+            r[HOST_DUE] = 1
+            return False
+        r[ENTERED] += 1
+        _enter(t, request, now)
+    return True
+
+
+# --- the loop ------------------------------------------------------------------------------------
+
+
+@_inlined
+def _finish(t, rows, c, now):
+    """A visit ends: record it, hand the token on, look for the next."""
+    component = t.components[c]
+    step, request, token = component.step, component.request, component.token
+    row = t.registers[ROWS]
+    t.registers[ROWS] = row + 1
+    rows[0][row] = step
+    rows[1][row] = request
+    rows[2][row] = token
+    rows[3][row] = component.arrival
+    rows[4][row] = component.started
+    rows[5][row] = now
+    component.busy = 0
+    if component.ready > 0:
+        queues.wake(t.registers, t.components, t.idle, c)
+    _deliver(t, step, request, token, now)
+
+
+def _run(sources):
+    # numba keeps machine code by the source of one file and by the variables that a function
+    # closes over: ``sources`` makes it notice a change in the other file
+    def run(t, rows):
+        """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
+        sources  # noqa: B018
+        r, events = t.registers, t.events
+        what_mask = (np.int64(1) << r[SHIFT]) - 1
+        while True:
+            now = r[NOW]
+            if r[HOST_DUE] and not _host(t, now):
+                return ROOM
+            if r[IDLE] and (r[EVENTS] == 0 or events[0].time != now):
+                _decide_all(t, now)
+            if r[EVENTS] == 0:
+                return DONE
+            if r[ROWS] == len(rows[0]):
+                return FULL
+            if r[FREE_NODES] < r[FAN_OUT]:
+                return ROOM
+            now, what = events[0].time, events[0].tag & what_mask
+            r[NOW] = now
+            queues.remove_first(r, events)
+            if what < r[COMPONENTS]:
+                _finish(t, rows, np.uint32(what), now)
+            elif what == r[HOST]:
+                r[HOST_DUE] = 1
+            else:
+                _receive_credit(t, np.uint32(what - r[COMPONENTS]))
+
+    return run
+
+
+run = compiled(_run(hashlib.sha256(Path(queues.__file__).read_bytes()).hexdigest()))
+"""``run(tables, rows)``: the loop; see :func:`_run`."""
