@@ -93,10 +93,7 @@ def save_compressed(
         text = json.dumps(entry, indent=1, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ModelError(f"about must hold plain JSON values; {error}") from None
-    if path.exists() and {p.name for p in path.glob("*")} - {WEIGHTS_FILE, RANKS_FILE}:
-        raise ModelError(f"{path}: must be a new folder or a checkpoint to replace")
-    if path.is_file():
-        raise ModelError(f"{path}: must be a folder; got a file")
+    check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -108,6 +105,20 @@ def save_compressed(
         os.replace(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_target(path: str | Path) -> None:
+    """Raise ModelError unless :func:`save_compressed` may write folder `path`.
+
+    It is new, empty, or a checkpoint to be replaced.
+    """
+    path = Path(path)
+    if not path.name or path.name == "..":
+        raise ModelError(f"a checkpoint must have a folder's name; got {str(path)!r}")
+    if path.is_file():
+        raise ModelError(f"{path}: must be a folder; got a file")
+    if path.exists() and {p.name for p in path.iterdir()} - {WEIGHTS_FILE, RANKS_FILE}:
+        raise ModelError(f"{path}: must be a new folder or a checkpoint to replace")
 
 
 def read_ranks(path: str | Path) -> dict[str, Any]:

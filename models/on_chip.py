@@ -32,8 +32,8 @@ from hyflexsim.models.compress import SKIP, block_paths, in_block, replace
 from hyflexsim.models.crossbar import CrossbarConfig
 from hyflexsim.models.crossbar_layers import CrossbarLinear
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank import LowRankLinear, is_linear, linear_weight
-from hyflexsim.models.quantization import ActivationQuantizer, Clip
+from hyflexsim.models.lowrank import LowRankLinear, bias_of, is_linear, linear_weight
+from hyflexsim.models.quantization import ActivationQuantizer, Clip, check_bits
 from hyflexsim.models.redistribution import select
 from hyflexsim.models.rram_noise import CellNoise, MultiplicativeNoise, noisy_weight
 
@@ -62,6 +62,11 @@ class Device:
 
     exact: tuple[str, ...] = ()
     """Patterns of paths left as they are (the released code spares Llama's ``*.up_proj``)."""
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits_per_cell, "bits_per_cell")
+        if self.activation_bits is not None:
+            check_bits(self.activation_bits, "activation_bits", low=2)
 
 
 class Chip:
@@ -105,22 +110,24 @@ def on_chip(model: nn.Module, device: Device, seed: int) -> Iterator[Chip]:
     held = matrices(model, device.exact)
     kind = _CellLinear if device.crossbar is None else _CrossbarLayer
     layers = {path: kind(path, layer, device, seed) for path, layer in held.items()}
-    training = model.training
-    replace(model, layers)
+    modes = {module: module.training for module in model.modules()}
     chip = Chip(layers)
     chip.protect({p: torch.zeros(n, dtype=torch.bool) for p, n in chip.sizes.items()})
+    replace(model, layers)
     try:
         yield chip
     finally:
         replace(model, held)
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module]:
     """What goes on cells: factorised layers, and dense linear ones in blocks, by path.
 
     Layers whose weight is read by other code than their own forward (Mamba's ``dt_proj``) and
-    those that match a pattern of `exact` are left out. Raises ModelError if nothing is left.
+    those that match a pattern of `exact` are left out. Raises ModelError if nothing is left, and
+    for a pattern that matches nothing.
     """
     blocks = block_paths(model)
     found = {
@@ -128,6 +135,9 @@ def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module
         for path, layer in model.named_modules()
         if isinstance(layer, LowRankLinear) or (is_linear(layer) and in_block(path, blocks))
     }
+    for pattern in exact:
+        if not any(fnmatchcase(path, pattern) for path in found):
+            raise ModelError(f"exact: no matrix in blocks matches {pattern!r}")
     spared = (*SKIP, *exact)
     found = {p: m for p, m in found.items() if not any(fnmatchcase(p, x) for x in spared)}
     if not found:
@@ -144,7 +154,7 @@ def masks_for(
     others are passed over. Raises ModelError for one that is missing and as
     :func:`~.redistribution.select`.
     """
-    masks = {}
+    masks: dict[str, Tensor] = {}
     for path in chip.sizes:
         if path not in scores:
             raise ModelError(f"{path}: no scores to choose protected ranks by")
@@ -159,27 +169,30 @@ class _CellLinear(nn.Module):
     def __init__(self, path: str, layer: nn.Module, device: Device, seed: int):
         super().__init__()
         generator = torch.Generator().manual_seed(_seed(path, seed))
-        self.bias = layer.bias
+        self.bias = bias_of(layer)
         self.bits = device.activation_bits
-        self.exact, self.mlc = [], []
-        with torch.no_grad():
-            for weight in factors(layer):
-                on_cells = {"clip": device.clip, "generator": generator}
-                slc, mlc = (
-                    noisy_weight(weight, True, slc_noise=device.slc_noise, **on_cells),
+        self.slc: list[Tensor] = []
+        self.mlc: list[Tensor] = []
+        for weight in factors(layer):
+            for cells, protected in ((self.slc, True), (self.mlc, False)):
+                cells.append(
                     noisy_weight(
-                        weight, noise=device.noise, bits_per_cell=device.bits_per_cell, **on_cells
-                    ),
+                        weight.detach(),
+                        protected,
+                        noise=None if protected else device.noise,
+                        slc_noise=device.slc_noise if protected else None,
+                        bits_per_cell=device.bits_per_cell,
+                        clip=device.clip,
+                        generator=generator,
+                    )
                 )
-                self.exact.append(slc)
-                self.mlc.append(mlc)
         self.size = self.mlc[0].shape[0]
-        self.weights: list[Tensor] = self.mlc
+        self.weights = self.mlc
 
     def protect(self, mask: Tensor) -> None:
         # a rank is a row of V^T (or of W), and a column of U
         axes = (mask[:, None], mask[None, :])
-        both = zip(axes, self.exact, self.mlc, strict=False)
+        both = zip(axes, self.slc, self.mlc, strict=False)
         self.weights = [torch.where(axis, slc, mlc) for axis, slc, mlc in both]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -197,7 +210,7 @@ class _CrossbarLayer(nn.Module):
             raise ModelError("activation_bits must be an integer for a crossbar; got None")
         weights = [weight.detach() for weight in factors(layer)]
         self.size = weights[0].shape[0]
-        self._made = (path, seed, weights, layer.bias, device)
+        self._made = (path, seed, weights, bias_of(layer), device)
 
     def protect(self, mask: Tensor) -> None:
         path, seed, weights, bias, device = self._made
@@ -234,7 +247,8 @@ def quantized_tokens(x: Tensor, bits: int | None) -> Tensor:
     top = 2 ** (bits - 1) - 1
     # not fake_quantize, whose checks and gradient cost more than this whole function
     scale = x.abs().amax(-1, keepdim=True).clamp_(min=1e-30) / top
-    return (x / scale).round_().mul_(scale)
+    rounded: Tensor = (x / scale).round_().mul_(scale)
+    return rounded
 
 
 def _tokens(device: Device) -> ActivationQuantizer:

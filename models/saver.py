@@ -8,8 +8,9 @@ tensors and plain values only and is read with ``weights_only``.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,25 @@ class Progress:
     step: int = 0
     total: float = 0.0  # sum of this epoch's losses
     means: list[float] = field(default_factory=list)  # of finished epochs
+    began: torch.Tensor | None = None  # state of torch's generator when the epoch began
+
+    def walk(self, data: Iterable[Any]) -> Iterator[Any]:
+        """The batches of an epoch from `step` on.
+
+        Data that draw their order from torch's generator (a DataLoader) draw it from the state in
+        which the epoch began, so it is the same after an interruption.
+        """
+        if not self.step or self.began is None:
+            self.began = torch.get_rng_state()
+            yield from islice(data, self.step, None)
+            return
+        now = torch.get_rng_state()
+        torch.set_rng_state(self.began)
+        batches = iter(data)
+        for _ in islice(batches, self.step):
+            pass
+        torch.set_rng_state(now)
+        yield from batches
 
 
 class Saver:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, islice
+from itertools import count
 from typing import Any, Protocol
 
 import torch
@@ -89,7 +89,8 @@ def fine_tune(
     clipping. `meter` is cleared at the start of each epoch, so it ends with the last one.
     `after_epoch` receives (epoch from 0, mean loss),
     `after_step` (steps done, of how many, loss). With `saver` an interrupted training goes on
-    where it was saved last; that needs data whose order depends on the epoch alone.
+    where it was saved last; that needs data whose order depends on the epoch alone, or on torch's
+    global generator when the epoch begins.
     Returns the mean loss of each epoch. The training mode is restored.
 
     Raises ModelError for epochs below 1, no data, nothing to train, a loss that is not finite.
@@ -122,7 +123,7 @@ def fine_tune(
         for epoch in range(at.epoch, epochs):
             if meter is not None and at.step == 0:
                 meter.clear()
-            for batch in islice(_walk(data, epoch), at.step, None):
+            for batch in at.walk(_walk(data, epoch)):
                 optimiser.zero_grad()
                 value = float(backward(model, batch, loss))
                 if meter is not None:

@@ -216,7 +216,7 @@ def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:
     options = scenario.options()
     if scenario.model.checkpoint is None:
         return options
-    exact = dict.fromkeys(exact_ops(graph), 1.0)
+    exact = {op: 1.0 for op in exact_ops(graph) if op not in options.slc_rates}
     return replace(options, slc_rates={**options.slc_rates, **exact})
 
 

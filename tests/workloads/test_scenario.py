@@ -35,8 +35,8 @@ def test_shipped_scenarios_load_and_say_what_they_are(name):
     assert scenario.options().chips == scenario.chip.chips
 
 
-def test_the_three_scenarios_are_there():
-    assert shipped() == ("bert-base", "llama-3.2-1b", "part-jets")
+def test_the_four_scenarios_are_there():
+    assert shipped() == ("bert-base", "hybrid-jets", "llama-3.2-1b", "part-jets")
 
 
 def test_defaults_are_filled_in(minimal):
@@ -54,6 +54,19 @@ def test_defaults_are_filled_in(minimal):
 
 def test_paths_start_from_the_folder_of_the_file(minimal):
     assert Scenario.load(minimal).model.graph == str(minimal.parent / "tiny.json")
+
+
+def test_a_checkpoint_is_a_path_or_a_name_of_one_that_ships(tmp_path, monkeypatch):
+    text = MINIMAL.replace('graph = "tiny.json"', 'checkpoint = "tiny"')
+    path = write(tmp_path, text)
+    assert Scenario.load(path).model.checkpoint == str(tmp_path / "tiny")
+    (tmp_path / "shipped" / "tiny").mkdir(parents=True)
+    monkeypatch.setattr("hyflexsim.workloads.scenario.CHECKPOINTS", tmp_path / "shipped")
+    assert Scenario.load(path).model.checkpoint == "tiny"
+    model = Scenario.load(path, ["model.checkpoint=runs/x"]).model
+    assert (model.checkpoint, model.name, model.graph) == ("runs/x", None, None)
+    model = Scenario.load(path, ["model.name=bert-base"]).model
+    assert (model.checkpoint, model.name) == (None, "bert-base")
 
 
 def test_paths_of_overrides_start_from_the_current_folder(minimal):
@@ -106,7 +119,7 @@ REFUSED = [
     ("adc.slcbits=3", "unknown key 'adc.slcbits'; nearest: adc.slc_bits, adc.mlc_bits"),
     (
         "colour=3",
-        "unknown key 'colour'; sections: model, chip, mapping, run, trace, workload, or a "
+        "unknown key 'colour'; sections: model, chip, mapping, accuracy, run, trace, workload, or a "
         "parameter of the chip",
     ),
     ("workload.tokens=0", "workload.tokens must be an integer from 1 to 1048576; got 0"),
@@ -142,6 +155,10 @@ REFUSED = [
     ("model.rank=2", "model.rank must be dense, hard-threshold or a share of its rank, above 0"),
     ("chip.chips=0", "chip.chips must be an integer from 1 to 65536; got 0"),
     ("chip.set=4", "chip.set must be a table of numbers and texts with units; got 4"),
+    ("accuracy.seeds=0", "accuracy.seeds must be an integer from 1 to 1000; got 0"),
+    ("accuracy.select=best", "accuracy.select must be gradient, gradient-last, rank, saliency or "),
+    ("accuracy.activation_bits=1", "accuracy.activation_bits must be an integer from 2 to 8, or 0"),
+    ("accuracy.sigmas=1", "unknown key 'accuracy.sigmas'; nearest: accuracy.sigma"),
     ("run.fidelity=fast", "run.fidelity must be token or bit; got 'fast'"),
     ("run.seed=-1", "run.seed must be an integer from 0; got -1"),
     ("run.window=0", "run.window must be an integer from 1 to 1000000; got 0"),
@@ -165,8 +182,19 @@ def test_an_override_needs_an_equals_sign(minimal):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "mine.toml: model must have either name or graph"),
-        ('[model]\nname = "a"\ngraph = "b"\n', "mine.toml: model must have either name or graph"),
+        ("", "mine.toml: model must have one of name, graph and checkpoint"),
+        (
+            '[model]\nname = "a"\ncheckpoint = "b"\n',
+            "mine.toml: model must have one of name, graph and checkpoint",
+        ),
+        (
+            '[model]\ncheckpoint = "b"\nrank = 0.5\n[workload]\nkind = "tokens"\n',
+            "mine.toml: model.rank goes with model.name or graph; a checkpoint has its ranks",
+        ),
+        (
+            '[model]\nname = "a"\ngraph = "b"\n',
+            "mine.toml: model must have one of name, graph and checkpoint",
+        ),
         (
             '[model]\nname = "a"\n',
             "mine.toml: workload.kind must be one of jets, tokens, generate; got nothing",
@@ -203,7 +231,7 @@ def test_a_missing_file_and_an_unknown_name():
         find("part-jet")
     assert str(error.value) == (
         "scenario must be a name or a .toml file; got 'part-jet'; "
-        "nearest names: part-jets, bert-base"
+        "nearest names: part-jets, hybrid-jets, bert-base"
     )
 
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.datasets.kinds import spread
 from hyflexsim.workloads.datasets.places import Entry, place
+from hyflexsim.workloads.jet_sets import concatenate
 from hyflexsim.workloads.jets import LABELS, SAMPLE, Jets, load_jets
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class JetSet(Jets):
     """Jets (see jets.py) that know where they are from. `targets` index JetClass's ten labels."""
 
@@ -46,7 +47,7 @@ def read_jets(entry: Entry, split: str, limit: int | None) -> JetSet:
         raise InputError(
             f"{where}: split {split} needs at least 5 jets of a class; has {len(jets)}"
         )
-    jets = take(jets, rows[spread(len(rows), limit)])
+    jets = jets.take(rows[spread(len(rows), limit)])
     return JetSet(**vars(jets), source=source, about=entry.about(source))
 
 
@@ -70,29 +71,4 @@ def interleave(paths: Sequence[Path]) -> Jets:
     """The jets of several files: the first of each, then the second of each, and so on."""
     many = [load_jets(path) for path in paths]
     turns = np.concatenate([np.arange(len(jets)) for jets in many])
-    return take(join(many), np.argsort(turns, kind="stable"))
-
-
-def join(many: Sequence[Jets]) -> Jets:
-    """One after another."""
-    counts = np.concatenate([jets.counts for jets in many])
-    return Jets(
-        np.concatenate([jets.labels for jets in many]),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        {k: np.concatenate([jets.jet[k] for jets in many]) for k in many[0].jet},
-        {k: np.concatenate([jets.particles[k] for jets in many]) for k in many[0].particles},
-    )
-
-
-def take(jets: Jets, rows: NDArray[np.int64]) -> Jets:
-    """These jets, in this order."""
-    counts = jets.counts[rows]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    # (particles kept,) places in the old columns: shifted by old start minus new start
-    at = np.arange(offsets[-1]) + np.repeat(jets.offsets[rows] - offsets[:-1], counts)
-    return Jets(
-        jets.labels[rows],
-        offsets,
-        {name: column[rows] for name, column in jets.jet.items()},
-        {name: column[at] for name, column in jets.particles.items()},
-    )
+    return concatenate(many).take(np.argsort(turns, kind="stable"))

@@ -10,7 +10,7 @@ import pytest
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.datasets.catalogue import ENTRIES, JET_CLASSES
-from hyflexsim.workloads.datasets.jets import interleave, join, split_rows, take
+from hyflexsim.workloads.datasets.jets import interleave, split_rows
 from hyflexsim.workloads.datasets.kinds import spread
 from hyflexsim.workloads.datasets.read import cut_paragraphs, pydoc_paragraphs
 from hyflexsim.workloads.jets import LABELS, SAMPLE, Jets, load_jets
@@ -195,17 +195,6 @@ def test_few_jets_of_all_classes():
     assert len(few) == 50
     assert len(set(few.labels)) == 5
     assert few.offsets[-1] == len(few.particles["part_px"])
-
-
-def test_take_and_join():
-    jets = load_jets(SAMPLE, limit=6)
-    parts = [take(jets, np.array([i])) for i in range(6)]
-    again = join(parts)
-    assert (again.offsets == jets.offsets).all()
-    assert all((again.particles[k] == jets.particles[k]).all() for k in jets.particles)
-    backwards = take(jets, np.arange(6)[::-1])
-    assert (backwards.inputs(0)["px"] == jets.inputs(5)["px"]).all()
-    assert backwards.axis(4) == jets.axis(1)
 
 
 def test_files_of_jets_take_turns():

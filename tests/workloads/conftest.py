@@ -1,0 +1,68 @@
+"""Fixtures: tiny recipes on data that ship, and a checkpoint made by one of them."""
+
+import copy
+
+import pytest
+import torch
+
+from hyflexsim.workloads.compression import compress_recipe
+from hyflexsim.workloads.recipe import Recipe
+
+VIT = {
+    "model_type": "vit",
+    "architectures": ["ViTForImageClassification"],
+    "image_size": 8,
+    "patch_size": 4,  # four patches and the class token
+    "num_channels": 1,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "hidden_dropout_prob": 0.1,
+}
+DIGITS = {
+    "title": "tiny",
+    "model": {"config": VIT},
+    "data": {"name": "digits", "train_limit": 96, "test_limit": 60},
+    "train": {"epochs": 1, "batch": 32, "lr": 2e-3},
+    "compress": {"steps": 6},
+    "recover": {"epochs": 1, "batch": 32, "lr": 1e-3},
+    "workload": {"kind": "tokens", "tokens": 5, "requests": 2},
+}
+
+
+def make_recipe(name="tiny", **changes):
+    """The recipe above; `changes` by section and key, as ``compress={"method": "uniform"}``."""
+    torch.set_num_threads(1)
+    content = copy.deepcopy(DIGITS)
+    for section, values in changes.items():
+        content[section] = content.get(section, {}) | values if isinstance(values, dict) else values
+    return Recipe.of(name, content, "tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    """The function that makes a tiny recipe."""
+    return make_recipe
+
+
+@pytest.fixture(scope="session")
+def vit_config():
+    """The configuration of its model."""
+    return dict(VIT)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_recipe():
+    """The recipe of the checkpoint: a second of training, so that noise has something to spoil."""
+    return make_recipe(
+        data={"train_limit": 600}, train={"epochs": 8, "lr": 3e-3}, recover={"lr": 5e-4}
+    )
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, checkpoint_recipe):
+    """The folder of a compressed checkpoint on digits. Do not change it."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    compress_recipe(checkpoint_recipe, folder)
+    return folder
