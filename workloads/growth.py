@@ -184,12 +184,15 @@ def sweep() -> list[dict[str, Any]]:
 
 
 def exponents(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Slope of log CPU time against log visits over the upper half of each sweep."""
+    """Slope of log CPU time against log visits over the upper half of each sweep.
+
+    More chips do not mean more visits, so there it is the slope against chips.
+    """
     slopes = {}
     for name in SWEEPS:
         mine = [row for row in rows if row["sweep"] == name]
         upper = mine[len(mine) // 2 :]
-        x = np.log([row["visits"] for row in upper])
+        x = np.log([row["value" if name == "chips" else "visits"] for row in upper])
         y = np.log([row["play_s"] for row in upper])
         slopes[name] = float(np.polyfit(x, y, 1)[0])
     return slopes
@@ -209,7 +212,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         top.loglog(x, [row["play_s"] for row in mine], "o-", markersize=3, label="play")
         top.loglog(x, [row["plan_s"] for row in mine], "s--", markersize=3, label="plan")
         bottom.loglog(x, [row["peak_mb"] for row in mine], "o-", markersize=3, color="black")
-        top.set_title(f"{name}: visits^{slopes[name]:.2f}", fontsize=9)
+        base = "chips" if name == "chips" else "visits"
+        top.set_title(f"{name}: time ~ {base}^{slopes[name]:.2f}", fontsize=9)
         bottom.set_xlabel(name)
         for ax in (top, bottom):
             ax.grid(alpha=0.3)
@@ -232,7 +236,8 @@ def main() -> None:
         writer.writerows(rows)
     draw(rows, folder / "growth.png")
     for name, slope in exponents(rows).items():
-        print(f"{name}: CPU time grows with visits to the power {slope:.2f}")
+        base = "chips" if name == "chips" else "visits"
+        print(f"{name}: CPU time grows with {base} to the power {slope:.2f}")
 
 
 if __name__ == "__main__":
