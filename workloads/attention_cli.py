@@ -43,12 +43,28 @@ Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    from hyflexsim.workloads import make_jets  # noqa: PLC0415 (no torch in it)
-
-    app.command("jets")(make_jets.command)
+    app.command("jets")(jets_)
     app.command("train-part")(train)
     app.command("attention")(attention)
     app.command("attention-cost")(cost)
+
+
+def jets_(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Parquet file to write.")],
+    classes: Annotated[
+        str, typer.Option(metavar="A,B", help="Of QCD,Hbb,Hcc,Hgg,H4q,Hqql,Zqq,Wqq,Tbqq,Tbl.")
+    ] = "QCD,Tbqq,Tbl,Wqq,Hbb",
+    jets: Annotated[int, typer.Option(metavar="N", help="Jets of each class.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    pythia: Annotated[
+        list[str] | None, typer.Option(metavar="LINE", help="A further line for Pythia.")
+    ] = None,
+) -> None:
+    """Simulate jets of JetClass's labels with Pythia and FastJet (hyflexsim[hep]); resumable."""
+    from hyflexsim.workloads import make_jets  # noqa: PLC0415
+
+    make_jets.command(out, classes, jets, seed, workers, pythia)
 
 
 def train(

