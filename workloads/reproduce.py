@@ -23,7 +23,7 @@ ACCURACY: dict[str, tuple[str, ...]] = {
     "part-jets": THREE,
     "gpt2-pydoc": THREE,
     "mamba-pydoc": (),
-    "stories260k": THREE,
+    "stories260k": ("--select", "gradient,rank,saliency,magnitude"),
     "minilm-stsb": ("--limit", "400"),
     "minilm-mrpc": THREE,
     "minilm-cola": THREE,
