@@ -5,16 +5,13 @@ Thin layers as in cli.py, which registers them; imports are inside for the same 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.terminal import progress
+from hyflexsim.workloads.terminal import progress, resumable
 
 JetsPath = Annotated[
     Path | None,
@@ -104,7 +101,7 @@ def train(
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
         return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, baseline)
-    with progress() as report, _resumable(out):
+    with progress() as report, resumable():
         scores = train_part(
             out, loaded, jets, start=_found(start) if start else None, report=report
         )
@@ -125,7 +122,7 @@ def _learning_curve(out: Path, recipe: Any, sizes: Any, jets: Path | None, basel
     from hyflexsim.workloads import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.learning_curve import learning_curve  # noqa: PLC0415
 
-    with progress() as report, _resumable(out):
+    with progress() as report, resumable():
         rows = learning_curve(out, recipe, sizes, jets, baseline=baseline, report=report)
     save(learning_curve_plot(out), out / "learning_curve.png")
     part_tables.show_learning_curve(rows)
@@ -206,7 +203,7 @@ def cost(
     from hyflexsim.workloads.attention_cost import attention_cost  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    with progress() as report, _resumable(out):
+    with progress() as report, resumable():
         found = attention_cost(
             out,
             _found(checkpoint),
@@ -265,13 +262,3 @@ def _changes(given: list[str] | None) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             out[key.strip()] = value.strip()
     return out
-
-
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    """Ctrl-C says that the work so far is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"stopped; {out} keeps what is done: the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None

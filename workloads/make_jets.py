@@ -18,9 +18,8 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +34,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jet_generator import COMMON, PROCESSES, SCHEMA, generate
 from hyflexsim.workloads.jets import LABELS
+from hyflexsim.workloads.terminal import resumable
 
 CHUNK = 250  # jets
 MAX_SEED = 2**32 - 1
@@ -222,7 +222,7 @@ def command(
     names = [name.strip() for name in classes.split(",") if name.strip()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     _check(out, names, jets, seed, workers)
-    with _resumable(), Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    with resumable(), Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         tasks = {name: progress.add_task(name, total=jets) for name in names}
         make_jets(
             out,
@@ -236,17 +236,6 @@ def command(
     size = out.stat().st_size / 1e6
     told = f"{out}: {jets * len(names)} jets, {size:.2f} MB; {out}.chunks may be deleted"
     console.print(told, soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Ctrl-C says that the work so far is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        told = "stopped; finished chunks are kept: run the same command to go on"
-        print(told, file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.terminal import console, progress
+from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,7 @@ def compress(
 
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / loaded.name
-    with progress() as say:
+    with progress() as say, resumable():
         about = compress_recipe(loaded, target, say=say, fresh=fresh)
     console().print(_scores(about), "")
     counts = about["counts"]
@@ -104,7 +104,7 @@ def accuracy(
         changes or (),
     )
     target = out or Path("runs") / f"{folder.name}-accuracy"
-    with progress() as say:
+    with progress() as say, resumable():
         sweep(folder, settings, grid, target, say=say, fresh=fresh)
     console().print(_frame(accuracy_table(target)), "")
     for path in draw_study(target):
@@ -135,7 +135,7 @@ def ranks(
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / f"{loaded.name}-ranks"
     budgets = _numbers("--budget", budget)
-    with progress() as say:
+    with progress() as say, resumable():
         study(
             loaded,
             _words(method),
@@ -177,7 +177,7 @@ def pareto(
     settings = settings_from({"sigma": [_number_or_word(sigma)], "seeds": seeds})
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
     budgets = _numbers("--budget", budget)
-    with progress() as say:
+    with progress() as say, resumable():
         compute(loaded, method, budgets, rates, settings, target, say=say, fresh=fresh)
     console().print(_frame(load_study(target, "pareto").table), "")
     for path in draw_study(target):

@@ -1,4 +1,4 @@
-"""What commands share: a console wide enough for tables, and a progress bar."""
+"""What commands share: a console wide enough for tables, a progress bar, a way to stop."""
 
 from __future__ import annotations
 
@@ -43,3 +43,13 @@ def progress() -> Iterator[Say]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total or None
         )
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C says that the work so far is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept: run the same command to go on", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -103,7 +103,7 @@ def test_stopped_jets_say_how_to_go_on(tmp_path, capsys, monkeypatch):
     code, printed = command(capsys, "jets", "--out", tmp_path / "jets.parquet")
     assert code == 130
     assert printed.err.splitlines()[-1] == (
-        "stopped; finished chunks are kept: run the same command to go on"
+        "stopped; what is done is kept: run the same command to go on"
     )
 
 

@@ -309,7 +309,7 @@ def test_interrupt_tells_how_to_go_on(monkeypatch, capsys, tmp_path):
         make_jets.main()
     assert end.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "stopped; finished chunks are kept: run the same command to go on"
+        "stopped; what is done is kept: run the same command to go on"
     )
 
 
