@@ -9,6 +9,7 @@ to get them, and the others go on. The whole takes some hours on two cores; name
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,11 @@ def _steps(name: str, runs: Path) -> list[tuple[list[str], Path]]:
 def _write_tables(name: str, runs: Path, out: Path) -> None:
     """CSV tables of the folders that are there."""
     tables: dict[str, pd.DataFrame] = {}
+    if (runs / name / "ranks.json").is_file():
+        about = json.loads((runs / name / "ranks.json").read_text("utf-8"))["about"]
+        tables["states"] = pd.DataFrame(about["scores"]).T.rename_axis("state").reset_index()
+        shares = pd.DataFrame(about["importance"]["shares"]).T
+        tables["gradient-share"] = shares.rename_axis("state").reset_index()
     if (runs / f"{name}-accuracy").is_dir():
         tables["accuracy"] = accuracy_table(runs / f"{name}-accuracy")
         tables["slc-rate"] = slc_rate_needed(runs / f"{name}-accuracy")
