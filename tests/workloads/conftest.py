@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from hyflexsim.workloads import cli
 from hyflexsim.workloads.compression import compress_recipe
 from hyflexsim.workloads.recipe import Recipe
 
@@ -66,3 +67,16 @@ def checkpoint(tmp_path_factory, checkpoint_recipe):
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     compress_recipe(checkpoint_recipe, folder)
     return folder
+
+
+@pytest.fixture
+def hyflexsim(capsys):
+    """Run a command; returns (exit code, output, errors)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return run

@@ -8,7 +8,6 @@ import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.workloads import cli
 from hyflexsim.workloads import run as running
 
 SCENARIO = """
@@ -41,19 +40,6 @@ def folder(tmp_path, monkeypatch):
     g.save(tiny(), "tiny.json")
     (tmp_path / "tiny.toml").write_text(SCENARIO)
     return tmp_path
-
-
-@pytest.fixture
-def hyflexsim(capsys):
-    """Run a command; returns (exit code, output, errors)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return run
 
 
 def test_run_prints_results_and_leaves_a_run_directory(hyflexsim, folder):

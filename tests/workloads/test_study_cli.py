@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hyflexsim.workloads import cli, compression
+from hyflexsim.workloads import compression
 from hyflexsim.workloads.recipe import shipped
 
 RECIPE = """
@@ -39,19 +39,6 @@ def folder(tmp_path, monkeypatch):
     torch.set_num_threads(1)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path
-
-
-@pytest.fixture
-def hyflexsim(capsys):
-    """Run a command; returns (exit code, output, errors)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return run
 
 
 def test_compress_then_accuracy(hyflexsim, folder):
