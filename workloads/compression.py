@@ -33,6 +33,7 @@ from hyflexsim.models.checkpoint import (
 )
 from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even, check_weight
 from hyflexsim.models.on_chip import Device, on_chip
+from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import model_zoo, weights
@@ -185,9 +186,7 @@ def train_dense(recipe: Recipe, opened: Opened, work: Work, say: Say) -> None:
         opened.model.load_state_dict(torch.load(path, weights_only=True))
     elif recipe.train.epochs:
         saver = Saver(work.path("training.pt"))
-        fine_tune(
-            opened.model, opened.task, recipe.train, recipe.seed, say, "training", saver=saver
-        )
+        fine_tune(recipe, recipe.train, opened.model, opened.task, say, "training", saver=saver)
         _save(opened.model, path)
 
 
@@ -239,7 +238,7 @@ def _learned(recipe: Recipe, model: nn.Module, task: Task, budget: int, say: Say
     )
     exclude = (*low_rank.SKIP, *how.exclude)
     rank_learning.soften(model, how.method, floor=how.floor, exclude=exclude)  # type: ignore[arg-type]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), matrix_products(recipe.precision):
         torch.manual_seed(recipe.seed)
         rank_learning.learn(
             model,
@@ -275,26 +274,26 @@ def recovered(
     if not recipe.recover.epochs:
         return _measured(model, task, recipe, "sigma")
     meter = redistribution.GradientMeter(model)
-    fine_tune(model, task, recipe.recover, recipe.seed, say, meter=meter, saver=saver)
+    fine_tune(recipe, recipe.recover, model, task, say, meter=meter, saver=saver)
     return meter.importance()
 
 
 def fine_tune(
+    recipe: Recipe,
+    plan: Training,
     model: nn.Module,
     task: Task,
-    plan: Training,
-    seed: int,
     say: Say,
     what: str = "fine-tuning",
     meter: redistribution.GradientMeter | None = None,
     saver: Saver | None = None,
 ) -> None:
-    """Train by a plan; order of data and dropout depend on `seed` alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    """Train by one of a recipe's plans; order of data and dropout depend on its seed alone."""
+    with torch.random.fork_rng(), matrix_products(recipe.precision):
+        torch.manual_seed(recipe.seed)
         training.fine_tune(
             model,
-            task.batches(plan.batch, seed),
+            task.batches(plan.batch, recipe.seed),
             task.loss,
             epochs=plan.epochs,
             lr=plan.lr,

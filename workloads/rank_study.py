@@ -163,7 +163,7 @@ def _measured(
     factorise(trial, model, opened.task, say)
     before = score(model, opened.task)[metric]
     if trial.recover.epochs:
-        fine_tune(model, opened.task, trial.recover, trial.seed, say)
+        fine_tune(trial, trial.recover, model, opened.task, say)
     after = score(model, opened.task)[metric]
     counts = low_rank.counts(model)
     ranks = low_rank.ranks(model)

@@ -4,6 +4,8 @@ Every key, with its default::
 
     title = ""                     # one line for lists
     seed = 0                       # of initial weights, order of data, everything random
+    precision = "float32"          # of matrix products in training; or "bfloat16" (twice as fast
+                                   # on CPUs with AMX); scores are always taken in float32
 
     [model]
     weights = "minilm"             # trained weights by name or folder (weights.py) ...
@@ -136,6 +138,7 @@ class Recipe(Section):
     name: str
     title: str = ""
     seed: Seed = 0
+    precision: Annotated[Literal["float32", "bfloat16"], allows("float32 or bfloat16")] = "float32"
     model: Source
     data: dict[str, Any]
     train: Training = Training()

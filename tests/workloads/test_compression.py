@@ -188,7 +188,7 @@ def test_fine_tuning_leaves_the_generator_alone(tiny_recipe):
     recipe = tiny_recipe()
     opened = open_recipe(recipe)
     state = torch.get_rng_state()
-    compression.fine_tune(opened.model, opened.task, recipe.train, 0, lambda *_: None)
+    compression.fine_tune(recipe, recipe.train, opened.model, opened.task, lambda *_: None)
     assert torch.equal(torch.get_rng_state(), state)
 
 
