@@ -4,9 +4,9 @@ Jets are ragged and stay flat, so memory is proportional to the particles there 
 
     x (P, F), v (P, 4)     offsets (J + 1,)     batch(rows) -> x (B, F, N), v (B, 4, N), mask
 
-N is the longest jet of the batch. Batches are drawn at random, not by length: padded columns
-take part in ParT's batch statistics, and batches of one length would give statistics that
-evaluation never sees.
+N is the longest jet of the batch. Training must draw its batches at random, not by length:
+padded columns take part in ParT's batch statistics, and batches of one length would give
+statistics that evaluation never sees. Scores take no statistics, so they may go by length.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part import AttentionRecord, ParticleTransformer
 from hyflexsim.models.part_inputs import FEATURES, Singles
+from hyflexsim.models.training import evaluating
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class JetTensors:
     def __len__(self) -> int:
         return len(self.target)
 
+    def take(self, rows: Tensor) -> JetTensors:
+        """Some of the jets, in the order of `rows`."""
+        ends = self.offsets.tolist()
+        own = torch.cat([torch.arange(ends[r], ends[r + 1]) for r in rows.tolist()])
+        counts = self.offsets.diff()[rows]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        return JetTensors(self.x[own], self.v[own], offsets, self.target[rows])
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, F, N), v (B, 4, N), mask (B, 1, N) of some jets, zero where padded."""
         first, counts = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
@@ -63,20 +72,6 @@ class JetTensors:
         x = self.x[at] * mask[:, :, None]
         v = self.v[at] * mask[:, :, None]
         return x.transpose(1, 2), v.transpose(1, 2), mask[:, None]
-
-
-def batches(jets: int, batch: int, seed: int, epoch: int) -> list[Tensor]:
-    """Rows of each batch of one pass, in random order; the last one may be left out if short.
-
-    The order depends on (seed, epoch) alone, so a run that goes on finds its place.
-
-    >>> [rows.tolist() for rows in batches(5, 2, seed=0, epoch=0)]
-    [[4, 0], [1, 3]]
-    """
-    draw = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(jets, generator=draw)
-    whole = max(jets // batch, 1)
-    return [order[i * batch : (i + 1) * batch] for i in range(whole)]
 
 
 def mirrored(x: Tensor, features: str, flip: Tensor) -> Tensor:
@@ -104,7 +99,6 @@ def entropy_of(records: Sequence[AttentionRecord], mask: Tensor) -> Tensor:
     return total / len(own)
 
 
-@torch.no_grad()
 def sharpness_of(
     model: ParticleTransformer, jets: JetTensors, most: int = 200, batch: int = 50
 ) -> dict[str, float]:
@@ -113,13 +107,13 @@ def sharpness_of(
     `share_50`, `share_90`: share of rows of real queries whose largest weight is above 0.5,
     0.9; `entropy` in nats. Evaluation mode.
     """
-    model.eval()
     sums, count = torch.zeros(3, dtype=torch.float64), 0.0
     last = min(most, len(jets))
     for first in range(0, last, batch):
         rows = torch.arange(first, min(first + batch, last))
         x, v, mask = jets.batch(rows)
-        _, records = model(x, v, mask, return_attention=True)
+        with evaluating(model):
+            _, records = model(x, v, mask, return_attention=True)
         for record in records[: len(model.blocks)]:
             w = record.weights  # (B, H, N, N)
             largest, h = w.amax(-1), -(w * w.clamp(min=1e-12).log()).sum(-1)  # (B, H, N)
@@ -130,9 +124,8 @@ def sharpness_of(
     return dict(zip(("share_50", "share_90", "entropy"), found, strict=True))
 
 
-@torch.no_grad()
 def scores_of(
-    model: ParticleTransformer,
+    model: nn.Module,
     jets: JetTensors,
     batch: int = 256,
     report: Callable[[int], None] = lambda _: None,
@@ -141,12 +134,12 @@ def scores_of(
 
     Jets of like length go together: no statistics are taken, so the result is the same.
     """
-    model.eval()
     order = torch.argsort(jets.offsets.diff(), stable=True)
     parts = []
     for first in range(0, len(jets), batch):
         rows = order[first : first + batch]
-        parts.append(model(*jets.batch(rows)).double().softmax(-1).numpy())
+        with evaluating(model):
+            parts.append(model(*jets.batch(rows)).double().softmax(-1).numpy())
         report(min(first + batch, len(jets)))
     out: NDArray[np.float64] = np.concatenate(parts)[np.argsort(order.numpy())]
     return out

@@ -61,10 +61,18 @@ class Progress:
 
 
 class Saver:
-    """Keeps a training in file `path`, at most every `every_s` seconds."""
+    """Keeps a training in file `path`, at most every `every_s` seconds.
 
-    def __init__(self, path: str | Path, every_s: float = 60.0):
-        self.path, self.every_s = Path(path), every_s
+    `also`: what the caller wants kept beside the training's own parts, by names of its own.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        every_s: float = 60.0,
+        also: Mapping[str, Stateful] | None = None,
+    ):
+        self.path, self.every_s, self.also = Path(path), every_s, dict(also or {})
         self._saved = time.monotonic()
 
     def restore(self, parts: Mapping[str, Stateful]) -> Progress:
@@ -76,7 +84,7 @@ class Saver:
             return Progress()
         try:
             state = torch.load(self.path, weights_only=True)
-            for name, part in parts.items():
+            for name, part in {**parts, **self.also}.items():
                 part.load_state_dict(state["parts"][name])
             torch.set_rng_state(state["random"])
             return Progress(**state["progress"])
@@ -90,7 +98,7 @@ class Saver:
             return
         scratch = self.path.with_suffix(".partial")
         state = {
-            "parts": {name: part.state_dict() for name, part in parts.items()},
+            "parts": {name: part.state_dict() for name, part in {**parts, **self.also}.items()},
             "random": torch.get_rng_state(),
             "progress": asdict(progress),
         }

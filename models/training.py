@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Protocol
 
@@ -167,18 +168,25 @@ def _walk(data: Iterable[Any], epoch: int) -> Iterable[Any]:
     return data
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients within the block; the mode is restored."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
 def evaluate(model: nn.Module, score: Callable[[nn.Module], float]) -> float:
     """The score of a model in evaluation mode, without gradients; the mode is restored.
 
     Raises ModelError if it is not finite.
     """
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            value = float(score(model))
-    finally:
-        model.train(training)
+    with evaluating(model):
+        value = float(score(model))
     if not math.isfinite(value):
         raise ModelError(f"score must be a finite number; got {value}")
     return value

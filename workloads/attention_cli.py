@@ -79,6 +79,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe."),
     ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JETS", help="Score these instead of the block of JETS that is held out."
+        ),
+    ] = None,
     baseline: Annotated[bool, typer.Option(help="Also boosted trees on four observables.")] = True,
     sizes: Annotated[
         str | None,
@@ -100,30 +106,32 @@ def train(
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
-        return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, baseline)
+        return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, test, baseline)
     with progress() as report, resumable():
         scores = train_part(
-            out, loaded, jets, start=_found(start) if start else None, report=report
+            out, loaded, jets, start=_found(start) if start else None, test=test, report=report
         )
         trees = None
         if baseline:
             from hyflexsim.workloads.baseline import boosted_trees  # noqa: PLC0415
 
-            trees = boosted_trees(out, loaded, jets, report=report)
+            trees = boosted_trees(out, loaded, jets, test=test, report=report)
     save(training_plot(out), out / "curve.png")
     part_tables.show_scores(scores, trees)
     print(f"written to {out}")
     return None
 
 
-def _learning_curve(out: Path, recipe: Any, sizes: Any, jets: Path | None, baseline: bool) -> None:
+def _learning_curve(
+    out: Path, recipe: Any, sizes: Any, jets: Path | None, test: Path | None, baseline: bool
+) -> None:
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.training import learning_curve_plot  # noqa: PLC0415
     from hyflexsim.workloads import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.learning_curve import learning_curve  # noqa: PLC0415
 
     with progress() as report, resumable():
-        rows = learning_curve(out, recipe, sizes, jets, baseline=baseline, report=report)
+        rows = learning_curve(out, recipe, sizes, jets, test=test, baseline=baseline, report=report)
     save(learning_curve_plot(out), out / "learning_curve.png")
     part_tables.show_learning_curve(rows)
     print(f"written to {out}")

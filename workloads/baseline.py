@@ -18,9 +18,11 @@ import numpy as np
 
 from hyflexsim.analysis import classification
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jet_sets import fingerprint, load_set, split
+from hyflexsim.workloads.jet_sets import fingerprint
+from hyflexsim.workloads.jets import Jets
 from hyflexsim.workloads.observables import observables
 from hyflexsim.workloads.part_recipe import PartRecipe
+from hyflexsim.workloads.train_part import jets_of
 
 INPUTS = ("mass", "tau21", "tau32", "multiplicity")
 ROUNDS = 100
@@ -31,6 +33,7 @@ def boosted_trees(
     recipe: PartRecipe,
     jets: str | Path | None = None,
     *,
+    test: str | Path | None = None,
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Train the trees and write `baseline.json` into `out`; returns what it says.
@@ -39,29 +42,31 @@ def boosted_trees(
     missing, and what reading jets raises.
     """
     path = Path(out) / "baseline.json"
-    about = [fingerprint(jets), recipe.classes, recipe.train_jets, recipe.validation, recipe.test]
-    key = json.dumps(about)
+    about = [fingerprint(jets), fingerprint(test) if test else None, recipe.classes]
+    key = json.dumps([*about, recipe.train_jets, recipe.validation, recipe.test])
     if path.is_file():
         old: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if old.pop("key", None) == key:
             return old
-    loaded = load_set(jets, recipe.classes)
-    columns, _ = observables(loaded, lambda done: report("observables", done, len(loaded)))
-    table = np.stack([columns[name] for name in INPUTS], axis=1)  # (J, 4)
-    target = np.array([recipe.classes.index(str(label)) for label in loaded.labels])
-    parts = split(loaded.labels, recipe.validation, recipe.test)
-    train = parts.train
-    if recipe.train_jets is not None:
-        rows = [train[loaded.labels[train] == name][: recipe.train_jets] for name in recipe.classes]
-        train = np.concatenate(rows)
+    train, _, held_out = jets_of(jets, recipe, test)
+    (x, y), (x_test, y_test) = (_table(part, recipe.classes, report) for part in (train, held_out))
     report("boosted trees", 0, 1)
-    scores = _fit(table[train], target[train], table[parts.test], recipe.seed)
-    found = classification.report(scores, target[parts.test], recipe.classes)
-    found |= {"inputs": list(INPUTS), "train_jets": len(train)}
+    scores = _fit(x, y, x_test, recipe.seed)
+    found = classification.report(scores, y_test, recipe.classes)
+    found |= {"inputs": list(INPUTS), "train_jets": len(y)}
     scratch = path.with_name(".baseline.json.unfinished")
     scratch.write_text(json.dumps(found | {"key": key}, indent=1) + "\n", "utf-8")
     os.replace(scratch, path)
     return found
+
+
+def _table(
+    jets: Jets, classes: tuple[str, ...], report: Callable[[str, int, int], None]
+) -> tuple[Any, Any]:
+    """INPUTS of the jets (J, 4), and their classes (J,)."""
+    columns, _ = observables(jets, lambda done: report("observables", done, len(jets)))
+    target = np.array([classes.index(str(label)) for label in jets.labels])
+    return np.stack([columns[name] for name in INPUTS], axis=1), target
 
 
 def _fit(x: Any, y: Any, test: Any, seed: int) -> Any:

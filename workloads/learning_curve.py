@@ -31,6 +31,7 @@ def learning_curve(
     sizes: tuple[int, ...],
     jets: str | Path | None = None,
     *,
+    test: str | Path | None = None,
     baseline: bool = True,
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
@@ -42,13 +43,13 @@ def learning_curve(
     for size in sorted(set(sizes)):
         own = recipe.model_copy(update={"train_jets": size})
         folder = out / f"jets-{size:05d}"
-        scores = train_part(folder, own, jets, report=report)
+        scores = train_part(folder, own, jets, test=test, report=report)
         last = pq.read_table(folder / "curve.parquet").to_pylist()[-1]
         row = {"train_jets": size} | {
             key: scores[key] for key in ("accuracy", "accuracy_error", "auc_mean")
         }
         row |= {key: last[key] for key in ("share_50", "share_90", "entropy")}
-        trees = boosted_trees(folder, own, jets, report=report) if baseline else {}
+        trees = boosted_trees(folder, own, jets, test=test, report=report) if baseline else {}
         row |= {"trees": trees.get("accuracy"), "trees_error": trees.get("accuracy_error")}
         rows.append(row)
     scratch = out / f".{NAME}.unfinished"

@@ -5,7 +5,7 @@ Keys, with defaults in :class:`PartRecipe`::
     model = "part-small"        # a name of PART_CONFIGS
     classes = ["QCD", "Tbqq"]   # in the order of the logits
     particles = 64              # leading particles read, 1 ... 128
-    steps, stop, batch, learning_rate, weight_decay, warmup, dropout, mirror, seed
+    steps, batch, learning_rate, weight_decay, warmup, dropout, mirror, seed
     train_jets = 2000           # of each class; left out: all
     top_k = 8                   # keys a query keeps in the particle blocks; left out: all
 
@@ -35,8 +35,7 @@ class PartRecipe(BaseModel):
     model: str = "part-small"
     classes: tuple[str, ...] = LABELS
     particles: int = Field(64, ge=1, le=128)
-    steps: int = Field(1000, ge=1)  # of the learning rate's schedule
-    stop: int | None = Field(None, ge=1)  # end after so many of them; None: all
+    steps: int = Field(1000, ge=1)
     batch: int = Field(128, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -50,7 +49,7 @@ class PartRecipe(BaseModel):
     entropy_penalty: float = Field(0.0, ge=0)  # on the mean entropy of attention rows, per nat
     validation: float = Field(0.1, gt=0, lt=0.5)
     test: float = Field(0.1, gt=0, lt=0.5)
-    checkpoint_every: int = Field(50, ge=1)  # steps
+    watch_every: int = Field(50, ge=1)  # steps between looks at validation jets
     snapshots: tuple[int, ...] = ()  # steps after which a model is kept: model-00500.safetensors
 
     @field_validator("classes")

@@ -11,7 +11,6 @@ from hyflexsim.models.part import PART_CONFIGS, AttentionRecord, ParticleTransfo
 from hyflexsim.models.part_inputs import FEATURES, jet_features
 from hyflexsim.models.part_training import (
     JetTensors,
-    batches,
     entropy_of,
     mirrored,
     scores_of,
@@ -49,12 +48,12 @@ def test_a_batch_is_padded_with_zeros(jets):
         JetTensors.of([], np.array([], dtype=np.int64), 5)
 
 
-def test_every_jet_once_a_pass_and_the_same_again():
-    rows = batches(10, 3, seed=1, epoch=4)
-    assert [len(r) for r in rows] == [3, 3, 3]
-    assert len(set(torch.cat(rows).tolist())) == 9
-    assert all(torch.equal(a, b) for a, b in zip(rows, batches(10, 3, 1, 4), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(rows, batches(10, 3, 1, 5), strict=True))
+def test_some_jets_are_those_jets(jets):
+    some = jets.take(torch.tensor([2, 0]))
+    assert some.offsets.tolist() == [0, 4, 9]
+    assert some.target.tolist() == [1, 0]
+    both = zip(some.batch(torch.tensor([0, 1])), jets.batch(torch.tensor([2, 0])), strict=True)
+    assert all(torch.equal(a, b) for a, b in both)
 
 
 def test_scores_do_not_depend_on_the_batch(jets):
@@ -64,6 +63,7 @@ def test_scores_do_not_depend_on_the_batch(jets):
     one_by_one = scores_of(model, jets, batch=1)
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
     np.testing.assert_allclose(together.sum(1), 1, atol=1e-12)
+    assert model.training  # as it was
 
 
 def test_a_mirrored_jet_is_the_jet_reflected():

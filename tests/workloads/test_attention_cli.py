@@ -12,7 +12,7 @@ from hyflexsim.workloads.jet_generator import SCHEMA
 from hyflexsim.workloads.jets import SAMPLE, load_jets
 
 TINY = ["--set", 'classes=["QCD","Tbqq"]', "--set", "particles=8", "--set", "steps=3"]
-TINY += ["--set", "batch=8", "--set", "checkpoint_every=1"]
+TINY += ["--set", "batch=8", "--set", "watch_every=1"]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from hyflexsim.models.part_checkpoint import load_part
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads import train_part as training
 from hyflexsim.workloads.baseline import boosted_trees
 from hyflexsim.workloads.jets import SAMPLE
 from hyflexsim.workloads.part_recipe import PartRecipe
@@ -22,7 +23,7 @@ TINY = {
     "steps": 12,
     "batch": 16,
     "learning_rate": 3e-3,
-    "checkpoint_every": 4,
+    "watch_every": 4,
     "train_jets": 60,
 }
 
@@ -72,8 +73,9 @@ def test_what_a_training_leaves(trained):
     assert not model.training
 
 
-def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path):
+def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path, monkeypatch):
     out = tmp_path / "stopped"
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
 
     def stop(what, done, total):
         if done == 10 and total == 12:
@@ -86,10 +88,13 @@ def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path):
     train_part(
         out, recipe(snapshots=[8]), jets, report=lambda what, done, n: steps.append((done, n))
     )
-    assert (9, 12) in steps  # goes on after the checkpoint of step 8 ...
-    assert (8, 12) not in steps
+    assert (10, 12) in steps  # goes on after the state of step 9 ...
+    assert (9, 12) not in steps
     whole, again = load_file(trained[0] / "model.safetensors"), load_file(out / "model.safetensors")
     assert all(torch.equal(whole[key], again[key]) for key in whole)  # ... to the same bits
+    curves = [pd.read_parquet(folder / "curve.parquet") for folder in (trained[0], out)]
+    pd.testing.assert_frame_equal(*curves)
+    assert not list(out.glob("state*"))
 
 
 def test_done_training_is_not_done_again(trained, jets):
@@ -126,6 +131,20 @@ def test_an_entropy_penalty_sharpens_attention(jets, tmp_path):
         train_part(out, recipe(entropy_penalty=penalty, steps=20), jets)
         entropy[penalty] = pd.read_parquet(out / "curve.parquet")["entropy"].iloc[-1]
     assert entropy[3.0] < entropy[0.0] - 0.1
+
+
+def test_a_loss_that_is_not_finite_names_the_key(jets, tmp_path):
+    with pytest.raises(InputError, match="learning_rate: the loss is not finite with 1e\\+30"):
+        train_part(tmp_path / "out", recipe(learning_rate=1e30), jets)
+
+
+def test_other_jets_may_be_scored(trained, jets, tmp_path):
+    out = tmp_path / "other"
+    scores = train_part(out, recipe(steps=1), jets, test=jets)
+    assert scores["jets"] == 200  # all of them, and not the tenth held out
+    assert boosted_trees(out, recipe(), jets, test=jets)["jets"] == 200
+    with pytest.raises(InputError, match="holds a training with another test; name a new folder"):
+        train_part(out, recipe(steps=1), jets)
 
 
 def test_more_jets_than_there_are(jets, tmp_path):
