@@ -2,9 +2,12 @@
 
 Definitions of JetClass (arXiv 2202.03772 §5): the score of a signal S against QCD is
 p_S / (p_S + p_QCD); the rejection at 50 % signal efficiency is one over the share of QCD
-jets above the threshold that half of the signal passes. Errors are one standard deviation:
-binomial for shares, Hanley and McNeil (1982) for the AUC, relative 1 / sqrt(background jets
-above the threshold) for rejections.
+jets above the threshold that half of the signal passes. Every class counts the same, however
+many jets it has, so a set may hold more QCD jets than others to measure large rejections.
+
+Errors of accuracies and AUCs are one standard deviation, binomial and by Hanley and McNeil
+(1982). Rejections have a 95 % interval, exact for the Poisson number of background jets above
+the threshold (Garwood 1936); the threshold is taken as given.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from hyflexsim.sim.errors import InputError
 
@@ -33,7 +37,7 @@ def auc(score: Floats, positive: NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - up * (up + 1) / 2) / (up * down))
 
 
-def auc_error(value: float, positives: int, negatives: int) -> float:
+def auc_error(value: float, positives: float, negatives: float) -> float:
     """Standard error of an AUC (Hanley and McNeil 1982, eq. 1).
 
     >>> round(auc_error(0.9, 100, 100), 4)
@@ -45,55 +49,71 @@ def auc_error(value: float, positives: int, negatives: int) -> float:
     return float(np.sqrt(max(spread, 0.0) / (positives * negatives)))
 
 
-def rejection(signal: Floats, background: Floats, efficiency: float) -> tuple[float, float]:
-    """1 / (share of background above the score that `efficiency` of the signal passes), error.
+def rejection(
+    signal: Floats, background: Floats, efficiency: float
+) -> tuple[float | None, float, float | None]:
+    """1 / (share of background above the score that `efficiency` of the signal passes).
 
-    Where no background jet passes, the rejection is only known to be at least their number:
-    (number, infinity) is returned.
+    With the ends of its 95 % interval. Where no background jet passes, value and upper end are
+    not known: None.
 
     >>> rejection(np.arange(10.0), np.arange(-10.0, 10.0), 0.5)[0]    # 5 ... 9 of 20 pass
     4.0
     """
     threshold = np.quantile(signal, 1 - efficiency, method="lower")
-    passed = int((background > threshold).sum())
+    passed, of = int((background > threshold).sum()), len(background)
+    low = of / (chi2.ppf(0.975, 2 * passed + 2) / 2)
     if passed == 0:
-        return float(len(background)), float("inf")
-    value = len(background) / passed
-    return value, value / float(np.sqrt(passed))
+        return None, float(low), None
+    return of / passed, float(low), float(of / (chi2.ppf(0.025, 2 * passed) / 2))
 
 
 def report(scores: Floats, target: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, and per class AUC (against all others) and rejections against QCD.
+    """Accuracy, and per class AUC (mean over the other classes) and rejections against QCD.
 
     `scores` (J, C) are probabilities, `target` (J,) indices of the right class. Rejections are
-    there only where `classes` has QCD.
+    there only where `classes` has QCD. Where all classes have as many jets, the AUC is that
+    against all others together.
     """
     if scores.shape != (len(target), len(classes)) or len(target) == 0:
         raise InputError(
             f"scores must be (jets, classes) = ({len(target)}, {len(classes)}); got {scores.shape}"
         )
-    right = float((scores.argmax(1) == target).mean())
-    rows = {}
-    for c, name in enumerate(classes):
-        mine = target == c
-        if not 0 < mine.sum() < len(target):
-            continue
-        value = auc(scores[:, c], mine)
-        rows[name] = {
-            "jets": int(mine.sum()),
-            "accuracy": float((scores[mine].argmax(1) == c).mean()),
-            "auc": value,
-            "auc_error": auc_error(value, int(mine.sum()), int((~mine).sum())),
-        }
-        if "QCD" in classes and name != "QCD":
-            rows[name] |= _against_qcd(scores, target, c, list(classes).index("QCD"))
+    counts = np.bincount(target, minlength=len(classes))  # (C,)
+    there: list[int] = np.flatnonzero(counts).tolist()
+    right = np.array([(scores[target == c].argmax(1) == c).mean() for c in there])
+    rows: dict[str, dict[str, Any]] = {}
+    for c, accuracy in zip(there, right, strict=True):
+        value, error = _against_others(scores[:, c], target, c, counts)
+        row = {"jets": int(counts[c]), "accuracy": float(accuracy)}
+        rows[classes[c]] = row | {"auc": value, "auc_error": error}
+        if "QCD" in classes and classes[c] != "QCD":
+            rows[classes[c]] |= _against_qcd(scores, target, c, list(classes).index("QCD"))
+    spread = np.sqrt((right * (1 - right) / counts[there]).sum()) / len(there)
+    aucs = [row["auc"] for row in rows.values() if row["auc"] is not None]
     return {
         "jets": len(target),
-        "accuracy": right,
-        "accuracy_error": float(np.sqrt(right * (1 - right) / len(target))),
-        "auc_mean": float(np.mean([row["auc"] for row in rows.values()])) if rows else None,
+        "accuracy": float(right.mean()),
+        "accuracy_error": float(spread),
+        "auc_mean": float(np.mean(aucs)) if aucs else None,
         "classes": rows,
     }
+
+
+def _against_others(
+    score: Floats, target: NDArray[np.int64], c: int, counts: NDArray[np.int64]
+) -> tuple[float | None, float | None]:
+    """AUC of class c, the others with equal weight, and its error; None without others."""
+    others = [d for d in np.flatnonzero(counts).tolist() if d != c]
+    if not others:
+        return None, None
+    pairs = []
+    for d in others:
+        both = (target == c) | (target == d)
+        pairs.append(auc(score[both], target[both] == c))
+    negatives = len(others) ** 2 / (1 / counts[others]).sum()  # their number if all are equal
+    value = float(np.mean(pairs))
+    return value, auc_error(value, counts[c], negatives)
 
 
 def _against_qcd(
@@ -105,7 +125,7 @@ def _against_qcd(
     if not (target == qcd).any():
         return out
     for percent in (50, 70):
-        value, error = rejection(score[target == signal], score[target == qcd], percent / 100)
-        out[f"rejection_{percent}"] = value
-        out[f"rejection_{percent}_error"] = None if np.isinf(error) else error
+        found = rejection(score[target == signal], score[target == qcd], percent / 100)
+        names = ("", "_low", "_high")
+        out |= {f"rejection_{percent}{n}": x for n, x in zip(names, found, strict=True)}
     return out

@@ -8,7 +8,7 @@ from hyflexsim.workloads.terminal import console
 
 
 def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
-    """Print accuracy, then a row a class: AUC and rejection of the ParT and of the trees."""
+    """Print accuracy, then a row a class: AUC and rejections (95 %) of the ParT and the trees."""
     from hyflexsim.workloads.tables import table  # noqa: PLC0415
 
     print(
@@ -82,14 +82,14 @@ def show_cost(found: dict[str, Any]) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    cells = [f"{row['auc']:.4f} ± {row['auc_error']:.4f}"]
-    for percent in (50, 70):
-        value = row.get(f"rejection_{percent}")
-        error = row.get(f"rejection_{percent}_error")
-        if value is None:
-            cells.append("")
-        elif error is None:
-            cells.append(f"> {value:.0f}")
-        else:
-            cells.append(f"{value:.1f} ± {error:.1f}")
-    return cells
+    auc = "" if row["auc"] is None else f"{row['auc']:.4f} ± {row['auc_error']:.4f}"
+    return [auc, *(_rejection(row, percent) for percent in (50, 70))]
+
+
+def _rejection(row: dict[str, Any], percent: int) -> str:
+    """The rejection and its 95 % interval; empty for QCD itself."""
+    name = f"rejection_{percent}"
+    if name not in row:
+        return ""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"> {low:.0f}" if value is None else f"{value:.0f} ({low:.0f} – {high:.0f})"
