@@ -36,7 +36,7 @@ from hyflexsim.models.lowrank import (
     linear_weight,
     rank_of,
 )
-from hyflexsim.models.part import Attention as PartAttention
+from hyflexsim.models.part_attention import Attention as PartAttention
 
 SKIP = ("*dt_proj",)
 """Patterns left alone by default: Mamba's dt_proj is a factor already (rank 48)."""

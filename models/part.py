@@ -1,4 +1,4 @@
-"""The Particle Transformer (ParT, arXiv 2202.03772) in one readable file.
+"""The Particle Transformer (ParT, arXiv 2202.03772): blocks and model.
 
 A jet is a set of N particles. Each has F features x and a four-vector v; each *pair* has
 four physical features of its own. The pairs, through a small shared network, become a bias
@@ -6,6 +6,8 @@ U that is added to the attention scores of every particle block::
 
     x (B,F,N) -> embed ------> 8 particle blocks ---> 2 class blocks -> norm -> fc -> logits
     v (B,4,N) -> pair_embed ->  U added to QK^T       cls token asks     (B,C)
+
+Attention is in part_attention.py, pairs are in part_pairs.py.
 
 Written from the paper and from weaver-core's observable behaviour (names, shapes, order of
 operations, eps), so that its checkpoints load; part_weights.py loads them.
@@ -18,16 +20,17 @@ features, global tokens.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part_topk import keep_top_k
+from hyflexsim.models.part_activation import activation_of
+from hyflexsim.models.part_attention import Attention, AttentionRecord
+from hyflexsim.models.part_pairs import PairEmbed
 
 _PUBLISHED: dict[str, Any] = {
     "num_classes": 10,
@@ -62,124 +65,6 @@ PART_CONFIGS: dict[str, dict[str, Any]] = {
 `part-small` is this project's own, small enough to be trained on two cores.
 """
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
-
-
-class AttentionRecord(NamedTuple):
-    """What one block attended to. `bias` is None in class blocks, which use no U.
-
-    Scores are `qk + bias`, padded keys get no weight, `weights` is their softmax.
-    """
-
-    name: str  # "blocks.0" ... "cls_blocks.1", the block's path in the model
-    qk: Tensor  # (B, H, Q, K): QK^T / sqrt(D), before U and before softmax
-    bias: Tensor | None  # (B, H, Q, K): U
-    weights: Tensor  # (B, H, Q, K): each row sums to one
-
-
-def attention_weights(
-    q: Tensor,
-    k: Tensor,
-    bias: Tensor | None = None,
-    keep: Tensor | None = None,
-    *,
-    top_k: Sequence[int] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Scores before U, (B, H, Q, K), and softmax(scores + U) over the keys to keep.
-
-    q (B, H, Q, D), k (B, H, K, D), bias (B, H, Q, K), keep (B, 1, 1, K) true for real keys;
-    top_k (H,): only so many strongest keys of a row get a weight, see part_topk.py.
-    """
-    qk = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Q, K)
-    scores = qk if bias is None else qk + bias
-    if keep is not None:
-        scores = scores.masked_fill(~keep, -math.inf)
-    if top_k is not None:
-        scores = keep_top_k(scores, top_k)
-    return qk, scores.softmax(dim=-1)
-
-
-def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor | None = None,
-    keep: Tensor | None = None,
-    *,
-    dropout: float = 0.0,
-    top_k: Sequence[int] | None = None,
-) -> Tensor:
-    """softmax(QK^T / sqrt(D) + U) V: (B, H, Q, D), shapes as in :func:`attention_weights`.
-
-    Blocks look this function up in the module at each call, so an exporter may put one
-    custom operator in its place and see a single node per attention.
-    """
-    _, weights = attention_weights(q, k, bias, keep, top_k=top_k)
-    return functional.dropout(weights, dropout, training=dropout > 0) @ v
-
-
-class Attention(nn.Module):
-    """Multi-head attention; rows of `in_proj` are q, k, v, head h owns rows h D ... of each.
-
-    The projection is one Linear, as in weaver-core 0.5; `load_state_dict` also takes the
-    older names `in_proj_weight` and `in_proj_bias`.
-    """
-
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0):
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.top_k: tuple[int, ...] | None = None  # keys a head keeps; None: all
-        in_proj, out_proj = nn.Linear(embed_dim, 3 * embed_dim), nn.Linear(embed_dim, embed_dim)
-        nn.init.xavier_uniform_(in_proj.weight)
-        nn.init.zeros_(in_proj.bias)
-        nn.init.zeros_(out_proj.bias)
-        self.in_proj: nn.Module = in_proj
-        self.out_proj: nn.Module = out_proj
-        self.register_load_state_dict_pre_hook(_rename_in_proj)  # type: ignore[no-untyped-call]
-
-    def forward(
-        self,
-        query: Tensor,  # (B, Q, E); the very tensor `context` for self-attention
-        context: Tensor,  # (B, K, E)
-        bias: Tensor | None = None,  # (B, H, Q, K)
-        keep: Tensor | None = None,  # (B, K)
-        record: list[tuple[Tensor, Tensor]] | None = None,
-    ) -> Tensor:
-        """Attend from query to context: (B, Q, E). `record` receives (qk, weights)."""
-        if query is context:
-            q, k, v = self.in_proj(query).chunk(3, dim=-1)  # each (B, N, E)
-        else:  # the class token: one query, keys and values from token and particles
-            width = query.shape[-1]
-            q = self._project(query, 0, width)
-            k, v = self._project(context, width, 3 * width).chunk(2, dim=-1)
-        q, k, v = self._split(q), self._split(k), self._split(v)  # (B, H, ., D)
-        if keep is not None:
-            keep = keep[:, None, None, :]  # (B, 1, 1, K)
-        if record is not None:
-            record.append(attention_weights(q, k, bias, keep, top_k=self.top_k))
-        limit = {} if self.top_k is None else {"top_k": self.top_k}  # exporters know no top-k
-        y = attention(q, k, v, bias, keep, dropout=self.dropout if self.training else 0.0, **limit)
-        out: Tensor = self.out_proj(y.transpose(1, 2).flatten(2))  # (B, Q, E)
-        return out
-
-    def _project(self, t: Tensor, first: int, last: int) -> Tensor:
-        """Outputs first ... last - 1 of in_proj, which a compressed module may replace."""
-        if not isinstance(self.in_proj, nn.Linear):
-            part: Tensor = self.in_proj(t)[..., first:last]
-            return part
-        weight, bias = self.in_proj.weight[first:last], self.in_proj.bias[first:last]
-        return functional.linear(t, weight, bias)
-
-    def _split(self, t: Tensor) -> Tensor:
-        heads = t.view(*t.shape[:2], self.num_heads, -1)  # (B, N, H, D)
-        return heads.transpose(1, 2)  # (B, H, N, D)
-
-
-def _rename_in_proj(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name in ("weight", "bias"):
-        if prefix + "in_proj_" + name in state:
-            state[f"{prefix}in_proj.{name}"] = state.pop(prefix + "in_proj_" + name)
-
 
 class Block(nn.Module):
     """One layer (NormFormer style). A particle block, or a class block if given a token."""
@@ -204,7 +89,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.pre_fc_norm = nn.LayerNorm(embed_dim)
         self.fc1 = nn.Linear(embed_dim, hidden)
-        self.act = _activation(activation)
+        self.act = activation_of(activation)
         self.act_dropout = nn.Dropout(activation_dropout)
         self.post_fc_norm = nn.LayerNorm(hidden)
         self.fc2 = nn.Linear(hidden, embed_dim)
@@ -241,69 +126,13 @@ class Embed(nn.Module):
         self.input_bn = nn.BatchNorm1d(input_dim)
         layers: list[nn.Module] = []
         for i, o in zip((input_dim, *dims), dims, strict=False):
-            layers += [nn.LayerNorm(i), nn.Linear(i, o), _activation(activation)]
+            layers += [nn.LayerNorm(i), nn.Linear(i, o), activation_of(activation)]
         self.embed = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, N) -> (B, N, E). Padded columns take part in the batch statistics."""
         out: Tensor = self.embed(self.input_bn(x).transpose(1, 2))
         return out
-
-
-class PairEmbed(nn.Module):
-    """Four-vectors (B, 4, N) to the attention bias U (B, H, N, N), symmetric.
-
-    Only the P = N (N + 1) / 2 pairs i >= j are evaluated, then mirrored. The last activation
-    stays unless `use_pre_activation_pair`, so in the published models U >= -0.17.
-    """
-
-    def __init__(self, pair_input_dim: int, dims: Sequence[int], activation: str, last: bool):
-        super().__init__()
-        layers: list[nn.Module] = [nn.BatchNorm1d(pair_input_dim)]
-        for i, o in zip((pair_input_dim, *dims), dims, strict=False):
-            layers += [nn.Conv1d(i, o, 1), nn.BatchNorm1d(o), _activation(activation)]
-        self.embed = nn.Sequential(*(layers if last else layers[:-1]))
-
-    def forward(self, v: Tensor) -> Tensor:
-        """(B, 4, N) -> (B, H, N, N); v is (px, py, pz, E) in GeV."""
-        n = v.shape[-1]
-        pair = torch.arange(n * (n + 1) // 2, device=v.device)  # (P,): (0,0) (1,0) (1,1) (2,0) ...
-        i = ((8.0 * pair.double() + 1).sqrt() / 2 - 0.5).long()  # tril_indices would fix N in
-        j = pair - i * (i + 1) // 2  # an exported graph
-        u = self.embed(pair_features(v[:, :, i], v[:, :, j]))  # (B, H, P)
-        at = torch.arange(n, device=v.device)
-        row, col = torch.maximum(at[:, None], at), torch.minimum(at[:, None], at)  # (N, N)
-        out: Tensor = u[:, :, row * (row + 1) // 2 + col]
-        return out
-
-
-def pair_features(vi: Tensor, vj: Tensor, eps: float = 1e-8) -> Tensor:
-    """ln kT, ln z, ln Delta, ln m2 of pairs: (B, 4, P) from two (B, 4, P) of four-vectors.
-
-    With transverse momentum pt, rapidity y, azimuth phi (paper, eq. 3; order and clamps as
-    in weaver-core): Delta = hypot(dy, dphi), kT = min(pt) Delta, z = min(pt) / (pti + ptj),
-    m2 the squared invariant mass. Each is clamped to at least eps before the logarithm, so
-    a particle with itself gives ln Delta = ln 1e-8.
-    """
-    pti, yi, phii = _pt_rapidity_phi(vi)
-    ptj, yj, phij = _pt_rapidity_phi(vj)
-    dphi = (phii - phij + math.pi) % (2 * math.pi) - math.pi
-    delta = torch.sqrt((yi - yj) ** 2 + dphi**2)
-    softer = torch.minimum(pti, ptj)
-    px, py, pz, energy = (vi + vj).unbind(1)
-    features = (
-        softer * delta,
-        softer / (pti + ptj).clamp(min=eps),
-        delta,
-        energy**2 - (px**2 + py**2 + pz**2),
-    )
-    return torch.stack([f.clamp(min=eps).log() for f in features], dim=1)
-
-
-def _pt_rapidity_phi(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    px, py, pz, energy = v.unbind(1)
-    rapidity = 0.5 * torch.log(1 + 2 * pz / (energy - pz).clamp(min=1e-20))
-    return torch.sqrt(px**2 + py**2), rapidity, torch.atan2(py, px)
 
 
 class ParticleTransformer(nn.Module):
@@ -429,12 +258,6 @@ class ParticleTransformer(nn.Module):
             AttentionRecord(name, qk, u if name.startswith("blocks") else None, weights)
             for name, (qk, weights) in zip(names, record, strict=True)
         ]
-
-
-def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise ModelError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
-    return ACTIVATIONS[name]()
 
 
 def _block(

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import AttentionRecord, ParticleTransformer
+from hyflexsim.models.part import ParticleTransformer
+from hyflexsim.models.part_attention import AttentionRecord
 from hyflexsim.models.part_inputs import FEATURES, Singles
 from hyflexsim.models.training import evaluating
 

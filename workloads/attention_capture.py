@@ -6,7 +6,8 @@ operator with a shape but no content, which leaves one node with its operands in
 
 - attention: transformers calls it through a table (AttentionInterface); our entry calls
   ``hyflexsim::attention``. The mask is switched off in the same way: causality is read from the
-  call instead. ParT calls :func:`hyflexsim.models.part.attention`.
+  call instead. ParT calls
+  :func:`hyflexsim.models.part_attention.attention`.
 - Mamba's selective scan: torch's fallback is a Python loop over tokens (N = 1024: 41,346 nodes).
 - ParT's pair features: logarithms and squares of four-vectors, which the host or an SFU computes.
 
@@ -16,7 +17,6 @@ Source of the recipe: tried on torch 2.13 and transformers 5.23 (BERT, GPT-2, Ll
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -146,13 +146,13 @@ def _stand_ins(model: Any) -> Iterator[None]:
     ops = operators()
     with ExitStack() as stack:
         if _is_part(model):
-            part = importlib.import_module("hyflexsim.models.part")
 
             def attend(q: Any, k: Any, v: Any, bias: Any = None, *_: Any, **__: Any) -> Any:
                 return ops.attention(q, k, v, bias, False, None)
 
-            stack.enter_context(mock.patch.object(part, "attention", attend))
-            stack.enter_context(mock.patch.object(part, "pair_features", ops.pair_features))
+            models = "hyflexsim.models"
+            stack.enter_context(mock.patch(f"{models}.part_attention.attention", attend))
+            stack.enter_context(mock.patch(f"{models}.part_pairs.pair_features", ops.pair_features))
         elif hasattr(model, "set_attn_implementation"):
             stack.enter_context(_transformers_attention(model))
             module = sys.modules[type(model).__module__]

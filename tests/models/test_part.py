@@ -6,15 +6,17 @@ a zero or a one.
 """
 
 import math
+from importlib.metadata import version
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from hyflexsim.models import part
+from hyflexsim.models import part_attention
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import PART_CONFIGS, Block, ParticleTransformer, pair_features
+from hyflexsim.models.part import PART_CONFIGS, Block, ParticleTransformer
+from hyflexsim.models.part_pairs import pair_features
 from hyflexsim.models.part_weights import convert_head_order, fold_head_scale, load_state_dict_any
 
 SMALL = PART_CONFIGS["part-kin"] | {"num_layers": 2, "num_cls_layers": 1}
@@ -369,18 +371,29 @@ def test_attention_can_be_replaced(small, monkeypatch):
         seen.append((q.shape[2], k.shape[2], bias is not None))
         return q
 
-    monkeypatch.setattr(part, "attention", spy)
+    monkeypatch.setattr(part_attention, "attention", spy)
     small(*jets())
     assert seen == [(12, 12, True), (12, 12, True), (1, 13, False)]
 
 
-def test_agrees_with_weaver_core():
-    """The published class of weaver-core 0.5, same random weights, padded jets: to 1e-5."""
-    weaver = pytest.importorskip("weaver.nn.model.ParticleTransformer")
-    reference = weaver.ParticleTransformer(**PART_CONFIGS["part-full"], trim=False)
-    randomise(reference)
-    model = ParticleTransformer(**PART_CONFIGS["part-full"]).eval()
-    model.load_state_dict(reference.state_dict())
+def test_agrees_with_weaver_core(tmp_path):
+    """The class of weaver-core, either line, same random weights, padded jets: to 1e-5.
+
+    Both lines were checked so, 0.4.17 and 0.5.3; in an environment of its own, since one excludes
+    the other: pip install --no-deps weaver-core==0.4.17.
+    """
+    weaver = pytest.importorskip(
+        "weaver.nn.model.ParticleTransformer",
+        reason="needs weaver-core: pip install --no-deps weaver-core==0.4.17, or 0.5.3",
+    )
+    line = version("weaver-core")[:3]
+    config = PART_CONFIGS["part-full"]
+    lists = {key: list(value) for key, value in config.items() if isinstance(value, tuple)}
+    reference = randomise(weaver.ParticleTransformer(**config | lists, trim=False))
+    state = {f"mod.{key}": value for key, value in reference.state_dict().items()}
+    torch.save(state, tmp_path / "weaver.pt")
+    model = ParticleTransformer(**config).eval()
+    load_state_dict_any(model, tmp_path / "weaver.pt", "0.4" if line == "0.4" else "0.5")
     x, v = jets(features=17, batch=4, n=40)
     mask = torch.arange(40)[None, None] < torch.tensor([40, 31, 8, 2])[:, None, None]
     with torch.no_grad():

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import PART_CONFIGS, ParticleTransformer, attention_weights
+from hyflexsim.models.part import PART_CONFIGS, ParticleTransformer
+from hyflexsim.models.part_attention import attention_weights
 from hyflexsim.models.part_topk import keep_top_k, set_top_k
 
 TINY = PART_CONFIGS["part-small"] | {"input_dim": 7, "num_layers": 2}

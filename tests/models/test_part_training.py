@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import PART_CONFIGS, AttentionRecord, ParticleTransformer
+from hyflexsim.models.part import PART_CONFIGS, ParticleTransformer
+from hyflexsim.models.part_attention import AttentionRecord
 from hyflexsim.models.part_inputs import FEATURES, jet_features
 from hyflexsim.models.part_training import (
     JetTensors,

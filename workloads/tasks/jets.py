@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hyflexsim.models.part_inputs import jet_features, pad
+from hyflexsim.models.part_inputs import jet_features
+from hyflexsim.models.part_training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.jets import LABELS, Jets
-from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
+from hyflexsim.workloads.tasks.base import Batches, Metric, Scores
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 FEATURES = ("kin", "kinpid", "full")
@@ -44,15 +43,13 @@ class JetClasses:
         self.about = datasets.describe(name)
         self.labels = tuple(sorted(set(train.labels.tolist()), key=LABELS.index))
         self.classes = len(self.labels)
-        self._train, self._test = self._inputs(train), self._inputs(test)
-        counts = np.bincount(self._test[1])
+        self._train, self._test = self._tensors(train), self._tensors(test)
+        counts = torch.bincount(self._test.target)
         self.metric = Metric("accuracy", True, float(counts.max() / counts.sum()))
 
     def batches(self, size: int, seed: int) -> Batches:
-        """(x (B, F, N), v (B, 4, N), mask (B, 1, N), labels (B,))."""
-        rows, labels = self._train
-        lengths = [x.shape[1] for x, _ in rows]
-        return Batches(lambda at: _batch(rows, labels, at), len(rows), size, seed, lengths)
+        """(x (B, F, N), v (B, 4, N), mask (B, 1, N), labels (B,)), jets drawn at random."""
+        return Batches(self._batch, len(self._train), size, seed)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross entropy of the logits."""
@@ -61,21 +58,17 @@ class JetClasses:
 
     def score(self, model: nn.Module, limit: int | None = None) -> Scores:
         """Accuracy on the held-out jets."""
-        rows, labels = self._test[0][:limit], self._test[1][:limit]
-        right = 0
-        for at in in_order(len(rows), 64, np.array([x.shape[1] for x, _ in rows])):
-            x, v, mask, wanted = _batch(rows, labels, at)
-            right += int((model(x, v, mask).argmax(-1) == wanted).sum())
-        return {"accuracy": right / len(rows)}
+        jets = self._test
+        if limit is not None and limit < len(jets):
+            jets = jets.take(torch.arange(limit))
+        right = scores_of(model, jets, batch=64).argmax(1) == jets.target.numpy()
+        return {"accuracy": float(right.mean())}
 
-    def _inputs(self, jets: Jets) -> tuple[list[Any], np.ndarray]:
-        rows = []
-        for j in range(len(jets)):
-            x, v = jet_features(jets.inputs(j), self.features, jets.axis(j))
-            rows.append((x[:, : self.particles], v[:, : self.particles]))
-        return rows, np.array([self.labels.index(str(label)) for label in jets.labels])
+    def _batch(self, rows: np.ndarray) -> Batch:
+        at = torch.from_numpy(rows)
+        return (*self._train.batch(at), self._train.target[at])
 
-
-def _batch(rows: list[Any], labels: np.ndarray, at: np.ndarray) -> Batch:
-    x, v, mask = (torch.from_numpy(a) for a in pad([rows[i] for i in at]))
-    return x, v, mask, torch.from_numpy(labels[at])
+    def _tensors(self, jets: Jets) -> JetTensors:
+        made = [jet_features(jets.inputs(j), self.features, jets.axis(j)) for j in range(len(jets))]
+        target = np.array([self.labels.index(str(label)) for label in jets.labels])
+        return JetTensors.of(made, target, self.particles)
