@@ -10,7 +10,8 @@ part-small a ParT of 0.27 M, ten classes of jets        comes with hyflexsim (da
 ========== ============================================ ==========================================
 
 A name that none of these has is the path of a folder that transformers can read (config.json,
-model.safetensors, tokenizer). Nothing is downloaded and nothing is unpickled.
+model.safetensors, tokenizer), or that hyflexsim train-part wrote. Nothing is downloaded and nothing
+is unpickled.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _part(file: Path, labels: Sequence[str], about: str) -> Loaded:
     for label in labels:
         if label not in spec.classes:
             raise InputError(
-                f"model.weights: {file.stem} must know the classes of the data; it knows "
+                f"model.weights: {file} must know the classes of the data; it knows "
                 f"{', '.join(spec.classes)}, not {label}"
             )
     rows = [spec.classes.index(label) for label in labels or spec.classes]
@@ -160,6 +161,8 @@ def _find(name: str) -> tuple[Path, dict[str, Any], str]:
         return _SOURCES[name]()
     if (Path(name) / "config.json").is_file():
         return Path(name), {}, f"folder {Path(name).name}"
+    if (Path(name) / "recipe.json").is_file() and (Path(name) / "model.safetensors").is_file():
+        return Path(name) / "model.safetensors", {}, f"training {Path(name).name}"
     from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
 
     raise InputError(

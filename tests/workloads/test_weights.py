@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hyflexsim.models.part_checkpoint import named_spec, save_part
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets, model_zoo, weights
 from hyflexsim.workloads.tasks import load_task
@@ -182,4 +183,16 @@ def test_a_part_keeps_the_logits_of_the_labels():
     again = model_zoo.build("again", json.loads(json.dumps(few.config)), empty=False)
     again.load_state_dict(few.model.state_dict())
     message = refused(lambda: weights.load("part-small", labels=("QCD", "top")))
-    assert message.startswith("model.weights: part-small must know the classes of the data; ")
+    assert "part-small.safetensors must know the classes of the data; it knows QCD, " in message
+    assert message.endswith(", Tbqq, Tbl, not top")
+
+
+def test_a_training_of_a_part_is_read_as_it_was_left(tmp_path):
+    spec = named_spec("part-small", ("QCD", "Tbqq"), 16)
+    model = spec.build()
+    save_part(tmp_path / "model.safetensors", model, spec)
+    (tmp_path / "recipe.json").write_text("{}")
+    loaded = weights.load(str(tmp_path), labels=("QCD", "Tbqq"))
+    assert same(loaded.model.state_dict(), model.state_dict())
+    assert loaded.about == f"training {tmp_path.name}"
+    assert weights.load_tokenizer(str(tmp_path)) is None
