@@ -73,7 +73,6 @@ def compress_recipe(
         say("loading", 0, 0)
         opened = open_recipe(recipe)
         model, task = opened.model, opened.task
-        low_rank.linear_targets(model, exclude=(*low_rank.SKIP, *recipe.compress.exclude))
         scores: dict[str, Any] = {}
         train_dense(recipe, opened, work, say)
         scores["dense"] = work.fact("dense", lambda: score(model, task))
@@ -108,6 +107,7 @@ def open_recipe(recipe: Recipe) -> Opened:
     task = load_task(data, tokenizer=tokenizer, options=options)
     classes: int = getattr(task, "classes", 0)
     if source.config is not None:
+        _check_vocabulary(source.config, getattr(task, "vocabulary", 0))
         loaded = weights.fresh(recipe.name, _with_classes(source.config, classes), recipe.seed)
     else:
         with torch.random.fork_rng():
@@ -115,9 +115,38 @@ def open_recipe(recipe: Recipe) -> Opened:
             loaded = weights.load(str(source.weights), classes=classes)
     for name, parameter in loaded.model.named_parameters():
         check_weight(parameter, f"model.weights: {name} of {source.weights or recipe.name}")
-        if any(fnmatchcase(name, pattern) for pattern in source.frozen):
-            parameter.requires_grad_(False)
+    _freeze(loaded.model, recipe)
     return Opened(loaded.model, task, loaded.config, loaded.about)
+
+
+def _check_vocabulary(config: dict[str, Any], tokens: int) -> None:
+    """Refuse a model whose embedding lacks tokens that the data holds."""
+    size = config.get("vocab_size", tokens)
+    if not isinstance(size, int) or size < tokens:
+        raise InputError(
+            f"model.config.vocab_size must be at least {tokens}, the data's tokens; got {size!r}"
+        )
+
+
+def _freeze(model: nn.Module, recipe: Recipe) -> None:
+    """Hold model.frozen; refuse patterns that match nothing or what is factorised."""
+    parameters = dict(model.named_parameters())
+    exclude = (*low_rank.SKIP, *recipe.compress.exclude)
+    factorised = {
+        f"{target.path}.weight" for target in low_rank.linear_targets(model, exclude=exclude)
+    }
+    for pattern in recipe.model.frozen:
+        names = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not names:
+            raise InputError(f"model.frozen: no parameter matches {pattern!r}")
+        held = factorised.intersection(names)
+        if held:
+            raise InputError(
+                f"model.frozen: {pattern!r} holds {min(held)}, which is factorised, and importance "
+                "is read from its gradient; allowed are parameters outside the blocks' matrices"
+            )
+        for name in names:
+            parameters[name].requires_grad_(False)
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:

@@ -250,6 +250,15 @@ class Accuracy(Section):
     exact: Annotated[list[str], allows("a list of patterns of matrices")] = []
     limit: Count | None = None
 
+    @model_validator(mode="after")
+    def _no_idle_keys(self) -> Accuracy:
+        if self.conductance and self.device != "conductance":
+            raise ValueError(
+                'accuracy.conductance needs accuracy.device = "conductance"; '
+                f"got {self.device!r}, which does not read it"
+            )
+        return self
+
 
 KINDS: dict[str, dict[str, type[Section]]] = {
     "workload": {"jets": Jets, "tokens": Tokens, "generate": Generate},

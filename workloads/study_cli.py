@@ -89,8 +89,9 @@ def accuracy(
 ) -> None:
     """Score a compressed checkpoint on noisy cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study  # noqa: PLC0415
-    from hyflexsim.workloads.accuracy import Grid, settings_from, sweep  # noqa: PLC0415
+    from hyflexsim.workloads.accuracy import Grid, sweep  # noqa: PLC0415
     from hyflexsim.workloads.compression import find_checkpoint  # noqa: PLC0415
+    from hyflexsim.workloads.device_settings import settings_from  # noqa: PLC0415
 
     folder = find_checkpoint(checkpoint)
     grid = Grid(
@@ -168,7 +169,7 @@ def pareto(
 ) -> None:
     """Accuracy against latency and energy, over SLC rates and parameter budgets."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.accuracy import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.device_settings import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.pareto import pareto as compute  # noqa: PLC0415
     from hyflexsim.workloads.recipe import Recipe  # noqa: PLC0415
 

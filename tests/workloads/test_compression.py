@@ -249,6 +249,8 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
             "fraction 0.01 of total cannot be reached",
         ),
         ({"compress": {"exclude": ["*"]}}, "no linear layers to compress within the blocks"),
+        ({"model": {"frozen": ["*embed_tokens*"]}}, "no parameter matches '\\*embed_tokens\\*'"),
+        ({"model": {"frozen": ["*q_proj*"]}}, "holds .*q_proj.weight, which is factorised"),
     ],
 )
 def test_bad_recipes_leave_nothing_behind(tiny_recipe, tmp_path, changes, message):
@@ -266,6 +268,17 @@ def test_a_head_of_another_size(tiny_recipe, vit_config, tmp_path):
     with pytest.raises(InputError) as caught:
         compress_recipe(recipe, tmp_path / "c")
     assert str(caught.value) == "model.config.num_labels must be 10, the data's classes; got 7"
+
+
+def test_an_embedding_without_all_bytes_is_refused(tiny_recipe, tmp_path):
+    config = {"model_type": "gpt2", "vocab_size": 100, "n_embd": 32, "n_layer": 1, "n_head": 2}
+    recipe = tiny_recipe(model={"config": config})
+    data = {"name": "pydoc", "window": 16, "test_windows": 2}
+    recipe = recipe.model_copy(update={"data": data})
+    with pytest.raises(InputError) as caught:
+        compress_recipe(recipe, tmp_path / "c")
+    expected = "model.config.vocab_size must be at least 256, the data's tokens; got 100"
+    assert str(caught.value) == expected
 
 
 def test_a_model_without_linear_layers_is_refused_before_training(tiny_recipe, tmp_path):

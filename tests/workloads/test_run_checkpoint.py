@@ -60,6 +60,16 @@ def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
             assert score(opened.model, opened.task, 30)["accuracy"] == expected
 
 
+def test_what_is_exact_for_the_scores_but_in_mlc_is_said(scenario):
+    assert not any("MLC" in note for note in simulate(scenario()).summary["accuracy"]["notes"])
+    whole = scenario('mapping.slc_rates={"*"=0.5}')
+    assert any(
+        "placed in MLC cells, but computed exactly for the scores: " in note
+        and "classifier" in note
+        for note in simulate(whole).summary["accuracy"]["notes"]
+    )
+
+
 def test_without_limit_the_references_are_those_of_the_checkpoint(scenario, checkpoint):
     scene = scenario("accuracy.seeds=1")
     scene = scene.model_copy(update={"accuracy": scene.accuracy.model_copy(update={"limit": None})})
