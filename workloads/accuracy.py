@@ -325,12 +325,15 @@ def _about(
 
 
 def _notes(settings: Accuracy) -> list[str]:
-    if settings.limit is None:
-        return []
-    return [
-        f"all scores, also of the reference, are of the first {settings.limit} held-out items; the "
-        "floor is of all"
-    ]
+    notes = []
+    if settings.limit is not None:
+        notes.append(
+            f"all scores, also of the reference, are of the first {settings.limit} held-out items; "
+            "the floor is of all"
+        )
+    if settings.sign == "differential":
+        notes.append("pairs of cells take twice the columns, which the placement does not count")
+    return notes
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -90,6 +90,7 @@ def device_of(settings: Accuracy, sigma: Sigma, adc_bits: int) -> Device:
         slc_noise=MultiplicativeNoise(settings.slc_sigma) if settings.slc_sigma else None,
         bits_per_cell=settings.bits_per_cell,
         clip=settings.clip,
+        sign=settings.sign,
         activation_bits=bits,
         crossbar=crossbar,
         exact=tuple(settings.exact),

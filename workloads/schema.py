@@ -240,9 +240,10 @@ class Accuracy(Section):
         int, allows("an integer from 1 to 16, or 0 for exact products", ge=0, le=16)
     ] = 0
     adc_mode: Annotated[Literal["clip", "scale"], allows("clip or scale")] = "clip"
-    sign: Annotated[Literal["twos-complement", "biased"], allows("twos-complement or biased")] = (
-        "twos-complement"
-    )
+    sign: Annotated[
+        Literal["twos-complement", "biased", "differential"],
+        allows("twos-complement, biased or differential"),
+    ] = "twos-complement"
     device: Annotated[
         Literal["multiplicative", "conductance"], allows("multiplicative or conductance")
     ] = "multiplicative"

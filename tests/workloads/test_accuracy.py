@@ -228,6 +228,8 @@ def test_references_are_of_the_items_that_were_scored(checkpoint, tmp_path):
     ]
     (note,) = part["notes"]
     assert "first 7 held-out items" in note
+    pairs = sweep(checkpoint, settings(sign="differential"), GRID, tmp_path / "pairs")
+    assert "pairs of cells take twice the columns" in info_of(pairs)["notes"][-1]
     assert whole["importance"] == about["importance"]
     assert (whole["title"], whole["data"], whole["activation_bits"]) == ("tiny", "digits", 8)
 
