@@ -39,14 +39,8 @@ from hyflexsim.models.redistribution import magnitude_scores, rank_scores
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.mapping import Placement
 from hyflexsim.workloads import run_dir
-from hyflexsim.workloads.compression import (
-    Opened,
-    find_checkpoint,
-    open_checkpoint,
-    read_about,
-    score,
-)
 from hyflexsim.workloads.device_settings import Sigma, device_of, sigmas_of
+from hyflexsim.workloads.opened import Opened, find_checkpoint, open_checkpoint, read_about, score
 from hyflexsim.workloads.ranks import exact_ops
 from hyflexsim.workloads.scenario import Scenario
 from hyflexsim.workloads.schema import Accuracy

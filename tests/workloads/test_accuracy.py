@@ -23,8 +23,8 @@ from hyflexsim.workloads.accuracy import (
     rank_scores_of,
     sweep,
 )
-from hyflexsim.workloads.compression import open_checkpoint, read_about, score
 from hyflexsim.workloads.device_settings import device_of, settings_from, sigmas_of
+from hyflexsim.workloads.opened import open_checkpoint, read_about, score
 
 KEYS = ["select", "sigma", "slc_rate", "adc_bits", "seed"]
 GRID = Grid((0.0, 0.5, 1.0), ("gradient",), (0,))

@@ -11,7 +11,7 @@ from hyflexsim.models.rram_noise import MultiplicativeNoise
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, cli, simulate
 from hyflexsim.workloads.accuracy import rank_scores_of
-from hyflexsim.workloads.compression import open_checkpoint, read_about, score
+from hyflexsim.workloads.opened import open_checkpoint, read_about, score
 from hyflexsim.workloads.run import NOTES, prepare
 
 TEXT = """
