@@ -67,7 +67,9 @@ def quality_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
                 score_axes.bands(ax, x, y, mine["after_half"], look["color"], whiskers=True)
                 ax.plot(x, y, label=method, **look)
             low, high = 100 * table[column].min(), 100 * table[column].max()
-            room = 0.05 * (high - low) or 2.0
+            room = max(
+                0.05 * (high - low), 2.0
+            )  # per cent; one budget is met to a fraction of that
             ax.set_xlim(low - room, high + room)
             ax.set_xlabel(label)
         handles = [line for line in axes[0].lines if line.get_label() in methods]

@@ -8,18 +8,16 @@
                                               |  code
                    y = sum over planes p, slices i, row tiles of  ±2^p · 2^(b i) · code
 
-Inputs and weights are INT8 codes in two's complement. Plane 7 of the input counts negative.
-The weight's slices sit in neighbouring columns (quantization.py); rows come in tiles of 64, and
+Inputs are INT8 codes in two's complement, so plane 7 counts negative. The weight's slices sit in
+neighbouring columns; rows come in tiles of 64, and
 the tiles' results are added digitally, so only the ADC loses anything. 64 rows of 2-bit cells
 reach 192: 8 bits are needed, one more than HyFlexPIM's rule log2(rows) + b - 1 gives, and 64
 rows of 1-bit cells reach 64, one more than 6 bits count. What a converter that is too small
 does is not stated; `adc_mode` offers "clip" (one level a code, sums beyond the last code
 saturate) and "scale" (codes cover the whole span in coarser steps).
 
-How signs are held is not stated either. "twos-complement" (ASSUMED default): the top slice is
-signed. One bit wide, its column simply counts -128; wider, its level is measured against a
-reference column by a bipolar ADC. "biased" (ISAAC): cells hold code + 128, and 128 · Σx is
-subtracted digitally, exactly.
+How signs are held is not stated either: cell_columns.py. A signed column is measured against a
+reference column by a bipolar ADC.
 
 Sources: HyFlexPIM §3.2, §5.4 (64 × 128 arrays, 6/7 bit, bit-serial inputs: STATED). Its
 released accuracy code models none of this. Left out: wire resistance, ADC offset and noise.
@@ -34,14 +32,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hyflexsim.models.cell_columns import Layout, Sign, layout, levels
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.quantization import check_bits, slice_codes, slice_weights, slice_widths
+from hyflexsim.models.quantization import check_bits, slice_codes
 from hyflexsim.models.rram_noise import CellNoise
 
 AdcMode = Literal["clip", "scale"]
-
-
-Sign = Literal["twos-complement", "biased"]
 
 
 _BLOCK = 4_000_000  # column sums held at a time, 16 MB
@@ -74,7 +70,7 @@ class CrossbarConfig:
         check_bits(self.mlc_bits, "mlc_bits")
         _check_adc(self.slc_adc_bits, self.adc_mode, "slc_adc_bits")
         _check_adc(self.mlc_adc_bits, self.adc_mode, "mlc_adc_bits")
-        _check_sign(self.sign)
+        layout(self.mlc_bits, self.sign)
 
 
 @dataclass(frozen=True)
@@ -83,10 +79,7 @@ class Programmed:
 
     cells: Tensor  # (T, rows, S, out) float32: levels, with programming noise if any
     read_variance: Tensor | None  # same shape: variance of one read, in squared level steps
-    widths: tuple[int, ...]  # bits of each slice, least significant first
-    worth: tuple[int, ...]  # what one level of each slice adds to a code
-    lowest: tuple[int, ...]  # lowest level of each slice: 0, or negative for a signed one
-    bias: int  # added to each code before slicing: 0, or 128
+    form: Layout  # of the S columns
     inputs: int  # in; the last tile is padded with rows that no input drives
 
 
@@ -99,10 +92,9 @@ def required_adc_bits(bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-
     [7, 8, 9, 10]
     """
     check_bits(rows, "rows", high=1024)
-    _check_sign(sign)
     need = 1
-    lowest = _slice_range(bits_per_cell, sign)[1]
-    for width, low in zip(slice_widths(bits_per_cell), lowest, strict=True):
+    form = layout(bits_per_cell, sign)
+    for width, low in zip(form.widths, form.lowest, strict=True):
         if low:
             need = max(need, 1 + (-low * rows - 1).bit_length())
         else:
@@ -131,18 +123,12 @@ def program_crossbar(
     """
     check_bits(bits_per_cell, "bits_per_cell")
     check_bits(rows, "rows", high=1024)
-    _check_sign(sign)
     if codes.dim() != 2 or 0 in codes.shape:
         raise ModelError(f"codes must have shape (out, in); got {tuple(codes.shape)}")
-    widths = slice_widths(bits_per_cell)
-    worth, lowest, bias = _slice_range(bits_per_cell, sign)
-    levels = slice_codes(codes, bits_per_cell).float()
-    if bias:  # code + 128 moves the top slice up by half its range and leaves the others
-        levels[-1] += 2 ** (widths[-1] - 1)
-    elif widths[-1] == 1:
-        levels[-1] = levels[-1].abs()  # the column counts -128
+    form = layout(bits_per_cell, sign)
     held, spread = [], []
-    for level, width, low in zip(levels, widths, lowest, strict=True):
+    columns = levels(codes, bits_per_cell, sign)
+    for level, width, low in zip(columns, form.widths, form.lowest, strict=True):
         cells = level if noise is None else noise.program(level, width, low, generator)
         std = None if noise is None else noise.read_std(cells, width, low)
         held.append(_tiles(_chosen(cells, outputs, inputs), rows))
@@ -151,10 +137,7 @@ def program_crossbar(
     return Programmed(
         torch.stack(held, 2),
         torch.stack(spread, 2) if spread else None,
-        widths,
-        worth,
-        lowest,
-        bias,
+        form,
         codes.shape[1] if inputs is None else len(inputs),
     )
 
@@ -192,8 +175,8 @@ def read_crossbar(
         bits = bits.reshape(*bits.shape[:2], tiles, rows).transpose(1, 2)  # (P, T, B, rows)
         sums = _convert_planes(bits, programmed, adc_bits, adc_mode, generator)
         result[start : start + block] = sums
-    if programmed.bias:
-        result -= programmed.bias * flat.double().sum(-1, keepdim=True)
+    if programmed.form.bias:
+        result -= programmed.form.bias * flat.double().sum(-1, keepdim=True)
     return result.reshape(*x.shape[:-1], out)
 
 
@@ -244,6 +227,7 @@ def _convert_planes(
 ) -> Tensor:
     """Shift-and-add of all planes, slices and tiles: (B, out)."""
     _, rows, slices, out = programmed.cells.shape
+    form = programmed.form
     total = torch.zeros(bits.shape[2], out, dtype=torch.float64, device=bits.device)
     columns = programmed.cells.flatten(2)  # (T, rows, S · out)
     for p, plane in enumerate(bits):
@@ -255,9 +239,10 @@ def _convert_planes(
         per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
         sign = -1 if p == len(bits) - 1 else 1
         for i, v in enumerate(per_slice):
-            span = (rows * programmed.lowest[i], rows * _highest(programmed, i))
+            highest = form.lowest[i] + 2 ** form.widths[i] - 1
+            span = (rows * form.lowest[i], rows * highest)
             step = 1.0 if adc_bits is None else _adc_(v, span, adc_bits, adc_mode)
-            total += v.sum(0, dtype=torch.float64) * (sign * 2**p * programmed.worth[i] * step)
+            total += v.sum(0, dtype=torch.float64) * (sign * 2**p * form.worth[i] * step)
     return total
 
 
@@ -275,23 +260,6 @@ def _adc_(sums: Tensor, span: tuple[int, int], bits: int, mode: AdcMode) -> floa
     first = bipolar if low else 0
     sums.div_(step).round_().clamp_(first, first + 2**bits - 1)
     return step
-
-
-def _slice_range(bits_per_cell: int, sign: Sign) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """(worth of a level in each slice, lowest level of each slice, bias of the codes)."""
-    worth, widths = list(slice_weights(bits_per_cell)), slice_widths(bits_per_cell)
-    lowest = [0] * len(widths)
-    if sign == "biased":
-        return tuple(worth), tuple(lowest), 128
-    if widths[-1] == 1:
-        worth[-1] = -worth[-1]
-    else:
-        lowest[-1] = -(2 ** (widths[-1] - 1))
-    return tuple(worth), tuple(lowest), 0
-
-
-def _highest(programmed: Programmed, i: int) -> int:
-    return programmed.lowest[i] + (1 << programmed.widths[i]) - 1
 
 
 def _chosen(levels: Tensor, outputs: Tensor | None, inputs: Tensor | None) -> Tensor:
@@ -312,8 +280,3 @@ def _check_adc(bits: int | None, mode: str, key: str) -> None:
         check_bits(bits, key, high=16)
     if mode not in get_args(AdcMode):
         raise ModelError(f"adc_mode must be clip or scale; got {mode!r}")
-
-
-def _check_sign(sign: str) -> None:
-    if sign not in get_args(Sign):
-        raise ModelError(f"sign must be twos-complement or biased; got {sign!r}")

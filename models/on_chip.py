@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hyflexsim.models.cell_columns import Sign, layout
 from hyflexsim.models.compress import SKIP, block_paths, in_block, replace
 from hyflexsim.models.crossbar import CrossbarConfig
 from hyflexsim.models.crossbar_layers import CrossbarLinear
@@ -54,6 +55,10 @@ class Device:
     clip: Clip = "max"
     """Where weights are clipped; the released code clips at "second-signed"."""
 
+    sign: Sign = "twos-complement"
+    """How negative weights are held where products are exact (a crossbar says for itself); the
+    released code slices two's complement."""
+
     activation_bits: int | None = 8
     """Of the numbers that enter a matrix, one scale a token; None: floating point, as released."""
 
@@ -64,7 +69,7 @@ class Device:
     """Patterns of paths left as they are (the released code spares Llama's ``*.up_proj``)."""
 
     def __post_init__(self) -> None:
-        check_bits(self.bits_per_cell, "bits_per_cell")
+        layout(self.bits_per_cell, self.sign)  # refuses either
         if self.activation_bits is not None:
             check_bits(self.activation_bits, "activation_bits", low=2)
 
@@ -183,6 +188,7 @@ class _CellLinear(nn.Module):
                         slc_noise=device.slc_noise if protected else None,
                         bits_per_cell=device.bits_per_cell,
                         clip=device.clip,
+                        sign=device.sign,
                         generator=generator,
                     )
                 )

@@ -28,15 +28,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hyflexsim.models.cell_columns import Sign, layout, levels
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.quantization import (
     Clip,
     check_bits,
     fake_quantize,
     quantize,
-    slice_codes,
-    slice_weights,
-    slice_widths,
     straight_through,
 )
 
@@ -216,44 +214,43 @@ def noisy_codes(
     noise: CellNoise | None,
     bits_per_cell: int,
     generator: torch.Generator | None = None,
+    sign: Sign = "twos-complement",
 ) -> Tensor:
     """INT8 codes as the cells return them: same shape, float32, in units of one code.
 
-    Each slice is programmed and read once. `noise` None: the codes themselves. Raises
-    ModelError for codes that are not integers or outside -128 ... 127, and bits_per_cell
-    outside 1 ... 8.
+    Each column is programmed and read once. `noise` None: the codes themselves. Raises
+    ModelError for codes that are not integers or outside -128 ... 127, bits_per_cell outside
+    1 ... 8, and an unknown sign.
     """
-    slices = slice_codes(codes, bits_per_cell)
+    form, held = layout(bits_per_cell, sign), levels(codes, bits_per_cell, sign)
     if noise is None:
         return codes.float()
-    widths, worths = slice_widths(bits_per_cell), slice_weights(bits_per_cell)
-    total = torch.zeros(codes.shape, device=codes.device)
-    for i, (bits, worth) in enumerate(zip(widths, worths, strict=True)):
-        top = i == len(widths) - 1
-        sign = -1 if top and bits == 1 else 1  # a sign bit is a level of its own, worth -128
-        lowest = -(2 ** (bits - 1)) if top and bits > 1 else 0
-        levels = slices[i].float()
-        held = noise.program(levels.neg_() if sign < 0 else levels, bits, lowest, generator)
-        std = noise.read_std(held, bits, lowest)
+    total = torch.full(codes.shape, -float(form.bias), device=codes.device)
+    for level, bits, worth, lowest in zip(held, *form[:3], strict=True):
+        read = noise.program(level, bits, lowest, generator)
+        std = noise.read_std(read, bits, lowest)
         if std is not None:
-            held = held + std * _normal(held, generator)
-        total.add_(held, alpha=sign * worth)
+            read = read + std * _normal(read, generator)
+        total.add_(read, alpha=worth)
     return total
 
 
-def noise_std(codes: Tensor, sigma: float, bits_per_cell: int = 2) -> Tensor:
-    """Theory for :class:`MultiplicativeNoise`: σ · sqrt(Σ (slice_i · 2^(b i))²), float32, per code.
+def noise_std(
+    codes: Tensor, sigma: float, bits_per_cell: int = 2, sign: Sign = "twos-complement"
+) -> Tensor:
+    """Theory for :class:`MultiplicativeNoise`: σ · sqrt(Σ (level · worth)²), float32, per code.
 
     Raises ModelError as :func:`noisy_codes`, and for a negative σ.
 
     >>> round(float(noise_std(torch.tensor(-75), 0.1)), 4)     # -128 + 48 + 4 + 1
     13.6766
+    >>> round(float(noise_std(torch.tensor(-75), 0.1, sign="differential")), 4)    # 64 + 8 + 3
+    6.4568
     """
     check_not_negative("sigma", sigma)
-    slices = slice_codes(codes, bits_per_cell).float()
-    worth = 2.0 ** (bits_per_cell * torch.arange(slices.shape[0], device=codes.device))
-    worth = worth.view(-1, *[1] * codes.dim())
-    return sigma * (slices * worth).square().sum(0).sqrt()
+    worth = torch.tensor(layout(bits_per_cell, sign).worth, dtype=torch.float32)
+    worth = worth.to(codes.device).view(-1, *[1] * codes.dim())
+    return sigma * (levels(codes, bits_per_cell, sign) * worth).square().sum(0).sqrt()
 
 
 def noisy_weight(
@@ -264,6 +261,7 @@ def noisy_weight(
     slc_noise: CellNoise | None = None,
     bits_per_cell: int = 2,
     clip: Clip = "max",
+    sign: Sign = "twos-complement",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """`weight` quantised to INT8 and read from the chip: same shape and dtype.
@@ -297,7 +295,8 @@ def noisy_weight(
     value = q.dequantize().to(weight.dtype)
     for cells, bits, where in ((noise, bits_per_cell, ~mask), (slc_noise, 1, mask)):
         if cells is not None:
-            read = noisy_codes(q.codes, cells, bits, generator).to(weight.dtype).mul_(q.scale)
+            read = noisy_codes(q.codes, cells, bits, generator, sign)
+            read = read.to(weight.dtype).mul_(q.scale)
             value = torch.where(where, read, value)
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return value
@@ -313,6 +312,7 @@ def noisy_factors(
     slc_noise: CellNoise | None = None,
     bits_per_cell: int = 2,
     clip: Clip = "max",
+    sign: Sign = "twos-complement",
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """:func:`noisy_weight` of both factors: down = VᵀΣ (k, in) and up = U (out, k).

@@ -4,14 +4,13 @@
 
     checkpoint ─> model on cells (one seed, one chip) ─> top ranks in SLC ─> score ─> a row
 
-HyFlexPIM's Figs 12 and 13. The multiplicative noise has σ "released" (0.025, the authors' code) or
-"calibrated" (4.04 % wrong cells, §5.2; "calibrated-bit": wrong bits), or any number. Ranks are
-protected by "gradient" (|dL/dσ|, mean over the last epoch of fine-tuning; "gradient-last": of its
-last batch, as released), by "rank" (largest singular values) or by "magnitude": the paper's
-comparison without SVD, so the same function is multiplied out into dense matrices whose outputs of
-largest norm are protected. "saliency" is ours: σ |dL/dσ|, the change of the loss by a relative
-error of the rank, which is what multiplicative noise makes. Outputs of layers that the checkpoint
-keeps dense are chosen by norm.
+HyFlexPIM's Figs 12 and 13; the noises are those of device_settings.py. Ranks are protected by
+"gradient" (|dL/dσ|, mean over the last epoch of fine-tuning; "gradient-last": of its last batch, as
+released), by "rank" (largest singular values) or by "magnitude": the paper's comparison without
+SVD, so the same function is multiplied out into dense matrices whose outputs of largest norm are
+protected. "saliency" is ours: σ |dL/dσ|, the change of the loss by a relative error of the rank,
+which is what multiplicative noise makes. Outputs of layers that the checkpoint keeps dense are
+chosen by norm.
 
 What is not a block's matrix computes exactly, as in the released code; a scenario of the same
 checkpoint places it in SLC.
@@ -30,29 +29,19 @@ from typing import Any, NamedTuple
 import networkx as nx
 import pyarrow as pa
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from hyflexsim.analysis import confidence
 from hyflexsim.models import compress as low_rank
 from hyflexsim.models.checkpoint import RANKS_FILE, read_ranks
-from hyflexsim.models.crossbar import CrossbarConfig
-from hyflexsim.models.noise_calibration import calibrate_sigma, noise_report
-from hyflexsim.models.on_chip import Device, masks_for, matrices, on_chip
+from hyflexsim.models.on_chip import masks_for, matrices, on_chip
 from hyflexsim.models.redistribution import magnitude_scores, rank_scores
-from hyflexsim.models.rram_noise import SIGMA_RELEASED, ConductanceModel, MultiplicativeNoise
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.mapping import Placement
 from hyflexsim.workloads import run_dir
-from hyflexsim.workloads.compression import (
-    Opened,
-    find_checkpoint,
-    open_checkpoint,
-    read_about,
-    score,
-)
-from hyflexsim.workloads.overrides import put
-from hyflexsim.workloads.refusals import refusal
+from hyflexsim.workloads.device_settings import Sigma, device_of, sigmas_of
+from hyflexsim.workloads.opened import Opened, find_checkpoint, open_checkpoint, read_about, score
+from hyflexsim.workloads.ranks import exact_ops
 from hyflexsim.workloads.scenario import Scenario
 from hyflexsim.workloads.schema import Accuracy
 from hyflexsim.workloads.terminal import Say
@@ -75,54 +64,12 @@ _SCHEMA = {
 Row = dict[str, Any]
 
 
-class Sigma(NamedTuple):
-    """A size of the multiplicative noise, what it is called, and the error rates it means."""
-
-    value: float
-    name: str
-    report: str
-
-
 class Grid(NamedTuple):
     """What a sweep varies. `rates`: SLC shares from 0 to 1. `adc_bits`: 0 for exact products."""
 
     rates: tuple[float, ...]
     selects: tuple[str, ...]
     adc_bits: tuple[int, ...]
-
-
-def sigma_of(given: float | str, bits_per_cell: int = 2) -> Sigma:
-    """A σ by name or value.
-
-    >>> round(sigma_of("calibrated").value, 4), sigma_of(0.1).name
-    (0.1118, 'given')
-    """
-    if isinstance(given, str):
-        readings = {"calibrated": "cell", "calibrated-bit": "bit"}
-        if given == "released":
-            value = SIGMA_RELEASED
-        elif given in readings:
-            value = calibrate_sigma(bits_per_cell=bits_per_cell, reading=readings[given])  # type: ignore[arg-type]
-        else:
-            raise InputError(
-                "sigma must be released, calibrated, calibrated-bit or a number from 0; "
-                f"got {given!r}"
-            )
-        return Sigma(value, given, noise_report(value, bits_per_cell))
-    return Sigma(float(given), "given", noise_report(float(given), bits_per_cell))
-
-
-def settings_from(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Accuracy:
-    """Settings from plain values and overrides ``key=value``.
-
-    Raises InputError, naming the key and what it allows.
-    """
-    content = dict(values)
-    changed = put(content, overrides)
-    try:
-        return Accuracy.model_validate(content)
-    except ValidationError as error:
-        raise refusal(Accuracy, "accuracy", error, changed) from None
 
 
 def sweep(
@@ -156,8 +103,9 @@ def sweep(
     job["content of the checkpoint"] = zlib.crc32((checkpoint / RANKS_FILE).read_bytes())
     with working(out, job, fresh=fresh) as work:
         opened = open_checkpoint(checkpoint)
-        if grid.selects != ("magnitude",):  # whose matrices are others
-            matrices(opened.model, settings.exact)
+        for select in grid.selects:  # bad patterns of `exact`, before hours of scoring
+            with prepared(opened, select) as model:
+                matrices(model, settings.exact)
         known = work.fact("references", lambda: references(opened, about, settings.limit))
         rows = _rows(opened, checkpoint, settings, grid, sigmas, work, say or _silent)
         with run_dir.new_run_dir(out, MARKS) as folder:
@@ -198,8 +146,19 @@ def accuracy_of_run(
         "metric": about["metric"],
         "references": references(opened, about, settings.limit),
         "noise": rows,
-        "notes": _notes(settings),
+        "notes": [*_notes(settings), *_exact_in_mlc(graph, placement)],
     }
+
+
+def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
+    """A note where a pattern of mapping.slc_rates takes in what scores leave exact."""
+    ops = [op for op in exact_ops(graph) if placement.options.rate(op) < 1]
+    if not ops:
+        return []
+    return [
+        f"placed in MLC cells, but computed exactly for the scores: {', '.join(ops)} "
+        "(the noise model covers the matrices of blocks)"
+    ]
 
 
 def references(opened: Opened, about: Mapping[str, Any], limit: int | None) -> dict[str, float]:
@@ -250,13 +209,6 @@ def noisy_scores(
     return values
 
 
-def sigmas_of(settings: Accuracy) -> list[Sigma]:
-    """The noises of the settings; a conductance model has no σ and is one noise of its own."""
-    if settings.device == "conductance":
-        return [Sigma(0.0, "conductance", repr(_conductance(settings)))]
-    return [sigma_of(given, settings.bits_per_cell) for given in settings.sigma]
-
-
 def rank_scores_of(model: nn.Module, checkpoint: Path, select: str) -> dict[str, Tensor]:
     """Scores to choose protected ranks by, (r,) by path; of outputs (n,) where a layer is dense.
 
@@ -285,45 +237,6 @@ def prepared(opened: Opened, select: str) -> Iterator[nn.Module]:
         yield low_rank.expand(copy.deepcopy(opened.model))
     else:
         yield opened.model
-
-
-def device_of(settings: Accuracy, sigma: Sigma, adc_bits: int) -> Device:
-    """The device of a row; ADCs of SLC columns have one bit less than those of MLC (§3.2)."""
-    bits = settings.activation_bits or None
-    crossbar = None
-    if adc_bits:
-        crossbar = CrossbarConfig(
-            slc_adc_bits=max(1, adc_bits - 1),
-            mlc_adc_bits=adc_bits,
-            mlc_bits=settings.bits_per_cell,
-            adc_mode=settings.adc_mode,
-            sign=settings.sign,
-        )
-    conductance = settings.device == "conductance"
-    return Device(
-        noise=_conductance(settings) if conductance else MultiplicativeNoise(sigma.value),
-        slc_noise=MultiplicativeNoise(settings.slc_sigma) if settings.slc_sigma else None,
-        bits_per_cell=settings.bits_per_cell,
-        clip=settings.clip,
-        activation_bits=bits,
-        crossbar=crossbar,
-        exact=tuple(settings.exact),
-    )
-
-
-def _conductance(settings: Accuracy) -> ConductanceModel:
-    try:
-        return ConductanceModel(**settings.conductance)  # type: ignore[arg-type]
-    except TypeError:
-        from dataclasses import fields  # noqa: PLC0415
-
-        from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
-
-        known = {field.name for field in fields(ConductanceModel)}
-        unknown = next(key for key in settings.conductance if key not in known)
-        raise InputError(
-            f"accuracy.conductance: unknown key {unknown!r}; {nearest(unknown, known)}"
-        ) from None
 
 
 def _rows(
@@ -406,12 +319,15 @@ def _about(
 
 
 def _notes(settings: Accuracy) -> list[str]:
-    if settings.limit is None:
-        return []
-    return [
-        f"all scores, also of the reference, are of the first {settings.limit} held-out items; the "
-        "floor is of all"
-    ]
+    notes = []
+    if settings.limit is not None:
+        notes.append(
+            f"all scores, also of the reference, are of the first {settings.limit} held-out items; "
+            "the floor is of all"
+        )
+    if settings.sign == "differential":
+        notes.append("pairs of cells take twice the columns, which the placement does not count")
+    return notes
 
 
 def _silent(what: str, done: int, total: int) -> None:

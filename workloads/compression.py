@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,34 +27,20 @@ from hyflexsim.models import rank_baselines, rank_learning, redistribution, trai
 from hyflexsim.models.checkpoint import (
     check_target,
     load_compressed,
-    read_ranks,
     save_compressed,
 )
-from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even, check_weight
+from hyflexsim.models.lowrank import HARD_THRESHOLD, break_even
 from hyflexsim.models.on_chip import Device, on_chip
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver
-from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads import model_zoo, weights
+from hyflexsim.workloads.opened import Opened, open_recipe, score
 from hyflexsim.workloads.recipe import LEARNED, Recipe, Training
-from hyflexsim.workloads.tasks import Task, load_task
+from hyflexsim.workloads.tasks import Task
 from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import Work, working
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
-"""Compressed checkpoints that come with hyflexsim."""
-
 PROBES = 16
 """Batches over which importance is taken where no epoch of fine-tuning gives it."""
-
-
-class Opened(NamedTuple):
-    """A model with what it is asked to do."""
-
-    model: nn.Module
-    task: Task
-    config: dict[str, Any]
-    about: str
 
 
 def compress_recipe(
@@ -73,7 +58,6 @@ def compress_recipe(
         say("loading", 0, 0)
         opened = open_recipe(recipe)
         model, task = opened.model, opened.task
-        low_rank.linear_targets(model, exclude=(*low_rank.SKIP, *recipe.compress.exclude))
         scores: dict[str, Any] = {}
         train_dense(recipe, opened, work, say)
         scores["dense"] = work.fact("dense", lambda: score(model, task))
@@ -98,83 +82,6 @@ def compress_recipe(
         gradients = {"gradient": importance.mean, "gradient-last": importance.last}
         save_compressed(low_rank.fold(model), out, scores=gradients, about=about)
     return about
-
-
-def open_recipe(recipe: Recipe) -> Opened:
-    """The model of a recipe, as it is before any training here, and its task."""
-    options = {key: value for key, value in recipe.data.items() if key != "name"}
-    source, data = recipe.model, recipe.data["name"]
-    tokenizer = None if source.weights is None else weights.load_tokenizer(source.weights)
-    task = load_task(data, tokenizer=tokenizer, options=options)
-    classes: int = getattr(task, "classes", 0)
-    if source.config is not None:
-        loaded = weights.fresh(recipe.name, _with_classes(source.config, classes), recipe.seed)
-    else:
-        with torch.random.fork_rng():
-            torch.manual_seed(recipe.seed)  # of a new head
-            labels: tuple[str, ...] = getattr(task, "labels", ())
-            loaded = weights.load(str(source.weights), classes=classes, labels=labels)
-    for name, parameter in loaded.model.named_parameters():
-        check_weight(parameter, f"model.weights: {name} of {source.weights or recipe.name}")
-        if any(fnmatchcase(name, pattern) for pattern in source.frozen):
-            parameter.requires_grad_(False)
-    return Opened(loaded.model, task, loaded.config, loaded.about)
-
-
-def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The folder of a checkpoint: one that comes with hyflexsim, by name, or a path.
-
-    Raises InputError for neither, naming those that come with hyflexsim.
-    """
-    if (CHECKPOINTS / str(name_or_path) / "ranks.json").is_file():
-        return CHECKPOINTS / str(name_or_path)
-    path = Path(name_or_path)
-    if not path.is_dir():
-        names = ", ".join(checkpoints()) or "none, since none comes with this version"
-        raise InputError(
-            f"checkpoint must be a folder made by hyflexsim compress, or one of {names}; "
-            f"got {str(name_or_path)!r}"
-        )
-    return path
-
-
-def checkpoints() -> tuple[str, ...]:
-    """Names of the checkpoints that come with hyflexsim."""
-    return tuple(sorted(path.parent.name for path in CHECKPOINTS.glob("*/ranks.json")))
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself. Raises InputError for one not made from a recipe."""
-    about: dict[str, Any] = read_ranks(path)["about"]
-    for key in ("recipe", "config", "scores", "metric"):
-        if key not in about:
-            raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
-    return about
-
-
-def open_checkpoint(path: Path) -> Opened:
-    """The compressed model of a checkpoint, with its task."""
-    about = read_about(path)
-    content = dict(about["recipe"])
-    recipe = Recipe.of(content.pop("name"), content, str(path))
-    options = {key: value for key, value in recipe.data.items() if key != "name"}
-    source = recipe.model.weights
-    tokenizer = None if source is None else weights.load_tokenizer(source)
-    task = load_task(recipe.data["name"], tokenizer=tokenizer, options=options)
-    model = model_zoo.build(recipe.name, about["config"], empty=False)
-    load_compressed(model, path)
-    return Opened(model.eval(), task, about["config"], about["origin"])
-
-
-def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, float]:
-    """The task's scores in evaluation mode, without gradients."""
-    training_mode = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            return task.score(model, limit)
-    finally:
-        model.train(training_mode)
 
 
 # -- stages ---------------------------------------------------------------------------------------
@@ -362,18 +269,6 @@ def _rounded(
         if min(wanted, m, n) <= break_even(m, n):
             rounded[key] = min(wanted, m, n)
     return rounded
-
-
-def _with_classes(config: dict[str, Any], classes: int) -> dict[str, Any]:
-    """A configuration whose head has as many outputs as the data has classes."""
-    key = "num_classes" if config.get("model_type") == "part" else "num_labels"
-    if not classes:
-        return config
-    if config.get(key, classes) != classes:
-        raise InputError(
-            f"model.config.{key} must be {classes}, the data's classes; got {config[key]}"
-        )
-    return config | {key: classes}
 
 
 def _save(model: nn.Module, path: Path, **more: Any) -> None:

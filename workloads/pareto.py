@@ -20,15 +20,10 @@ from hyflexsim.models.checkpoint import load_compressed, read_ranks, save_compre
 from hyflexsim.models.lowrank import HARD_THRESHOLD
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import on_hardware, run_dir
-from hyflexsim.workloads.accuracy import Sigma, device_of, noisy_scores, sigmas_of
-from hyflexsim.workloads.compression import (
-    Opened,
-    factorise,
-    open_recipe,
-    recovered,
-    score,
-    train_dense,
-)
+from hyflexsim.workloads.accuracy import noisy_scores
+from hyflexsim.workloads.compression import factorise, recovered, train_dense
+from hyflexsim.workloads.device_settings import Sigma, device_of, sigmas_of
+from hyflexsim.workloads.opened import Opened, open_recipe, score
 from hyflexsim.workloads.rank_study import variant
 from hyflexsim.workloads.recipe import Recipe
 from hyflexsim.workloads.schema import Accuracy

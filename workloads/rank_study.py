@@ -20,14 +20,8 @@ from hyflexsim.models import compress as low_rank
 from hyflexsim.models.lowrank import break_even
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import on_hardware, run_dir
-from hyflexsim.workloads.compression import (
-    Opened,
-    factorise,
-    fine_tune,
-    open_recipe,
-    score,
-    train_dense,
-)
+from hyflexsim.workloads.compression import factorise, fine_tune, train_dense
+from hyflexsim.workloads.opened import Opened, open_recipe, score
 from hyflexsim.workloads.recipe import BASELINES, LEARNED, Recipe
 from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.work import working

@@ -232,10 +232,7 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
 def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
     """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
     from hyflexsim.models.checkpoint import read_ranks  # noqa: PLC0415 (torch)
-    from hyflexsim.workloads.compression import (  # noqa: PLC0415
-        find_checkpoint,
-        read_about,
-    )
+    from hyflexsim.workloads.opened import find_checkpoint, read_about  # noqa: PLC0415 (torch)
 
     folder = find_checkpoint(checkpoint)
     about = read_about(folder)

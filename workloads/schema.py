@@ -240,15 +240,25 @@ class Accuracy(Section):
         int, allows("an integer from 1 to 16, or 0 for exact products", ge=0, le=16)
     ] = 0
     adc_mode: Annotated[Literal["clip", "scale"], allows("clip or scale")] = "clip"
-    sign: Annotated[Literal["twos-complement", "biased"], allows("twos-complement or biased")] = (
-        "twos-complement"
-    )
+    sign: Annotated[
+        Literal["twos-complement", "biased", "differential"],
+        allows("twos-complement, biased or differential"),
+    ] = "twos-complement"
     device: Annotated[
         Literal["multiplicative", "conductance"], allows("multiplicative or conductance")
     ] = "multiplicative"
     conductance: Annotated[dict[str, float | bool], allows("a table of numbers")] = {}
     exact: Annotated[list[str], allows("a list of patterns of matrices")] = []
     limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _no_idle_keys(self) -> Accuracy:
+        if self.conductance and self.device != "conductance":
+            raise ValueError(
+                'accuracy.conductance needs accuracy.device = "conductance"; '
+                f"got {self.device!r}, which does not read it"
+            )
+        return self
 
 
 KINDS: dict[str, dict[str, type[Section]]] = {

@@ -89,8 +89,9 @@ def accuracy(
 ) -> None:
     """Score a compressed checkpoint on noisy cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study  # noqa: PLC0415
-    from hyflexsim.workloads.accuracy import Grid, settings_from, sweep  # noqa: PLC0415
-    from hyflexsim.workloads.compression import find_checkpoint  # noqa: PLC0415
+    from hyflexsim.workloads.accuracy import Grid, sweep  # noqa: PLC0415
+    from hyflexsim.workloads.device_settings import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.opened import find_checkpoint  # noqa: PLC0415
 
     folder = find_checkpoint(checkpoint)
     grid = Grid(
@@ -168,7 +169,7 @@ def pareto(
 ) -> None:
     """Accuracy against latency and energy, over SLC rates and parameter budgets."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.accuracy import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.device_settings import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.pareto import pareto as compute  # noqa: PLC0415
     from hyflexsim.workloads.recipe import Recipe  # noqa: PLC0415
 
@@ -218,15 +219,15 @@ def speedup(
 
 def data() -> None:
     """What there is to compress: recipes, checkpoints, weights, data sets."""
-    from hyflexsim.workloads import compression, datasets, recipe, tables, weights  # noqa: PLC0415
+    from hyflexsim.workloads import datasets, opened, recipe, tables, weights  # noqa: PLC0415
 
     rows = tables.table("recipes", "name", "what")
     for name in recipe.shipped():
         rows.add_row(name, recipe.Recipe.load(name).title)
     console().print(rows, "")
     rows = tables.table("checkpoints", "name", "metric", ">dense", ">fine-tuned")
-    for name in compression.checkpoints():
-        about = compression.read_about(compression.find_checkpoint(name))
+    for name in opened.checkpoints():
+        about = opened.read_about(opened.find_checkpoint(name))
         metric = about["metric"]["name"]
         scores = (f"{about['scores'][s][metric]:.4g}" for s in ("dense", "fine-tuned"))
         rows.add_row(name, metric, *scores)

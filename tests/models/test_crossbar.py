@@ -1,10 +1,13 @@
 """The bit-serial product against the integer product, the ADC by hand."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyflexsim.models.cell_columns import Sign
 from hyflexsim.models.crossbar import (
     CrossbarConfig,
     bit_serial_matmul,
@@ -31,7 +34,7 @@ def codes(*shape, seed=0, bits=8):
     st.integers(1, 200),
     st.integers(1, 8),
     st.sampled_from(["clip", "scale"]),
-    st.sampled_from(["twos-complement", "biased"]),
+    st.sampled_from(get_args(Sign)),
     st.integers(1, 100),
     st.integers(2, 8),
 )
@@ -145,7 +148,7 @@ def test_read_noise_is_new_in_each_read():
     assert torch.equal(got, read_crossbar(x, programmed, generator=seeded(1))[:, 0])
 
 
-@pytest.mark.parametrize("sign", ["twos-complement", "biased"])
+@pytest.mark.parametrize("sign", get_args(Sign))
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_ideal_conductances_are_the_integer_product(sign, bits):
     x, w = codes(4, 90), codes(6, 90, seed=1)
@@ -175,7 +178,7 @@ X, C = torch.ones(1, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.int64)
         ),
         (
             lambda: CrossbarConfig(sign="offset"),
-            "sign must be twos-complement or biased; got 'offset'",
+            "sign must be twos-complement, biased, differential; got 'offset'",
         ),
         (
             lambda: bit_serial_matmul(X, C, bits_per_cell=0),

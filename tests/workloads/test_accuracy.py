@@ -19,15 +19,12 @@ from hyflexsim.sim.mapping import Options
 from hyflexsim.workloads import accuracy as module
 from hyflexsim.workloads.accuracy import (
     Grid,
-    device_of,
     prepared,
     rank_scores_of,
-    settings_from,
-    sigma_of,
-    sigmas_of,
     sweep,
 )
-from hyflexsim.workloads.compression import open_checkpoint, read_about, score
+from hyflexsim.workloads.device_settings import device_of, settings_from, sigmas_of
+from hyflexsim.workloads.opened import open_checkpoint, read_about, score
 
 KEYS = ["select", "sigma", "slc_rate", "adc_bits", "seed"]
 GRID = Grid((0.0, 0.5, 1.0), ("gradient",), (0,))
@@ -170,34 +167,6 @@ def test_a_conductance_model_is_a_noise_of_its_own(checkpoint, tmp_path):
     assert "program_sigma_us=30.0" in info_of(out)["noise"][0]["report"]
 
 
-def test_settings_reach_the_device():
-    chosen = settings(
-        activation_bits=0, clip="second-signed", bits_per_cell=3, slc_sigma=0.1, exact=["*.1"]
-    )
-    sigma = sigma_of(0.2, 3)
-    assert device_of(chosen, sigma, 0) == Device(
-        noise=MultiplicativeNoise(0.2),
-        slc_noise=MultiplicativeNoise(0.1),
-        bits_per_cell=3,
-        clip="second-signed",
-        activation_bits=None,
-        exact=("*.1",),
-    )
-    crossbar = device_of(settings(adc_mode="scale", sign="biased"), sigma, 7).crossbar
-    assert (crossbar.slc_adc_bits, crossbar.mlc_adc_bits) == (6, 7)
-    assert (crossbar.adc_mode, crossbar.sign, crossbar.mlc_bits) == ("scale", "biased", 2)
-
-
-def test_sigmas_by_name():
-    assert sigma_of("released").value == 0.025
-    # hyflexpim.md 5.4: 4.04 % wrong cells at 0.112, wrong bits at 0.14 ... 0.17
-    assert sigma_of("calibrated").value == pytest.approx(0.112, abs=5e-4)
-    assert 0.14 < sigma_of("calibrated-bit").value < 0.17
-    assert sigma_of("calibrated", 3).value < sigma_of("calibrated").value
-    assert sigma_of(0).name == "given"
-    assert all(sigma_of(s).report for s in ("released", "calibrated", 0.1))
-
-
 # -- selection -----------------------------------------------------------------------------------
 
 
@@ -259,6 +228,8 @@ def test_references_are_of_the_items_that_were_scored(checkpoint, tmp_path):
     ]
     (note,) = part["notes"]
     assert "first 7 held-out items" in note
+    pairs = sweep(checkpoint, settings(sign="differential"), GRID, tmp_path / "pairs")
+    assert "pairs of cells take twice the columns" in info_of(pairs)["notes"][-1]
     assert whole["importance"] == about["importance"]
     assert (whole["title"], whole["data"], whole["activation_bits"]) == ("tiny", "digits", 8)
 
@@ -322,21 +293,3 @@ def test_a_checkpoint_without_the_scores_asked_for(checkpoint, tmp_path):
     (mine / "ranks.json").write_text(json.dumps(entry))
     with pytest.raises(InputError, match=r"ranks\.json has no scores 'gradient-last' of vit"):
         sweep(mine, settings(), Grid((0.5,), ("gradient-last",), (0,)), tmp_path / "a")
-
-
-@pytest.mark.parametrize("select", module.SELECTS)
-def test_every_selection_may_be_set(select):
-    assert settings_from({"select": select}).select == select
-
-
-def test_settings_from_the_command_line():
-    assert settings_from({"seeds": 3}, ["seeds=4", "clip=second-signed"]).seeds == 4
-    found = settings_from({}, ["conductance.read_sigma_rel=0.01"])
-    assert found.conductance == {"read_sigma_rel": 0.01}
-    for change, message in (
-        ("seed=4", "--set: unknown key 'seed'; nearest: seeds"),
-        ("seeds=0", "--set: seeds must be an integer from 1 to 1000; got 0"),
-    ):
-        with pytest.raises(InputError) as caught:
-            settings_from({}, [change])
-        assert str(caught.value).startswith(message)

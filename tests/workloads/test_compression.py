@@ -7,15 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from hyflexsim.models import compress as low_rank
-from hyflexsim.models import training
 from hyflexsim.models.checkpoint import read_ranks
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank import break_even
-from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import compression
-from hyflexsim.workloads.compression import (
-    compress_recipe,
-    find_checkpoint,
+from hyflexsim.workloads.compression import compress_recipe
+from hyflexsim.workloads.opened import (
     open_checkpoint,
     open_recipe,
     read_about,
@@ -192,47 +189,7 @@ def test_fine_tuning_leaves_the_generator_alone(tiny_recipe):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_scores_are_taken_in_evaluation_mode_without_gradients(tiny_recipe):
-    opened = open_recipe(tiny_recipe())
-    opened.model.train()
-    seen = []
-
-    class Task:
-        def score(self, model, limit):
-            seen.append((model.training, torch.is_grad_enabled(), limit))
-            return {"x": 1.0}
-
-    assert score(opened.model, Task(), 3) == {"x": 1.0}
-    assert seen == [(False, False, 3)]
-    assert opened.model.training
-    assert training.evaluate(opened.model, lambda m: 1.0) == 1.0
-
-
 # -- refusals ------------------------------------------------------------------------------------
-
-
-def test_checkpoints_that_are_none(tmp_path, checkpoint):
-    with pytest.raises(InputError, match=r"^checkpoint must be a folder made by hyflexsim compre"):
-        find_checkpoint(tmp_path / "none")
-    (tmp_path / "model.pt").touch()
-    with pytest.raises(InputError, match=r"got '.*model\.pt'$"):
-        find_checkpoint(tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="pickled checkpoints are not read"):
-        read_about(find_checkpoint(tmp_path))
-    assert find_checkpoint(checkpoint) == checkpoint
-    entry = read_ranks(checkpoint)
-    entry["about"].pop("config")
-    (tmp_path / "ranks.json").write_text(json.dumps(entry))
-    with pytest.raises(InputError, match=r"ranks\.json lacks about\.config; make it by"):
-        read_about(tmp_path)
-
-
-def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
-    monkeypatch.setattr(compression, "CHECKPOINTS", checkpoint.parent)
-    assert compression.checkpoints() == ("tiny",)
-    assert find_checkpoint("tiny") == checkpoint
-    with pytest.raises(InputError, match="or one of tiny; got 'tinny'"):
-        find_checkpoint("tinny")
 
 
 @pytest.mark.parametrize(
@@ -249,6 +206,8 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
             "fraction 0.01 of total cannot be reached",
         ),
         ({"compress": {"exclude": ["*"]}}, "no linear layers to compress within the blocks"),
+        ({"model": {"frozen": ["*embed_tokens*"]}}, "no parameter matches '\\*embed_tokens\\*'"),
+        ({"model": {"frozen": ["*q_proj*"]}}, "holds .*q_proj.weight, which is factorised"),
     ],
 )
 def test_bad_recipes_leave_nothing_behind(tiny_recipe, tmp_path, changes, message):
@@ -259,13 +218,6 @@ def test_bad_recipes_leave_nothing_behind(tiny_recipe, tmp_path, changes, messag
     assert not (tmp_path / "c").exists()
     if "budget" not in str(changes):
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_head_of_another_size(tiny_recipe, vit_config, tmp_path):
-    recipe = tiny_recipe(model={"config": vit_config | {"num_labels": 7}})
-    with pytest.raises(InputError) as caught:
-        compress_recipe(recipe, tmp_path / "c")
-    assert str(caught.value) == "model.config.num_labels must be 10, the data's classes; got 7"
 
 
 def test_a_model_without_linear_layers_is_refused_before_training(tiny_recipe, tmp_path):

@@ -10,7 +10,7 @@ from hyflexsim.models.lowrank import break_even
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import on_hardware
 from hyflexsim.workloads import pareto as module
-from hyflexsim.workloads.accuracy import settings_from
+from hyflexsim.workloads.device_settings import settings_from
 from hyflexsim.workloads.pareto import pareto
 
 BUDGETS, RATES = (0.5, 1.0), (0.0, 1.0)

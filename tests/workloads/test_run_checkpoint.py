@@ -11,7 +11,7 @@ from hyflexsim.models.rram_noise import MultiplicativeNoise
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, cli, simulate
 from hyflexsim.workloads.accuracy import rank_scores_of
-from hyflexsim.workloads.compression import open_checkpoint, read_about, score
+from hyflexsim.workloads.opened import open_checkpoint, read_about, score
 from hyflexsim.workloads.run import NOTES, prepare
 
 TEXT = """
@@ -58,6 +58,16 @@ def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
         with on_chip(opened.model, Device(MultiplicativeNoise(0.4)), seed) as chip:
             chip.protect(masks_for(chip, scores, 0.25))
             assert score(opened.model, opened.task, 30)["accuracy"] == expected
+
+
+def test_what_is_exact_for_the_scores_but_in_mlc_is_said(scenario):
+    assert not any("MLC" in note for note in simulate(scenario()).summary["accuracy"]["notes"])
+    whole = scenario('mapping.slc_rates={"*"=0.5}')
+    assert any(
+        "placed in MLC cells, but computed exactly for the scores: " in note
+        and "classifier" in note
+        for note in simulate(whole).summary["accuracy"]["notes"]
+    )
 
 
 def test_without_limit_the_references_are_those_of_the_checkpoint(scenario, checkpoint):

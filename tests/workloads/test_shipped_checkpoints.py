@@ -4,7 +4,7 @@ import pytest
 
 from hyflexsim.models.checkpoint import read_ranks
 from hyflexsim.models.on_chip import matrices
-from hyflexsim.workloads.compression import (
+from hyflexsim.workloads.opened import (
     CHECKPOINTS,
     checkpoints,
     find_checkpoint,

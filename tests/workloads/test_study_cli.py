@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hyflexsim.workloads import compression
+from hyflexsim.workloads import compression, opened
 from hyflexsim.workloads.recipe import shipped
 
 RECIPE = """
@@ -94,12 +94,12 @@ def test_ranks_and_pareto(hyflexsim, folder):
 
 
 def test_data_lists_what_there_is(hyflexsim, checkpoint, monkeypatch):
-    monkeypatch.setattr(compression, "CHECKPOINTS", checkpoint.parent)
+    monkeypatch.setattr(opened, "CHECKPOINTS", checkpoint.parent)
     code, out, _ = hyflexsim("data")
     assert code == 0
     for name in (*shipped(), "minilm", "smollm2", "stories260k", "glue/mrpc", "digits", "pydoc"):
         assert name in out
-    about = compression.read_about(checkpoint)
+    about = opened.read_about(checkpoint)
     assert f"{about['scores']['fine-tuned']['accuracy']:.4g}" in out
 
 

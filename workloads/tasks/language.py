@@ -28,6 +28,8 @@ class _Windows:
 
     name: str
     metric: Metric
+    vocabulary: int
+    """How many tokens there are; ids are below it."""
     train_rows: Tensor
     test_rows: Tensor
 
@@ -76,8 +78,8 @@ class NextToken(_Windows):
         self.name, self.classes = name, 0
         held_out = datasets.load(name, test_split)
         self.about = held_out.about
-        vocabulary = BYTES if tokenizer is None else len(tokenizer)
-        self.metric = Metric("perplexity", False, float(vocabulary))
+        self.vocabulary = BYTES if tokenizer is None else len(tokenizer)
+        self.metric = Metric("perplexity", False, float(self.vocabulary))
         self.test_rows = _cut(_encode(held_out.text, tokenizer), window)[:test_windows]
         self._source = (tokenizer, window, train_windows)
 
@@ -109,7 +111,8 @@ class OwnStories(_Windows):
 
         self.name, self.about = name, "written by stories260k itself at temperature 1"
         model = weights.load("stories260k").model
-        self.metric = Metric("perplexity", False, float(model.config.vocab_size))
+        self.vocabulary = int(model.config.vocab_size)
+        self.metric = Metric("perplexity", False, float(self.vocabulary))
         torch_seed = torch.random.get_rng_state()
         torch.manual_seed(seed)
         start = torch.full((5 * texts, 1), model.config.bos_token_id)
