@@ -24,7 +24,10 @@ TEST_JETS = dict.fromkeys(CLASSES.split(","), 500) | {"QCD": 20_000}
 
 SIZES = ("--sizes", "50,200,800,3200", "--set", "steps=300", "--set", "snapshots=[]")
 COST = ("--per-class", "100", "--tune-steps", "100", "--tune-keys", "1,4,16")
-FULL = ("--set", "steps=100", "--set", "batch=64", "--set", "watch_every=25", "--no-baseline")
+FULL = (
+    *("--no-baseline", "--set", "steps=200", "--set", "batch=64"),
+    *("--set", "particles=64", "--set", "watch_every=40"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
