@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.baseline import boosted_trees
+from hyflexsim.workloads.baseline import boosted_trees, tree_inputs
 from hyflexsim.workloads.part_recipe import PartRecipe
 from hyflexsim.workloads.train_part import train_part
 
@@ -39,6 +40,7 @@ def learning_curve(
     out = Path(out)
     if not sizes or min(sizes) < 1:
         raise InputError(f"--sizes must be positive numbers of jets; got {sizes}")
+    inputs = cache(partial(tree_inputs, recipe, jets, test, report))
     rows = []
     for size in sorted(set(sizes)):
         own = recipe.model_copy(update={"train_jets": size})
@@ -49,7 +51,9 @@ def learning_curve(
             key: scores[key] for key in ("accuracy", "accuracy_error", "auc_mean")
         }
         row |= {key: last[key] for key in ("share_50", "share_90", "entropy")}
-        trees = boosted_trees(folder, own, jets, test=test, report=report) if baseline else {}
+        trees = {}
+        if baseline:
+            trees = boosted_trees(folder, own, jets, test=test, inputs=inputs, report=report)
         row |= {"trees": trees.get("accuracy"), "trees_error": trees.get("accuracy_error")}
         rows.append(row)
     scratch = out / f".{NAME}.unfinished"

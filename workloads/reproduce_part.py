@@ -55,11 +55,10 @@ def _steps(runs: Path) -> list[tuple[list[str], Path]]:
     """Arguments of python, and what is there when the step is done."""
     jets, test = runs / JETS, runs / TEST
     small, sizes, full = runs / "part-small", runs / "part-small-sizes", runs / "part-full"
-    data = (str(jets), "--test", str(test))
     steps = [_make(jets, CLASSES, 4000, 2026)]
     steps += [_make(test / f"{name}.parquet", name, n, 2027) for name, n in TEST_JETS.items()]
     steps += [
-        (["train-part", "part-small", *data], small, small / "curve.png"),
+        (["train-part", "part-small", str(jets), "--test", str(test)], small, small / "curve.png"),
         (["train-part", "part-full", str(jets), *FULL], full, full / "curve.png"),
     ]
     for checkpoint, each in ((small, "100"), (full, "20")):
@@ -69,7 +68,7 @@ def _steps(runs: Path) -> list[tuple[list[str], Path]]:
     cost = runs / "part-small-cost"
     steps += [
         (["attention-cost", str(small), str(jets), *COST], cost, cost / "cost.png"),
-        (["train-part", "part-small", *data, *SIZES], sizes, sizes / "learning_curve.png"),
+        (["train-part", "part-small", str(jets), *SIZES], sizes, sizes / "learning_curve.png"),
     ]
     program = ["-c", "from hyflexsim.workloads.cli import main; main()"]
     return [([*program, *command, "--out", str(out)], done) for command, out, done in steps]

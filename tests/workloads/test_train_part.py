@@ -14,6 +14,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import train_part as training
 from hyflexsim.workloads.baseline import boosted_trees
 from hyflexsim.workloads.jets import SAMPLE
+from hyflexsim.workloads.learning_curve import learning_curve
 from hyflexsim.workloads.part_recipe import PartRecipe
 from hyflexsim.workloads.train_part import train_part
 
@@ -159,3 +160,14 @@ def test_boosted_trees_beat_chance_and_are_kept(trained, jets):
     assert found["train_jets"] == 120
     again = boosted_trees(out, recipe(), jets, report=lambda *_: pytest.fail("fits"))
     assert again == found
+
+
+def test_a_learning_curve_has_a_row_a_size_with_trees_of_its_own(jets, tmp_path):
+    rows = learning_curve(tmp_path, recipe(steps=2), (40, 20), jets)
+    assert [row["train_jets"] for row in rows] == [20, 40]
+    for row in rows:
+        alone = tmp_path / f"alone-{row['train_jets']}"
+        alone.mkdir()
+        found = boosted_trees(alone, recipe(train_jets=row["train_jets"]), jets)
+        assert found["train_jets"] == 2 * row["train_jets"]
+        assert row["trees"] == found["accuracy"]
