@@ -33,7 +33,7 @@ def training_plot(folder: str | Path) -> Axes:
             ax.set_xlim(left=0)
             ax.set_ylim(bottom=0)
             ax.grid(axis="y")
-            ax.legend(loc="lower right")
+            ax.legend(loc="best")
     first: Axes = left
     return first
 
