@@ -46,7 +46,7 @@ from hyflexsim.analysis.measures import (
 )
 from hyflexsim.analysis.pareto_figures import pareto_plot
 from hyflexsim.analysis.placement import placement_map
-from hyflexsim.analysis.rank_figures import quality_plot, speedup_plot
+from hyflexsim.analysis.rank_figures import quality_plot, recovery_plot, speedup_plot
 from hyflexsim.analysis.rank_map import ranks_plot
 from hyflexsim.analysis.report import draw_all, save
 from hyflexsim.analysis.run import COLUMNS, Run, load
@@ -85,6 +85,7 @@ __all__ = [
     "quality_plot",
     "rank_table",
     "ranks_plot",
+    "recovery_plot",
     "save",
     "selection_plot",
     "slc_rate_needed",

@@ -87,6 +87,52 @@ def quality_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
     return list(axes)
 
 
+def recovery_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
+    """Scores before and after recovery, a row per method and budget; the dense model is a line.
+
+    What :func:`quality_plot` cannot show of one budget, where all its points have one abscissa.
+    Whiskers are 95 % intervals over seeds; a baseline's ranks do not depend on the seed, so most
+    have none before recovery.
+
+    Parameters
+    ----------
+    study
+        Directory of a study of ranks, or what :func:`load_study` made of it.
+    axes
+        Two Axes; default a figure as wide as a page.
+    """
+    data = load_study(study, "study")
+    table = score_axes.by_budget(rank_table(data))
+    methods = score_axes.method_order(table["method"])
+    dense, metric = float(data.info["dense"]), data.info["metric"]["name"]
+    axes = _count("recovery_plot", axes, 2)
+    places = score_axes.row_places(table)
+    with style.context():
+        own = axes is None
+        if axes is None:
+            axes = score_axes.panels(2, style.PAGE, 1.0 + 0.13 * (places[-1] + 1))
+        for ax, state in zip(axes, ("before", "after"), strict=True):
+            values, halves = table[state], np.nan_to_num(table[f"{state}_half"])
+            for y, method, value, half in zip(places, table["method"], values, halves, strict=True):
+                look = score_axes.method_look(method, methods)
+                ax.errorbar(value, y, xerr=half, elinewidth=0.8, capsize=1.5, **look)
+                at: Any = ax.get_yaxis_transform()
+                text = style.significant(value)
+                ax.text(1.01, y, text, transform=at, va="center", fontsize=5.5, color="#303030")
+            ax.axvline(dense, color=score_axes.GREY, linestyle=(0, (4, 2)), linewidth=0.8)
+            if not data.higher and max(values) > 10 * min(*values, dense):
+                ax.set_xscale("log")
+            ax.set_ylim(places[-1] + 0.7, -1.0)
+            ax.set_xlabel(f"{metric} {state} recovery (dashed: dense {style.significant(dense)})")
+            ax.grid(axis="x")
+            score_axes.no_ticks(ax)
+        score_axes.name_rows(axes[0], table, places)
+        if own:
+            about = f"mean over {_seeds(table)}; budget: share of the linears' parameters"
+            score_axes.heading(axes[0], data, about)
+    return list(axes)
+
+
 def speedup_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
     """Gains of the simulated chip over its dense model (times), a bar per method and budget.
 

@@ -16,7 +16,7 @@ from hyflexsim.analysis.accuracy_figures import (
     selection_plot,
 )
 from hyflexsim.analysis.pareto_figures import pareto_plot
-from hyflexsim.analysis.rank_figures import quality_plot, speedup_plot
+from hyflexsim.analysis.rank_figures import quality_plot, recovery_plot, speedup_plot
 from hyflexsim.analysis.rank_map import ranks_plot
 from hyflexsim.analysis.report import save
 from hyflexsim.analysis.studies import Study, load_study, study_kinds
@@ -28,9 +28,9 @@ def draw_study(study_dir: str | Path) -> list[Path]:
     """Draw all that a directory's kinds allow as PNG files into it; return their paths.
 
     accuracy: ``accuracy``; ``selection_<σ>`` for each σ above 0 with two selections; ``adc`` if
-    the resolution of converters varies; ``importance`` if it was recorded. study: ``quality``,
-    ``speedup``, ``ranks``. pareto: ``pareto``, or ``pareto_<σ>`` for each of several σ. Equal
-    directories give equal bytes.
+    the resolution of converters varies; ``importance`` if it was recorded. study: ``quality``
+    of several budgets, ``recovery``, ``speedup``, ``ranks``. pareto: ``pareto``, or
+    ``pareto_<σ>`` for each of several σ. Equal directories give equal bytes.
     """
     path = Path(study_dir)
     studies = [load_study(path, kind) for kind in study_kinds(path)]
@@ -56,7 +56,9 @@ def _accuracy(study: Study) -> Iterator[Picture]:
 
 
 def _ranks(study: Study) -> Iterator[Picture]:
-    yield "quality.png", partial(quality_plot, study)
+    if study.table["budget"].nunique() > 1:
+        yield "quality.png", partial(quality_plot, study)
+    yield "recovery.png", partial(recovery_plot, study)
     yield "speedup.png", partial(speedup_plot, study)
     yield "ranks.png", partial(ranks_plot, study)
 

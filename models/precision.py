@@ -2,7 +2,8 @@
 
 Float32 everywhere, or operands rounded to bfloat16 (8 bits of mantissa) and sums in float32 where
 the CPU has units for that: parameters, gradients and everything else stay float32, so no model has
-to know. On a CPU with AMX a BERT-like training takes about half the time.
+to know. On a CPU with AMX a training of MiniLM takes 0.66 of the time, one of SmolLM2 half; a small
+ViT twice as long, because torch's fused attention is slow then with heads of 32: measure.
 """
 
 from __future__ import annotations

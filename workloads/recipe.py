@@ -4,8 +4,8 @@ Every key, with its default::
 
     title = ""                     # one line for lists
     seed = 0                       # of initial weights, order of data, everything random
-    precision = "float32"          # of matrix products in training; or "bfloat16" (twice as fast
-                                   # on CPUs with AMX); scores are always taken in float32
+    precision = "float32"          # of matrix products in training; or "bfloat16", faster for
+                                   # some models (precision.py); scores are always in float32
 
     [model]
     weights = "minilm"             # trained weights by name or folder (weights.py) ...

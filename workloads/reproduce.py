@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -19,46 +20,48 @@ import pandas as pd
 from hyflexsim.analysis import accuracy_table, load_study, rank_table, slc_rate_needed
 
 THREE = ("--select", "gradient,rank,magnitude")
-ACCURACY: dict[str, tuple[str, ...]] = {
-    "vit-digits": THREE,
-    "part-jets": THREE,
-    "gpt2-pydoc": THREE,
-    "mamba-pydoc": (),
-    "stories260k": ("--select", "gradient,rank,saliency,magnitude"),
-    "minilm-stsb": ("--limit", "400"),
-    "minilm-mrpc": (),
-    "minilm-cola": THREE,
-    "minilm-sst2": ("--limit", "436"),
-    "minilm-rte": (),
-    "smollm2-wikitext2": ("--limit", "4"),
-    "vit-cifar10": ("--limit", "1000"),
-}
-"""Recipes, and options of their sweep: limits keep a sweep of 62 scores in minutes."""
-
-_STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
 _ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--limit", "100")
-CONVERTERS: dict[str, dict[str, tuple[str, ...]]] = {
+_STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
+_LEARNED = "tanh,shrinkage,sigmoid"
+_GIVEN = "uniform,energy,global,fwsvd"
+_PAIRS = ("accuracy", "--set", "sign=differential")
+_STORIES = ("--set", "recover.epochs=2", "--set", "compress.steps=100")
+
+STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "vit-digits": {
-        mode: (*_ADC, "--adc", "0,5,6,7,8", "--set", f"adc_mode={mode}")
-        for mode in ("clip", "scale")
-    }
+        "accuracy": ("accuracy", *THREE),
+        "adc-clip": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=clip"),
+        "adc-scale": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=scale"),
+        "ranks": ("ranks", "--budget", "0.25,0.5", "--set", "recover.epochs=2"),
+        "pareto": ("pareto",),
+    },
+    "part-jets": {"accuracy": ("accuracy", *THREE)},
+    "gpt2-pydoc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
+    "mamba-pydoc": {"accuracy": ("accuracy",), "pairs": _PAIRS},
+    "stories260k": {
+        "accuracy": ("accuracy", "--select", "gradient,rank,saliency,magnitude"),
+        "pairs": _PAIRS,
+        "ranks": ("ranks", "--budget", "0.5", *_STORIES, "--method", f"{_LEARNED},{_GIVEN}"),
+        "ranks-budgets": (
+            *("ranks", "--budget", "0.3,0.5,0.75", *_STORIES, "--method", f"tanh,{_GIVEN}"),
+        ),
+    },
+    "minilm-stsb": {
+        "accuracy": ("accuracy", "--limit", "400"),
+        "ranks": (
+            *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
+            *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
+        ),
+    },
+    "minilm-mrpc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
+    "minilm-cola": {"accuracy": ("accuracy", *THREE)},
+    "minilm-sst2": {"accuracy": ("accuracy", "--limit", "436")},
+    "minilm-rte": {"accuracy": ("accuracy",)},
+    "smollm2-wikitext2": {"accuracy": ("accuracy", "--limit", "4")},
+    "vit-cifar10": {"accuracy": ("accuracy", "--limit", "1000")},
 }
-"""Recipes, and sweeps of the resolution of converters by what they do with sums too large."""
-
-RANKS: dict[str, tuple[str, ...]] = {
-    "stories260k": (
-        *("--budget", "0.5,0.75", "--set", "recover.epochs=2", "--set", "compress.steps=100"),
-        *("--method", "tanh,shrinkage,sigmoid,uniform,energy,global,fwsvd"),
-    ),
-    "minilm-stsb": (
-        *("--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
-        *("--method", "tanh,shrinkage,sigmoid,uniform,energy,global,fwsvd,tanh rounded"),
-    ),
-    "vit-digits": ("--budget", "0.25,0.5", "--set", "recover.epochs=2"),
-}
-"""Recipes of the rank studies, and their options."""
-
-PARETO: dict[str, tuple[str, ...]] = {"vit-digits": ()}
+"""Recipes; what is done with each, by the suffix of its folder and tables: command and options.
+Limits keep a sweep of 62 scores in minutes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name in options.names or ACCURACY:
+    for name in options.names or STUDIES:
         for command, target in _steps(name, options.runs):
             if options.tables_only or target.exists():
                 continue
@@ -89,14 +92,9 @@ def _steps(name: str, runs: Path) -> list[tuple[list[str], Path]]:
     """Commands of a recipe, each with the folder that it writes."""
     checkpoint = runs / name
     steps = [(["compress", name], checkpoint)]
-    steps.append((["accuracy", str(checkpoint), *ACCURACY[name]], runs / f"{name}-accuracy"))
-    for mode, extra in CONVERTERS.get(name, {}).items():
-        target = runs / f"{name}-adc-{mode}"
-        steps.append((["accuracy", str(checkpoint), *extra], target))
-    if name in RANKS:
-        steps.append((["ranks", name, *RANKS[name]], runs / f"{name}-ranks"))
-    if name in PARETO:
-        steps.append((["pareto", name, *PARETO[name]], runs / f"{name}-pareto"))
+    for suffix, (command, *extra) in STUDIES[name].items():
+        subject = str(checkpoint) if command == "accuracy" else name
+        steps.append(([command, subject, *extra], runs / f"{name}-{suffix}"))
     return [([*command, "--out", str(target)], target) for command, target in steps]
 
 
@@ -108,20 +106,27 @@ def _write_tables(name: str, runs: Path, out: Path) -> None:
         tables["states"] = pd.DataFrame(about["scores"]).T.rename_axis("state").reset_index()
         shares = pd.DataFrame(about["importance"]["shares"]).T
         tables["gradient-share"] = shares.rename_axis("state").reset_index()
-    if (runs / f"{name}-accuracy").is_dir():
-        tables["accuracy"] = accuracy_table(runs / f"{name}-accuracy")
-        tables["slc-rate"] = slc_rate_needed(runs / f"{name}-accuracy")
-    for mode in CONVERTERS.get(name, {}):
-        if (runs / f"{name}-adc-{mode}").is_dir():
-            tables[f"adc-{mode}"] = accuracy_table(runs / f"{name}-adc-{mode}")
-    if (runs / f"{name}-ranks").is_dir():
-        tables["ranks"] = rank_table(runs / f"{name}-ranks")
-    if (runs / f"{name}-pareto").is_dir():
-        tables["pareto"] = load_study(runs / f"{name}-pareto", "pareto").table
+    for suffix, (command, *_) in STUDIES[name].items():
+        folder = runs / f"{name}-{suffix}"
+        if folder.is_dir():
+            tables[suffix] = TABLES[command](folder)
+            if suffix == "accuracy":
+                tables["slc-rate"] = slc_rate_needed(folder)
     for kind, table in tables.items():
         path = out / f"{name}-{kind}.csv"
         table.to_csv(path, index=False, float_format="%.5g")
         print(f"written to {path}")
+
+
+def _pareto_table(folder: Path) -> pd.DataFrame:
+    return load_study(folder, "pareto").table
+
+
+TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
+    "accuracy": accuracy_table,
+    "ranks": rank_table,
+    "pareto": _pareto_table,
+}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ import pytest
 from matplotlib.text import Text
 
 from hyflexsim import analysis
-from hyflexsim.analysis import accuracy_figures, pareto_figures, rank_figures, study_report
+from hyflexsim.analysis import (
+    accuracy_figures,
+    pareto_figures,
+    rank_figures,
+    score_axes,
+    study_report,
+)
 from hyflexsim.analysis.style import new_axes
 from hyflexsim.sim.errors import InputError
 
@@ -143,7 +149,8 @@ def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
         ("mrpc", "accuracy selection_0.025 selection_0.112 adc importance"),
         ("one sigma", "accuracy importance"),
         ("far floor, no seeds", "accuracy selection_0.025 selection_0.05 selection_0.112 adc"),
-        ("one method", "quality speedup ranks"),
+        ("one method", "recovery speedup ranks"),  # and one budget: no curve
+        ("seven methods", "quality recovery speedup ranks"),
         ("pareto of three", "pareto"),
         ("pareto of perplexity", "pareto_0.025 pareto_0.112"),
     ],
@@ -293,6 +300,21 @@ def test_quality_plot(directories):
     given = [new_axes(), new_axes()]
     assert analysis.quality_plot(path, axes=given) == given
     assert given[0].get_legend() is not None
+
+
+def test_recovery_plot(directories):
+    path = directories["seven methods"]
+    axes = analysis.recovery_plot(path)
+    table = score_axes.by_budget(analysis.rank_table(path))
+    for ax, state in zip(axes, ("before", "after"), strict=True):
+        found = [c.lines[0].get_xdata()[0] for c in ax.containers]
+        np.testing.assert_allclose(found, table[state])
+        assert ax.yaxis_inverted()
+    names = [label.get_text() for label in axes[0].get_yticklabels()]
+    assert names[: len(table)] == list(table["method"])
+    assert names[len(table) :] == [f"budget {100 * b:g} %" for b in sorted(set(table["budget"]))]
+    given = [new_axes(), new_axes()]
+    assert analysis.recovery_plot(path, axes=given) == given
 
 
 def test_speedup_plot(directories):

@@ -81,7 +81,7 @@ def test_ranks_and_pareto(hyflexsim, folder):
         *("ranks", "tiny.toml", "--method", "uniform, tanh", "--budget", "0.5", "--seeds", 2)
     )
     assert (code, err) == (0, "")
-    for word in ("uniform", "tanh", "linears_share", "runs/tiny-ranks/quality.png"):
+    for word in ("uniform", "tanh", "linears_share", "runs/tiny-ranks/recovery.png"):
         assert word in out
     code, out, err = hyflexsim(
         *("pareto", "tiny.toml", "--method", "uniform", "--budget", "0.5,1"),
