@@ -57,18 +57,14 @@ def _steps(runs: Path) -> list[tuple[list[str], Path]]:
     small, sizes, full = runs / "part-small", runs / "part-small-sizes", runs / "part-full"
     steps = [_make(jets, CLASSES, 4000, 2026)]
     steps += [_make(test / f"{name}.parquet", name, n, 2027) for name, n in TEST_JETS.items()]
-    steps += [
-        (["train-part", "part-small", str(jets), "--test", str(test)], small, small / "curve.png"),
-        (["train-part", "part-full", str(jets), *FULL], full, full / "curve.png"),
-    ]
-    for checkpoint, each in ((small, "100"), (full, "20")):
-        maps = runs / f"{checkpoint.name}-attention"
-        taken = ["attention", str(checkpoint), str(jets), "--per-class", each]
-        steps.append((taken, maps, maps / "index.html"))
     cost = runs / "part-small-cost"
     steps += [
+        (["train-part", "part-small", str(jets), "--test", str(test)], small, small / "curve.png"),
+        _attention(small, jets, 100),
         (["attention-cost", str(small), str(jets), *COST], cost, cost / "cost.png"),
         (["train-part", "part-small", str(jets), *SIZES], sizes, sizes / "learning_curve.png"),
+        (["train-part", "part-full", str(jets), *FULL], full, full / "curve.png"),
+        _attention(full, jets, 20),
     ]
     program = ["-c", "from hyflexsim.workloads.cli import main; main()"]
     return [([*program, *command, "--out", str(out)], done) for command, out, done in steps]
@@ -77,6 +73,12 @@ def _steps(runs: Path) -> list[tuple[list[str], Path]]:
 def _make(file: Path, classes: str, jets: int, seed: int) -> tuple[list[str], Path, Path]:
     wanted = ["--classes", classes, "--jets", str(jets), "--seed", str(seed)]
     return ["jets", *wanted, "--workers", "2"], file, file
+
+
+def _attention(checkpoint: Path, jets: Path, each: int) -> tuple[list[str], Path, Path]:
+    maps = checkpoint.with_name(f"{checkpoint.name}-attention")
+    command = ["attention", str(checkpoint), str(jets), "--per-class", str(each)]
+    return command, maps, maps / "index.html"
 
 
 def _tables(runs: Path) -> dict[str, pd.DataFrame]:
