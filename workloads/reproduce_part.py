@@ -124,11 +124,14 @@ def _binary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _substructure(found: pd.DataFrame) -> pd.DataFrame:
-    """The best head's |rho| per model, class, attention measure and observable."""
-    found = found.assign(rho=found["rho"].abs())
-    keys = ["model", "label", "attention", "observable"]
-    best = found.loc[found.groupby(keys, sort=False)["rho"].idxmax()]
-    return best[[*keys, "layer", "head", "rho", "error", "jets"]]
+    """|rho| of the best head and of all heads, means over classes, and jets of a class."""
+    found = found.dropna(subset="rho").assign(rho=found["rho"].abs())
+    keys = ["model", "attention", "observable"]
+    heads = found.groupby([*keys, "label"], sort=False).agg(
+        best=("rho", "max"), mean=("rho", "mean"), jets=("jets", "mean")
+    )
+    classes = heads.groupby(keys, sort=False)
+    return classes.mean().assign(classes=classes.size()).reset_index()
 
 
 if __name__ == "__main__":

@@ -60,6 +60,6 @@ def test_tables(tmp_path):
     assert whole == layer == pytest.approx((30 * 1 + 10 * 0 + 10 * 0.5) / 50)
     assert (qcd, tbl) == (30 / 40, 0.5)
     best = pd.read_csv(tmp_path / "tables" / "part-small-substructure.csv")
-    assert best[["head", "rho"]].values.tolist() == [[2, 0.6]]
+    assert best[["best", "mean", "jets", "classes"]].values.tolist() == [[0.6, 0.4, 9, 1]]
     scores = pd.read_csv(tmp_path / "tables" / "part-small-scores.csv")
     assert scores["model"].tolist() == ["ParT", "ParT", "trees", "trees"]
