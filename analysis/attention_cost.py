@@ -37,7 +37,7 @@ def cost_plot(tables: dict[str, pd.DataFrame]) -> Axes:
             index="layer", columns="head", values="divergence"
         )
         _grid(
-            axes[0, 1], one, "one head cut to its best key:\ndivergence (nats a jet)", 3, log=True
+            axes[0, 1], one, "one head cut to its best key:\ndivergence (nats a jet)", 4, log=True
         )
         chosen = keys.pivot_table(index="layer", columns="head", values="keys")
         _grid(axes[0, 2], chosen, "keys kept per layer and head\n(128: all)", 0, log=True)
@@ -63,7 +63,9 @@ def _against_keys(ax: Axes, accuracy: pd.DataFrame) -> None:
     ax.set_xlabel("keys a query keeps")
     ax.set_ylabel("accuracy")
     ax.grid(axis="y")
-    ax.legend(loc="best")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.35 * (high - low), high)  # room for the legend
+    ax.legend(loc="lower right")
 
 
 def _grid(ax: Axes, table: pd.DataFrame, title: str, digits: int, *, log: bool) -> None:
