@@ -120,8 +120,10 @@ def recovery_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> li
                 text = style.significant(value)
                 ax.text(1.01, y, text, transform=at, va="center", fontsize=5.5, color="#303030")
             ax.axvline(dense, color=score_axes.GREY, linestyle=(0, (4, 2)), linewidth=0.8)
-            if not data.higher and max(values) > 10 * min(*values, dense):
+            ratio = max(values) / min(*values, dense) if not data.higher else 1
+            if ratio > 10:
                 ax.set_xscale("log")
+                score_axes.log_ticks(ax.xaxis, ratio)
             ax.set_ylim(places[-1] + 0.7, -1.0)
             ax.set_xlabel(f"{metric} {state} recovery (dashed: dense {style.significant(dense)})")
             ax.grid(axis="x")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -109,10 +110,7 @@ def score_axis(
         ax.set_yscale("log")
         room = (above / below) ** 0.06
         ax.set_ylim(below / room, above * room)
-        steps = (1.0,) if above / below > 2000 else (1.0, 2.0, 5.0)
-        ax.yaxis.set_major_locator(LogLocator(10, subs=steps, numticks=20))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}" if y < 1e6 else f"{y:g}"))
-        ax.yaxis.set_minor_locator(NullLocator())
+        log_ticks(ax.yaxis, above / below)
     else:
         room = 0.06 * (above - below or span)
         ax.set_ylim(below - room, above + room)
@@ -126,6 +124,14 @@ def score_axis(
         side = "below" if floor < low else "above"
         name += f"\n(floor {style.significant(floor)}: {side} this axis)"
     ax.set_ylabel(name)
+
+
+def log_ticks(axis: Axis, ratio: float) -> None:
+    """Plain numbers at 1, 2, 5 of each decade; over a wide `ratio` of the ends only at 1."""
+    steps = (1.0,) if ratio > 2000 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(10, subs=steps, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if v < 1e6 else f"{v:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def floor_label(study: Study, ax: Axes) -> list[tuple[str, float, str]]:
