@@ -90,5 +90,5 @@ def test_cost_plot():
     )
     ax = cost_plot({"accuracy": accuracy, "heads": heads, "keys": heads.assign(keys=4)})
     texts = [t.get_text() for t in ax.figure.axes[1].texts]
-    assert texts == ["0.000", "0.010", "0.020", "0.010", "0.020", "0.030"]
+    assert texts == ["0.0000", "0.0100", "0.0200", "0.0100", "0.0200", "0.0300"]
     assert [t.get_text() for t in ax.get_xticklabels()][-1] == "all"
