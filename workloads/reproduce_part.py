@@ -64,7 +64,7 @@ def _steps(runs: Path) -> list[tuple[list[str], Path]]:
         (["attention-cost", str(small), str(jets), *COST], cost, cost / "cost.png"),
         (["train-part", "part-small", str(jets), *SIZES], sizes, sizes / "learning_curve.png"),
         (["train-part", "part-full", str(jets), *FULL], full, full / "curve.png"),
-        _attention(full, jets, 20),
+        _attention(full, jets, 10),
     ]
     program = ["-c", "from hyflexsim.workloads.cli import main; main()"]
     return [([*program, *command, "--out", str(out)], done) for command, out, done in steps]
