@@ -99,7 +99,7 @@ def test_a_compression_resumes_at_every_stage(tiny_recipe, tmp_path, monkeypatch
 
 def eager(self, path, every_s=60.0):
     """A saver that writes after every step."""
-    self.path, self.every_s, self._saved = path, 0.0, 0.0
+    self.path, self.every_s, self.also, self._saved = path, 0.0, {}, 0.0
 
 
 def test_another_recipe_beside_an_unfinished_one(tiny_recipe, tmp_path, monkeypatch):
