@@ -48,6 +48,7 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "minilm-stsb": {
         "accuracy": ("accuracy", "--limit", "400"),
+        "pairs": (*_PAIRS, "--limit", "400"),
         "ranks": (
             *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
             *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
@@ -57,8 +58,14 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "minilm-cola": {"accuracy": ("accuracy", *THREE)},
     "minilm-sst2": {"accuracy": ("accuracy", "--limit", "436")},
     "minilm-rte": {"accuracy": ("accuracy",)},
-    "smollm2-wikitext2": {"accuracy": ("accuracy", "--limit", "4")},
-    "vit-cifar10": {"accuracy": ("accuracy", "--limit", "1000")},
+    "smollm2-wikitext2": {
+        "accuracy": ("accuracy", "--limit", "4"),
+        "pairs": (*_PAIRS, "--limit", "4"),
+    },
+    "vit-cifar10": {
+        "accuracy": ("accuracy", "--limit", "1000"),
+        "pairs": (*_PAIRS, "--limit", "1000"),
+    },
 }
 """Recipes; what is done with each, by the suffix of its folder and tables: command and options.
 Limits keep a sweep of 62 scores in minutes."""
