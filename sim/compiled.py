@@ -50,7 +50,7 @@ def play(
     registers = t.registers
     told = 0
     while True:
-        rows = tuple(np.empty(BLOCK, dtype) for dtype in DTYPES)
+        rows = _fresh_block(BLOCK)
         registers[reg.ROWS] = 0
         reason = loop.run(t, rows)
         while reason == reg.ROOM:
@@ -77,6 +77,17 @@ def play(
         finished=t.finished.tolist(),
         peak_places=_peak_places(plan, t),
         peak_requests=int(registers[reg.PEAK_LIVE]),
+    )
+
+
+def _fresh_block(rows: int) -> tuple[np.ndarray, ...]:
+    """Columns of the trace, in one piece of memory: large enough for the system's large pages."""
+    widths = [np.dtype(dtype).itemsize for dtype in DTYPES]
+    ends = np.cumsum([rows * width for width in reversed(widths)])[::-1]  # int64 first: aligned
+    memory = np.empty(int(ends[0]), dtype=np.uint8)
+    return tuple(
+        memory[end - rows * width : end].view(dtype)
+        for end, width, dtype in zip(ends.tolist(), widths, DTYPES, strict=True)
     )
 
 

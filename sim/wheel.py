@@ -55,7 +55,7 @@ def _leading_zeros(context: Any, word: Any) -> Any:
 
 def called(function: Any) -> Any:
     """A compiled function; without reference counts, as nothing is allocated in the loop."""
-    return numba.njit(nogil=True, _nrt=False)(function)
+    return numba.njit(nogil=True, _nrt=False, forceinline=True)(function)
 
 
 @called
