@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hyflexsim.sim import loop, registers as reg
+from hyflexsim.sim import registers as reg
 from hyflexsim.sim.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine import Played, Request, check_order
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.flat import Room, Tables, fresh_nodes, tables
+from hyflexsim.sim.machine_code import Kernel
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.tally import Counter
 from hyflexsim.sim.trace import BLOCK, DTYPES, Keep, Recorder
+
+RUN = Kernel("hyflexsim.sim.loop", "run", ("loop", "queues", "wheel", "registers"))
 
 
 def play(
@@ -52,10 +55,10 @@ def play(
     while True:
         rows = _fresh_block(BLOCK)
         registers[reg.ROWS] = 0
-        reason = loop.run(t, rows)
+        reason = RUN(t, rows)
         while reason == reg.ROOM:
             t = _grown(t)
-            reason = loop.run(t, rows)
+            reason = RUN(t, rows)
         block = tuple(column[: registers[reg.ROWS]] for column in rows)
         counter.add(block)
         recorder.add(block)

@@ -10,15 +10,14 @@ every call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
 from hyflexsim.sim import queues, wheel
+from hyflexsim.sim.machine_code import OPTIONS
 from hyflexsim.sim.registers import (
     BLOCKS,
     BYTES,
@@ -51,16 +50,8 @@ EMPTY, HOLDS, BUSY = range(3)  # states of a component: nothing in hand, a token
 GROUP, THRESHOLD = 2, 3  # kinds of edge, as in shape.py; any other is a stream
 
 
-def compiled(function: F) -> F:
-    """Compile on first use and keep the machine code, if there is a folder to keep it in."""
-    try:
-        return numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return called(function)
-
-
 def _inlined(function: F) -> F:
-    return numba.njit(inline="always", nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+    return numba.njit(inline="always", **OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 # --- components ----------------------------------------------------------------------------------
@@ -190,9 +181,7 @@ def _decide(t, c, now):
             if _passes(t, component.step, component.token, component.channel, now):
                 return True
             component.state = EMPTY
-            _enqueue(
-                t, component.step, component.channel, component.request, component.token, now
-            )
+            _enqueue(t, component.step, component.channel, component.request, component.token, now)
             return False
         _put_down(t, c, now)
     while component.ready > 0:
@@ -413,42 +402,26 @@ def _finish(t, rows, c, now):
     _deliver(t, step, request, token, now)
 
 
-def _run(sources):
-    # numba keeps machine code by the source of one file and by the variables that a function
-    # closes over: ``sources`` makes it notice a change in the other files
-    def run(t, rows):
-        """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
-        sources  # noqa: B018
-        r, events = t.registers, t.events
-        while True:
-            now = r[NOW]
-            if r[HOST_DUE] and not _host(t, now):
-                return ROOM
-            if r[IDLE] and not wheel.any_now(r, t.bits):
-                _decide_all(t, now)
-            if r[PENDING] == 0:
-                return DONE
-            if r[ROWS] == len(rows[0]):
-                return FULL
-            if r[FREE_NODES] < r[FAN_OUT]:
-                return ROOM
-            what = wheel.take_first(r, events, t.slots, t.bits)
-            now = r[NOW]
-            if what < r[COMPONENTS]:
-                _finish(t, rows, what, now)
-            elif what == r[HOST]:
-                r[HOST_DUE] = 1
-            else:
-                _receive_credit(t, np.uint32(what - r[COMPONENTS]))
-
-    return run
-
-
-run = compiled(
-    _run(
-        hashlib.sha256(
-            b"".join(Path(m.__file__).read_bytes() for m in (queues, wheel))
-        ).hexdigest()
-    )
-)
-"""``run(tables, rows)``: the loop; see :func:`_run`."""
+def run(t, rows):
+    """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
+    r = t.registers
+    while True:
+        now = r[NOW]
+        if r[HOST_DUE] and not _host(t, now):
+            return ROOM
+        if r[IDLE] and not wheel.any_now(r, t.bits):
+            _decide_all(t, now)
+        if r[PENDING] == 0:
+            return DONE
+        if r[ROWS] == len(rows[0]):
+            return FULL
+        if r[FREE_NODES] < r[FAN_OUT]:
+            return ROOM
+        what = wheel.take_first(r, t.events, t.slots, t.bits)
+        now = r[NOW]
+        if what < r[COMPONENTS]:
+            _finish(t, rows, what, now)
+        elif what == r[HOST]:
+            r[HOST_DUE] = 1
+        else:
+            _receive_credit(t, np.uint32(what - r[COMPONENTS]))

@@ -24,6 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from hyflexsim.sim.machine_code import OPTIONS
 from hyflexsim.sim.registers import NONE, NOW, PENDING
 
 BYTES = 8
@@ -55,7 +56,7 @@ def _leading_zeros(context: Any, word: Any) -> Any:
 
 def called(function: Any) -> Any:
     """A compiled function; without reference counts, as nothing is allocated in the loop."""
-    return numba.njit(nogil=True, _nrt=False, forceinline=True)(function)
+    return numba.njit(forceinline=True, **OPTIONS)(function)
 
 
 @called
