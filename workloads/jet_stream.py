@@ -17,7 +17,8 @@ import typer
 from hyflexsim.sim import compiled
 from hyflexsim.sim.engine import Request
 from hyflexsim.sim.trace import Keep
-from hyflexsim.workloads import arrivals, jets
+from hyflexsim.workloads import arrivals
+from hyflexsim.workloads.jet_sample import sample_lengths
 from hyflexsim.workloads.run import prepare
 from hyflexsim.workloads.scenario import Scenario
 
@@ -30,7 +31,7 @@ def main(model: str = "part-full", count: int = 1_000_000) -> None:
 
     scenario = Scenario.load("part-jets", [f"model.name={model}"])
     ready = prepare(scenario)
-    lengths, _ = jets.sample_lengths()
+    lengths, _ = sample_lengths()
     times = arrivals.times(scenario.workload.arrivals, count, scenario.run.seed)
     requests = [Request(at, n) for at, n in zip(times, itertools.cycle(lengths), strict=False)]
     wall, cpu = time.perf_counter(), time.process_time()

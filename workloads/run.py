@@ -37,6 +37,7 @@ from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import arrivals, run_dir
 from hyflexsim.workloads.columns import Columns
 from hyflexsim.workloads.extract import extract, extract_config
+from hyflexsim.workloads.jet_sample import sample_lengths
 from hyflexsim.workloads.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.scenario import Scenario
 from hyflexsim.workloads.schema import Generate, Jets
@@ -285,10 +286,10 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
 
 def _jets(workload: Jets) -> tuple[list[int], list[str]]:
     """Token counts and classes; a file of the user's is read and checked whole."""
+    if workload.file is None:
+        return sample_lengths(workload.classes, workload.count)
     from hyflexsim.workloads import jets  # noqa: PLC0415 (a third of a second)
 
-    if workload.file is None:
-        return jets.sample_lengths(workload.classes, workload.count)
     loaded = jets.load_jets(workload.file, workload.classes, workload.count)
     return loaded.counts.tolist(), [str(label) for label in loaded.labels]
 

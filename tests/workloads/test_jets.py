@@ -374,7 +374,7 @@ def test_pythia_refuses_a_setting(hep):
 @pytest.mark.parametrize("classes", [None, ["Hbb", "QCD"], ["Hcc"]])
 def test_lengths_of_the_sample_are_those_of_its_particles(classes):
     """Two columns say what all particles say; a class that the sample lacks gives nothing."""
-    counts, labels = jets.sample_lengths(classes, 300)
+    counts, labels = jet_sample.sample_lengths(classes, 300)
     if classes == ["Hcc"]:
         assert (counts, labels) == ([], [])
         return
