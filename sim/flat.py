@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hyflexsim.sim.engine import Request
 from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.played import Request
 from hyflexsim.sim.registers import (
     COMPONENTS,
     FAN_OUT,

@@ -15,8 +15,8 @@ import numpy as np
 from hyflexsim.sim.machine_code import Kernel
 
 if TYPE_CHECKING:
-    from hyflexsim.sim.engine import Request
     from hyflexsim.sim.plan import Plan
+    from hyflexsim.sim.played import Request
 
 ADD = Kernel("hyflexsim.sim.sums", "add", ("sums",))
 SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows them by number

@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hyflexsim.sim import compiled, engine
-from hyflexsim.sim.engine import Played
 from hyflexsim.sim.flat import Room, tables
+from hyflexsim.sim.played import Played
 from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads.model_zoo import ZOO
 from hyflexsim.workloads.run import Prepared, prepare

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hyflexsim.sim.cache import cache_folder, write_whole
@@ -56,8 +57,6 @@ def _columns() -> list[tuple[int, str]]:
 
     table = pq.ParquetFile(SAMPLE).read(["jet_nparticles", "label"]).to_pydict()
     columns = list(zip(table["jet_nparticles"], table["label"], strict=True))
-    try:
+    with suppress(OSError):  # the next run reads the file again
         write_whole(path, json.dumps(columns).encode())
-    except OSError:
-        pass  # the next run reads the file again
     return columns

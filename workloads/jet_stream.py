@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from hyflexsim.sim import compiled
-from hyflexsim.sim.engine import Request
+from hyflexsim.sim.played import Request
 from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import arrivals
 from hyflexsim.workloads.jet_sample import sample_lengths

@@ -25,7 +25,6 @@ from hyflexsim.sim import energy, engines
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.area import chip_area, pu_area
 from hyflexsim.sim.copies import apply_copies
-from hyflexsim.sim.engine import Played, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware, used_assumptions
 from hyflexsim.sim.mapping import Options, Placement, place
@@ -33,6 +32,7 @@ from hyflexsim.sim.memory import requests_at_once
 from hyflexsim.sim.overlap import layer_serial
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.played import Played, Request
 from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import arrivals, run_dir
 from hyflexsim.workloads.columns import Columns
@@ -89,11 +89,13 @@ class Result:
 
         An older run directory is replaced, anything else refused (:class:`InputError`).
         """
+        from hyflexsim.workloads import run_tables  # noqa: PLC0415 (pyarrow)
+
         with run_dir.new_run_dir(out_dir) as folder:
             with _timed(self.seconds, "write"):
-                run_dir.write_trace(folder, self.plan, self.played)
+                run_tables.write_trace(folder, self.plan, self.played)
                 for name, rows in self.tables.items():
-                    run_dir.write_table(folder, name, rows)
+                    run_tables.write_table(folder, name, rows)
                 run_dir.write_json(folder / "scenario.json", self._resolved())
                 run_dir.write_json(folder / "summary.json", self.summary)
             if pictures:

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyflexsim.sim import compiled, engine
-from hyflexsim.sim.engine import Request
 from hyflexsim.sim.flat import Room
 from hyflexsim.sim.plan import Group, Rate, Threshold
+from hyflexsim.sim.played import Request
 
 SMALL = Room(nodes=1, bytes=1, marks=1, blocks=1)
 

@@ -15,7 +15,7 @@ import pytest
 
 from hyflexsim.models.part_inputs import FEATURES, jet_features
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads import jet_generator, jets, make_jets
+from hyflexsim.workloads import jet_generator, jet_sample, jets, make_jets
 from hyflexsim.workloads.jets import LABELS, SAMPLE, load_jets, particle_counts
 
 CLASSES = ["QCD", "Tbqq", "Tbl", "Wqq", "Hbb"]
