@@ -314,6 +314,7 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
     places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
     times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
+    prefix = (steps["prefix"] != NONE).tolist()
     for i, shape in enumerate(shapes):
         for j, edge in enumerate(shape.class_edges):
             at = needs.add(edge.need) if edge.need is not None else 0
@@ -321,10 +322,10 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
             edges[i, j] = (edge.kind, *numbers, at)
         for j, time in enumerate(shape.class_durations):
             durations[i, j] = time if isinstance(time, int) else -1 - times.add(time)
-        template, first = _waiting(shape, steps["prefix"], places[:, i])
+        template, first = _waiting(shape, prefix, places[:, i])
         rows[i]["visits"] = shape.visits
         rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
-        rows[i]["marks"] = pattern.marks + int((steps["prefix"] != NONE).sum())
+        rows[i]["marks"] = pattern.marks + sum(prefix)
         rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
     rows["free_block"] = NONE
     return {
@@ -340,26 +341,33 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     }
 
 
-def _waiting(shape: Shape, prefix: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _waiting(shape: Shape, prefix: list[bool], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A request's block of `waits` when it enters, and its tokens that wait for nothing.
 
     ``places`` (2, steps) gets the position of each step's counts, and of its bytes for the prefix.
     """
     blocks, first, used = [], [], 0
-    waits = [shape.class_waits[i] for i in shape.pattern.wait_of]
-    for i, wait in enumerate(waits):
-        if wait is not None:
-            free = np.flatnonzero(wait == 0)
-            tokens = np.empty(len(free), dtype=TOKEN)
-            tokens["step"], tokens["token"] = i, free
-            first.append(tokens)
-            places[0, i] = used
+    waits_at, prefix_at = [NONE] * len(prefix), [NONE] * len(prefix)
+    waits = shape.class_waits
+    free = [None if wait is None else np.flatnonzero(wait == 0) for wait in waits]
+    bits = [np.zeros(count + 1, dtype=np.uint8) for count in shape.class_counts]
+    for i, (kind, count) in enumerate(
+        zip(shape.pattern.wait_of, shape.pattern.count_of, strict=True)
+    ):
+        wait, early = waits[kind], free[kind]
+        if wait is not None and early is not None:
+            if len(early):
+                tokens = np.empty(len(early), dtype=TOKEN)
+                tokens["step"], tokens["token"] = i, early
+                first.append(tokens)
+            waits_at[i] = used
             blocks.append(wait)
             used += len(wait)
-        if prefix[i] != NONE:
-            places[1, i] = used
-            blocks.append(np.zeros(shape.counts[i] + 1, dtype=np.uint8))  # a 0 ends every prefix
-            used += shape.counts[i] + 1
+        if prefix[i]:
+            prefix_at[i] = used
+            blocks.append(bits[count])  # a 0 ends every prefix
+            used += len(bits[count])
+    places[:] = waits_at, prefix_at
     return (
         np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint8),
         np.concatenate(first) if first else np.zeros(0, dtype=TOKEN),

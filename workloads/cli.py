@@ -19,6 +19,7 @@ import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads import attention_cli, study_cli
+from hyflexsim.workloads.collector import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
 INTERRUPTED = 130
@@ -46,6 +47,7 @@ attention_cli.register(app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
+    collect_less()
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught Ctrl-C
