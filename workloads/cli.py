@@ -146,7 +146,7 @@ def validate(
         hw = Hardware.load(file)
         print(f"{file}: a chip with {hw.chip.pus} PUs, {len(hw.provenance)} parameters")
         return
-    from hyflexsim.workloads.run import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
     ready = prepare(Scenario.load(file, changes or ()))
@@ -222,7 +222,7 @@ def graph(
 def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -> None:
     """Show where each layer sits: PUs, arrays, copies."""
     from hyflexsim.workloads import tables  # noqa: PLC0415
-    from hyflexsim.workloads.run import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
     placement = prepare(Scenario.load(scenario, changes or ())).placement

@@ -19,7 +19,7 @@ from hyflexsim.sim.played import Request
 from hyflexsim.sim.trace import Keep
 from hyflexsim.workloads import arrivals
 from hyflexsim.workloads.jet_sample import sample_lengths
-from hyflexsim.workloads.run import prepare
+from hyflexsim.workloads.prepare import prepare
 from hyflexsim.workloads.scenario import Scenario
 
 KEPT = 100
