@@ -145,11 +145,12 @@ def large(title: str, name: str, changes: list[str], target: str) -> list[Line]:
 def second_run() -> list[Line]:
     """CPU time of the default scenario up to its first event, all caches warm."""
     code = (
-        "import time; from hyflexsim.workloads.prepare import prepare, Scenario, engines;"
+        "import time; from hyflexsim.workloads.collector import collect_less; collect_less();"
+        "from hyflexsim.workloads.run import engines, prepare, Scenario;"
         "r = prepare(Scenario.load('part-jets')); engines.choose(r.plan, r.requests);"
-        "from hyflexsim.sim import compiled, engine; from hyflexsim.sim.flat import Room, tables;"
+        "from hyflexsim.sim import compiled, played; from hyflexsim.sim.flat import Room, tables;"
         "tables(r.plan, r.requests, r.window, Room());"
-        "compiled.play(r.plan, [engine.Request(0, 1)]); print(time.process_time())"
+        "compiled.play(r.plan, [played.Request(0, 1)]); print(time.process_time())"
     )
     command = [sys.executable, "-c", code]
     times = [

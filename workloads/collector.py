@@ -6,9 +6,9 @@ import gc
 
 
 def collect_less() -> None:
-    """Search once in 100,000 new objects and not in 700.
+    """Search once in 500,000 new objects and not in 700.
 
     Modules, graph and plan live to the end. Searching them again and again while they come into
     being is a sixth of a second run's start, and for a plan of thousands of steps half the time.
     """
-    gc.set_threshold(100_000, 50, 1000)
+    gc.set_threshold(500_000, 50, 1000)
