@@ -1,4 +1,4 @@
-# make run | make test | make bench: each makes the virtual environment on first use.
+# make run | make test | make bench | make peers: each makes the virtual environment on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit bench clean
+.PHONY: run test lint types contracts unit bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -28,6 +28,10 @@ unit: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.bench
+
+# PEERS="--python zigzag=... --python scalesim=...": peers in environments of their own
+peers: $(READY)
+	$(BIN)/python -m hyflexsim.workloads.peers $(PEERS)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -41,6 +41,10 @@ class Board:
         self.steps: list[Step] = []
         self.components: list[Component] = []
         self.index: dict[str, int] = {}
+        self._homes: dict[tuple[int, ...], str] = {}
+        self._powers: dict[tuple[str, int], float] = {}
+        self._reserves: dict[int, list[int]] = {}
+        self._groups = placement.groups()
 
     def bus(self, kind: str, ends: tuple[int, ...]) -> int:
         """The bus of a PU group (``ends``: its PUs), of a chip, or between two chips."""
@@ -73,29 +77,41 @@ class Board:
                     layer=layer or self._home(pus),
                     pu=pus[0] if pus else -1,
                     chip=self.placement.chip(pus[0]) if pus else chip,
-                    power_mw=power_mw(self.hw, kind, units),
+                    power_mw=self._power(kind, units),
                     busy_ps=busy_ps,
                     shadow=shadow,
                 )
             )
         return self.index[name]
 
+    def _power(self, kind: str, units: int) -> float:
+        if (kind, units) not in self._powers:
+            self._powers[kind, units] = power_mw(self.hw, kind, units)
+        return self._powers[kind, units]
+
     def _home(self, pus: tuple[int, ...]) -> str:
         """The layer that shared parts of a PU are listed under: its blocks, else the largest."""
-        layers = self.placement.groups().get(pus, [])
-        blocks = [layer for layer in layers if is_block(layer)]
-        if blocks or not layers:
-            return "+".join(blocks)
+        if pus not in self._homes:
+            layers = self._groups.get(pus, [])
+            blocks = [layer for layer in layers if is_block(layer)]
+            self._homes[pus] = "+".join(blocks) if blocks or not layers else self._largest(layers)
+        return self._homes[pus]
+
+    def _largest(self, layers: list[str]) -> str:
         weights = self.placement.weights.values()
         arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
         return max(layers, key=arrays.__getitem__)
 
     def reserve(self, step: int, buffer_of: int) -> None:
         """Let a step ask for a place in another's input buffer, where that one has a buffer."""
-        old = self.steps[step]
-        if self.steps[buffer_of].places is None:
-            return
-        self.steps[step] = replace(old, reserves=(*old.reserves, buffer_of))
+        if self.steps[buffer_of].places is not None:
+            self._reserves.setdefault(step, []).append(buffer_of)
+
+    def finish(self) -> tuple[tuple[Step, ...], tuple[Component, ...]]:
+        """All steps and components."""
+        for step, buffers in self._reserves.items():
+            self.steps[step] = replace(self.steps[step], reserves=tuple(buffers))
+        return tuple(self.steps), tuple(self.components)
 
     def wait(self, step: int, edge: Input) -> None:
         """Let a step wait for something more."""

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hyflexsim.sim import loop, queues
+from hyflexsim.sim import registers as reg
 from hyflexsim.sim.deadlock import Blocked, Waiting, report
-from hyflexsim.sim.engine import Played, Request, check_order
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.flat import Room, Tables, fresh_nodes, tables
+from hyflexsim.sim.machine_code import Kernel
 from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.played import Played, Request, check_order
 from hyflexsim.sim.tally import Counter
 from hyflexsim.sim.trace import BLOCK, DTYPES, Keep, Recorder
+
+RUN = Kernel("hyflexsim.sim.loop", "run", ("loop", "queues", "wheel", "registers"))
 
 
 def play(
@@ -50,24 +53,24 @@ def play(
     registers = t.registers
     told = 0
     while True:
-        rows = tuple(np.empty(BLOCK, dtype) for dtype in DTYPES)
-        registers[queues.ROWS] = 0
-        reason = loop.run(t, rows)
-        while reason == loop.ROOM:
+        rows = _fresh_block(BLOCK)
+        registers[reg.ROWS] = 0
+        reason = RUN(t, rows)
+        while reason == reg.ROOM:
             t = _grown(t)
-            reason = loop.run(t, rows)
-        block = tuple(column[: registers[queues.ROWS]] for column in rows)
+            reason = RUN(t, rows)
+        block = tuple(column[: registers[reg.ROWS]] for column in rows)
         counter.add(block)
         recorder.add(block)
         if progress is not None:
-            for request in t.left[told : registers[queues.LEFT]].tolist():
+            for request in t.left[told : registers[reg.LEFT]].tolist():
                 progress(request)
-        told = int(registers[queues.LEFT])
-        if reason == loop.DONE:
+        told = int(registers[reg.LEFT])
+        if reason == reg.DONE:
             break
-    if t.finished.min(initial=0) < 0 or registers[queues.LIVE]:
+    if t.finished.min(initial=0) < 0 or registers[reg.LIVE]:
         stuck = _blocked(plan, t), _waiting(plan, requests, t)
-        raise DeadlockError(report(plan, int(registers[queues.NOW]), *stuck))
+        raise DeadlockError(report(plan, int(registers[reg.NOW]), *stuck))
     peak = np.maximum(t.components["peak"], t.components["queued"])
     return Played(
         trace=recorder.finish(),
@@ -76,26 +79,38 @@ def play(
         first_output=t.first_output.tolist(),
         finished=t.finished.tolist(),
         peak_places=_peak_places(plan, t),
-        peak_requests=int(registers[queues.PEAK_LIVE]),
+        peak_requests=int(registers[reg.PEAK_LIVE]),
+    )
+
+
+def _fresh_block(rows: int) -> tuple[np.ndarray, ...]:
+    """Columns of the trace, in one piece of memory: large enough for the system's large pages."""
+    widths = [np.dtype(dtype).itemsize for dtype in DTYPES]
+    ends = np.cumsum([rows * width for width in reversed(widths)])[::-1]  # int64 first: aligned
+    memory = np.empty(int(ends[0]), dtype=np.uint8)
+    return tuple(
+        memory[end - rows * width : end].view(dtype)
+        for end, width, dtype in zip(ends.tolist(), widths, DTYPES, strict=True)
     )
 
 
 def _grown(t: Tables) -> Tables:
     """The same state with twice the room in every table that is more than half full."""
     registers = t.registers
-    needed = max(int(registers[queues.FAN_OUT]), int(t.shapes["initial"].max()))
+    initial = int(t.shapes["initial"].max()) + int(registers[reg.COMPONENTS])
+    needed = max(int(registers[reg.FAN_OUT]), initial)
     nodes = t.nodes
-    if registers[queues.FREE_NODES] < needed + len(nodes) // 2:
+    if registers[reg.FREE_NODES] < needed + len(nodes) // 2:
         more = fresh_nodes(len(nodes) + needed, len(nodes))
-        more["next"][-1] = registers[queues.FREE_NODE]
-        registers[queues.FREE_NODE] = len(nodes)
-        registers[queues.FREE_NODES] += len(more)
+        more["next"][-1] = registers[reg.FREE_NODE]
+        registers[reg.FREE_NODE] = len(nodes)
+        registers[reg.FREE_NODES] += len(more)
         nodes = np.concatenate([nodes, more])
     return t._replace(
         nodes=nodes,
-        waits=_doubled(t.waits, int(registers[queues.BYTES]), int(t.shapes["bytes"].max())),
-        marks=_doubled(t.marks, int(registers[queues.MARKS]), int(t.shapes["marks"].max())),
-        blocks=_doubled(t.blocks, int(registers[queues.BLOCKS]), 1),
+        waits=_doubled(t.waits, int(registers[reg.BYTES]), int(t.shapes["bytes"].max())),
+        marks=_doubled(t.marks, int(registers[reg.MARKS]), int(t.shapes["marks"].max())),
+        blocks=_doubled(t.blocks, int(registers[reg.BLOCKS]), 1),
     )
 
 
@@ -123,7 +138,7 @@ def _peak_places(plan: Plan, t: Tables) -> dict[int, int]:
 def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
     for step, first in zip(_buffer_steps(plan), t.buffers["first"].tolist(), strict=True):
         at = first
-        while at != queues.NONE:
+        while at != reg.NONE:
             channel = t.channels[at]
             token = t.nodes[channel["head"]]
             yield Blocked(
@@ -140,9 +155,9 @@ def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Wai
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
         counts = plan.shape(requests[request].tokens, requests[request].prefill).counts
         row = t.requests[request]
-        base = int(t.blocks[row["block"]]["bytes_at"])
+        base = int(row["bytes_at"])
         for step, count in enumerate(counts):
             at = int(t.waits_at[row["shape"], step])
-            if at != queues.NONE and t.waits[base + at : base + at + count].any():
+            if at != reg.NONE and t.waits[base + at : base + at + count].any():
                 left = np.flatnonzero(t.waits[base + at : base + at + count])
                 yield Waiting(request, step, int(left[0]))

@@ -44,20 +44,22 @@ def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placem
 def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     """Copy the bottleneck of every PU group until it is none, or nothing is left to copy it to.
 
-    Copies make waves of pairs larger, which spends less of the SFU's cycles on each pair; so what
-    the other components need is measured again until nothing changes.
+    Copies of the pair network make waves of pairs larger, which spends less of the SFU's cycles on
+    each pair; so what the other components need is measured again until nothing changes. Other
+    copies do not change it: a plan with no more than those of the pair network measures it.
     """
-    filled = placement
+    pairs = _pair_weights(graph)
+    filled, wave = placement, 1
     for _ in range(ROUNDS):
-        loads = _shared_loads(build_plan(graph, filled), tokens)
+        waves = placement.with_copies(dict.fromkeys(pairs, wave))
+        loads = _shared_loads(build_plan(graph, waves), tokens)
         copies: dict[str, int] = {}
         for pus, layers in placement.groups().items():
             units = _units(graph, placement, layers, tokens)
             copies |= _fill_group(units, placement.free(pus), loads.get(pus[0], 0))
-        pairs = _pair_weights(graph)
-        copies |= dict.fromkeys(pairs, min((copies[name] for name in pairs), default=1))
-        before, filled = filled, placement.with_copies(copies)
-        if filled == before:
+        before, wave = wave, min((copies[name] for name in pairs), default=1)
+        filled = placement.with_copies(copies | dict.fromkeys(pairs, wave))
+        if wave == before:
             break
     return filled
 
@@ -103,14 +105,14 @@ class _Unit:
 
 
 def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
-    hw = placement.hw
+    hw, paired = placement.hw, set(_pair_weights(graph))
     units: dict[str, _Unit] = {}
     for weight in placement.weights.values():
         if weight.layer not in layers:
             continue
         runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
         interval = hw.analog.input_bits * max(crossbar.beat(hw, f) for f in weight.factors)
-        pairs = weight.name in _pair_weights(graph)
+        pairs = weight.name in paired
         unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
         unit.names.append(weight.name)
         unit.arrays += weight.arrays

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from hyflexsim.sim.engine import Played
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.plan import Plan, Step
+from hyflexsim.sim.played import Played
 from hyflexsim.sim.shape import Shape
 
 MODES = ("action", "power-time")

@@ -1,9 +1,9 @@
 """The engine: plays a plan with SimPy processes.
 
-Every component is a process that serves one token at a time (:class:`Server`); every bounded
-input buffer is a process that hands places back to those who wait for them
-(:class:`InputBuffer`); the host is a process that releases requests. Nobody calls into another
-component: a finished token goes into the queue of the next one.
+Every component is a process that serves one token at a time; every bounded input buffer is a
+process that hands places back to those who wait for them (both in servers.py); the host is a
+process that releases requests. Nobody calls into another component: a finished token goes into the
+queue of the next one.
 
 What happens at one instant does not depend on the order of an event list. First every visit
 that ends in this picosecond delivers its token; then, when no event of this instant is left,
@@ -19,50 +19,21 @@ event of its own, because it follows the last event of an instant.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heappush
 from typing import Any
 
 import simpy
-from simpy.events import NORMAL, Event
+from simpy.events import Event
 
 from hyflexsim.sim.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan import Plan
+from hyflexsim.sim.played import Played, Request, check_order
+from hyflexsim.sim.servers import Flow, InputBuffer, QueueLength, Server
 from hyflexsim.sim.shape import ANSWER, DIRECT, GROUP, STREAM
-from hyflexsim.sim.tally import Counter, Tally
-from hyflexsim.sim.trace import Keep, Recorder, Trace
-
-Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
-
-    arrival: int
-    tokens: int
-    prefill: int | None = None
-
-
-@dataclass(frozen=True)
-class Played:
-    """What an engine returns: the trace, and per request when it entered, first and last answered.
-
-    ``tally``: exact sums over all visits, whatever part of the trace was kept. Times in ps.
-    ``peak_places[s]``: most places taken at once in the input buffer of step s.
-    ``peak_requests``: most requests on the chip at once.
-    """
-
-    trace: Trace
-    tally: Tally
-    entered: list[int]
-    first_output: list[int]
-    finished: list[int]
-    peak_places: dict[int, int]
-    peak_requests: int
+from hyflexsim.sim.tally import Counter
+from hyflexsim.sim.trace import Keep, Recorder
 
 
 class Clock(simpy.Environment):  # type: ignore[misc]
@@ -88,195 +59,6 @@ class Clock(simpy.Environment):  # type: ignore[misc]
                 for server in idle:
                     server.decide(now)
                 idle.clear()
-
-
-def _standing_event(clock: Clock) -> Event:
-    """An event that its one owner schedules again and again (re-armed after each processing)."""
-    event = Event(clock)
-    event._ok, event._value = True, None
-    return event
-
-
-class Server:
-    """A component: a process that takes a token, holds it, records it, hands it on."""
-
-    def __init__(self, engine: Engine, index: int) -> None:
-        self.engine = engine
-        self.index = index
-        self.queue: list[Visit] = []
-        self.lines: dict[int, Line] = {}
-        self.visit: Visit | None = None
-        self.started = 0
-        self.done = _standing_event(engine.clock)
-        engine.clock.process(self.serve())
-
-    def serve(self) -> Generator[Event, None, None]:
-        """Sleep until the visit in hand ends, record it, hand the token on, look for the next."""
-        engine = self.engine
-        clock, recorder, done = engine.clock, engine.recorder, self.done
-        rows, limit = recorder.rows, recorder.limit
-        while True:
-            yield done
-            done.callbacks = []
-            arrival, step, request, token = self.visit  # type: ignore[misc]
-            self.visit = None
-            if self.queue:
-                clock.idle.append(self)
-            now = clock.now
-            rows.extend((step, request, token, arrival, self.started, now))
-            if len(rows) >= limit:
-                engine.counter.add(recorder.pack())
-            engine.deliver(step, request, token, now)
-
-    def decide(self, now: int) -> None:
-        """Start the first token in order whose buffers downstream have places."""
-        if self.visit is not None:
-            return
-        engine = self.engine
-        queue = self.queue
-        while queue:
-            visit = heappop(queue)
-            step = visit[1]
-            flow = engine.flow[step]
-            if flow is not None and not flow.passes(self, visit, now):
-                continue
-            self.visit = visit
-            self.started = now
-            length = engine.lengths[step] or engine.length_of(step, visit[3])
-            if length.at != now:
-                length.see(now)
-            length.queued -= 1
-            engine.clock.schedule(self.done, NORMAL, self.service_ps(step, visit[2], visit[3]))
-            return
-
-    def service_ps(self, step: int, request: int, token: int) -> int:
-        """Picoseconds of one visit, at least 1: what a component of your own may override."""
-        duration = self.engine.durations[request][step]
-        return duration[token] if type(duration) is list else duration  # type: ignore[return-value]
-
-
-class QueueLength:
-    """How long the queue of a component is, and was at most at the end of an instant."""
-
-    __slots__ = ("at", "peak", "queued")
-
-    def __init__(self) -> None:
-        self.queued = 0
-        self.peak = 0
-        self.at = 0
-
-    def see(self, now: int) -> None:
-        """An instant is over: what is queued now has been queued."""
-        self.peak = max(self.peak, self.queued)
-        self.at = now
-
-
-class Line(deque[Visit]):
-    """Visits of one step that wait for a place, in order; ``probe``, the first, is in the queue."""
-
-    probe: Visit | None = None
-
-
-class Flow:
-    """Flow control of one step: places to reserve downstream, a place of its own to give back."""
-
-    def __init__(self, step: int, parts: int, own: InputBuffer | None) -> None:
-        self.step = step
-        self.parts = parts
-        self.own = own
-        self.reserves: tuple[InputBuffer, ...] = ()
-
-    def passes(self, server: Server, visit: Visit, now: int) -> bool:
-        """Reserve for ``visit`` and say True; or put it into the step's line and say False.
-
-        Only the first part of a token asks, since an analog read cannot stop halfway; the others
-        stay behind it because a line keeps its order.
-        """
-        line = server.lines.get(self.step)
-        if line is not None and visit is not line.probe:
-            line.append(visit)
-            return False
-        if visit[3] % self.parts == 0:
-            for buffer in self.reserves:
-                if not buffer.has_place(now):
-                    if line is None:
-                        line = server.lines[self.step] = Line()
-                    line.appendleft(visit)
-                    line.probe = None
-                    buffer.wait(server, self.step)
-                    return False
-            for buffer in self.reserves:
-                buffer.reserve()
-            if self.own is not None:
-                self.own.give_back(now)
-        if line:
-            line.probe = line.popleft()
-            heappush(server.queue, line.probe)
-        elif line is not None:
-            del server.lines[self.step]
-        return True
-
-
-class InputBuffer:
-    """A bounded buffer: a process that tells those who wait of a free place, 1 ps later."""
-
-    def __init__(self, engine: Engine, places: int) -> None:
-        self.engine = engine
-        self.places = places
-        self.free = places
-        self.freed = 0  # places given back at `freed_at`: seen from the next picosecond on
-        self.freed_at = -1
-        self.least_free = places
-        self.waiting: list[tuple[Server, int]] = []
-        self.scheduled = False
-        self.credit = _standing_event(engine.clock)
-        engine.clock.process(self.serve())
-
-    def serve(self) -> Generator[Event, None, None]:
-        """Each time a credit arrives, send the first of every waiting line back to its queue."""
-        while True:
-            yield self.credit
-            self.credit.callbacks = []
-            self.scheduled = False
-            waiting, self.waiting = self.waiting, []
-            for server, step in waiting:
-                line = server.lines[step]
-                line.probe = line.popleft()
-                heappush(server.queue, line.probe)
-                self.engine.clock.idle.append(server)
-
-    def has_place(self, now: int) -> bool:
-        """Whether a place is free and the news of it has arrived."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
-        return self.free > 0
-
-    def reserve(self) -> None:
-        """Take a place; :meth:`has_place` has just said that there is one."""
-        self.free -= 1
-        self.least_free = min(self.least_free, self.free + self.freed)
-
-    def give_back(self, now: int) -> None:
-        """Free a place; others see it from ``now`` + 1 ps on."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
-        self.freed += 1
-        self.freed_at = now
-        if self.waiting:
-            self._send_credit()
-
-    def wait(self, server: Server, step: int) -> None:
-        """Wake ``server`` for ``step`` when a place is free."""
-        self.waiting.append((server, step))
-        if self.freed:
-            self._send_credit()
-
-    def _send_credit(self) -> None:
-        if not self.scheduled:
-            self.scheduled = True
-            self.engine.clock.schedule(self.credit, NORMAL, 1)
 
 
 class Mark:
@@ -503,13 +285,6 @@ def _who_waits(engine: Engine) -> tuple[list[Blocked], list[Waiting]]:
     return blocked, waiting
 
 
-def check_order(requests: Sequence[Request]) -> None:
-    """Refuse requests that are not in order of arrival."""
-    arrivals = [request.arrival for request in requests]
-    if arrivals != sorted(arrivals):
-        raise ValueError("requests must be in order of arrival")
-
-
 def play(
     plan: Plan,
     requests: Sequence[Request],
@@ -525,8 +300,8 @@ def play(
     ``window``: at most so many requests on the chip at once. ``construction``: order in which the
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
     called with the number of each request that leaves. ``keep``: which part of the trace to keep.
-    ``servers``: components of your own, by kind: a :class:`Server` whose
-    :meth:`~Server.service_ps` depends on what has happened::
+    ``servers``: components of your own, by kind: a :class:`~hyflexsim.sim.servers.Server` whose
+    :meth:`service_ps` depends on what has happened::
 
         class Refreshed(Server):
             def service_ps(self, step, request, token):

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hyflexsim.sim import engine as simpy_engine
-from hyflexsim.sim.engine import Played, Request
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.played import Played, Request
 from hyflexsim.sim.trace import Keep
 
 if TYPE_CHECKING:
     from hyflexsim.sim.plan import Plan
+    from hyflexsim.sim.servers import Server
 
 ENGINES = ("auto", "simpy", "compiled")
 BREAK_EVEN = 20_000
 """Visits for which building the tables of the compiled engine takes as long as SimPy needs to play
 them: 5 to 40 ms for the plans of the shipped scenarios, at 3 us a visit (docs/performance.md)."""
 
-Servers = Mapping[str, type[simpy_engine.Server]]
+Servers = Mapping[str, "type[Server]"]
 
 
 def choose(
@@ -74,9 +74,11 @@ def play(
 ) -> Played:
     """Play ``plan`` on the engine that :func:`choose` names; the rest as in ``engine.play``."""
     if choose(plan, requests, engine, servers) == "compiled":
-        from hyflexsim.sim import compiled  # noqa: PLC0415 (short runs do without)
+        from hyflexsim.sim import compiled  # noqa: PLC0415 (each run needs one of the two)
 
         return compiled.play(plan, requests, window=window, progress=progress, keep=keep)
+    from hyflexsim.sim import engine as simpy_engine  # noqa: PLC0415
+
     return simpy_engine.play(
         plan, requests, window=window, progress=progress, keep=keep, servers=servers
     )

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hyflexsim.sim.engine import Request
 from hyflexsim.sim.plan import Plan
-from hyflexsim.sim.queues import (
+from hyflexsim.sim.played import Request
+from hyflexsim.sim.registers import (
     COMPONENTS,
     FAN_OUT,
     FREE_NODE,
@@ -23,14 +23,15 @@ from hyflexsim.sim.queues import (
     HOST_DUE,
     NONE,
     REGISTERS,
-    SHIFT,
     WINDOW,
 )
-from hyflexsim.sim.shape import Shape
+from hyflexsim.sim.shape import STREAM, Shape
 
-EVENT = np.dtype([("time", "i8"), ("tag", "i8")])
+EVENT = np.dtype([("time", "i8"), ("next", "u4"), ("_", "u4")])  # `next`: in its slot
+SLOT = np.dtype([("first", "u4"), ("last", "u4")])
 STEP = np.dtype(
     [
+        ("ps", "i8"),  # how long a visit takes, if always the same; else 0
         ("planes", "u4"),
         ("parts", "u4"),
         ("lanes", "u4"),
@@ -47,7 +48,7 @@ STEP = np.dtype(
         ("answers", "u4"),
     ]
 )
-OUTPUT = np.dtype([("step", "u4"), ("edge", "u4"), ("mark", "u4")])
+OUTPUT = np.dtype([("step", "u4"), ("edge", "u4"), ("mark", "u4"), ("group", "u4")])
 CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
     [
         ("arrival", "i8"),  # of the first
@@ -56,22 +57,24 @@ CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
         ("head", "u4"),
         ("tail", "u4"),
         ("next", "u4"),  # waiting for a place in the same buffer
+        ("_", "u4"),
     ]
 )
 COMPONENT = np.dtype(
     [
         ("ready_at", "u4"),  # channels that may start: a heap of `ready` from here
         ("ready", "u4"),  # how many
-        ("busy", "u4"),
-        ("idle", "u4"),  # 1: is among those who decide
+        ("state", "u4"),
+        ("channel", "u4"),  # of a token in hand that may yet be put down
         ("step", "u4"),
         ("request", "u4"),
         ("token", "u4"),
         ("arrival", "i8"),
         ("started", "i8"),
-        ("queued", "i8"),  # tokens that wait here
-        ("peak", "i8"),  # most at the end of an instant before `counted_at`
         ("counted_at", "i8"),
+        ("peak", "i4"),  # most at the end of an instant before `counted_at`
+        ("queued", "i4"),  # tokens that wait here
+        ("_", "u4"),  # 64 bytes: one cache line
     ]
 )
 BUFFER = np.dtype(
@@ -112,7 +115,16 @@ SHAPE = np.dtype(
     ]
 )
 TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
-REQUEST = np.dtype([("arrival", "i8"), ("left", "i8"), ("shape", "u4"), ("block", "u4")])
+REQUEST = np.dtype(
+    [
+        ("arrival", "i8"),
+        ("left", "i8"),  # visits until it leaves
+        ("shape", "u4"),
+        ("block", "u4"),
+        ("bytes_at", "i8"),  # of that block
+        ("marks_at", "i8"),
+    ]
+)
 BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
 
 
@@ -140,6 +152,8 @@ class Tables(NamedTuple):
     ready: np.ndarray
     buffers: np.ndarray
     events: np.ndarray
+    slots: np.ndarray  # of the wheel, eight times 256
+    bits: np.ndarray  # which of them hold events
     idle: np.ndarray
     nodes: np.ndarray
     waits: np.ndarray
@@ -168,6 +182,11 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
     static = _steps(plan)
     steps, outputs = static["steps"], static["outputs"]
     evaluated = _shapes(plan, shapes, steps)
+    always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
+    outputs["group"] = always[outputs["edge"]] if len(always) else 0
+    same = evaluated["durations"]
+    same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
+    steps["ps"] = np.maximum(same, 0)[steps["duration"]]
     nodes = max(room.nodes, 1)
     registers = np.zeros(REGISTERS, dtype=np.int64)
     registers[HOST_DUE] = 1  # it releases the first requests
@@ -175,14 +194,16 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(static["buffers"])
-    registers[SHIFT] = int(registers[HOST]).bit_length()
-    registers[FAN_OUT] = max((_fan_out(s, steps, outputs) for s in shapes), default=1)
+    most = max((_fan_out(s, steps, outputs) for s in shapes), default=1)
+    registers[FAN_OUT] = most + len(plan.components)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
     return Tables(
         registers=registers,
         requests=_requests(requests, [place[key] for key in keys]),
-        events=np.zeros(len(plan.components) + len(static["buffers"]) + 2, dtype=EVENT),
-        idle=np.zeros(len(plan.components), dtype=np.uint32),
+        events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
+        slots=np.zeros(8 * 256, dtype=SLOT),
+        bits=np.zeros(8 * 4, dtype=np.uint64),
+        idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
         nodes=fresh_nodes(nodes, 0),
         waits=np.zeros(room.bytes, dtype=np.uint8),
         marks=np.zeros(room.marks, dtype=np.uint32),
@@ -231,7 +252,7 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
         "lane": [[channel_of[i, lane] for lane in s.lanes] for i, s in enumerate(steps)],
         "shown": [list(each) for each in shown],
         "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
-        "output": [[(o.step, o.edge, max(o.mark, 0)) for o in outs] for outs in pattern.outputs],
+        "output": [[(o.step, o.edge, max(o.mark, 0), 0) for o in outs] for outs in pattern.outputs],
     }
     for name, lists in many.items():
         lengths = [len(each) for each in lists]
@@ -248,7 +269,7 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
         "lanes": np.array(flat["lane"], dtype=np.uint32),
         "shown": np.array(flat["shown"], dtype=np.uint32),
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
-        "outputs": np.array([*flat["output"], (0, 0, 0)], dtype=OUTPUT),
+        "outputs": np.array([*flat["output"], (0, 0, 0, 0)], dtype=OUTPUT),
         **_channels(plan, list(channel_of)),
         "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
     }
@@ -293,6 +314,7 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
     places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
     times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
+    prefix = (steps["prefix"] != NONE).tolist()
     for i, shape in enumerate(shapes):
         for j, edge in enumerate(shape.class_edges):
             at = needs.add(edge.need) if edge.need is not None else 0
@@ -300,10 +322,10 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
             edges[i, j] = (edge.kind, *numbers, at)
         for j, time in enumerate(shape.class_durations):
             durations[i, j] = time if isinstance(time, int) else -1 - times.add(time)
-        template, first = _waiting(shape, steps["prefix"], places[:, i])
+        template, first = _waiting(shape, prefix, places[:, i])
         rows[i]["visits"] = shape.visits
         rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
-        rows[i]["marks"] = pattern.marks + int((steps["prefix"] != NONE).sum())
+        rows[i]["marks"] = pattern.marks + sum(prefix)
         rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
     rows["free_block"] = NONE
     return {
@@ -319,26 +341,33 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     }
 
 
-def _waiting(shape: Shape, prefix: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _waiting(shape: Shape, prefix: list[bool], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A request's block of `waits` when it enters, and its tokens that wait for nothing.
 
     ``places`` (2, steps) gets the position of each step's counts, and of its bytes for the prefix.
     """
     blocks, first, used = [], [], 0
-    waits = [shape.class_waits[i] for i in shape.pattern.wait_of]
-    for i, wait in enumerate(waits):
-        if wait is not None:
-            free = np.flatnonzero(wait == 0)
-            tokens = np.empty(len(free), dtype=TOKEN)
-            tokens["step"], tokens["token"] = i, free
-            first.append(tokens)
-            places[0, i] = used
+    waits_at, prefix_at = [NONE] * len(prefix), [NONE] * len(prefix)
+    waits = shape.class_waits
+    free = [None if wait is None else np.flatnonzero(wait == 0) for wait in waits]
+    bits = [np.zeros(count + 1, dtype=np.uint8) for count in shape.class_counts]
+    for i, (kind, count) in enumerate(
+        zip(shape.pattern.wait_of, shape.pattern.count_of, strict=True)
+    ):
+        wait, early = waits[kind], free[kind]
+        if wait is not None and early is not None:
+            if len(early):
+                tokens = np.empty(len(early), dtype=TOKEN)
+                tokens["step"], tokens["token"] = i, early
+                first.append(tokens)
+            waits_at[i] = used
             blocks.append(wait)
             used += len(wait)
-        if prefix[i] != NONE:
-            places[1, i] = used
-            blocks.append(np.zeros(shape.counts[i] + 1, dtype=np.uint8))  # a 0 ends every prefix
-            used += shape.counts[i] + 1
+        if prefix[i]:
+            prefix_at[i] = used
+            blocks.append(bits[count])  # a 0 ends every prefix
+            used += len(bits[count])
+    places[:] = waits_at, prefix_at
     return (
         np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint8),
         np.concatenate(first) if first else np.zeros(0, dtype=TOKEN),

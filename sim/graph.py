@@ -290,11 +290,16 @@ def parameters(graph: nx.DiGraph) -> int:
 
 def save(graph: nx.DiGraph, path: str | Path) -> None:
     """Write a validated graph as JSON (networkx node-link form), an op's inputs in their order."""
+    Path(path).write_text(dumps(graph), encoding="utf-8")
+
+
+def dumps(graph: nx.DiGraph) -> str:
+    """The text that :func:`save` writes."""
     validate(graph)
     data = nx.node_link_data(graph, edges="edges")
     # by target: a plan lists its steps in the order in which an op's inputs were connected
     data["edges"] = [{"source": u, "target": v, **edge} for u, v, edge in graph.in_edges(data=True)]
-    Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
 def load(path: str | Path) -> nx.DiGraph:

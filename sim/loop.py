@@ -1,8 +1,8 @@
 """The event loop, compiled: the rules of engine.py over the tables of flat.py.
 
 Names are those of engine.py, and so is the order of everything that can be seen: events of one
-instant in the order in which they were scheduled, then decisions in component order. How queues are
-kept differs: queues.py.
+instant in the order in which they were scheduled, then decisions in component order. How events
+and queues are kept differs: wheel.py, queues.py.
 
 Functions that get all tables (``t``) are inlined, since thirty arrays are too many to hand over in
 every call.
@@ -10,23 +10,23 @@ every call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-from hyflexsim.sim import queues
-from hyflexsim.sim.queues import (
+from hyflexsim.sim import queues, wheel
+from hyflexsim.sim.machine_code import OPTIONS
+from hyflexsim.sim.registers import (
     BLOCKS,
     BYTES,
     COMPONENTS,
+    DONE,
     ENTERED,
-    EVENTS,
     FAN_OUT,
     FREE_NODES,
+    FULL,
     HOST,
     HOST_DUE,
     HOST_WAITS,
@@ -37,28 +37,21 @@ from hyflexsim.sim.queues import (
     NONE,
     NOW,
     PEAK_LIVE,
+    PENDING,
+    ROOM,
     ROWS,
-    SHIFT,
     WINDOW,
-    called,
 )
+from hyflexsim.sim.wheel import called, first_bit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DONE, FULL, ROOM = range(3)  # why `run` has returned
+EMPTY, HOLDS, BUSY = range(3)  # states of a component: nothing in hand, a token, one being served
 GROUP, THRESHOLD = 2, 3  # kinds of edge, as in shape.py; any other is a stream
 
 
-def compiled(function: F) -> F:
-    """Compile on first use and keep the machine code, if there is a folder to keep it in."""
-    try:
-        return numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return called(function)
-
-
 def _inlined(function: F) -> F:
-    return numba.njit(inline="always", nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+    return numba.njit(inline="always", **OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 # --- components ----------------------------------------------------------------------------------
@@ -66,18 +59,49 @@ def _inlined(function: F) -> F:
 
 @_inlined
 def _arrive(t, step, request, token, now):
-    """Queue a token, all of whose inputs are there, at the component that serves it."""
+    """A token, all of whose inputs are there, comes to the component that serves it.
+
+    Where nothing else is, it stays in hand, since most tokens start as soon as the instant is over.
+    """
     row = t.steps[step]
     lane = np.uint32(0)
     if row.lanes > 1:
         lane = np.uint32(token // row.planes % row.lanes)
     channel = t.lanes[row.lane_at + lane]
     c = t.channels[channel].component
-    if queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now):
+    component = t.components[c]
+    if component.state == EMPTY and component.ready == 0 and t.channels[channel].head == NONE:
+        component.state = HOLDS
+        component.channel = channel
+        component.step = step
+        component.request = request
+        component.token = token
+        component.arrival = now
+        queues.wake(t.registers, t.idle, c)
+    else:
+        if component.state == HOLDS:
+            _put_down(t, c, now)
+        if _enqueue(t, step, channel, request, token, now):
+            queues.offer(t.components, t.channels, t.ready, channel)
+        if component.state == EMPTY:
+            queues.wake(t.registers, t.idle, c)
+
+
+@_inlined
+def _enqueue(t, step, channel, request, token, now):
+    """Queue a token; True if there was none in the channel."""
+    queues.count(t.steps[step], t.shown, t.components, token, now, 1)
+    return queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now)
+
+
+@_inlined
+def _put_down(t, c, now):
+    """Queue the token in hand, as it is no longer alone."""
+    component = t.components[c]
+    component.state = EMPTY
+    channel = component.channel
+    if _enqueue(t, component.step, channel, component.request, component.token, now):
         queues.offer(t.components, t.channels, t.ready, channel)
-    queues.count(t.steps, t.shown, t.components, step, token, now, 1)
-    if not t.components[c].busy:
-        queues.wake(t.registers, t.components, t.idle, c)
 
 
 @_inlined
@@ -100,7 +124,8 @@ def _passes(t, step, token, channel, now):
             queues.give_back(buffers, changed, now)
     if changed != NONE and queues.owes_credit(buffers, changed):
         buffers[changed].scheduled = 1
-        queues.schedule(t.registers, t.events, now + 1, t.registers[COMPONENTS] + changed)
+        what = t.registers[COMPONENTS] + changed
+        wheel.schedule(t.registers, t.events, t.slots, t.bits, now + 1, what)
     return full == NONE
 
 
@@ -114,49 +139,72 @@ def _receive_credit(t, buffer):
     while channel != NONE:
         after = t.channels[channel].next
         queues.offer(t.components, t.channels, t.ready, channel)
-        queues.wake(t.registers, t.components, t.idle, t.channels[channel].component)
+        queues.wake(t.registers, t.idle, t.channels[channel].component)
         channel = after
 
 
 @_inlined
-def _start(t, c, channel, now):
-    """Serve a channel's first token."""
-    node = t.nodes[t.channels[channel].head]
-    step, request, token = t.channels[channel].step, node.request, node.token
+def _start(t, c, now):
+    """Serve the token in hand."""
     component = t.components[c]
-    component.busy = 1
-    component.step = step
-    component.request = request
-    component.token = token
-    component.arrival = node.arrival
+    component.state = BUSY
     component.started = now
+    row = t.steps[component.step]
+    duration = row.ps
+    if duration == 0:
+        duration = t.durations[t.requests[component.request].shape, row.duration]
+        if duration < 0:
+            duration = t.times[component.token - 1 - duration]
+    wheel.schedule(t.registers, t.events, t.slots, t.bits, now + duration, c)
+
+
+@_inlined
+def _pick_up(t, c, channel, now):
+    """Take a channel's first token in hand."""
+    component = t.components[c]
+    node = t.nodes[t.channels[channel].head]
+    component.step = t.channels[channel].step
+    component.request = node.request
+    component.token = node.token
+    component.arrival = node.arrival
     if queues.dequeue(t.registers, t.channels, t.nodes, channel):
         queues.offer(t.components, t.channels, t.ready, channel)
-    queues.count(t.steps, t.shown, t.components, step, token, now, -1)
-    duration = t.durations[t.requests[request].shape, t.steps[step].duration]
-    if duration < 0:
-        duration = t.times[token - 1 - duration]
-    queues.schedule(t.registers, t.events, now + duration, c)
+    queues.count(t.steps[component.step], t.shown, t.components, component.token, now, -1)
 
 
 @_inlined
 def _decide(t, c, now):
-    """Start the first token in order whose buffers downstream have places."""
-    while t.components[c].ready > 0:
+    """Take the first token in order whose buffers downstream have places, and start it."""
+    component = t.components[c]
+    if component.state == HOLDS:
+        if component.ready == 0:
+            if _passes(t, component.step, component.token, component.channel, now):
+                return True
+            component.state = EMPTY
+            _enqueue(t, component.step, component.channel, component.request, component.token, now)
+            return False
+        _put_down(t, c, now)
+    while component.ready > 0:
         channel = queues.take_first(t.components, t.channels, t.ready, c)
         token = t.nodes[t.channels[channel].head].token
         if _passes(t, t.channels[channel].step, token, channel, now):
-            _start(t, c, channel, now)
-            return
+            _pick_up(t, c, channel, now)
+            return True
+    return False
 
 
 @_inlined
 def _decide_all(t, now):
     """Every idle component decides, in component order."""
-    while t.registers[IDLE] > 0:
-        c = queues.next_idle(t.registers, t.components, t.idle)
-        if not t.components[c].busy:
-            _decide(t, c, now)
+    t.registers[IDLE] = 0
+    for top in range((t.idle.shape[1] + 63) >> 6):
+        while t.idle[1, top]:
+            word, bits = queues.next_idle(t.idle, top)
+            while bits:
+                c = np.uint32((word << np.uint64(6)) + first_bit(bits))
+                bits &= bits - np.uint64(1)
+                if t.components[c].state != BUSY and _decide(t, c, now):
+                    _start(t, c, now)
 
 
 # --- tokens that wait for tokens -----------------------------------------------------------------
@@ -167,7 +215,7 @@ def _release(t, step, request, token, now):
     """One input of a token is there; the last one lets it arrive."""
     at = t.waits_at[t.requests[request].shape, step]
     if at != NONE:
-        place = t.blocks[t.requests[request].block].bytes_at + at + token
+        place = t.requests[request].bytes_at + at + token
         t.waits[place] -= 1
         if t.waits[place]:
             return
@@ -177,9 +225,9 @@ def _release(t, step, request, token, now):
 @_inlined
 def _advance(t, step, request, token):
     """Note that a token is done; return the length of the unbroken prefix."""
-    block = t.blocks[t.requests[request].block]
-    mark = block.marks_at + t.steps[step].prefix
-    bits = block.bytes_at + t.prefix_at[t.requests[request].shape, step]
+    row = t.requests[request]
+    mark = row.marks_at + t.steps[step].prefix
+    bits = row.bytes_at + t.prefix_at[row.shape, step]
     done = t.marks[mark]
     if token == done:
         done += np.uint32(1)
@@ -217,20 +265,21 @@ def _of_threshold(edge, needs, marks, place, done):
 def _deliver(t, step, request, token, now):
     """Tell everyone who waits for this token."""
     row = t.steps[step]
-    shape = t.requests[request].shape
     done = np.int64(0)
     if row.prefix != NONE:
         done = _advance(t, step, request, token)
     for i in range(row.output_at, row.output_at + row.outputs):
-        edge = t.edges[shape, t.outputs[i].edge]
+        output = t.outputs[i]
         first, stop = np.int64(token), np.int64(token) + 1
-        if edge.kind == GROUP:
-            first, stop = _of_group(edge, np.int64(token))
-        elif edge.kind == THRESHOLD:
-            place = t.blocks[t.requests[request].block].marks_at + t.outputs[i].mark
-            first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
+        if output.group:
+            edge = t.edges[t.requests[request].shape, output.edge]
+            if edge.kind == GROUP:
+                first, stop = _of_group(edge, np.int64(token))
+            elif edge.kind == THRESHOLD:
+                place = t.requests[request].marks_at + output.mark
+                first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
         for released in range(np.uint64(first), np.uint64(stop)):
-            _release(t, t.outputs[i].step, request, np.uint32(released), now)
+            _release(t, output.step, request, np.uint32(released), now)
     if row.answers:
         if t.first_output[request] < 0:
             t.first_output[request] = now
@@ -255,7 +304,7 @@ def _leave(t, request, now):
     r[LIVE] -= 1
     if r[HOST_WAITS]:
         r[HOST_WAITS] = 0
-        queues.schedule(r, t.events, now, r[HOST])
+        wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
 
 
 @_inlined
@@ -263,7 +312,7 @@ def _has_room(t, request):
     """Whether the tables can take a request in."""
     r = t.registers
     shape = t.shapes[t.requests[request].shape]
-    if r[FREE_NODES] < shape.initial:
+    if r[FREE_NODES] < shape.initial + r[COMPONENTS]:
         return False
     return shape.free_block != NONE or (
         r[BLOCKS] < len(t.blocks)
@@ -294,6 +343,8 @@ def _enter(t, request, now):
     shape = t.shapes[t.requests[request].shape]
     block = _take_block(r, shape, t.blocks)
     t.requests[request].block = block
+    t.requests[request].bytes_at = t.blocks[block].bytes_at
+    t.requests[request].marks_at = t.blocks[block].marks_at
     t.requests[request].left = shape.visits
     t.entered[request] = now
     r[LIVE] += 1
@@ -316,7 +367,7 @@ def _host(t, now):
     while r[ENTERED] < len(t.requests):
         request = np.uint32(r[ENTERED])
         if t.requests[request].arrival > now:
-            queues.schedule(r, t.events, t.requests[request].arrival, r[HOST])
+            wheel.schedule(r, t.events, t.slots, t.bits, t.requests[request].arrival, r[HOST])
             return True
         if r[LIVE] >= r[WINDOW]:
             r[HOST_WAITS] = 1
@@ -345,44 +396,32 @@ def _finish(t, rows, c, now):
     rows[3][row] = component.arrival
     rows[4][row] = component.started
     rows[5][row] = now
-    component.busy = 0
+    component.state = EMPTY
     if component.ready > 0:
-        queues.wake(t.registers, t.components, t.idle, c)
+        queues.wake(t.registers, t.idle, c)
     _deliver(t, step, request, token, now)
 
 
-def _run(sources):
-    # numba keeps machine code by the source of one file and by the variables that a function
-    # closes over: ``sources`` makes it notice a change in the other file
-    def run(t, rows):
-        """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
-        sources  # noqa: B018
-        r, events = t.registers, t.events
-        what_mask = (np.int64(1) << r[SHIFT]) - 1
-        while True:
-            now = r[NOW]
-            if r[HOST_DUE] and not _host(t, now):
-                return ROOM
-            if r[IDLE] and (r[EVENTS] == 0 or events[0].time != now):
-                _decide_all(t, now)
-            if r[EVENTS] == 0:
-                return DONE
-            if r[ROWS] == len(rows[0]):
-                return FULL
-            if r[FREE_NODES] < r[FAN_OUT]:
-                return ROOM
-            now, what = events[0].time, events[0].tag & what_mask
-            r[NOW] = now
-            queues.remove_first(r, events)
-            if what < r[COMPONENTS]:
-                _finish(t, rows, np.uint32(what), now)
-            elif what == r[HOST]:
-                r[HOST_DUE] = 1
-            else:
-                _receive_credit(t, np.uint32(what - r[COMPONENTS]))
-
-    return run
-
-
-run = compiled(_run(hashlib.sha256(Path(queues.__file__).read_bytes()).hexdigest()))
-"""``run(tables, rows)``: the loop; see :func:`_run`."""
+def run(t, rows):
+    """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
+    r = t.registers
+    while True:
+        now = r[NOW]
+        if r[HOST_DUE] and not _host(t, now):
+            return ROOM
+        if r[IDLE] and not wheel.any_now(r, t.bits):
+            _decide_all(t, now)
+        if r[PENDING] == 0:
+            return DONE
+        if r[ROWS] == len(rows[0]):
+            return FULL
+        if r[FREE_NODES] < r[FAN_OUT]:
+            return ROOM
+        what = wheel.take_first(r, t.events, t.slots, t.bits)
+        now = r[NOW]
+        if what < r[COMPONENTS]:
+            _finish(t, rows, what, now)
+        elif what == r[HOST]:
+            r[HOST_DUE] = 1
+        else:
+            _receive_credit(t, np.uint32(what - r[COMPONENTS]))

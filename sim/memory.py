@@ -50,6 +50,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     """
     hw = placement.hw
     sizes = request_bytes(graph, placement, tokens)
+    stored = _tables(graph, hw)
     fits = []
     for pus, layers in placement.groups().items():
         if tokens > hw.chip.max_tokens * len(pus):
@@ -57,7 +58,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
                 f"{tokens} tokens need {-(-tokens // hw.chip.max_tokens)} PUs per layer "
                 f"(chip.max_tokens = {hw.chip.max_tokens}); {layers[0]} has {len(pus)}"
             )
-        tables = _tables(graph, hw, layers)
+        tables = sum(stored.get(layer, 0) for layer in layers)
         room = capacity_bytes(hw, len(pus)) - tables
         need = sum(sizes[layer] for layer in layers)
         if need > room:
@@ -71,11 +72,11 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     return min((n for n in fits if n is not None), default=2**31)
 
 
-def _tables(graph: nx.DiGraph, hw: Hardware, layers: list[str]) -> int:
-    """Bytes of embedding tables, one INT8 value per parameter."""
-    values = sum(
-        op.get("stored", op["parameters"])
-        for _, op in graph.nodes(data=True)
-        if op["kind"] == "lookup" and op["layer"] in layers
-    )
-    return int(values * hw.analog.weight_bits // 8)
+def _tables(graph: nx.DiGraph, hw: Hardware) -> dict[str, int]:
+    """Bytes of embedding tables by layer, one INT8 value per parameter."""
+    values: dict[str, int] = {}
+    for _, op in graph.nodes(data=True):
+        if op["kind"] == "lookup":
+            stored = op.get("stored", op["parameters"])
+            values[op["layer"]] = values.get(op["layer"], 0) + stored
+    return {layer: int(count * hw.analog.weight_bits // 8) for layer, count in values.items()}

@@ -92,7 +92,7 @@ class _Builder:
         if self.generate:
             self._feed_back(outputs)
         sinks = outputs or [self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)]
-        return Plan(tuple(self.board.steps), tuple(self.board.components), frozenset(sinks))
+        return Plan(*self.board.finish(), frozenset(sinks))
 
     def _feed_back(self, outputs: list[int]) -> None:
         if not self.graph.graph.get("causal"):

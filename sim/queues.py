@@ -1,4 +1,4 @@
-"""Queues of the compiled loop: events, idle components, tokens that wait, places in buffers.
+"""Queues of the compiled loop: tokens that wait, idle components, places in buffers.
 
 Each step has a queue of its own at its component (a *channel*). Tokens come in serving order, so a
 linked list will do; only those of one instant may have to change places. A component keeps those
@@ -10,101 +10,14 @@ unsigned, so that no code is made for negative ones; :data:`NONE` stands where t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
+from hyflexsim.sim.registers import FREE_NODE, FREE_NODES, IDLE, NONE
+from hyflexsim.sim.wheel import called, first_bit
 
-NONE = 2**32 - 1
-(
-    NOW,  # time of the last event, ps
-    STARTED,  # events scheduled so far: orders those of one instant
-    EVENTS,  # events waiting
-    SHIFT,  # bits of an event's tag that say what it is
-    IDLE,  # components that decide when the instant is over
-    FREE_NODE,  # first free node of the channels
-    FREE_NODES,  # how many
-    BYTES,  # used in `waits`
-    MARKS,  # used in `marks`
-    BLOCKS,  # used in `blocks`
-    ENTERED,  # requests that have entered
-    LIVE,  # requests on the chip
-    PEAK_LIVE,
-    WINDOW,  # at most so many of them
-    HOST_WAITS,  # 1: the chip is full, the host waits for a request to leave
-    HOST_DUE,  # 1: the host is to release requests now
-    LEFT,  # requests that have left
-    FAN_OUT,  # tokens that one finished token may release at most
-    ROWS,  # rows in the trace block
-    COMPONENTS,  # events up to here are the end of a visit there
-    HOST,  # event of the host; between them are credits of buffers
-    REGISTERS,  # how many there are
-) = range(22)  # registers of a run: numbers of which there is one
-
-
-def called(function: F) -> F:
-    """A compiled function; without reference counts, as nothing is allocated in the loop."""
-    return numba.njit(nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
-
-
-# --- events: a heap by (time, tag); the tag is the order of scheduling, then what it is ----------
-
-
-@called
-def schedule(r, events, time, what):
-    """An event at ``time``: the end of a visit at a component, a credit, or the host's turn."""
-    tag = (r[STARTED] << r[SHIFT]) + what
-    r[STARTED] += 1
-    at = np.uint64(r[EVENTS])
-    r[EVENTS] += 1
-    while at > 0:
-        above = (at - np.uint64(1)) >> np.uint64(1)
-        if events[above].time <= time:  # an equal one was scheduled before
-            break
-        events[at].time = events[above].time
-        events[at].tag = events[above].tag
-        at = above
-    events[at].time = time
-    events[at].tag = tag
-
-
-@called
-def remove_first(r, events):
-    """Take the first event out: close the gap down to a leaf, then lift the last one from there.
-
-    Which child is the earlier nobody can foresee, so it is computed and not branched on.
-    """
-    r[EVENTS] -= 1
-    size = np.uint64(r[EVENTS])
-    one = np.uint64(1)
-    at = np.uint64(0)
-    below = one
-    while below + one < size:
-        left, right = events[below], events[below + one]
-        earlier = (right.time < left.time) | ((right.time == left.time) & (right.tag < left.tag))
-        below += np.uint64(earlier)
-        events[at].time = events[below].time
-        events[at].tag = events[below].tag
-        at = below
-        below = at + at + one
-    if below < size:
-        events[at].time = events[below].time
-        events[at].tag = events[below].tag
-        at = below
-    time, tag = events[size].time, events[size].tag
-    while at > 0:
-        above = (at - one) >> one
-        if events[above].time < time or (events[above].time == time and events[above].tag < tag):
-            break
-        events[at].time = events[above].time
-        events[at].tag = events[above].tag
-        at = above
-    events[at].time = time
-    events[at].tag = tag
-
+_one = np.uint64(1)
+_six = np.uint64(6)
+_low = np.uint64(63)
 
 # --- a component's channels: a heap by (arrival of the first token, step) ------------------------
 
@@ -215,9 +128,11 @@ def dequeue(r, channels, nodes, channel):
 
 
 @called
-def count(steps, shown, components, step, token, now, change):
-    """Note a longer or shorter queue; how long it was counts when an instant is over."""
-    row = steps[step]
+def count(row, shown, components, token, now, change):
+    """Note a longer or shorter queue; how long it was counts when an instant is over.
+
+    ``row``: the token's step; where a sequencer serves, another component is reported.
+    """
     lane = np.uint32(0)
     if row.shown > 1:
         lane = np.uint32(token // row.planes % row.shown)
@@ -228,45 +143,27 @@ def count(steps, shown, components, step, token, now, change):
     component.queued += change
 
 
-# --- idle components: a heap by index ------------------------------------------------------------
+# --- idle components: bits, and bits that say which words of them are not 0 ----------------------
 
 
 @called
-def wake(r, components, idle, c):
+def wake(r, idle, c):
     """Let a component decide when the instant is over."""
-    if components[c].idle:
-        return
-    components[c].idle = 1
-    at = np.uint32(r[IDLE])
-    r[IDLE] += 1
-    while at > 0:
-        above = np.uint32(at - 1) >> 1
-        if idle[above] < c:
-            break
-        idle[at] = idle[above]
-        at = above
-    idle[at] = c
+    c = np.uint64(c)
+    word = c >> _six
+    idle[1, word >> _six] |= _one << (word & _low)
+    idle[0, word] |= _one << (c & _low)
+    r[IDLE] = 1
 
 
 @called
-def next_idle(r, components, idle):
-    """Take the idle component of lowest index out."""
-    r[IDLE] -= 1
-    size = np.uint32(r[IDLE])
-    first, moved = idle[0], idle[size]
-    at = np.uint32(0)
-    below = np.uint32(1)
-    while below < size:
-        if below + 1 < size and idle[below + 1] < idle[below]:
-            below += np.uint32(1)
-        if moved <= idle[below]:
-            break
-        idle[at] = idle[below]
-        at = below
-        below = np.uint32(2 * at + 1)
-    idle[at] = moved
-    components[first].idle = 0
-    return first
+def next_idle(idle, top):
+    """Take a word of idle components out: its index, and its bits."""
+    word = (np.uint64(top) << _six) + first_bit(idle[1, top])
+    idle[1, top] &= idle[1, top] - _one
+    bits = idle[0, word]
+    idle[0, word] = 0
+    return word, bits
 
 
 # --- buffers: places, and channels that wait for one ---------------------------------------------

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hyflexsim.sim.loop import compiled
+from hyflexsim.sim.machine_code import Kernel
 
 if TYPE_CHECKING:
-    from hyflexsim.sim.engine import Request
     from hyflexsim.sim.plan import Plan
+    from hyflexsim.sim.played import Request
 
+ADD = Kernel("hyflexsim.sim.sums", "add", ("sums",))
 SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows them by number
 STEP = np.dtype(
     [
@@ -80,7 +81,7 @@ class Counter:
     def add(self, block: tuple[np.ndarray, ...]) -> None:
         """One block: step, request, token, arrival, start, end."""
         if len(block[0]):
-            _add(block, self._steps, self._shown, self._tokens, self._by_step, self._by_component)
+            ADD(block, self._steps, self._shown, self._tokens, self._by_step, self._by_component)
             self._end = int(block[5][-1])
 
     def tally(self, peak_queue: Sequence[int] | np.ndarray) -> Tally:
@@ -97,40 +98,3 @@ class Counter:
             peak_queue=np.asarray(peak_queue, dtype=np.int64),
             end_ps=self._end,
         )
-
-
-@compiled
-def _add(block: Any, steps: Any, shown: Any, tokens: Any, by_step: Any, by_component: Any) -> None:
-    """The size of a token is that of plan.size_of, whose sums a test compares."""
-    step_, request_, token_, arrival_, start_, end_ = block
-    for i in range(len(step_)):
-        step, request, token = step_[i], request_[i], np.int64(token_[i])
-        row, sums = steps[step], by_step[step]
-        served, wait = end_[i] - start_[i], start_[i] - arrival_[i]
-        size = np.int64(1)
-        if row.size == 1:
-            size = tokens[request, 0] + row.extra
-        elif row.size == 2:
-            size = token // row.parts + 1 + row.extra
-            if row.head:
-                size += tokens[request, 1] - 1
-        elif row.size == 3:
-            pairs = tokens[request, 0] * (tokens[request, 0] + 1) // 2
-            if row.split:
-                size = np.int64(token // row.planes < pairs)
-            else:
-                size = min(row.wave, pairs - token // row.parts * row.wave)
-        sums.visits += 1
-        sums.sizes += size
-        sums.served += served
-        if (
-            row.parts == 1 or token % row.parts == 0
-        ):  # a token leaves its buffer with its first part
-            sums.first_wait += wait
-        lane = np.int64(0)
-        if row.shown > 1:
-            lane = token // row.planes % row.shown
-        mine = by_component[shown[row.shown_at + lane]]
-        mine.visits += 1
-        mine.served += served
-        mine.wait += wait

@@ -238,10 +238,13 @@ class Filter:
 
     def __call__(self, block: Block) -> Block:
         """The rows to keep."""
-        step, request, token = block[:3]
-        kept = self._table[step, token // self._planes[step] % self._lanes[step]]
         first, stop = self._keep.requests or (0, np.iinfo(np.int32).max)
-        kept &= (request >= first) & (request < stop) & ((request - first) % self._keep.every == 0)
+        request = block[1]
+        kept = (request - first) % self._keep.every == 0
+        kept &= (request >= first) & (request < stop)
+        block = tuple(column[kept] for column in block)  # as a rule few: the rest costs little
+        step, token = block[0], block[2]
+        kept = self._table[step, token // self._planes[step] % self._lanes[step]]
         return tuple(column[kept] for column in block)
 
 

@@ -19,6 +19,7 @@ import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads import attention_cli, study_cli
+from hyflexsim.workloads.collector import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
 INTERRUPTED = 130
@@ -46,6 +47,7 @@ attention_cli.register(app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
+    collect_less()
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught Ctrl-C
@@ -144,7 +146,7 @@ def validate(
         hw = Hardware.load(file)
         print(f"{file}: a chip with {hw.chip.pus} PUs, {len(hw.provenance)} parameters")
         return
-    from hyflexsim.workloads.run import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
     ready = prepare(Scenario.load(file, changes or ()))
@@ -220,7 +222,7 @@ def graph(
 def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -> None:
     """Show where each layer sits: PUs, arrays, copies."""
     from hyflexsim.workloads import tables  # noqa: PLC0415
-    from hyflexsim.workloads.run import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario import Scenario  # noqa: PLC0415
 
     placement = prepare(Scenario.load(scenario, changes or ())).placement

@@ -26,9 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
-import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib import metadata
@@ -38,6 +35,7 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim import graph as vocabulary
+from hyflexsim.sim.cache import cache_folder, write_whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import model_zoo
 from hyflexsim.workloads.model_zoo import ZOO
@@ -148,18 +146,6 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
 # -- cache ----------------------------------------------------------------------------------------
 
 
-def cache_folder() -> Path:
-    """Where graphs are kept: $HYFLEXSIM_CACHE, else the platform's folder for caches."""
-    if os.environ.get("HYFLEXSIM_CACHE"):
-        return Path(os.environ["HYFLEXSIM_CACHE"])
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "hyflexsim"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "hyflexsim"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "hyflexsim"
-
-
 def _key(config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: configuration, our code, torch, transformers."""
     here = Path(__file__).parent
@@ -190,15 +176,7 @@ def _load(path: Path) -> nx.DiGraph | None:
 
 
 def _store(graph: nx.DiGraph, path: Path) -> None:
-    """Write beside the target, then rename: a reader sees the whole file or none."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        os.close(handle)
-        try:
-            vocabulary.save(graph, scratch)
-            Path(scratch).replace(path)
-        finally:
-            Path(scratch).unlink(missing_ok=True)
+        write_whole(path, vocabulary.dumps(graph).encode())
     except OSError as error:
         warnings.warn(f"graph not cached: {error}", stacklevel=3)

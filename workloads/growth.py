@@ -128,14 +128,16 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     import time  # noqa: PLC0415
 
     from hyflexsim.sim import compiled  # noqa: PLC0415
-    from hyflexsim.sim.engine import Request  # noqa: PLC0415
     from hyflexsim.sim.flat import Room, tables  # noqa: PLC0415
     from hyflexsim.sim.hardware import Hardware  # noqa: PLC0415
     from hyflexsim.sim.mapping import Options, place  # noqa: PLC0415
     from hyflexsim.sim.memory import requests_at_once  # noqa: PLC0415
     from hyflexsim.sim.planner import build_plan  # noqa: PLC0415
+    from hyflexsim.sim.played import Request  # noqa: PLC0415
     from hyflexsim.sim.trace import Keep  # noqa: PLC0415
+    from hyflexsim.workloads.collector import collect_less  # noqa: PLC0415
 
+    collect_less()
     chips = -(-case["layers"] * case["pus_per_layer"] // 24)
     warm = build_plan(
         *_placed(encoder(1, 64), Options(copies="none"), Hardware.load("hyflexpim"), place)

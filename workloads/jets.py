@@ -34,15 +34,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads import jet_sample
 
-LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
-"""The classes of JetClass (arXiv 2202.03772), in the order of ParT's ten logits."""
-
-MAX_PARTICLES = 128
-"""A jet's further particles are not read (rule of JetClass)."""
-
-SAMPLE = Path(__file__).parent / "data" / "jets.parquet"
-"""The sample that comes with the package."""
+LABELS = jet_sample.LABELS
+MAX_PARTICLES = jet_sample.MAX_PARTICLES
+SAMPLE = jet_sample.SAMPLE
 
 JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
 PARTICLE_COLUMNS = (
@@ -158,33 +154,6 @@ def particle_counts(
     (3,)
     """
     return load_jets(path, classes, limit).counts
-
-
-def sample_lengths(
-    classes: Sequence[str] | None = None, limit: int | None = None
-) -> tuple[list[int], list[str]]:
-    """Token counts and labels of the shipped sample's jets: two columns of it.
-
-    As :func:`load_jets` gives them, without reading and checking particles, which takes a quarter
-    of a second that a run from the shipped sample need not spend.
-
-    >>> counts, labels = sample_lengths(limit=3)
-    >>> counts == particle_counts(limit=3).tolist(), len(labels)
-    (True, 3)
-    """
-    for name in classes or ():
-        if name not in LABELS:
-            raise InputError(f"classes must be of {', '.join(LABELS)}; got {name!r}")
-    columns = pq.ParquetFile(SAMPLE).read(["label", "jet_nparticles"]).to_pydict()
-    jets = [
-        (min(count, MAX_PARTICLES), label)
-        for label, count in zip(columns["label"], columns["jet_nparticles"], strict=True)
-        if not classes or label in classes
-    ][:limit]
-    if not jets:
-        return [], []
-    counts, labels = zip(*jets, strict=True)
-    return list(counts), list(labels)
 
 
 def _pick(

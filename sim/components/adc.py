@@ -14,6 +14,7 @@ Source: HyFlexPIM §3.2, §5.4, Table 2.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from math import ceil
 
 from hyflexsim.sim.components.service import Service
@@ -26,7 +27,12 @@ PICOSECONDS = 10**12
 
 def slot(hw: Hardware) -> Fraction:
     """Time of one conversion in ps, exact: 781.25 at 1.28 GS/s."""
-    return Fraction(PICOSECONDS, hw.adc.rate)
+    return _slot(hw.adc.rate)
+
+
+@cache
+def _slot(rate: int) -> Fraction:
+    return Fraction(PICOSECONDS, rate)
 
 
 def plane(hw: Hardware, factor: Factor) -> int:
@@ -37,7 +43,12 @@ def plane(hw: Hardware, factor: Factor) -> int:
     >>> plane(hw, factors(hw, 64, 16, None, 1.0, "row-tile")[0])      # 128 columns
     100000
     """
-    return ceil(-(-factor.fullest // hw.adc.per_array) * slot(hw))
+    return _conversions(-(-factor.fullest // hw.adc.per_array), hw.adc.rate)
+
+
+@cache
+def _conversions(count: int, rate: int) -> int:
+    return ceil(count * _slot(rate))
 
 
 def convert(hw: Hardware, factor: Factor, planes: int, beat: int) -> Service:

@@ -1,6 +1,6 @@
 """Input and output buffers: how many tokens wait at a component.
 
-A buffer is a process of its own in the engine (:class:`hyflexsim.sim.engine.InputBuffer`): a token
+A buffer is a process of its own in the engine (:class:`hyflexsim.sim.servers.InputBuffer`): a token
 takes a place when the component before it *starts*, and the place comes free when the token
 itself is started; the news travels for 1 ps. A full buffer thus holds back everything before it.
 

@@ -12,6 +12,7 @@ per bit are not public; see the preset for what is assumed.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 from hyflexsim.sim.components.service import Service
 from hyflexsim.sim.hardware import Hardware
@@ -33,7 +34,7 @@ def transfer(hw: Hardware, kind: str, size_bytes: int, width: int = 1) -> Servic
     6000
     """
     bandwidth, latency, action = BUSES[kind]
-    speed = Fraction(getattr(hw.interconnect, bandwidth)).limit_denominator(10**6) * width
+    speed = _exact(getattr(hw.interconnect, bandwidth)) * width
     return Service(
         Rate(
             fixed=getattr(hw.interconnect, latency),
@@ -42,3 +43,8 @@ def transfer(hw: Hardware, kind: str, size_bytes: int, width: int = 1) -> Servic
         ),
         (Action(action, 0, 8 * size_bytes),),
     )
+
+
+@cache
+def _exact(bandwidth: float) -> Fraction:
+    return Fraction(bandwidth).limit_denominator(10**6)

@@ -1,13 +1,15 @@
 """The compiled engine against the SimPy engine: the same trace, sums, peaks and reports, by ==."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyflexsim.sim import compiled, engine
-from hyflexsim.sim.engine import Request
 from hyflexsim.sim.flat import Room
 from hyflexsim.sim.plan import Group, Rate, Threshold
+from hyflexsim.sim.played import Request
 
 SMALL = Room(nodes=1, bytes=1, marks=1, blocks=1)
 
@@ -65,6 +67,20 @@ def test_equal_to_the_simpy_engine(plan_of, outcome, data, requests, window):
     assert outcome(compiled.play, plan, requests, window=window) == expected
     # tables that start with next to no room grow on the way, and nothing else changes
     assert outcome(compiled.play, plan, requests, window=window, room=SMALL) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), requests=streams(), scale=st.sampled_from([97, 10**5 + 3, 10**9 + 7]))
+def test_equal_also_where_events_are_far_apart(plan_of, outcome, data, requests, scale):
+    """Service times and arrivals at the distances that real chips have, and beyond."""
+    plan = data.draw(plans(plan_of))
+    slow = tuple(
+        replace(step, rate=replace(step.rate, fixed=step.rate.fixed * scale, quantum=scale // 3))
+        for step in plan.steps
+    )
+    plan = replace(plan, steps=slow, _shapes={})
+    requests = [replace(request, arrival=request.arrival * scale) for request in requests]
+    assert outcome(compiled.play, plan, requests) == outcome(engine.play, plan, requests)
 
 
 def test_a_deadlock_is_reported_in_the_same_words(plan_of, outcome):

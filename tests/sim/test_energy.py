@@ -4,10 +4,11 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.engine import Request, play
+from hyflexsim.sim.engine import play
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options, place
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.played import Request
 
 
 @pytest.fixture(scope="module")

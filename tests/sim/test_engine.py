@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyflexsim.sim.engine import Request, play
+from hyflexsim.sim.engine import play
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan import Group, Rate, Threshold
+from hyflexsim.sim.played import Request
 
 
 def rows(played):

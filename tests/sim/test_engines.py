@@ -5,9 +5,10 @@ import re
 import pytest
 
 from hyflexsim.sim import engines
-from hyflexsim.sim.engine import Request, Server
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan import Group
+from hyflexsim.sim.played import Request
+from hyflexsim.sim.servers import Server
 
 
 class Tired(Server):

@@ -11,12 +11,13 @@ from hyflexsim.sim import compiled, energy, memory
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.components.interconnect import BUSES
 from hyflexsim.sim.copies import apply_copies
-from hyflexsim.sim.engine import Request, play
+from hyflexsim.sim.engine import play
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options, place
 from hyflexsim.sim.overlap import layer_serial
 from hyflexsim.sim.plan import Group
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.played import Request
 
 ANALOG = ("bank", "adc", "shift_add")
 

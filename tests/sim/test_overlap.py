@@ -2,10 +2,11 @@
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.copies import apply_copies
-from hyflexsim.sim.engine import Request, play
+from hyflexsim.sim.engine import play
 from hyflexsim.sim.mapping import Options, place
 from hyflexsim.sim.overlap import layer_serial
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.played import Request
 
 
 def ffn_graph(width=64):

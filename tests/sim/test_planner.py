@@ -6,11 +6,12 @@ import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.copies import apply_copies
-from hyflexsim.sim.engine import Request, play
+from hyflexsim.sim.engine import play
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.hardware import Hardware
 from hyflexsim.sim.mapping import Options, place
 from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.played import Request
 
 NS = 1000
 

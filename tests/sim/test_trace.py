@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hyflexsim.sim import compiled, engine
-from hyflexsim.sim.engine import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan import Group
+from hyflexsim.sim.played import Request
 from hyflexsim.sim.trace import BLOCK, MEMORY, ROW_BYTES, Keep, Recorder
 
 ENGINES = pytest.mark.parametrize("play", [engine.play, compiled.play])
@@ -84,7 +84,7 @@ def test_memory_stays_bounded():
     code = (
         "import resource, sys\n"
         "from hyflexsim.sim.compiled import play\n"
-        "from hyflexsim.sim.engine import Request\n"
+        "from hyflexsim.sim.played import Request\n"
         "from hyflexsim.sim.plan import Component, Plan, Rate, Step\n"
         "from hyflexsim.sim.trace import Keep\n"
         "step = Step('s', 's', 'bank', 'l', (0,), Rate(7))\n"

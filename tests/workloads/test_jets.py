@@ -15,7 +15,7 @@ import pytest
 
 from hyflexsim.models.part_inputs import FEATURES, jet_features
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads import jet_generator, jets, make_jets
+from hyflexsim.workloads import jet_generator, jet_sample, jets, make_jets
 from hyflexsim.workloads.jets import LABELS, SAMPLE, load_jets, particle_counts
 
 CLASSES = ["QCD", "Tbqq", "Tbl", "Wqq", "Hbb"]
@@ -374,7 +374,7 @@ def test_pythia_refuses_a_setting(hep):
 @pytest.mark.parametrize("classes", [None, ["Hbb", "QCD"], ["Hcc"]])
 def test_lengths_of_the_sample_are_those_of_its_particles(classes):
     """Two columns say what all particles say; a class that the sample lacks gives nothing."""
-    counts, labels = jets.sample_lengths(classes, 300)
+    counts, labels = jet_sample.sample_lengths(classes, 300)
     if classes == ["Hcc"]:
         assert (counts, labels) == ([], [])
         return

@@ -10,8 +10,8 @@ from hyflexsim.sim.graph import GraphError
 from hyflexsim.workloads import model_zoo
 from hyflexsim.workloads.extract import extract_config
 from hyflexsim.workloads.on_hardware import cost, ranked
+from hyflexsim.workloads.prepare import checkpoint_graph
 from hyflexsim.workloads.ranks import exact_ops
-from hyflexsim.workloads.run import checkpoint_graph
 
 COMMON = {"vocab_size": 20, "num_hidden_layers": 2, "hidden_size": 32}
 FAMILIES = {

@@ -12,7 +12,8 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, cli, simulate
 from hyflexsim.workloads.accuracy import rank_scores_of
 from hyflexsim.workloads.opened import open_checkpoint, read_about, score
-from hyflexsim.workloads.run import NOTES, prepare
+from hyflexsim.workloads.prepare import prepare
+from hyflexsim.workloads.summary import NOTES
 
 TEXT = """
 [model]

@@ -12,9 +12,9 @@ from hyflexsim.workloads.opened import (
     read_about,
     score,
 )
+from hyflexsim.workloads.prepare import checkpoint_graph
 from hyflexsim.workloads.ranks import exact_ops
 from hyflexsim.workloads.recipe import shipped
-from hyflexsim.workloads.run import checkpoint_graph
 
 
 def test_all_together_are_small():

@@ -1,0 +1,33 @@
+"""What the compiled loop and its caller agree on: registers, and why the loop has returned."""
+
+from __future__ import annotations
+
+NONE = 2**32 - 1
+"""An index where there is none."""
+
+DONE, FULL, ROOM = range(3)
+"""Why the loop has returned: nothing moves; the block of the trace is full; a table is."""
+
+(
+    NOW,  # time of the last event, ps
+    PENDING,  # bytes of a time (wheel.py) whose slots hold events
+    IDLE,  # 1: some component decides when the instant is over
+    FREE_NODE,  # first free node of the channels
+    FREE_NODES,  # how many
+    BYTES,  # used in `waits`
+    MARKS,  # used in `marks`
+    BLOCKS,  # used in `blocks`
+    ENTERED,  # requests that have entered
+    LIVE,  # requests on the chip
+    PEAK_LIVE,
+    WINDOW,  # at most so many of them
+    HOST_WAITS,  # 1: the chip is full, the host waits for a request to leave
+    HOST_DUE,  # 1: the host is to release requests now
+    LEFT,  # requests that have left
+    FAN_OUT,  # nodes for what one finished token may release at most, and for all tokens in hand
+    ROWS,  # rows in the trace block
+    COMPONENTS,  # events up to here are the end of a visit there
+    HOST,  # event of the host; between them are credits of buffers
+    REGISTERS,  # how many there are
+) = range(20)
+"""Numbers of which a run has one."""

@@ -1,0 +1,134 @@
+"""Events of the compiled loop in order of time: a queue of slots in place of a heap.
+
+Time only goes forward. So the highest byte in which an event's time differs from that of the last
+event says how far away it is, and the byte itself is its slot there: 256 slots for each of the
+eight bytes of a time. The slots of a byte are in order of time, and all of them come before those
+of a higher byte; a slot is a list in order of scheduling. To find the next event is to find the
+first bit among those that say which slots hold something. Where that slot holds several of unlike
+times, its earliest event is taken and the others move to lower bytes, relative to it.
+
+An event moves down at most seven times, in practice once; the heap that was here before took 40 ns
+a visit where this takes a third (docs/performance.md). Events of one instant always lie in the
+same list, since slots follow from their time alone, so they keep the order of scheduling. What an
+event is (``what``: a component whose visit ends, a credit of a buffer, the host) has at most one
+event at a time, and is its index in the table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from hyflexsim.sim.machine_code import OPTIONS
+from hyflexsim.sim.registers import NONE, NOW, PENDING
+
+BYTES = 8
+SLOTS = 256
+WORDS = SLOTS // 64
+
+_one = np.uint64(1)
+_six = np.uint64(6)
+_low = np.uint64(63)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def first_bit(context: Any, word: Any) -> Any:
+    """Index of the lowest bit that is set in a uint64 other than 0."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _leading_zeros(context: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), code
+
+
+def called(function: Any) -> Any:
+    """A compiled function; without reference counts, as nothing is allocated in the loop."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+@called
+def schedule(r, events, slots, bits, time, what):
+    """An event at ``time``, which is not before that of the last event."""
+    events[what].time = time
+    events[what].next = NONE
+    _file(r, events, slots, bits, np.uint64(time), np.uint32(what))
+
+
+@called
+def _file(r, events, slots, bits, time, what):
+    away = (time ^ np.uint64(r[NOW])) | _one
+    byte = (_low - _leading_zeros(away)) >> np.uint64(3)
+    at = (byte << np.uint64(8)) + ((time >> (byte << np.uint64(3))) & np.uint64(SLOTS - 1))
+    word, bit = at >> _six, _one << (at & _low)
+    slot = slots[at]
+    if bits[word] & bit:
+        events[slot.last].next = what
+    else:
+        bits[word] |= bit
+        r[PENDING] |= np.int64(_one << byte)
+        slot.first = what
+    slot.last = what
+
+
+@called
+def any_now(r, bits):
+    """Whether there is another event at the time of the last one."""
+    now = np.uint64(r[NOW]) & np.uint64(SLOTS - 1)
+    return (bits[now >> _six] >> (now & _low)) & _one
+
+
+@called
+def take_first(r, events, slots, bits):
+    """Take the first event out and let its time be NOW; return what it is."""
+    byte = first_bit(np.uint64(r[PENDING]))
+    word = byte * np.uint64(WORDS)
+    while not bits[word]:
+        word += _one
+    at = (word << _six) + first_bit(bits[word])
+    what = np.uint32(slots[at].first)
+    after = np.uint32(events[what].next)
+    if byte == 0 and after != NONE:  # one time, one slot
+        slots[at].first = after
+        r[NOW] = events[what].time
+        return what
+    bits[word] &= bits[word] - _one
+    base = byte * np.uint64(WORDS)
+    if not (bits[base] | bits[base + _one] | bits[base + _one + _one] | bits[base + np.uint64(3)]):
+        r[PENDING] &= r[PENDING] - 1
+    if after == NONE:
+        r[NOW] = events[what].time
+        return what
+    return _spread(r, events, slots, bits, what)
+
+
+@called
+def _spread(r, events, slots, bits, what):
+    """Take the earliest of a list of events, and file the others anew, relative to it."""
+    first, earliest = what, events[what].time
+    other = np.uint32(events[what].next)
+    while other != NONE:
+        if events[other].time < earliest:
+            first, earliest = other, events[other].time
+        other = np.uint32(events[other].next)
+    r[NOW] = earliest
+    other = what
+    while other != NONE:
+        after = np.uint32(events[other].next)
+        if other != first:
+            events[other].next = NONE
+            _file(r, events, slots, bits, np.uint64(events[other].time), other)
+        other = after
+    return first
