@@ -51,7 +51,7 @@ def vit():
         image_size=8, patch_size=4, num_attention_heads=2, intermediate_size=64, **COMMON
     )
     image = torch.linspace(-1, 1, 192).reshape(1, 3, 8, 8)
-    return ViTForImageClassification(config), lambda m: m(image).logits
+    return ViTForImageClassification(config), lambda m: m(image.to(m.dtype)).logits
 
 
 def mamba():
@@ -72,7 +72,7 @@ def part():
     )
     x, v = torch.randn(2, 7, 6), torch.randn(2, 4, 6)
     v[:, 3] = 1 + v[:, :3].norm(dim=1)
-    return model, lambda m: m(x, v)
+    return model, lambda m: m(*(t.to(next(m.parameters()).dtype) for t in (x, v)))
 
 
 FAMILIES = {f.__name__: f for f in (bert, gpt2, llama, vit, mamba, part)}

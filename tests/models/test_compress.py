@@ -46,12 +46,12 @@ def test_every_family_through_every_form(family):
 
 def test_enough_energy_changes_nothing(family):
     _, model, run = family
-    dense = run(model)
+    dense = run(model.double())  # in float32 the rounding of 14 factorised layers adds up to 1e-5
     for path, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear | Conv1D) and "dt_proj" not in path and "head" not in path:
             parent, _, leaf = path.rpartition(".")
             setattr(model.get_submodule(parent), leaf, factorise(layer, 1.0, name=path))
-    assert close(run(model), dense)
+    assert torch.allclose(run(model), dense, atol=1e-12, rtol=1e-12)
 
 
 def test_trains_and_stays_in_step_with_the_mode(family, families):
