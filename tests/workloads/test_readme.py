@@ -1,6 +1,7 @@
 """Every ``bash`` and ``python`` block of the README runs, in order, in one folder.
 
-Blocks marked ``sh`` set up an environment and are not run here.
+Blocks marked ``sh`` set up an environment, or need an optional extra and half an hour; they are not
+run here.
 """
 
 import os
