@@ -68,14 +68,14 @@ def close(a, b):
 
 def test_thresholds_in_every_family(family, tmp_path, families):
     name, model, run = family
-    dense = run(model)
+    dense = run(model.double())  # in float32 the rounding of 14 factorised layers adds up to 1e-5
     soften(model, "shrinkage")  # at threshold 0: nothing is cut
-    assert close(run(model), dense)
-    freeze(model)
+    assert torch.allclose(run(model), dense, atol=1e-12, rtol=1e-12)
+    freeze(model.float())
     for layer in soft_layers(model).values():
         set_rank(layer, max(1, layer.full_rank // 3))
     cut, promised = run(model), counts(model)
-    assert not close(cut, dense)
+    assert not close(cut, dense.float())
     truncate(model)
     assert close(run(model), cut)
     assert counts(model) == promised
