@@ -23,7 +23,7 @@ TEST_JETS = dict.fromkeys(CLASSES.split(","), 500) | {"QCD": 20_000}
 """Of each class; many of QCD, since a rejection is measured by the few that pass."""
 
 SIZES = ("--sizes", "50,400,3200", "--set", "steps=200", "--set", "snapshots=[]")
-COST = ("--per-class", "100", "--tune-steps", "100", "--tune-keys", "1,4,16")
+COST = ("--per-class", "100", "--tune-steps", "100", "--tune-keys", "1,2,4,8,16")
 FULL = (
     *("--no-baseline", "--set", "steps=200", "--set", "batch=64"),
     *("--set", "particles=64", "--set", "watch_every=40"),
