@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from hyflexsim.analysis import score_axes, style
 from hyflexsim.analysis.accuracy import GAINS, rank_table
-from hyflexsim.analysis.studies import StudyLike, load_study
+from hyflexsim.analysis.studies import Study, StudyLike, load_study
 from hyflexsim.sim.errors import InputError
 
 READINGS = {
@@ -67,9 +67,7 @@ def quality_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
                 score_axes.bands(ax, x, y, mine["after_half"], look["color"], whiskers=True)
                 ax.plot(x, y, label=method, **look)
             low, high = 100 * table[column].min(), 100 * table[column].max()
-            room = max(
-                0.05 * (high - low), 2.0
-            )  # per cent; one budget is met to a fraction of that
+            room = max(0.05 * (high - low), 2.0)  # points; of one budget there is no range
             ax.set_xlim(low - room, high + room)
             ax.set_xlabel(label)
         handles = [line for line in axes[0].lines if line.get_label() in methods]
@@ -101,12 +99,9 @@ def recovery_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> li
     axes
         Two Axes; default a figure as wide as a page.
     """
-    data = load_study(study, "study")
-    table = score_axes.by_budget(rank_table(data))
-    methods = score_axes.method_order(table["method"])
+    data, table, methods, places = _in_rows(study)
     dense, metric = float(data.info["dense"]), data.info["metric"]["name"]
     axes = _count("recovery_plot", axes, 2)
-    places = score_axes.row_places(table)
     with style.context():
         own = axes is None
         if axes is None:
@@ -116,9 +111,7 @@ def recovery_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> li
             for y, method, value, half in zip(places, table["method"], values, halves, strict=True):
                 look = score_axes.method_look(method, methods)
                 ax.errorbar(value, y, xerr=half, elinewidth=0.8, capsize=1.5, **look)
-                at: Any = ax.get_yaxis_transform()
-                text = style.significant(value)
-                ax.text(1.01, y, text, transform=at, va="center", fontsize=5.5, color="#303030")
+                _write(ax, y, style.significant(value))
             ax.axvline(dense, color=score_axes.GREY, linestyle=(0, (4, 2)), linewidth=0.8)
             ratio = max(values) / min(*values, dense) if not data.higher else 1
             if ratio > 10:
@@ -149,11 +142,8 @@ def speedup_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
     axes
         Four Axes; default a figure as wide as a page.
     """
-    data = load_study(study, "study")
-    table = score_axes.by_budget(rank_table(data))
-    methods = score_axes.method_order(table["method"])
+    data, table, methods, places = _in_rows(study)
     axes = _count("speedup_plot", axes, len(GAINS))
-    places = score_axes.row_places(table)
     with style.context():
         own = axes is None
         if axes is None:
@@ -176,9 +166,7 @@ def speedup_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
                 ax.barh(y, value - 1, 0.74, left=1, zorder=2, **fill)
                 if np.isfinite(half):
                     ax.errorbar(value, y, xerr=half, fmt="none", ecolor="#202020", elinewidth=0.6)
-                at: Any = ax.get_yaxis_transform()
-                text = f"{value:.2f}"
-                ax.text(1.01, y, text, transform=at, va="center", fontsize=5.5, color="#303030")
+                _write(ax, y, f"{value:.2f}")
             ax.axvline(1, color="#404040", linewidth=0.8, zorder=3)
             low, high = min(ends), max(ends)
             room = 0.04 * (high - low) or 0.1
@@ -197,6 +185,19 @@ def speedup_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> lis
         elif paper:
             score_axes.legend_below(axes[0], paper, 1)
     return list(axes)
+
+
+def _in_rows(study: StudyLike) -> tuple[Study, pd.DataFrame, list[str], list[float]]:
+    """A study with its table by budget, its methods in order, and a place for each row."""
+    data = load_study(study, "study")
+    table = score_axes.by_budget(rank_table(data))
+    return data, table, score_axes.method_order(table["method"]), score_axes.row_places(table)
+
+
+def _write(ax: Axes, y: float, text: str) -> None:
+    """A value at the right end of its row."""
+    at: Any = ax.get_yaxis_transform()
+    ax.text(1.01, y, text, transform=at, va="center", fontsize=5.5, color="#303030")
 
 
 def _count(name: str, axes: Sequence[Axes] | None, wanted: int) -> Sequence[Axes] | None:

@@ -12,6 +12,7 @@ import math
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.quantization import check_bits
@@ -58,6 +59,23 @@ def error_rate(
             wrong += over * (_gray_distance(top, level) if saturate else 1)
     cells = wrong / (top + 1)
     return cells if reading == "cell" else cells / bits_per_cell
+
+
+def wrong_cells(levels: Tensor, sigma: float) -> float:
+    """Share of cells that read wrong, 0 ... 1, when they hold these levels (any shape, not empty).
+
+    As :func:`error_rate` by "cell", unsaturated, for levels as they are instead of equally likely
+    ones: a level of 0 is always right, and most cells of a trained weight hold small levels.
+    Signed levels count by their size. Raises ModelError for a negative σ.
+
+    >>> round(wrong_cells(torch.tensor([0, 1, 2, 3]), 0.112), 4) == round(error_rate(0.112), 4)
+    True
+    """
+    check_not_negative("sigma", sigma)
+    counts = torch.bincount(levels.abs().flatten().long())
+    sizes = torch.arange(len(counts), dtype=torch.float64)
+    distance = 0.5 / (sizes * sigma * math.sqrt(2)).clamp(min=1e-300)
+    return float((torch.erfc(distance) * counts).sum() / counts.sum())
 
 
 def calibrate_sigma(

@@ -28,13 +28,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hyflexsim.models.cell_columns import Sign, layout
+from hyflexsim.models import noise_calibration
+from hyflexsim.models.cell_columns import Sign, layout, levels
 from hyflexsim.models.compress import SKIP, block_paths, in_block, replace
 from hyflexsim.models.crossbar import CrossbarConfig
 from hyflexsim.models.crossbar_layers import CrossbarLinear
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank import LowRankLinear, bias_of, is_linear, linear_weight
-from hyflexsim.models.quantization import ActivationQuantizer, Clip, check_bits
+from hyflexsim.models.quantization import ActivationQuantizer, Clip, check_bits, quantize
 from hyflexsim.models.redistribution import select
 from hyflexsim.models.rram_noise import CellNoise, MultiplicativeNoise, noisy_weight
 
@@ -148,6 +149,25 @@ def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module
     if not found:
         raise ModelError(f"{type(model).__name__} has no linear layers in blocks to put on cells")
     return found
+
+
+def wrong_cells(model: nn.Module, device: Device) -> float | None:
+    """Share of a model's own cells that read wrong, 0 ... 1, with all of them in MLC.
+
+    None for a noise that is not multiplicative. The rate by which σ is calibrated (HyFlexPIM §5.2)
+    has all levels equally likely; a model's weights, and how signs are held, make it another.
+    Raises ModelError as :func:`matrices`.
+    """
+    if not isinstance(device.noise, MultiplicativeNoise):
+        return None
+    wrong, cells = 0.0, 0
+    for path, layer in matrices(model, device.exact).items():
+        for weight in factors(layer):
+            codes = quantize(weight.detach(), device.clip, key=path).codes
+            held = levels(codes, device.bits_per_cell, device.sign)
+            wrong += noise_calibration.wrong_cells(held, device.noise.sigma) * held.numel()
+            cells += held.numel()
+    return wrong / cells
 
 
 def masks_for(

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from hyflexsim.analysis import confidence
 from hyflexsim.models import compress as low_rank
 from hyflexsim.models.checkpoint import RANKS_FILE, read_ranks
-from hyflexsim.models.on_chip import masks_for, matrices, on_chip
+from hyflexsim.models.on_chip import masks_for, matrices, on_chip, wrong_cells
 from hyflexsim.models.redistribution import magnitude_scores, rank_scores
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.mapping import Placement
@@ -108,9 +108,10 @@ def sweep(
                 matrices(model, settings.exact)
         known = work.fact("references", lambda: references(opened, about, settings.limit))
         rows = _rows(opened, checkpoint, settings, grid, sigmas, work, say or _silent)
+        noise = _noise(opened, settings, sigmas)
         with run_dir.new_run_dir(out, MARKS) as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
-            run_dir.write_json(folder / "accuracy.json", _about(about, settings, sigmas, known))
+            run_dir.write_json(folder / "accuracy.json", _about(about, settings, noise, known))
     return Path(out)
 
 
@@ -120,7 +121,8 @@ def accuracy_of_run(
     """Scores of a scenario's checkpoint at its own SLC rates, as "accuracy" of summary.json.
 
     `metric`; `references` (name: score, without noise); `noise`: a row a σ with mean, half width
-    of the 95 % interval over the seeds (None: one seed), and what error rates the σ means; `notes`.
+    of the 95 % interval over the seeds (None: one seed), what error rates the σ means, and which
+    share of this model's own cells reads wrong by it; `notes`.
     """
     settings = scenario.accuracy
     folder = find_checkpoint(str(scenario.model.checkpoint))
@@ -140,7 +142,9 @@ def accuracy_of_run(
         )
         mean, half = confidence(values)
         width = None if math.isnan(half) else half
-        rows.append({**sigma._asdict(), "mean": mean, "half_width": width, "scores": values})
+        own = wrong_cells(opened.model, device_of(settings, sigma, 0))
+        row = {**sigma._asdict(), "own_wrong_cells": own, "mean": mean}
+        rows.append(row | {"half_width": width, "scores": values})
     return {
         "checkpoint": str(scenario.model.checkpoint),
         "metric": about["metric"],
@@ -300,7 +304,7 @@ def _by_chip(rows: Iterable[Row]) -> list[list[Row]]:
 def _about(
     about: Mapping[str, Any],
     settings: Accuracy,
-    sigmas: Sequence[Sigma],
+    noise: Sequence[Row],
     known: Mapping[str, float],
 ) -> Row:
     metric = about["metric"]
@@ -310,12 +314,24 @@ def _about(
         "data": about["recipe"]["data"]["name"],
         "metric": metric,
         "references": [{"name": name, "score": value} for name, value in known.items()],
-        "noise": [sigma._asdict() | {"sigma": sigma.value} for sigma in sigmas],
+        "noise": noise,
         "importance": about.get("importance"),
         "activation_bits": settings.activation_bits or None,
         "settings": settings.model_dump(mode="json"),
         "notes": _notes(settings),
     }
+
+
+def _noise(opened: Opened, settings: Accuracy, sigmas: Sequence[Sigma]) -> list[Row]:
+    """What each σ means, and the share of this model's own cells that read wrong by it."""
+    return [
+        sigma._asdict()
+        | {
+            "sigma": sigma.value,
+            "own_wrong_cells": wrong_cells(opened.model, device_of(settings, sigma, 0)),
+        }
+        for sigma in sigmas
+    ]
 
 
 def _notes(settings: Accuracy) -> list[str]:

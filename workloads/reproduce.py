@@ -24,7 +24,7 @@ _ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--
 _STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
 _LEARNED = "tanh,shrinkage,sigmoid"
 _GIVEN = "uniform,energy,global,fwsvd"
-_PAIRS = ("accuracy", "--set", "sign=differential")
+_PAIRS = ("accuracy", "--set", "sign=differential", "--sigma", "released,calibrated,0.25")
 _STORIES = ("--set", "recover.epochs=2", "--set", "compress.steps=100")
 
 STUDIES: dict[str, dict[str, tuple[str, ...]]] = {

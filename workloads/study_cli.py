@@ -88,7 +88,7 @@ def accuracy(
     fresh: Fresh = False,
 ) -> None:
     """Score a compressed checkpoint on noisy cells, over SLC rates, selections, converters."""
-    from hyflexsim.analysis import accuracy_table, draw_study  # noqa: PLC0415
+    from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
     from hyflexsim.workloads.accuracy import Grid, sweep  # noqa: PLC0415
     from hyflexsim.workloads.device_settings import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.opened import find_checkpoint  # noqa: PLC0415
@@ -108,6 +108,9 @@ def accuracy(
     with progress() as say, resumable():
         sweep(folder, settings, grid, target, say=say, fresh=fresh)
     console().print(_frame(accuracy_table(target)), "")
+    for noise in load_study(target, "accuracy").info["noise"]:
+        own = noise["own_wrong_cells"]  # None: no multiplicative noise
+        print(noise["report"], "" if own is None else f"(of this model's own cells {own:.2%})")
     for path in draw_study(target):
         print(f"written to {path}")
 

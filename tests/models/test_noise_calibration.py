@@ -12,8 +12,9 @@ from hyflexsim.models.noise_calibration import (
     error_rate,
     noise_report,
     simulate_error_rate,
+    wrong_cells,
 )
-from hyflexsim.models.rram_noise import SIGMA_RELEASED
+from hyflexsim.models.rram_noise import SIGMA_RELEASED, MultiplicativeNoise
 
 
 def seeded(seed=0):
@@ -83,3 +84,22 @@ def test_bad_input_in_one_line(call, message):
     with pytest.raises(ModelError) as error:
         call()
     assert str(error.value) == message
+
+
+def test_wrong_cells_of_given_levels():
+    even = torch.arange(4).repeat(3)
+    assert wrong_cells(even, 0.112) == pytest.approx(error_rate(0.112), rel=1e-12)
+    assert wrong_cells(torch.zeros(5), 0.5) == 0.0  # an empty cell has nothing to err by
+    assert wrong_cells(torch.tensor([-2, 2]), 0.3) == pytest.approx(math.erfc(0.5 / 0.6 / 2**0.5))
+    assert wrong_cells(even, 0.0) == 0.0
+    with pytest.raises(ModelError, match="sigma must be finite and not negative"):
+        wrong_cells(even, -0.1)
+
+
+def test_wrong_cells_by_monte_carlo():
+    held = torch.tensor([0, 0, 0, 1, 3, -2, -1]).repeat(40_000)
+    read = MultiplicativeNoise(0.2).program(held.double(), 2, -2, torch.Generator().manual_seed(5))
+    share = float(((read + 0.5).floor() != held).double().mean())
+    expected = wrong_cells(held, 0.2)
+    # five standard errors of a share of 280,000 cells
+    assert abs(share - expected) <= 5 * (expected * (1 - expected) / len(held)) ** 0.5

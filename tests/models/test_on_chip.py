@@ -1,5 +1,7 @@
 """A model on cells: what is quantised, what is noisy, and that nothing is left behind."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -8,9 +10,16 @@ from hyflexsim.models.compress import compress
 from hyflexsim.models.crossbar import CrossbarConfig
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank import LowRankLinear, linear_weight
-from hyflexsim.models.on_chip import Device, masks_for, matrices, on_chip, quantized_tokens
+from hyflexsim.models.on_chip import (
+    Device,
+    masks_for,
+    matrices,
+    on_chip,
+    quantized_tokens,
+    wrong_cells,
+)
 from hyflexsim.models.quantization import quantize
-from hyflexsim.models.rram_noise import MultiplicativeNoise, noise_std
+from hyflexsim.models.rram_noise import ConductanceModel, MultiplicativeNoise, noise_std
 
 EXACT = CrossbarConfig(slc_adc_bits=None, mlc_adc_bits=None)
 NO_NOISE = Device(noise=None)
@@ -268,3 +277,17 @@ def test_tokens_have_a_scale_each():
     assert got[0, 2] == pytest.approx(1 / 127)
     assert got[1, 2] == pytest.approx(100 / 127)
     assert not got[2].any()
+
+
+def test_wrong_cells_are_those_of_the_levels_held():
+    layer = nn.Linear(2, 1)
+    layer.weight.data = torch.tensor([[127.0, -1.0]])  # the codes themselves
+    block = nn.ModuleDict({"blocks": nn.ModuleList([nn.ModuleDict({"w": layer})])})
+    chance = [0.0] + [math.erfc(0.5 / (size * 0.2) / 2**0.5) for size in (1, 2, 3)]
+    # 127 is 1 3 3 3 and -1 is -1 3 3 3; in pairs -1 is 0 0 0 1, and the other halves are empty
+    plain = wrong_cells(block, Device(noise=MultiplicativeNoise(0.2)))
+    assert plain == pytest.approx((2 * chance[1] + 6 * chance[3]) / 8)
+    pairs = wrong_cells(block, Device(noise=MultiplicativeNoise(0.2), sign="differential"))
+    assert pairs == pytest.approx((2 * chance[1] + 3 * chance[3]) / 16)
+    assert wrong_cells(block, Device(noise=ConductanceModel())) is None
+    assert wrong_cells(block, Device(noise=None)) is None
