@@ -9,7 +9,8 @@
 - large models on the compiled engine, and how long planning them takes beside playing them;
 - CPU time of a second run of the default scenario before its first event (fresh process);
 - how long an import, ``--help``, a cold and a cached extraction take (fresh processes);
-- the default scenario from start to pictures (fresh process).
+- the default scenario from start to pictures (fresh process);
+- a training step with bfloat16 products against one in float32.
 
 Engines are timed in CPU seconds, which other work on the machine disturbs least.
 """
@@ -224,6 +225,16 @@ def default_scenario() -> list[Line]:
     return [Line("hyflexsim run part-jets (200 jets)", f"{seconds:.0f} s", "<= 60 s")]
 
 
+def training_precision() -> list[Line]:
+    """What bfloat16 products buy in training; nothing is promised, CPUs differ."""
+    from hyflexsim.workloads.bench_training import precision_ratios  # noqa: PLC0415 (torch)
+
+    return [
+        Line(f"training step, bfloat16 / float32: {name}", f"{ratio:.2f}", "")
+        for name, ratio in precision_ratios().items()
+    ]
+
+
 def main(
     quick: bool = typer.Option(False, help="The engine only, without extraction and full runs."),
 ) -> None:
@@ -239,7 +250,7 @@ def main(
     ]
     parts += [lambda case=case: large(*case) for case in LARGE]  # type: ignore[misc]
     if not quick:
-        parts += [second_run, start_up, extraction, default_scenario]
+        parts += [second_run, start_up, extraction, default_scenario, training_precision]
     with console.status("measuring"):
         for part in parts:
             for line in part():
