@@ -32,7 +32,9 @@ class Sigma(NamedTuple):
 
 
 def sigma_of(given: float | str, bits_per_cell: int = 2) -> Sigma:
-    """A σ by name or value.
+    """A σ by name or value, no unit; cells of `bits_per_cell` bits (1 ... 8).
+
+    Raises InputError for another name, ModelError for a negative or infinite value.
 
     >>> round(sigma_of("calibrated").value, 4), sigma_of(0.1).name
     (0.1118, 'given')
@@ -66,14 +68,22 @@ def settings_from(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> A
 
 
 def sigmas_of(settings: Accuracy) -> list[Sigma]:
-    """The noises of the settings; a conductance model has no σ and is one noise of its own."""
+    """The noises of the settings; a conductance model has no σ and is one noise of its own.
+
+    Raises InputError and ModelError as :func:`sigma_of`, and for parameters of conductances that
+    are unknown or not allowed.
+    """
     if settings.device == "conductance":
         return [Sigma(0.0, "conductance", repr(_conductance(settings)))]
     return [sigma_of(given, settings.bits_per_cell) for given in settings.sigma]
 
 
 def device_of(settings: Accuracy, sigma: Sigma, adc_bits: int) -> Device:
-    """The device of a row; ADCs of SLC columns have one bit less than those of MLC (§3.2)."""
+    """The device of a row of a sweep; `adc_bits` of MLC columns, 0: exact products.
+
+    ADCs of SLC columns have one bit less (HyFlexPIM §3.2). Raises ModelError for values that a
+    device does not allow, InputError as :func:`sigmas_of`.
+    """
     bits = settings.activation_bits or None
     crossbar = None
     if adc_bits:

@@ -31,7 +31,11 @@ class Opened(NamedTuple):
 
 
 def open_recipe(recipe: Recipe) -> Opened:
-    """The model of a recipe, as it is before any training here, and its task."""
+    """The model of a recipe, as it is before any training here, and its task.
+
+    Raises InputError for data, weights or keys that are not to be had or do not fit together,
+    ModelError for a model without matrices to factorise and for weights that are not finite.
+    """
     options = {key: value for key, value in recipe.data.items() if key != "name"}
     source, data = recipe.model, recipe.data["name"]
     tokenizer = None if source.weights is None else weights.load_tokenizer(source.weights)
@@ -113,7 +117,11 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def open_checkpoint(path: Path) -> Opened:
-    """The compressed model of a checkpoint, with its task."""
+    """The compressed model of a checkpoint in evaluation mode, with its task.
+
+    Raises InputError as :func:`read_about` and where the task's data are not to be had, ModelError
+    for files that are damaged or need unpickling.
+    """
     about = read_about(path)
     content = dict(about["recipe"])
     recipe = Recipe.of(content.pop("name"), content, str(path))
@@ -127,7 +135,7 @@ def open_checkpoint(path: Path) -> Opened:
 
 
 def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, float]:
-    """The task's scores in evaluation mode, without gradients."""
+    """The task's scores of its first `limit` items (None: all), evaluation mode, no gradients."""
     training_mode = model.training
     model.eval()
     try:
