@@ -79,7 +79,7 @@ def accuracy_plot(
             name = "\n".join(textwrap.wrap(name, 72, subsequent_indent="   "))
             handles += ax.plot(x, line["mean"], label=name, **look)
         ax.set_xlabel("SLC rate (% of ranks)")
-        parts = [f"selection by {select}", _converters(bits), _activations(data)]
+        parts = [f"selection by {select}", _signs(data), _converters(bits), _activations(data)]
         score_axes.title(ax, data, " · ".join(filter(None, parts)))
         if handles:
             score_axes.legend_below(ax, handles, 1)
@@ -135,7 +135,8 @@ def selection_plot(
         ax.set_xticks(range(len(rates)), [f"{100 * rate:g}" for rate in rates])
         ax.set_xlim(-0.55, len(rates) - 0.45)
         ax.set_xlabel("SLC rate (% of ranks, evenly spaced)")
-        parts = [score_axes.name_sigma(data, sigma), _converters(bits), _activations(data)]
+        noise = score_axes.name_sigma(data, sigma)
+        parts = [noise, _signs(data), _converters(bits), _activations(data)]
         score_axes.title(ax, data, " · ".join(filter(None, parts)))
         score_axes.legend_below(ax, [h for h in ax.lines if h.get_label() in names], len(names))
         score_axes.name_lines(ax, score_axes.floor_label(data, ax))
@@ -318,6 +319,12 @@ def _sigma_look(index: int) -> dict[str, Any]:
         "markersize": 3.4,
         "linewidth": 1.1,
     }
+
+
+def _signs(study: Study) -> str:
+    """How the cells hold signs, if not as the released code has it."""
+    sign = study.info.get("settings", {}).get("sign")
+    return {"differential": "pairs of cells", "biased": "biased cells"}.get(sign, "")
 
 
 def _converters(bits: int) -> str:

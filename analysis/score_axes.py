@@ -259,7 +259,11 @@ def columns_for(labels: Iterable[str], width: float, extra: float = 26.0) -> int
 
 
 def name_sigma(study: Study, sigma: float, *, report: bool = False) -> str:
-    """A noise in words: its σ, its name, and with ``report`` the error rate."""
+    """A noise in words: its σ, its name, and with ``report`` the error rate.
+
+    That is the share of the model's own cells where it was recorded; else what the study's text
+    says of cells in general.
+    """
     known = {float(n["sigma"]): n for n in study.info.get("noise", [])}
     if sigma == 0:
         return "no noise"
@@ -267,7 +271,10 @@ def name_sigma(study: Study, sigma: float, *, report: bool = False) -> str:
     text = f"σ = {sigma:.4g}"
     if entry is None:
         return text
-    text += f" ({entry['name']})" if entry["name"] else ""
+    text += f" ({entry['name']})" if entry["name"] not in ("", "given") else ""
+    own = entry.get("own_wrong_cells")
+    if report and own is not None:
+        return f"{text}: {100 * own:.2g} % of this model's cells read wrong"
     return f"{text}: {entry['report']}" if report and entry["report"] else text
 
 

@@ -110,7 +110,9 @@ def accuracy(
     console().print(_frame(accuracy_table(target)), "")
     for noise in load_study(target, "accuracy").info["noise"]:
         own = noise["own_wrong_cells"]  # None: no multiplicative noise
-        print(noise["report"], "" if own is None else f"(of this model's own cells {own:.2%})")
+        print(
+            noise["report"], "" if own is None else f"(of this model's own cells {100 * own:.3g} %)"
+        )
     for path in draw_study(target):
         print(f"written to {path}")
 

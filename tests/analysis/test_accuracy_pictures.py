@@ -302,6 +302,18 @@ def test_quality_plot(directories):
     assert given[0].get_legend() is not None
 
 
+def test_a_noise_is_named_by_the_cells_of_the_model(directories):
+    study = analysis.load_study(directories["mrpc"], "accuracy")
+    for entry in study.info["noise"]:
+        entry |= {"own_wrong_cells": 0.0391, "name": "given"}
+    study.info["settings"] = {"sign": "differential"}
+    ax = analysis.accuracy_plot(study)
+    sigma = study.info["noise"][-1]["sigma"]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert f"σ = {sigma:.4g}: 3.9 % of this model's cells read wrong" in names
+    assert "selection by gradient · pairs of cells · " in ax.get_title(loc="left")
+
+
 def test_recovery_plot(directories):
     path = directories["seven methods"]
     axes = analysis.recovery_plot(path)

@@ -41,6 +41,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def _noise(study):
+    noise = json.loads((study / "accuracy.json").read_text())["noise"]
+    return {entry["sigma"]: entry for entry in noise}
+
+
 def test_compress_then_accuracy(hyflexsim, folder):
     code, out, err = hyflexsim("compress", "tiny.toml")
     assert (code, err) == (0, "")
@@ -56,6 +61,11 @@ def test_compress_then_accuracy(hyflexsim, folder):
     assert (code, err) == (0, "")
     for word in ("fine-tuned", "released", "given", "half_width", "runs/tiny-accuracy/adc.png"):
         assert word in out
+    assert "sigma 0.3 in 2-bit cells: wrong cells " in out
+    (own,) = {
+        n["own_wrong_cells"] for n in _noise(folder / "runs/tiny-accuracy") if n["sigma"] == 0.3
+    }
+    assert f"(of this model's own cells {100 * own:.3g} %)" in out
     drawn = {path.name for path in (folder / "runs/tiny-accuracy").iterdir()}
     assert {"accuracy.parquet", "accuracy.json", "accuracy.png", "importance.png"} <= drawn
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["tiny", "tiny-accuracy"]
