@@ -62,9 +62,7 @@ def test_compress_then_accuracy(hyflexsim, folder):
     for word in ("fine-tuned", "released", "given", "half_width", "runs/tiny-accuracy/adc.png"):
         assert word in out
     assert "sigma 0.3 in 2-bit cells: wrong cells " in out
-    (own,) = {
-        n["own_wrong_cells"] for n in _noise(folder / "runs/tiny-accuracy") if n["sigma"] == 0.3
-    }
+    own = _noise(folder / "runs/tiny-accuracy")[0.3]["own_wrong_cells"]
     assert f"(of this model's own cells {100 * own:.3g} %)" in out
     drawn = {path.name for path in (folder / "runs/tiny-accuracy").iterdir()}
     assert {"accuracy.parquet", "accuracy.json", "accuracy.png", "importance.png"} <= drawn
