@@ -21,7 +21,7 @@ from hyflexsim.sim.played import Played, Request, check_order
 from hyflexsim.sim.tally import Counter
 from hyflexsim.sim.trace import BLOCK, DTYPES, Keep, Recorder
 
-RUN = Kernel("hyflexsim.sim.loop", "run", ("loop", "queues", "wheel", "registers"))
+RUN = Kernel("hyflexsim.sim.loop", "run", ("loop", "queues", "wheel", "registers", "sums"))
 
 
 def play(
@@ -51,16 +51,18 @@ def play(
     counter = Counter(plan, requests)
     t = tables(plan, requests, window or len(requests), room or Room())
     registers = t.registers
+    left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0
     while True:
-        rows = _fresh_block(BLOCK)
+        rows = _fresh_block(min(left, BLOCK) or 1)  # credits may be due when all visits are over
         registers[reg.ROWS] = 0
-        reason = RUN(t, rows)
+        reason = RUN(t, rows, counter.sums)
         while reason == reg.ROOM:
             t = _grown(t)
-            reason = RUN(t, rows)
+            reason = RUN(t, rows, counter.sums)
         block = tuple(column[: registers[reg.ROWS]] for column in rows)
-        counter.add(block)
+        left -= len(block[0])
+        counter.end_ps = int(block[5][-1]) if len(block[5]) else counter.end_ps
         recorder.add(block)
         if progress is not None:
             for request in t.left[told : registers[reg.LEFT]].tolist():

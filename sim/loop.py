@@ -42,6 +42,7 @@ from hyflexsim.sim.registers import (
     ROWS,
     WINDOW,
 )
+from hyflexsim.sim.sums import add_visit
 from hyflexsim.sim.wheel import called, first_bit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -384,7 +385,7 @@ def _host(t, now):
 
 
 @_inlined
-def _finish(t, rows, c, now):
+def _finish(t, rows, sums, c, now):
     """A visit ends: record it, hand the token on, look for the next."""
     component = t.components[c]
     step, request, token = component.step, component.request, component.token
@@ -396,13 +397,15 @@ def _finish(t, rows, c, now):
     rows[3][row] = component.arrival
     rows[4][row] = component.started
     rows[5][row] = now
+    wait, served = component.started - component.arrival, now - component.started
+    add_visit(sums, step, request, token, wait, served)
     component.state = EMPTY
     if component.ready > 0:
         queues.wake(t.registers, t.idle, c)
     _deliver(t, step, request, token, now)
 
 
-def run(t, rows):
+def run(t, rows, sums):
     """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
     r = t.registers
     while True:
@@ -420,7 +423,7 @@ def run(t, rows):
         what = wheel.take_first(r, t.events, t.slots, t.bits)
         now = r[NOW]
         if what < r[COMPONENTS]:
-            _finish(t, rows, what, now)
+            _finish(t, rows, sums, what, now)
         elif what == r[HOST]:
             r[HOST_DUE] = 1
         else:

@@ -21,14 +21,17 @@ Two kinds of waiting express all firing rules of :mod:`hyflexsim.sim.graph`::
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from hyflexsim.sim.shape import Pattern, Shape
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class Plan:
     steps: tuple[Step, ...]
     components: tuple[Component, ...]
     outputs: frozenset[int] = frozenset()
-    _shapes: dict[tuple[int, int], Shape] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -187,9 +190,14 @@ class Plan:
         from hyflexsim.sim.shape import Shape  # noqa: PLC0415 (shape.py imports this file)
 
         key = (tokens, tokens if prefill is None else prefill)
-        if key not in self._shapes:
-            self._shapes[key] = Shape(self, *key)
-        return self._shapes[key]
+        return self.once(key, lambda: Shape(self, *key))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
 
 def tokens_of(step: Step, tokens: int, prefill: int) -> int:

@@ -78,7 +78,7 @@ def test_equal_also_where_events_are_far_apart(plan_of, outcome, data, requests,
         replace(step, rate=replace(step.rate, fixed=step.rate.fixed * scale, quantum=scale // 3))
         for step in plan.steps
     )
-    plan = replace(plan, steps=slow, _shapes={})
+    plan = replace(plan, steps=slow)
     requests = [replace(request, arrival=request.arrival * scale) for request in requests]
     assert outcome(compiled.play, plan, requests) == outcome(engine.play, plan, requests)
 

@@ -133,4 +133,4 @@ def test_the_sources_named_are_those_that_are_used():
     from hyflexsim.sim import compiled, tally  # noqa: PLC0415
 
     assert sums.__name__ == tally.ADD.module
-    assert set(compiled.RUN.sources) == {"loop", "queues", "wheel", "registers"}
+    assert set(compiled.RUN.sources) == {"loop", "queues", "wheel", "registers", "sums"}
