@@ -15,7 +15,9 @@ import numpy as np
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.played import Request
 from hyflexsim.sim.registers import (
+    BITS,
     COMPONENTS,
+    DIGITS,
     FAN_OUT,
     FREE_NODE,
     FREE_NODES,
@@ -23,6 +25,7 @@ from hyflexsim.sim.registers import (
     HOST_DUE,
     NONE,
     REGISTERS,
+    SLOTS,
     WINDOW,
 )
 from hyflexsim.sim.shape import STREAM, Shape
@@ -36,7 +39,7 @@ STEP = np.dtype(
         ("parts", "u4"),
         ("lanes", "u4"),
         ("lane_at", "u4"),
-        ("shown", "u4"),
+        ("shown", "u4"),  # 0: components are reported as they serve
         ("shown_at", "u4"),
         ("duration", "u4"),
         ("own", "u4"),  # its input buffer
@@ -48,7 +51,16 @@ STEP = np.dtype(
         ("answers", "u4"),
     ]
 )
-OUTPUT = np.dtype([("step", "u4"), ("edge", "u4"), ("mark", "u4"), ("group", "u4")])
+OUTPUT = np.dtype(
+    [
+        ("step", "u4"),
+        ("edge", "u4"),
+        ("mark", "u4"),
+        ("group", "u2"),  # 0: a stream in requests of every length
+        ("only", "u2"),  # 1: nothing else is waited for, in requests of every length
+    ]
+)
+LANE = np.dtype([("channel", "u4"), ("component", "u4")])
 CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
     [
         ("arrival", "i8"),  # of the first
@@ -121,8 +133,8 @@ REQUEST = np.dtype(
         ("left", "i8"),  # visits until it leaves
         ("shape", "u4"),
         ("block", "u4"),
-        ("bytes_at", "i8"),  # of that block
-        ("marks_at", "i8"),
+        ("bytes_at", "u8"),  # of that block
+        ("marks_at", "u8"),
     ]
 )
 BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
@@ -133,8 +145,8 @@ class Tables(NamedTuple):
 
     registers: np.ndarray
     steps: np.ndarray
-    lanes: np.ndarray  # channels, by step and lane
-    shown: np.ndarray  # components to report, by step and lane
+    lanes: np.ndarray  # by step and lane
+    shown: np.ndarray  # components to report in place of others, by step and lane
     reserves: np.ndarray  # buffers
     outputs: np.ndarray
     edges: np.ndarray  # (shapes, edges)
@@ -152,7 +164,7 @@ class Tables(NamedTuple):
     ready: np.ndarray
     buffers: np.ndarray
     events: np.ndarray
-    slots: np.ndarray  # of the wheel, eight times 256
+    slots: np.ndarray  # of the wheel: registers.DIGITS times SLOTS
     bits: np.ndarray  # which of them hold events
     idle: np.ndarray
     nodes: np.ndarray
@@ -197,8 +209,8 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
         registers=registers,
         requests=_requests(requests, [place[key] for key in keys]),
         events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
-        slots=np.zeros(8 * 256, dtype=SLOT),
-        bits=np.zeros(8 * 4, dtype=np.uint64),
+        slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
+        bits=np.zeros(BITS, dtype=np.uint64),
         idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
         nodes=fresh_nodes(nodes, 0),
         waits=np.zeros(room.bytes, dtype=np.uint8),
@@ -223,6 +235,7 @@ def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str,
     evaluated = _shapes(plan, shapes, steps)
     always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
     outputs["group"] = always[outputs["edge"]] if len(always) else 0
+    outputs["only"] = (evaluated["waits_at"] == NONE).all(axis=0)[outputs["step"]]
     same = evaluated["durations"]
     same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
     steps["ps"] = np.maximum(same, 0)[steps["duration"]]
@@ -259,12 +272,13 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     rows = np.zeros(len(steps), dtype=STEP)
     for name in ("planes", "parts"):
         rows[name] = [getattr(step, name) for step in steps]
-    shown = [step.shown or step.lanes for step in steps]
     many: dict[str, list[list[Any]]] = {
-        "lane": [[channel_of[i, lane] for lane in s.lanes] for i, s in enumerate(steps)],
-        "shown": [list(each) for each in shown],
+        "lane": [[(channel_of[i, c], c) for c in s.lanes] for i, s in enumerate(steps)],
+        "shown": [list(step.shown) for step in steps],
         "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
-        "output": [[(o.step, o.edge, max(o.mark, 0), 0) for o in outs] for outs in pattern.outputs],
+        "output": [
+            [(o.step, o.edge, max(o.mark, 0), 0, 0) for o in outs] for outs in pattern.outputs
+        ],
     }
     for name, lists in many.items():
         lengths = [len(each) for each in lists]
@@ -278,10 +292,10 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
     return {
         "steps": rows,
-        "lanes": np.array(flat["lane"], dtype=np.uint32),
-        "shown": np.array(flat["shown"], dtype=np.uint32),
+        "lanes": np.array(flat["lane"], dtype=LANE),
+        "shown": np.array([*flat["shown"], 0], dtype=np.uint32),
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
-        "outputs": np.array([*flat["output"], (0, 0, 0, 0)], dtype=OUTPUT),
+        "outputs": np.array([*flat["output"], (0, 0, 0, 0, 0)], dtype=OUTPUT),
         **_channels(plan, list(channel_of)),
         "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
     }

@@ -42,7 +42,7 @@ from hyflexsim.sim.registers import (
     ROWS,
     WINDOW,
 )
-from hyflexsim.sim.sums import add_visit
+from hyflexsim.sim.sums import add_visit, shown_by
 from hyflexsim.sim.wheel import called, first_bit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,8 +68,7 @@ def _arrive(t, step, request, token, now):
     lane = np.uint32(0)
     if row.lanes > 1:
         lane = np.uint32(token // row.planes % row.lanes)
-    channel = t.lanes[row.lane_at + lane]
-    c = t.channels[channel].component
+    channel, c = t.lanes[row.lane_at + lane].channel, t.lanes[row.lane_at + lane].component
     component = t.components[c]
     if component.state == EMPTY and component.ready == 0 and t.channels[channel].head == NONE:
         component.state = HOLDS
@@ -82,16 +81,24 @@ def _arrive(t, step, request, token, now):
     else:
         if component.state == HOLDS:
             _put_down(t, c, now)
-        if _enqueue(t, step, channel, request, token, now):
+        if _enqueue(t, c, step, channel, request, token, now):
             queues.offer(t.components, t.channels, t.ready, channel)
         if component.state == EMPTY:
             queues.wake(t.registers, t.idle, c)
 
 
 @_inlined
-def _enqueue(t, step, channel, request, token, now):
+def _shown(t, c, step, token):
+    """The component to report for a token that ``c`` serves."""
+    if t.steps[step].shown:
+        return shown_by(t.steps[step], t.shown, token)
+    return c
+
+
+@_inlined
+def _enqueue(t, c, step, channel, request, token, now):
     """Queue a token; True if there was none in the channel."""
-    queues.count(t.steps[step], t.shown, t.components, token, now, 1)
+    queues.count(t.components, _shown(t, c, step, token), now, 1)
     return queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now)
 
 
@@ -101,7 +108,7 @@ def _put_down(t, c, now):
     component = t.components[c]
     component.state = EMPTY
     channel = component.channel
-    if _enqueue(t, component.step, channel, component.request, component.token, now):
+    if _enqueue(t, c, component.step, channel, component.request, component.token, now):
         queues.offer(t.components, t.channels, t.ready, channel)
 
 
@@ -170,7 +177,7 @@ def _pick_up(t, c, channel, now):
     component.arrival = node.arrival
     if queues.dequeue(t.registers, t.channels, t.nodes, channel):
         queues.offer(t.components, t.channels, t.ready, channel)
-    queues.count(t.steps[component.step], t.shown, t.components, component.token, now, -1)
+    queues.count(t.components, _shown(t, c, component.step, component.token), now, -1)
 
 
 @_inlined
@@ -182,7 +189,9 @@ def _decide(t, c, now):
             if _passes(t, component.step, component.token, component.channel, now):
                 return True
             component.state = EMPTY
-            _enqueue(t, component.step, component.channel, component.request, component.token, now)
+            _enqueue(
+                t, c, component.step, component.channel, component.request, component.token, now
+            )
             return False
         _put_down(t, c, now)
     while component.ready > 0:
@@ -212,15 +221,14 @@ def _decide_all(t, now):
 
 
 @_inlined
-def _release(t, step, request, token, now):
-    """One input of a token is there; the last one lets it arrive."""
+def _release(t, step, request, token):
+    """One input of a token is there; True if it was the last."""
     at = t.waits_at[t.requests[request].shape, step]
-    if at != NONE:
-        place = t.requests[request].bytes_at + at + token
-        t.waits[place] -= 1
-        if t.waits[place]:
-            return
-    _arrive(t, step, request, token, now)
+    if at == NONE:
+        return True
+    place = t.requests[request].bytes_at + at + token
+    t.waits[place] -= 1
+    return t.waits[place] == 0
 
 
 @_inlined
@@ -232,7 +240,8 @@ def _advance(t, step, request, token):
     done = t.marks[mark]
     if token == done:
         done += np.uint32(1)
-        while t.waits[bits + done]:  # a 0 follows the last token
+        # A 0 follows the last token. Not `!= 0`: LLVM would call strlen, which kept code cannot.
+        while t.waits[bits + done] == 1:
             done += np.uint32(1)
         t.marks[mark] = done
     else:
@@ -280,7 +289,8 @@ def _deliver(t, step, request, token, now):
                 place = t.requests[request].marks_at + output.mark
                 first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
         for released in range(np.uint64(first), np.uint64(stop)):
-            _release(t, output.step, request, np.uint32(released), now)
+            if output.only or _release(t, output.step, request, np.uint32(released)):
+                _arrive(t, output.step, request, np.uint32(released), now)
     if row.answers:
         if t.first_output[request] < 0:
             t.first_output[request] = now
@@ -389,8 +399,8 @@ def _finish(t, rows, sums, c, now):
     """A visit ends: record it, hand the token on, look for the next."""
     component = t.components[c]
     step, request, token = component.step, component.request, component.token
-    row = t.registers[ROWS]
-    t.registers[ROWS] = row + 1
+    row = np.uint64(t.registers[ROWS])
+    t.registers[ROWS] += 1
     rows[0][row] = step
     rows[1][row] = request
     rows[2][row] = token
@@ -398,7 +408,7 @@ def _finish(t, rows, sums, c, now):
     rows[4][row] = component.started
     rows[5][row] = now
     wait, served = component.started - component.arrival, now - component.started
-    add_visit(sums, step, request, token, wait, served)
+    add_visit(sums, step, request, token, _shown(t, c, step, token), wait, served)
     component.state = EMPTY
     if component.ready > 0:
         queues.wake(t.registers, t.idle, c)

@@ -128,15 +128,9 @@ def dequeue(r, channels, nodes, channel):
 
 
 @called
-def count(row, shown, components, token, now, change):
-    """Note a longer or shorter queue; how long it was counts when an instant is over.
-
-    ``row``: the token's step; where a sequencer serves, another component is reported.
-    """
-    lane = np.uint32(0)
-    if row.shown > 1:
-        lane = np.uint32(token // row.planes % row.shown)
-    component = components[shown[row.shown_at + lane]]
+def count(components, c, now, change):
+    """Note a longer or shorter queue; how long it was counts when an instant is over."""
+    component = components[c]
     if component.counted_at != now:
         component.peak = max(component.peak, component.queued)
         component.counted_at = now

@@ -5,12 +5,21 @@ from __future__ import annotations
 NONE = 2**32 - 1
 """An index where there is none."""
 
+DIGIT = 11
+SLOTS = 2**DIGIT
+DIGITS = 6
+"""The wheel (wheel.py) takes times as numbers of six digits of 11 bits, with a slot for each."""
+
+WORDS = SLOTS // 64
+BITS = DIGITS * WORDS + DIGITS
+"""Words that say which slots of a digit hold events; and of each digit, which words are not 0."""
+
 DONE, FULL, ROOM = range(3)
 """Why the loop has returned: nothing moves; the block of the trace is full; a table is."""
 
 (
     NOW,  # time of the last event, ps
-    PENDING,  # bytes of a time (wheel.py) whose slots hold events
+    PENDING,  # digits of a time (wheel.py) whose slots hold events
     IDLE,  # 1: some component decides when the instant is over
     FREE_NODE,  # first free node of the channels
     FREE_NODES,  # how many

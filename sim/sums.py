@@ -7,10 +7,24 @@ import numpy as np
 
 from hyflexsim.sim.machine_code import OPTIONS
 
+_called = numba.njit(forceinline=True, **OPTIONS)
 
-@numba.njit(forceinline=True, **OPTIONS)  # type: ignore[untyped-decorator]
-def add_visit(sums, step, request, token, wait, served):
-    """The size of a token is that of plan.size_of, whose sums a test compares."""
+
+@_called  # type: ignore[untyped-decorator]
+def shown_by(row, shown, token):
+    """The component to report for a token of the step of ``row``."""
+    lane = np.uint32(0)
+    if row.shown > 1:
+        lane = token // row.planes % row.shown
+    return shown[row.shown_at + lane]
+
+
+@_called  # type: ignore[untyped-decorator]
+def add_visit(sums, step, request, token, c, wait, served):
+    """Component ``c`` is the one to report.
+
+    The size of a token is that of plan.size_of, whose sums a test compares.
+    """
     row, mine = sums.steps[step], sums.by_step[step]
     token = np.uint32(token)
     first = row.parts == 1 or token % row.parts == 0
@@ -33,10 +47,7 @@ def add_visit(sums, step, request, token, wait, served):
     mine.served += served
     if first:  # it leaves its buffer with its first part
         mine.first_wait += wait
-    lane = np.uint32(0)
-    if row.shown > 1:
-        lane = token // row.planes % row.shown
-    shown = sums.by_component[sums.shown[row.shown_at + lane]]
+    shown = sums.by_component[c]
     shown.visits += 1
     shown.served += served
     shown.wait += wait
@@ -47,5 +58,6 @@ def add(block, sums):
     step, request, token, arrival, start, end = block
     for i in range(len(step)):
         wait, served = start[i] - arrival[i], end[i] - start[i]
-        add_visit(sums, np.uint32(step[i]), np.uint32(request[i]), token[i], wait, served)
+        c = shown_by(sums.steps[step[i]], sums.shown, np.uint32(token[i]))
+        add_visit(sums, np.uint32(step[i]), np.uint32(request[i]), token[i], c, wait, served)
     return 0

@@ -21,8 +21,8 @@ def test_events_come_in_order_of_time_and_then_of_scheduling(batches):
     """After each event some more are scheduled, at or after its time."""
     r = np.zeros(registers.REGISTERS, dtype=np.int64)
     events = np.zeros(EVENTS, dtype=flat.EVENT).view(np.recarray)
-    slots = np.zeros(wheel.BYTES * wheel.SLOTS, dtype=flat.SLOT).view(np.recarray)
-    bits = np.zeros(wheel.BYTES * wheel.WORDS, dtype=np.uint64)
+    slots = np.zeros(registers.DIGITS * registers.SLOTS, dtype=flat.SLOT).view(np.recarray)
+    bits = np.zeros(registers.BITS, dtype=np.uint64)
     heap: list[tuple[int, int, int]] = []
     free, scheduled = list(range(EVENTS)), 0
     for ahead in [*batches, *[[]] * EVENTS]:
