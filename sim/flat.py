@@ -180,10 +180,10 @@ class Tables(NamedTuple):
 class Room(NamedTuple):
     """How much the growing tables hold at first; small numbers are for tests of growing."""
 
-    nodes: int = 1 << 16
-    bytes: int = 1 << 20
-    marks: int = 1 << 16
-    blocks: int = 1 << 10
+    nodes: int = 1 << 13
+    bytes: int = 1 << 18
+    marks: int = 1 << 13
+    blocks: int = 1 << 8
 
 
 def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> Tables:

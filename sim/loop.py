@@ -422,7 +422,7 @@ def run(t, rows, sums):
         now = r[NOW]
         if r[HOST_DUE] and not _host(t, now):
             return ROOM
-        if r[IDLE] and not wheel.any_now(r, t.bits):
+        if r[IDLE] and not wheel.any_now(r, t.events, t.slots, t.bits):
             _decide_all(t, now)
         if r[PENDING] == 0:
             return DONE

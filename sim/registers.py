@@ -5,10 +5,11 @@ from __future__ import annotations
 NONE = 2**32 - 1
 """An index where there is none."""
 
-DIGIT = 11
+FINE = 9
+DIGIT = 12
 SLOTS = 2**DIGIT
-DIGITS = 6
-"""The wheel (wheel.py) takes times as numbers of six digits of 11 bits, with a slot for each."""
+DIGITS = 5
+"""The wheel (wheel.py) takes times, in units of 2^9 ps, as numbers of five digits of 12 bits."""
 
 WORDS = SLOTS // 64
 BITS = DIGITS * WORDS + DIGITS

@@ -1,18 +1,20 @@
 """Events of the compiled loop in order of time: a queue of slots in place of a heap.
 
-Time only goes forward. So the highest digit (of 11 bits) in which an event's time differs from that
-of the last event says how far away it is, and the digit itself is its slot there. The slots of a
-digit are in order of time, and all of them come before those of a higher digit; a slot is a list in
-order of scheduling. To find the next event is to find the first bit among those that say which
-slots hold something, and in them the first word that is not 0. Where that slot holds several of
-unlike times, its earliest event is taken and the others move to lower digits, relative to it.
+Time only goes forward. Taken in units of 512 ps, the highest digit (of 12 bits) in which an event's
+time differs from that of the last event says how far away it is, and the digit itself is its slot
+there. The slots of a digit are in order of time, and all of them come before those of a higher
+digit. To find the next event is to find the first bit among those that say which slots hold
+something, and in them the first word that is not 0.
 
-With 11 bits, delays of up to 4 us, as most visits take, lie in slots of 2 ns: few events have to
-move. The heap that was here before took 40 ns a visit where this takes a third
-(docs/performance.md). Events of one instant always lie in the same list, since slots follow from
-their time alone, so they keep the order of scheduling. What an event is (``what``: a component
-whose visit ends, a credit of a buffer, the host) has at most one event at a time, and is its index
-in the table.
+A slot of the lowest digit is a list in order of time: a picosecond within 512 seldom has to be
+looked for, since most slots hold one event, or several of one instant. A slot of another digit is a
+list in order of scheduling; when it is the next, its earliest event is taken and the others move to
+lower digits, relative to it. Most visits take less than the 2 us of the lowest digit, so few move.
+
+Events of one instant always lie in the same list, since slots follow from their time alone, so they
+keep the order of scheduling. What an event is (``what``: a component whose visit ends, a credit of
+a buffer, the host) has at most one event at a time, and is its index in the table. The heap that
+was here before took 40 ns a visit where this takes a quarter (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from hyflexsim.sim.machine_code import OPTIONS
-from hyflexsim.sim.registers import DIGIT, DIGITS, NONE, NOW, PENDING, SLOTS, WORDS
+from hyflexsim.sim.registers import DIGIT, DIGITS, FINE, NONE, NOW, PENDING, SLOTS, WORDS
 
 _one = np.uint64(1)
 _six = np.uint64(6)
 _low = np.uint64(63)
+_fine = np.uint64(FINE)
 _digit = np.uint64(DIGIT)
 _slot = np.uint64(SLOTS - 1)
 _words = np.uint64(WORDS)
@@ -70,12 +73,16 @@ def schedule(r, events, slots, bits, time, what):
 
 @called
 def _file(r, events, slots, bits, time, what):
-    away = (time ^ np.uint64(r[NOW])) | _one
+    units = time >> _fine
+    away = (units ^ (np.uint64(r[NOW]) >> _fine)) | _one
     digit = (_low - _leading_zeros(away)) // _digit
-    at = (digit << _digit) + ((time >> (digit * _digit)) & _slot)
+    at = (digit << _digit) + ((units >> (digit * _digit)) & _slot)
     word, bit = at >> _six, _one << (at & _low)
     slot = slots[at]
     if bits[word] & bit:
+        if digit == 0 and np.int64(time) < events[slot.last].time:
+            _insert(events, slot, np.int64(time), what)
+            return
         events[slot.last].next = what
     else:
         bits[word] |= bit
@@ -86,10 +93,25 @@ def _file(r, events, slots, bits, time, what):
 
 
 @called
-def any_now(r, bits):
+def _insert(events, slot, time, what):
+    """Put an event before the first of a slot that is later; the last one is."""
+    before, after = np.uint32(NONE), np.uint32(slot.first)
+    while events[after].time <= time:
+        before, after = after, np.uint32(events[after].next)
+    events[what].next = after
+    if before == NONE:
+        slot.first = what
+    else:
+        events[before].next = what
+
+
+@called
+def any_now(r, events, slots, bits):
     """Whether there is another event at the time of the last one."""
-    now = np.uint64(r[NOW]) & _slot
-    return (bits[now >> _six] >> (now & _low)) & _one
+    at = (np.uint64(r[NOW]) >> _fine) & _slot
+    if not (bits[at >> _six] >> (at & _low)) & _one:
+        return False
+    return events[slots[at].first].time == r[NOW]
 
 
 @called
@@ -100,7 +122,7 @@ def take_first(r, events, slots, bits):
     at = (word << _six) + first_bit(bits[word])
     what = np.uint32(slots[at].first)
     after = np.uint32(events[what].next)
-    if digit == 0 and after != NONE:  # one time, one slot
+    if digit == 0 and after != NONE:
         slots[at].first = after
         r[NOW] = events[what].time
         return what
