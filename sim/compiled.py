@@ -125,20 +125,21 @@ def _doubled(table: np.ndarray, used: int, needed: int) -> np.ndarray:
 # --- what has become of it -----------------------------------------------------------------------
 
 
-def _buffer_steps(plan: Plan) -> list[int]:
-    return [i for i, step in enumerate(plan.steps) if step.places is not None]
+def _buffers(plan: Plan) -> dict[int, int]:
+    """Places of every input buffer, by step."""
+    return plan.once(
+        "buffers", lambda: {i: s.places for i, s in enumerate(plan.steps) if s.places is not None}
+    )
 
 
 def _peak_places(plan: Plan, t: Tables) -> dict[int, int]:
     least = t.buffers["least_free"].tolist()
-    return {
-        i: (plan.steps[i].places or 0) - free
-        for i, free in zip(_buffer_steps(plan), least, strict=True)
-    }
+    buffers = _buffers(plan).items()
+    return {step: places - free for (step, places), free in zip(buffers, least, strict=True)}
 
 
 def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
-    for step, first in zip(_buffer_steps(plan), t.buffers["first"].tolist(), strict=True):
+    for step, first in zip(_buffers(plan), t.buffers["first"].tolist(), strict=True):
         at = first
         while at != reg.NONE:
             channel = t.channels[at]

@@ -7,7 +7,7 @@ whole state of a run, which may thus stop at any event, get more room, and go on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +29,16 @@ from hyflexsim.sim.registers import (
     WINDOW,
 )
 from hyflexsim.sim.shape import STREAM, Shape
+from hyflexsim.sim.tally import SIZES
 
 EVENT = np.dtype([("time", "i8"), ("next", "u4"), ("_", "u4")])  # `next`: in its slot
 SLOT = np.dtype([("first", "u4"), ("last", "u4")])
 STEP = np.dtype(
     [
         ("ps", "i8"),  # how long a visit takes, if always the same; else 0
-        ("planes", "u4"),
+        ("planes", "u2"),  # at most the bits of a number
+        ("answers", "u1"),
+        ("size", "u1"),  # of a token: tally.SIZES
         ("parts", "u4"),
         ("lanes", "u4"),
         ("lane_at", "u4"),
@@ -47,8 +50,8 @@ STEP = np.dtype(
         ("reserve_at", "u4"),
         ("outputs", "u4"),
         ("output_at", "u4"),
+        ("follower", "u4"),  # the step that all of its tokens go to, if nothing else is to be done
         ("prefix", "u4"),  # mark of its unbroken prefix, where thresholds wait for its tokens
-        ("answers", "u4"),
     ]
 )
 OUTPUT = np.dtype(
@@ -190,7 +193,7 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
     """All tables at time zero, before anything has entered."""
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
     place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    kept = plan.once("tables", dict)
+    kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if tuple(place) not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
         kept[tuple(place)] = _before_any_request(plan, list(place))
@@ -236,6 +239,10 @@ def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str,
     always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
     outputs["group"] = always[outputs["edge"]] if len(always) else 0
     outputs["only"] = (evaluated["waits_at"] == NONE).all(axis=0)[outputs["step"]]
+    plain = (steps["outputs"] == 1) & (steps["answers"] == 0) & (steps["prefix"] == NONE)
+    first = outputs[steps["output_at"]]
+    plain &= (first["group"] == 0) & (first["only"] == 1)
+    steps["follower"] = np.where(plain, first["step"], NONE)
     same = evaluated["durations"]
     same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
     steps["ps"] = np.maximum(same, 0)[steps["duration"]]
@@ -284,6 +291,7 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
         lengths = [len(each) for each in lists]
         rows[name if name == "shown" else f"{name}s"] = lengths
         rows[f"{name}_at"] = _starts(lengths)
+    rows["size"] = [SIZES.index(step.size) for step in steps]
     rows["duration"] = pattern.duration_of
     rows["own"] = [buffer_of.get(i, NONE) for i in range(len(steps))]
     prefix = np.array([any(out.mark >= 0 for out in outs) for outs in pattern.outputs])

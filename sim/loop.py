@@ -274,6 +274,19 @@ def _of_threshold(edge, needs, marks, place, done):
 @_inlined
 def _deliver(t, step, request, token, now):
     """Tell everyone who waits for this token."""
+    follower = t.steps[step].follower
+    if follower != NONE:
+        _arrive(t, follower, request, token, now)
+    else:
+        _deliver_to_all(t, step, request, token, now)
+    t.requests[request].left -= 1
+    if not t.requests[request].left:
+        _leave(t, request, now)
+
+
+@_inlined
+def _deliver_to_all(t, step, request, token, now):
+    """The same, where not all of the step's tokens go to one other step alone."""
     row = t.steps[step]
     done = np.int64(0)
     if row.prefix != NONE:
@@ -295,9 +308,6 @@ def _deliver(t, step, request, token, now):
         if t.first_output[request] < 0:
             t.first_output[request] = now
         t.finished[request] = now
-    t.requests[request].left -= 1
-    if not t.requests[request].left:
-        _leave(t, request, now)
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -408,7 +418,8 @@ def _finish(t, rows, sums, c, now):
     rows[4][row] = component.started
     rows[5][row] = now
     wait, served = component.started - component.arrival, now - component.started
-    add_visit(sums, step, request, token, _shown(t, c, step, token), wait, served)
+    shown = _shown(t, c, step, token)
+    add_visit(sums, t.steps[step], step, request, token, shown, wait, served)
     component.state = EMPTY
     if component.ready > 0:
         queues.wake(t.registers, t.idle, c)

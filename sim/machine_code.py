@@ -109,8 +109,9 @@ def _flat(argument: Any) -> Iterator[int]:
         return
     if not argument.flags.c_contiguous:
         raise ValueError("arrays must be C-contiguous")
-    data = argument.__array_interface__["data"][0]
-    yield from (0, 0, argument.size, argument.itemsize, data, *argument.shape, *argument.strides)
+    # not from __array_interface__, which describes every field of a record first
+    yield from (0, 0, argument.size, argument.itemsize, argument.ctypes.data)
+    yield from (*argument.shape, *argument.strides)
 
 
 def _stands_alone(module: Any, symbol: str, arguments: int) -> bool:

@@ -10,7 +10,7 @@ from hyflexsim.sim.machine_code import OPTIONS
 _called = numba.njit(forceinline=True, **OPTIONS)
 
 
-@_called  # type: ignore[untyped-decorator]
+@_called
 def shown_by(row, shown, token):
     """The component to report for a token of the step of ``row``."""
     lane = np.uint32(0)
@@ -19,19 +19,28 @@ def shown_by(row, shown, token):
     return shown[row.shown_at + lane]
 
 
-@_called  # type: ignore[untyped-decorator]
-def add_visit(sums, step, request, token, c, wait, served):
-    """Component ``c`` is the one to report.
+@_called
+def add_visit(sums, row, step, request, token, c, wait, served):
+    """Component ``c`` is the one to report; ``row``, of the step, says how it is cut and sized."""
+    mine = sums.by_step[step]
+    mine.visits += 1
+    mine.served += served
+    if row.parts == 1 or token % row.parts == 0:  # it leaves its buffer with its first part
+        mine.first_wait += wait
+    if row.size:  # otherwise 1, as often as it is visited
+        mine.sizes += _size(sums, step, request, token)
+    shown = sums.by_component[c]
+    shown.visits += 1
+    shown.served += served
+    shown.wait += wait
 
-    The size of a token is that of plan.size_of, whose sums a test compares.
-    """
-    row, mine = sums.steps[step], sums.by_step[step]
-    token = np.uint32(token)
-    first = row.parts == 1 or token % row.parts == 0
-    size = np.int64(1)
-    if row.size == 1:
-        size = sums.tokens[request, 0] + row.extra
-    elif row.size == 2:
+
+@_called
+def _size(sums, step, request, token):
+    """Size of a token: that of plan.size_of, whose sums a test compares."""
+    row = sums.steps[step]
+    size = sums.tokens[request, 0] + row.extra
+    if row.size == 2:
         size = np.int64(token // row.parts) + 1 + row.extra
         if row.head:
             size += sums.tokens[request, 1] - 1
@@ -42,15 +51,7 @@ def add_visit(sums, step, request, token, c, wait, served):
         else:
             wave = np.int64(row.wave)
             size = min(wave, pairs - np.int64(token // row.parts) * wave)
-    mine.visits += 1
-    mine.sizes += size
-    mine.served += served
-    if first:  # it leaves its buffer with its first part
-        mine.first_wait += wait
-    shown = sums.by_component[c]
-    shown.visits += 1
-    shown.served += served
-    shown.wait += wait
+    return size
 
 
 def add(block, sums):
@@ -58,6 +59,7 @@ def add(block, sums):
     step, request, token, arrival, start, end = block
     for i in range(len(step)):
         wait, served = start[i] - arrival[i], end[i] - start[i]
-        c = shown_by(sums.steps[step[i]], sums.shown, np.uint32(token[i]))
-        add_visit(sums, np.uint32(step[i]), np.uint32(request[i]), token[i], c, wait, served)
+        row, mine = sums.steps[step[i]], np.uint32(token[i])
+        c = shown_by(row, sums.shown, mine)
+        add_visit(sums, row, np.uint32(step[i]), np.uint32(request[i]), mine, c, wait, served)
     return 0

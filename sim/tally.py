@@ -34,7 +34,9 @@ STEP = np.dtype(
         ("shown_at", "u4"),
     ]
 )
-BY_STEP = np.dtype([("visits", "i8"), ("sizes", "i8"), ("served", "i8"), ("first_wait", "i8")])
+BY_STEP = np.dtype(  # `sizes`: where they are not always 1
+    [("visits", "i8"), ("sizes", "i8"), ("served", "i8"), ("first_wait", "i8")]
+)
 BY_COMPONENT = np.dtype([("visits", "i8"), ("served", "i8"), ("wait", "i8")])
 
 
@@ -96,7 +98,7 @@ class Counter:
         s, c = self.sums.by_step, self.sums.by_component
         return Tally(
             visits=s["visits"],
-            sizes=s["sizes"],
+            sizes=np.where(self.sums.steps["size"] == 0, s["visits"], s["sizes"]),
             served_ps=s["served"],
             first_wait_ps=s["first_wait"],
             component_visits=c["visits"],

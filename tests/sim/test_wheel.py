@@ -11,7 +11,11 @@ from hyflexsim.sim import flat, registers, wheel
 EVENTS = 40
 
 times_ahead = st.one_of(
-    st.integers(0, 3), st.integers(0, 300), st.integers(0, 3000), st.integers(0, 10**6), st.integers(0, 2**61)
+    st.integers(0, 3),
+    st.integers(0, 300),
+    st.integers(0, 3000),
+    st.integers(0, 10**6),
+    st.integers(0, 2**61),
 )
 
 
