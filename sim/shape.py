@@ -8,7 +8,6 @@ ways of counting tokens, of timing them and of waiting. :class:`Pattern` finds t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -94,10 +93,9 @@ class Pattern:
         firsts = [self.duration_of.index(i) for i in range(len(durations))]
         self.durations = [(steps[i], self.count_of[i]) for i in firsts]
         ends = [(edge, i) for i, step in enumerate(steps) for edge in step.inputs]
-        edge_of, self.edges = _distinct(
-            (replace(edge, source=-1), self.count_of[edge.source], self.count_of[i])
-            for edge, i in ends
-        )
+        places = [(edge, self.count_of[edge.source], self.count_of[i]) for edge, i in ends]
+        edge_of, edges = _distinct((_waiting(edge), *counts) for edge, *counts in places)
+        self.edges = [places[edge_of.index(i)] for i in range(len(edges))]
         self.outputs: list[list[Output]] = [[] for _ in steps]
         self.marks = 0
         inputs: list[list[int]] = [[] for _ in steps]
@@ -115,6 +113,12 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
     """Index of each key among the distinct ones, and those, in order of first appearance."""
     seen: dict[Hashable, int] = {}
     return [seen.setdefault(key, len(seen)) for key in keys], list(seen)
+
+
+def _waiting(edge: Group | Threshold) -> Hashable:
+    if isinstance(edge, Group):
+        return (edge.every, edge.spread, edge.lag)
+    return edge.rule
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:

@@ -7,7 +7,8 @@
 - visits per second of the compiled engine, tracing on, divided by the SimPy engine's, in turn;
 - bytes of trace per visit;
 - large models on the compiled engine, and how long planning them takes beside playing them;
-- CPU time of a second run of the default scenario before its first event (fresh process);
+- CPU time of a second run of the default scenario before its first event (fresh process, with the
+  command line's imports);
 - how long an import, ``--help``, a cold and a cached extraction take (fresh processes);
 - the default scenario from start to pictures (fresh process);
 - a training step with bfloat16 products against one in float32.
@@ -147,6 +148,7 @@ def second_run() -> list[Line]:
     """CPU time of the default scenario up to its first event, all caches warm."""
     code = (
         "import time; from hyflexsim.workloads.collector import collect_less; collect_less();"
+        "from hyflexsim.workloads import cli;"
         "from hyflexsim.workloads.run import engines, prepare, Scenario;"
         "r = prepare(Scenario.load('part-jets')); engines.choose(r.plan, r.requests);"
         "from hyflexsim.sim import compiled, played; from hyflexsim.sim.flat import Room, tables;"

@@ -83,6 +83,17 @@ def test_equal_also_where_events_are_far_apart(plan_of, outcome, data, requests,
     assert outcome(compiled.play, plan, requests) == outcome(engine.play, plan, requests)
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), before=streams(), requests=streams())
+def test_a_plan_played_before_is_as_new(plan_of, outcome, data, before, requests):
+    """Tables are kept with the plan; a run leaves nothing in them."""
+    plan = data.draw(plans(plan_of))
+    fresh = outcome(compiled.play, replace(plan), requests)
+    outcome(compiled.play, plan, before)
+    assert outcome(compiled.play, plan, requests) == fresh
+    assert outcome(compiled.play, plan, requests) == fresh
+
+
 def test_a_deadlock_is_reported_in_the_same_words(plan_of, outcome):
     """The fork of test_engine.py, with more requests than the report has room for."""
     plan = plan_of(
