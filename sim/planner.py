@@ -9,9 +9,8 @@ At fidelity ``bit`` bank, ADC and shift-and-add serve the eight bit-planes one b
 in waves: one pair for every copy of the pair network, so that all copies work in step
 (``split_pairs`` serves them one by one, with the same times).
 
-Results lie in the digital modules of the PUs that made them. A consumer elsewhere gets them over
-the chip's global bus (one transfer, all listen) or chip-to-chip links. Operands of a product of
-two activations are written into the NOR arrays first (HyFlexPIM §3.3).
+How results get from PU to PU is in routes.py. Operands of a product of two activations are written
+into the NOR arrays first (HyFlexPIM §3.3).
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from hyflexsim.sim.components import (
 from hyflexsim.sim.components.service import Service
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.mapping import Placement, Weight
-from hyflexsim.sim.plan import Group, Plan, Threshold
+from hyflexsim.sim.plan import Group, Plan
 from hyflexsim.sim.power import power_mw
+from hyflexsim.sim.routes import HOST, Routes, result_bytes
 from hyflexsim.sim.tiling import Factor
 
 FIDELITIES = ("token", "bit")
-HOST = (-1,)
 
 
 def build_plan(
@@ -76,22 +75,24 @@ class _Builder:
         self.wave = wave_size(graph, placement)
         self.heads = _head_ops(graph) if generate else set()
         self.board = Board(graph, placement, self.wave)
-        self.ready: dict[str, tuple[int, tuple[int, ...]]] = {}  # op: step that ends it, PUs
-        self.moved: dict[tuple[Any, ...], int] = {}
+        self.routes = Routes(graph, placement, self.board, self.heads)
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
-        self.recurrent: list[tuple[int, str]] = []
 
     def build(self) -> Plan:
         for name in g.order(self.graph):
             op = self.graph.nodes[name]
             build = getattr(self, f"_{op['kind']}", self._sfu)
-            self.ready[name] = build(name, op)
-        for step, source in self.recurrent:
-            self.board.wait(step, Group(self.ready[source][0], lag=1))
-        outputs = [self.ready[n][0] for n, k in self.graph.nodes(data="kind") if k == "output"]
+            self.routes.ready[name] = build(name, op)
+        for step, source in self.routes.recurrent:
+            self.board.wait(step, Group(self.routes.ready[source][0], lag=1))
+        outputs = [
+            self.routes.ready[n][0] for n, k in self.graph.nodes(data="kind") if k == "output"
+        ]
         if self.generate:
             self._feed_back(outputs)
-        sinks = outputs or [self.ready[n][0] for n in self.graph if not self.graph.out_degree(n)]
+        sinks = outputs or [
+            self.routes.ready[n][0] for n in self.graph if not self.graph.out_degree(n)
+        ]
         return Plan(*self.board.finish(), frozenset(sinks))
 
     def _feed_back(self, outputs: list[int]) -> None:
@@ -102,25 +103,25 @@ class _Builder:
         sampled = next(i for i in outputs if self.board.steps[i].head)
         for name, op in self.graph.nodes(data=True):
             if op["kind"] == "input" and op["axis"] == "sequence":
-                self.board.wait(self.ready[name][0], Group(sampled, lag=1))
+                self.board.wait(self.routes.ready[name][0], Group(sampled, lag=1))
 
     # --- ops -------------------------------------------------------------------------------
 
     def _input(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         port = self.board.component("host.in", "host_port")
-        service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
-        return self.board.add(name, name, (port,), service, [], self._flow(name)), HOST
+        service = interconnect.transfer(self.hw, "host_port", result_bytes(op, self.hw))
+        return self.board.add(name, name, (port,), service, [], self.routes.flow(name)), HOST
 
     def _output(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         port = self.board.component("host.out", "host_port")
-        service = interconnect.transfer(self.hw, "host_port", _bytes(op, self.hw))
-        inputs = self._inputs(name, HOST)
-        return self.board.add(name, name, (port,), service, inputs, self._flow(name)), HOST
+        service = interconnect.transfer(self.hw, "host_port", result_bytes(op, self.hw))
+        inputs = self.routes.inputs(name, HOST)
+        return self.board.add(name, name, (port,), service, inputs, self.routes.flow(name)), HOST
 
     def _gemv(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         weight = self.placement.weights[op["weight"]]
         pus = self.placement.pus[weight.layer]
-        flow = self._flow(name)
+        flow = self.routes.flow(name)
         sharded = self._sharded_input(name, pus)
         last = -1
         for position, factor in enumerate(weight.factors):
@@ -143,12 +144,12 @@ class _Builder:
         pus = self._pus(op)
         self._spread(name, pus)
         inputs = []
-        for source, rule in self._sources(name):
+        for source, rule in self.routes.sources(name):
             if self.graph.nodes[source]["kind"] == "softmax":
-                step = self._at(source, pus)
+                step = self.routes.at(source, pus)
             else:
                 step = self._written(source, pus)
-            inputs.append(self._wait(name, source, step, rule))
+            inputs.append(self.routes.wait(name, source, step, rule))
         bits = (int(op["operand_bits"][0]), int(op["operand_bits"][1]))
         service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
         return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
@@ -158,21 +159,21 @@ class _Builder:
         self._spread(name, pus)
         bits = (self.hw.digital.value_bits, self.hw.digital.value_bits)
         service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
-        inputs = self._inputs(name, pus)
+        inputs = self.routes.inputs(name, pus)
         return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
 
     def _lookup(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
         service = digital_pim.look_up(self.hw, op["width"], len(pus))
-        return self._digital(name, service, self._inputs(name, pus), pus), pus
+        return self._digital(name, service, self.routes.inputs(name, pus), pus), pus
 
     def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         pus = self._pus(op)
         self._spread(name, pus)
         unit = self.board.component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
         service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
-        inputs = self._inputs(name, pus)
-        return self.board.add(name, name, (unit,), service, inputs, self._flow(name)), pus
+        inputs = self.routes.inputs(name, pus)
+        return self.board.add(name, name, (unit,), service, inputs, self.routes.flow(name)), pus
 
     def _spread(self, name: str, pus: tuple[int, ...]) -> None:
         """A result made from shards stays spread over the PUs of its group."""
@@ -182,7 +183,8 @@ class _Builder:
     def _sharded_input(self, name: str, pus: tuple[int, ...]) -> bool:
         """Whether an input lies in shards on these PUs (what comes from elsewhere comes whole)."""
         return any(
-            u in self.shards and self.ready[u][1] == pus for u in self.graph.predecessors(name)
+            u in self.shards and self.routes.ready[u][1] == pus
+            for u in self.graph.predecessors(name)
         )
 
     def _gathers(self, factor: Factor, pus: tuple[int, ...]) -> bool:
@@ -203,12 +205,12 @@ class _Builder:
         self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow, gather: bool
     ) -> int:
         """The transfer that brings an op's input to its arrays, shared by all who read the same."""
-        sources = self._sources(name)
+        sources = self.routes.sources(name)
         key = ("feed", tuple(sources), pus, flow, op["rows"], gather)
-        if key not in self.moved:
-            inputs = self._inputs(name, pus)
-            self.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow, gather)
-        return self.moved[key]
+        if key not in self.routes.moved:
+            inputs = self.routes.inputs(name, pus)
+            self.routes.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow, gather)
+        return self.routes.moved[key]
 
     def _bus_in(
         self,
@@ -361,101 +363,21 @@ class _Builder:
             f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow
         )
 
-    # --- where data is, and how it gets there -------------------------------------------------
-
-    def _sources(self, name: str) -> list[tuple[str, str]]:
-        """(producer, rule) of an op's inputs, in the order they were connected."""
-        return [(u, data["rule"]) for u, _, data in self.graph.in_edges(name, data=True)]
-
-    def _inputs(self, name: str, pus: tuple[int, ...]) -> list[Input]:
-        return [
-            self._wait(name, source, self._at(source, pus) if source in self.ready else -1, rule)
-            for source, rule in self._sources(name)
-            if not self._postpone(name, source, rule)
-        ]
-
-    def _postpone(self, name: str, source: str, rule: str) -> bool:
-        """Note an edge from a later op (or the op itself), to be wired when all steps exist."""
-        if rule != "recurrent" or (source in self.ready):
-            return False
-        self.recurrent.append((len(self.board.steps), source))
-        return True
-
-    def _wait(self, name: str, source: str, step: int, rule: str) -> Input:
-        here, there = self.graph.nodes[name]["axis"], self.graph.nodes[source]["axis"]
-        if rule == "recurrent":
-            return Group(step, lag=1)
-        if rule == "pair" and here == there:
-            return Group(step)
-        if rule == "pair":
-            return Threshold(step, "pair" if here == "pair" else "row")
-        if rule == "stream":
-            if (here, there) in (
-                ("single", "sequence"),
-                ("pair", "sequence"),
-                ("sequence", "pair"),
-            ):
-                raise InputError(
-                    f"edge {source!r} -> {name!r}: rule stream cannot join a {there} op to a "
-                    f"{here} op; use all, first, last or pair"
-                )
-            return Group(step)
-        return Threshold(step, rule)
-
-    def _at(self, source: str, pus: tuple[int, ...]) -> int:
-        """The step after which the result of ``source`` lies in ``pus``."""
-        step, home = self.ready[source]
-        if home == pus:
-            return step
-        chip = 0 if home == HOST else self.placement.chip(home[0])
-        goal = 0 if pus == HOST else self.placement.chip(pus[0])
-        if chip == goal:
-            return self._carry(source, step, "global_bus", (chip,))
-        while chip != goal:
-            following = chip + (1 if goal > chip else -1)
-            step = self._carry(source, step, "chip_link", (chip, following))
-            chip = following
-        return step
-
-    def _carry(self, source: str, step: int, kind: str, ends: tuple[int, ...]) -> int:
-        """One transfer of a result, heard by all who need it there."""
-        key = ("carry", source, kind, ends)
-        if key not in self.moved:
-            op = self.graph.nodes[source]
-            service = interconnect.transfer(self.hw, kind, _bytes(op, self.hw))
-            where = "-".join(map(str, ends))
-            self.moved[key] = self.board.add(
-                f"{source}.{kind}{where}",
-                source,
-                (self.board.bus(kind, ends),),
-                service,
-                [Group(step)],
-                self._flow(source),
-            )
-        return self.moved[key]
+    # --- digital modules ------------------------------------------------------------------------
 
     def _written(self, source: str, pus: tuple[int, ...]) -> int:
         """The step that has written an operand into the NOR arrays of ``pus``."""
         key = ("written", source, pus)
-        if key not in self.moved:
-            step = self._at(source, pus)
+        if key not in self.routes.moved:
+            step = self.routes.at(source, pus)
             service = digital_pim.write(self.hw, self.graph.nodes[source]["width"], len(pus))
-            self.moved[key] = self._digital(
+            self.routes.moved[key] = self._digital(
                 f"{source}.write", service, [Group(step)], pus, op=source
             )
-        return self.moved[key]
-
-    # --- how tokens of an op run ------------------------------------------------------------------
+        return self.routes.moved[key]
 
     def _pus(self, op: dict[str, Any]) -> tuple[int, ...]:
         return self.placement.pus[op["layer"]]
-
-    def _flow(self, name: str) -> Flow:
-        op = self.graph.nodes[name]
-        size = {"all": "all", "prefix": "prefix"}.get(op["context"], "one")
-        if op["axis"] == "pair":
-            size = "wave"
-        return Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
 
     def _digital(
         self,
@@ -470,7 +392,7 @@ class _Builder:
         unit = self.board.component(
             "digital", "digital_pim", pus, self.hw.pu.digital_modules * len(pus)
         )
-        flow = self._flow(op or name)
+        flow = self.routes.flow(op or name)
         return self.board.add(name, op or name, (unit,), service, inputs, flow, macs_per_size=macs)
 
     def _places(
@@ -496,8 +418,3 @@ def _head_ops(graph: nx.DiGraph) -> set[str]:
     """Ops needed only for sampled tokens: those marked ``head`` and all that follow them."""
     marked = {name for name, head in graph.nodes(data="head") if head}
     return marked.union(*(nx.descendants(graph, name) for name in marked))
-
-
-def _bytes(op: dict[str, Any], hw: Any) -> int:
-    """Bytes of one result token (per token of context, where it has one)."""
-    return int(-(-op["width"] * op.get("bits", hw.analog.input_bits) // 8))
