@@ -13,7 +13,7 @@ What does not fit is refused with the shortfall in arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
@@ -84,12 +84,16 @@ class Weight:
 
 @dataclass(frozen=True)
 class Placement:
-    """Layers on PUs. ``pus[layer]``: global PU numbers, several layers may name the same ones."""
+    """Layers on PUs. ``pus[layer]``: global PU numbers, several layers may name the same ones.
+
+    ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them.
+    """
 
     hw: Hardware
     options: Options
     pus: dict[str, tuple[int, ...]]
     weights: dict[str, Weight]
+    order: tuple[str, ...]
 
     def chip(self, pu: int) -> int:
         """Chip that a PU is on."""
@@ -170,11 +174,11 @@ def is_block(layer: str) -> bool:
     return layer.rpartition(".")[2].isdigit()
 
 
-def layer_order(graph: nx.DiGraph) -> list[str]:
+def layer_order(graph: nx.DiGraph, order: Sequence[str]) -> list[str]:
     """Layers in the order in which they end: a class-attention block comes after the blocks it
     reads, though some of its ops need nothing but the class token.
     """
-    last = {graph.nodes[name]["layer"]: i for i, name in enumerate(g.order(graph))}
+    last = {graph.nodes[name]["layer"]: i for i, name in enumerate(order)}
     return sorted(last, key=last.__getitem__)
 
 
@@ -184,13 +188,14 @@ def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
     Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
     """
     _refuse_idle_patterns(graph, options)
-    weights = _weights(graph, hw, options)
-    layers = layer_order(graph)
+    order = g.order(graph)
+    weights = _weights(graph, order, hw, options)
+    layers = layer_order(graph, order)
     arrays = dict.fromkeys(layers, 0)
     for weight in weights.values():
         arrays[weight.layer] += weight.arrays
     pus = _assign(layers, arrays, hw, options)
-    return Placement(hw, options, pus, weights)
+    return Placement(hw, options, pus, weights, tuple(order))
 
 
 def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
@@ -202,9 +207,11 @@ def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
             )
 
 
-def _weights(graph: nx.DiGraph, hw: Hardware, options: Options) -> dict[str, Weight]:
+def _weights(
+    graph: nx.DiGraph, order: Sequence[str], hw: Hardware, options: Options
+) -> dict[str, Weight]:
     weights: dict[str, Weight] = {}
-    for name in g.order(graph):
+    for name in order:
         op = graph.nodes[name]
         if op["kind"] != "gemv":
             continue

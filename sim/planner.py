@@ -79,7 +79,7 @@ class _Builder:
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
 
     def build(self) -> Plan:
-        for name in g.order(self.graph):
+        for name in self.placement.order:
             op = self.graph.nodes[name]
             build = getattr(self, f"_{op['kind']}", self._sfu)
             self.routes.ready[name] = build(name, op)
