@@ -7,7 +7,8 @@ follow from the graph and the placement alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 
@@ -38,12 +39,11 @@ class Board:
         self.placement = placement
         self.hw = placement.hw
         self.wave = wave
-        self.steps: list[Step] = []
+        self.steps: list[dict[str, Any]] = []
         self.components: list[Component] = []
         self.index: dict[str, int] = {}
         self._homes: dict[tuple[int, ...], str] = {}
         self._powers: dict[tuple[str, int], float] = {}
-        self._reserves: dict[int, list[int]] = {}
         self._groups = placement.groups()
 
     def bus(self, kind: str, ends: tuple[int, ...]) -> int:
@@ -104,19 +104,16 @@ class Board:
 
     def reserve(self, step: int, buffer_of: int) -> None:
         """Let a step ask for a place in another's input buffer, where that one has a buffer."""
-        if self.steps[buffer_of].places is not None:
-            self._reserves.setdefault(step, []).append(buffer_of)
-
-    def finish(self) -> tuple[tuple[Step, ...], tuple[Component, ...]]:
-        """All steps and components."""
-        for step, buffers in self._reserves.items():
-            self.steps[step] = replace(self.steps[step], reserves=tuple(buffers))
-        return tuple(self.steps), tuple(self.components)
+        if self.steps[buffer_of]["places"] is not None:
+            self.steps[step]["reserves"] += (buffer_of,)
 
     def wait(self, step: int, edge: Input) -> None:
         """Let a step wait for something more."""
-        old = self.steps[step]
-        self.steps[step] = replace(old, inputs=(*old.inputs, edge))
+        self.steps[step]["inputs"] += (edge,)
+
+    def finish(self) -> tuple[tuple[Step, ...], tuple[Component, ...]]:
+        """All steps and components."""
+        return tuple(Step(**step) for step in self.steps), tuple(self.components)
 
     def add(
         self,
@@ -145,28 +142,29 @@ class Board:
             macs, macs_per_size = 0, macs + macs_per_size
         component = self.components[lanes[0]]
         self.steps.append(
-            Step(
-                name=name,
-                op=op,
-                kind=component.kind,
-                layer=self.graph.nodes[op]["layer"],
-                lanes=lanes,
-                rate=service.rate,
-                inputs=tuple(inputs),
-                axis=flow.axis,
-                extra=flow.extra,
-                wave=self.wave if flow.axis == "pair" else 1,
-                planes=planes,
-                split=split,
-                head=flow.head,
-                size=flow.size,
-                context_extra=flow.context_extra,
-                places=places,
-                actions=tuple(a for a in actions if a.per_visit or a.per_size),
-                macs=(macs, macs_per_size),
-                macs_in=macs_in,
-                lead_ps=service.lead_ps,
-            )
+            {  # not a Step yet: others may still reserve, or be waited for
+                "name": name,
+                "op": op,
+                "kind": component.kind,
+                "layer": self.graph.nodes[op]["layer"],
+                "lanes": lanes,
+                "rate": service.rate,
+                "inputs": tuple(inputs),
+                "axis": flow.axis,
+                "extra": flow.extra,
+                "wave": self.wave if flow.axis == "pair" else 1,
+                "planes": planes,
+                "split": split,
+                "head": flow.head,
+                "size": flow.size,
+                "context_extra": flow.context_extra,
+                "places": places,
+                "actions": tuple(a for a in actions if a.per_visit or a.per_size),
+                "macs": (macs, macs_per_size),
+                "macs_in": macs_in,
+                "lead_ps": service.lead_ps,
+                "reserves": (),
+            }
         )
         return len(self.steps) - 1
 

@@ -100,7 +100,7 @@ class _Builder:
             raise InputError(f"{self.graph.graph['name']} is not causal: it cannot generate text")
         if not self.heads:
             raise InputError(f"{self.graph.graph['name']} has no op marked head to sample from")
-        sampled = next(i for i in outputs if self.board.steps[i].head)
+        sampled = next(i for i in outputs if self.board.steps[i]["head"])
         for name, op in self.graph.nodes(data=True):
             if op["kind"] == "input" and op["axis"] == "sequence":
                 self.board.wait(self.routes.ready[name][0], Group(sampled, lag=1))
