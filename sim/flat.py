@@ -28,7 +28,7 @@ from hyflexsim.sim.registers import (
     SLOTS,
     WINDOW,
 )
-from hyflexsim.sim.shape import STREAM, Shape
+from hyflexsim.sim.shape import STREAM, Output, Shape
 from hyflexsim.sim.tally import SIZES
 
 EVENT = np.dtype([("time", "i8"), ("next", "u4"), ("_", "u4")])  # `next`: in its slot
@@ -280,12 +280,10 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     for name in ("planes", "parts"):
         rows[name] = [getattr(step, name) for step in steps]
     many: dict[str, list[list[Any]]] = {
-        "lane": [[(channel_of[i, c], c) for c in s.lanes] for i, s in enumerate(steps)],
+        "lane": [[channel_of[i, c] for c in s.lanes] for i, s in enumerate(steps)],
         "shown": [list(step.shown) for step in steps],
         "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
-        "output": [
-            [(o.step, o.edge, max(o.mark, 0), 0, 0) for o in outs] for outs in pattern.outputs
-        ],
+        "output": pattern.outputs,
     }
     for name, lists in many.items():
         lengths = [len(each) for each in lists]
@@ -294,19 +292,32 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     rows["size"] = [SIZES.index(step.size) for step in steps]
     rows["duration"] = pattern.duration_of
     rows["own"] = [buffer_of.get(i, NONE) for i in range(len(steps))]
-    prefix = np.array([any(out.mark >= 0 for out in outs) for outs in pattern.outputs])
+    flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
+    outputs, prefix = _outputs(flat["output"], rows["outputs"])
     rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
     rows["answers"] = [i in plan.outputs for i in range(len(steps))]
-    flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
+    lanes = np.zeros(len(flat["lane"]), dtype=LANE)
+    lanes["channel"] = flat["lane"]
+    lanes["component"] = [component for step in steps for component in step.lanes]
     return {
         "steps": rows,
-        "lanes": np.array(flat["lane"], dtype=LANE),
+        "lanes": lanes,
         "shown": np.array([*flat["shown"], 0], dtype=np.uint32),
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
-        "outputs": np.array([*flat["output"], (0, 0, 0, 0, 0)], dtype=OUTPUT),
+        "outputs": outputs,
         **_channels(plan, list(channel_of)),
         "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
     }
+
+
+def _outputs(ends: list[Output], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of all steps (``counts`` of each), and which steps keep a mark of their prefix."""
+    numbers = np.array([*ends, (0, 0, -1)], dtype=np.int64)  # never empty, as everywhere
+    rows = np.zeros(len(numbers), dtype=OUTPUT)
+    rows["step"], rows["edge"], rows["mark"] = *numbers[:, :2].T, numbers[:, 2].clip(0)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    prefix = np.bincount(owner, weights=numbers[:-1, 2] >= 0, minlength=len(counts)) > 0
+    return rows, prefix
 
 
 def _channels(plan: Plan, channels: list[tuple[int, int]]) -> dict[str, np.ndarray]:
