@@ -14,10 +14,11 @@ import numpy as np
 from hyflexsim.sim import registers as reg
 from hyflexsim.sim.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.flat import Room, Tables, fresh_nodes, tables
+from hyflexsim.sim.flat import Room, fresh_nodes, tables
 from hyflexsim.sim.machine_code import Kernel
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.played import Played, Request, check_order
+from hyflexsim.sim.records import Tables
 from hyflexsim.sim.tally import Counter
 from hyflexsim.sim.trace import BLOCK, DTYPES, Keep, Recorder
 

@@ -1,9 +1,4 @@
-"""Plan, shapes and requests as flat tables: what the compiled loop reads.
-
-One record type a noun, so that all the loop needs to know of a step, a channel or a component lies
-in one or two cache lines. ``*_at`` fields are positions in another table. The records are also the
-whole state of a run, which may thus stop at any event, get more room, and go on.
-"""
+"""Plan, shapes and requests as flat tables (records.py): what the compiled loop reads."""
 
 from __future__ import annotations
 
@@ -14,6 +9,23 @@ import numpy as np
 
 from hyflexsim.sim.plan import Plan
 from hyflexsim.sim.played import Request
+from hyflexsim.sim.records import (
+    BLOCK,
+    BUFFER,
+    CHANNEL,
+    COMPONENT,
+    EDGE,
+    EVENT,
+    LANE,
+    NODE,
+    OUTPUT,
+    REQUEST,
+    SHAPE,
+    SLOT,
+    STEP,
+    TOKEN,
+    Tables,
+)
 from hyflexsim.sim.registers import (
     BITS,
     COMPONENTS,
@@ -30,154 +42,6 @@ from hyflexsim.sim.registers import (
 )
 from hyflexsim.sim.shape import STREAM, Output, Shape
 from hyflexsim.sim.tally import SIZES
-
-EVENT = np.dtype([("time", "i8"), ("next", "u4"), ("_", "u4")])  # `next`: in its slot
-SLOT = np.dtype([("first", "u4"), ("last", "u4")])
-STEP = np.dtype(
-    [
-        ("ps", "i8"),  # how long a visit takes, if always the same; else 0
-        ("planes", "u2"),  # at most the bits of a number
-        ("answers", "u1"),
-        ("size", "u1"),  # of a token: tally.SIZES
-        ("parts", "u4"),
-        ("lanes", "u4"),
-        ("lane_at", "u4"),
-        ("shown", "u4"),  # 0: components are reported as they serve
-        ("shown_at", "u4"),
-        ("duration", "u4"),
-        ("own", "u4"),  # its input buffer
-        ("reserves", "u4"),
-        ("reserve_at", "u4"),
-        ("outputs", "u4"),
-        ("output_at", "u4"),
-        ("follower", "u4"),  # the step that all of its tokens go to, if nothing else is to be done
-        ("prefix", "u4"),  # mark of its unbroken prefix, where thresholds wait for its tokens
-    ]
-)
-OUTPUT = np.dtype(
-    [
-        ("step", "u4"),
-        ("edge", "u4"),
-        ("mark", "u4"),
-        ("group", "u2"),  # 0: a stream in requests of every length
-        ("only", "u2"),  # 1: nothing else is waited for, in requests of every length
-    ]
-)
-LANE = np.dtype([("channel", "u4"), ("component", "u4")])
-CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
-    [
-        ("arrival", "i8"),  # of the first
-        ("step", "u4"),
-        ("component", "u4"),
-        ("head", "u4"),
-        ("tail", "u4"),
-        ("next", "u4"),  # waiting for a place in the same buffer
-        ("_", "u4"),
-    ]
-)
-COMPONENT = np.dtype(
-    [
-        ("ready_at", "u4"),  # channels that may start: a heap of `ready` from here
-        ("ready", "u4"),  # how many
-        ("state", "u4"),
-        ("channel", "u4"),  # of a token in hand that may yet be put down
-        ("step", "u4"),
-        ("request", "u4"),
-        ("token", "u4"),
-        ("arrival", "i8"),
-        ("started", "i8"),
-        ("counted_at", "i8"),
-        ("peak", "i4"),  # most at the end of an instant before `counted_at`
-        ("queued", "i4"),  # tokens that wait here
-        ("_", "u4"),  # 64 bytes: one cache line
-    ]
-)
-BUFFER = np.dtype(
-    [
-        ("free", "i8"),
-        ("freed", "i8"),  # places given back at `freed_at`: seen from the next picosecond on
-        ("freed_at", "i8"),
-        ("least_free", "i8"),
-        ("scheduled", "u4"),
-        ("first", "u4"),  # channels that wait for a place
-        ("last", "u4"),
-    ]
-)
-NODE = np.dtype(  # a token in a channel
-    [("arrival", "i8"), ("request", "u4"), ("token", "u4"), ("next", "u4"), ("previous", "u4")]
-)
-EDGE = np.dtype(
-    [
-        ("kind", "u4"),
-        ("every", "u4"),
-        ("spread", "u4"),
-        ("broadcast", "u4"),
-        ("shift", "i8"),
-        ("last", "i8"),
-        ("here", "i8"),
-        ("need_at", "i8"),
-    ]
-)
-SHAPE = np.dtype(
-    [
-        ("visits", "i8"),
-        ("bytes", "i8"),  # of `waits` that a request needs
-        ("template_at", "i8"),
-        ("marks", "i8"),  # of `marks` that a request needs
-        ("initial", "i8"),
-        ("initial_at", "i8"),
-        ("free_block", "u4"),
-    ]
-)
-TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
-REQUEST = np.dtype(
-    [
-        ("arrival", "i8"),
-        ("left", "i8"),  # visits until it leaves
-        ("shape", "u4"),
-        ("block", "u4"),
-        ("bytes_at", "u8"),  # of that block
-        ("marks_at", "u8"),
-    ]
-)
-BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
-
-
-class Tables(NamedTuple):
-    """Everything the loop reads and writes."""
-
-    registers: np.ndarray
-    steps: np.ndarray
-    lanes: np.ndarray  # by step and lane
-    shown: np.ndarray  # components to report in place of others, by step and lane
-    reserves: np.ndarray  # buffers
-    outputs: np.ndarray
-    edges: np.ndarray  # (shapes, edges)
-    durations: np.ndarray  # (shapes, durations): ps, or -1 - position in `times`
-    times: np.ndarray
-    needs: np.ndarray
-    waits_at: np.ndarray  # (shapes, steps): position in a request's block of `waits`
-    prefix_at: np.ndarray  # (shapes, steps): the same, of bits for tokens done out of order
-    templates: np.ndarray
-    initial: np.ndarray
-    shapes: np.ndarray
-    requests: np.ndarray
-    channels: np.ndarray
-    components: np.ndarray
-    ready: np.ndarray
-    buffers: np.ndarray
-    events: np.ndarray
-    slots: np.ndarray  # of the wheel: registers.DIGITS times SLOTS
-    bits: np.ndarray  # which of them hold events
-    idle: np.ndarray
-    nodes: np.ndarray
-    waits: np.ndarray
-    marks: np.ndarray
-    blocks: np.ndarray
-    entered: np.ndarray
-    first_output: np.ndarray
-    finished: np.ndarray
-    left: np.ndarray  # requests in the order in which they left
 
 
 class Room(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyflexsim.sim import flat, registers, wheel
+from hyflexsim.sim import records, registers, wheel
 
 EVENTS = 40
 
@@ -24,8 +24,8 @@ times_ahead = st.one_of(
 def test_events_come_in_order_of_time_and_then_of_scheduling(batches):
     """After each event some more are scheduled, at or after its time."""
     r = np.zeros(registers.REGISTERS, dtype=np.int64)
-    events = np.zeros(EVENTS, dtype=flat.EVENT).view(np.recarray)
-    slots = np.zeros(registers.DIGITS * registers.SLOTS, dtype=flat.SLOT).view(np.recarray)
+    events = np.zeros(EVENTS, dtype=records.EVENT).view(np.recarray)
+    slots = np.zeros(registers.DIGITS * registers.SLOTS, dtype=records.SLOT).view(np.recarray)
     bits = np.zeros(registers.BITS, dtype=np.uint64)
     heap: list[tuple[int, int, int]] = []
     free, scheduled = list(range(EVENTS)), 0
