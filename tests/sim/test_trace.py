@@ -151,13 +151,17 @@ def test_a_filter_that_keeps_nothing_is_refused(plan, keep, message):
         engine.play(plan, [Request(0, 3)], keep=Keep(**keep))
 
 
-def test_sums_are_those_of_the_trace(plan):
+@pytest.mark.parametrize("play", [engine.play, compiled.play])
+def test_sums_are_those_of_the_trace(plan, play):
     """Each sum of the tally, once more from the rows; queues by sorting arrivals and starts."""
-    played = engine.play(plan, [Request(0, 7), Request(2, 9)])
+    played = play(plan, [Request(0, 7), Request(2, 9)])
     trace, tally = played.trace, played.tally
     assert tally.visits.tolist() == np.bincount(trace.step).tolist()
     served = trace.end - trace.start
+    wait = trace.start - trace.arrival
     assert [int(served[trace.step == s].sum()) for s in range(3)] == tally.served_ps.tolist()
+    assert [int(wait[trace.step == s].sum()) for s in range(3)] == tally.first_wait_ps.tolist()
+    assert tally.end_ps == trace.end[-1]
     lanes = [(0,), (1, 2), (3, 4)]
     where = np.array(
         [lanes[s][t % len(lanes[s])] for s, t in zip(trace.step, trace.token, strict=True)]
@@ -167,3 +171,5 @@ def test_sums_are_those_of_the_trace(plan):
         queue = np.arange(1, len(arrival) + 1) - np.searchsorted(start, arrival, side="right")
         assert tally.peak_queue[c] == max(queue.max(), 0)
         assert tally.component_wait_ps[c] == (start.sum() - arrival.sum())
+        assert tally.component_served_ps[c] == served[where == c].sum()
+        assert tally.component_visits[c] == (where == c).sum()
