@@ -27,11 +27,11 @@ unit: $(READY)
 	$(BIN)/pytest -n auto
 
 bench: $(READY)
-	$(BIN)/python -m hyflexsim.workloads.bench
+	$(BIN)/python -m hyflexsim.workloads.benchmarks.bench
 
 # PEERS="--python zigzag=... --python scalesim=...": peers in environments of their own
 peers: $(READY)
-	$(BIN)/python -m hyflexsim.workloads.peers $(PEERS)
+	$(BIN)/python -m hyflexsim.workloads.benchmarks.peers $(PEERS)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

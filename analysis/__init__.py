@@ -15,44 +15,44 @@ Tables are pandas frames with documented columns (:class:`Run`); numbers are pla
 them; pictures take ``ax=`` and return it, and make a figure of their own without it.
 """
 
-from hyflexsim.analysis.accuracy import (
-    accuracy_table,
-    confidence,
-    pareto_front,
-    rank_table,
-    slc_rate_needed,
-)
-from hyflexsim.analysis.accuracy_figures import (
-    accuracy_plot,
-    adc_plot,
-    importance_plot,
-    selection_plot,
-)
-from hyflexsim.analysis.compare import compare, compare_plot
-from hyflexsim.analysis.figures import (
+from hyflexsim.analysis.run.compare import compare, compare_plot
+from hyflexsim.analysis.run.figures import (
     energy_breakdown,
     energy_plot,
     latency_cdf,
     latency_vs_tokens,
     utilisation_plot,
 )
-from hyflexsim.analysis.graphs import draw_graph
-from hyflexsim.analysis.measures import (
+from hyflexsim.analysis.run.graphs import draw_graph
+from hyflexsim.analysis.run.measures import (
     energy_by,
     latency_quantiles,
     layer_spans,
     typical_request,
     utilisation,
 )
-from hyflexsim.analysis.pareto_figures import pareto_plot
-from hyflexsim.analysis.placement import placement_map
-from hyflexsim.analysis.rank_figures import quality_plot, recovery_plot, speedup_plot
-from hyflexsim.analysis.rank_map import ranks_plot
-from hyflexsim.analysis.report import draw_all, save
-from hyflexsim.analysis.run import COLUMNS, Run, load
-from hyflexsim.analysis.studies import INFO, STUDIES, Study, load_study
-from hyflexsim.analysis.study_report import draw_study
-from hyflexsim.analysis.timeline import timeline
+from hyflexsim.analysis.run.placement import placement_map
+from hyflexsim.analysis.run.report import draw_all, save
+from hyflexsim.analysis.run.run import COLUMNS, Run, load
+from hyflexsim.analysis.run.timeline import timeline
+from hyflexsim.analysis.studies.accuracy import (
+    accuracy_table,
+    confidence,
+    pareto_front,
+    rank_table,
+    slc_rate_needed,
+)
+from hyflexsim.analysis.studies.accuracy_figures import (
+    accuracy_plot,
+    adc_plot,
+    importance_plot,
+    selection_plot,
+)
+from hyflexsim.analysis.studies.pareto_figures import pareto_plot
+from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
+from hyflexsim.analysis.studies.rank_map import ranks_plot
+from hyflexsim.analysis.studies.report import draw_study
+from hyflexsim.analysis.studies.studies import INFO, STUDIES, Study, load_study
 
 __all__ = [
     "COLUMNS",

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.attention_style import panels
+from hyflexsim.analysis.attention.style import panels
 from hyflexsim.sim.errors import InputError
 
 TRAINING, HELD_OUT, TREES = "#8C8C8C", "#0072B2", "#D55E00"

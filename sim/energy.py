@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hyflexsim.sim.hardware import Hardware
-from hyflexsim.sim.plan import Plan, Step
-from hyflexsim.sim.played import Played
-from hyflexsim.sim.shape import Shape
+from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.engine.result import Played
+from hyflexsim.sim.plan.plan import Plan, Step
+from hyflexsim.sim.plan.unrolled import Shape
 
 MODES = ("action", "power-time")
 

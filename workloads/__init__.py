@@ -15,16 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hyflexsim.workloads.jets import load_jets as load_jets
-    from hyflexsim.workloads.run import Result as Result
-    from hyflexsim.workloads.run import simulate as simulate
-    from hyflexsim.workloads.scenario import Scenario as Scenario
+    from hyflexsim.workloads.jets.jets import load_jets as load_jets
+    from hyflexsim.workloads.run.run import Result as Result
+    from hyflexsim.workloads.run.run import simulate as simulate
+    from hyflexsim.workloads.scenario.scenario import Scenario as Scenario
 
 _HOME = {
-    "Result": "run",
-    "Scenario": "scenario",
-    "load_jets": "jets",
-    "simulate": "run",
+    "Result": "run.run",
+    "Scenario": "scenario.scenario",
+    "load_jets": "jets.jets",
+    "simulate": "run.run",
 }
 
 __all__ = ["Result", "Scenario", "load_jets", "simulate"]

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyflexsim.analysis.attention import load_attention
-from hyflexsim.analysis.attention_cost import cost_plot
-from hyflexsim.analysis.attention_heatmap import heat_maps
-from hyflexsim.analysis.attention_pairs import edges, pair_graphs
-from hyflexsim.analysis.attention_report import describe_attention
-from hyflexsim.analysis.attention_style import typical_jet
+from hyflexsim.analysis.attention.cost import cost_plot
+from hyflexsim.analysis.attention.directory import load_attention
+from hyflexsim.analysis.attention.heatmap import heat_maps
+from hyflexsim.analysis.attention.pairs import edges, pair_graphs
+from hyflexsim.analysis.attention.report import describe_attention
+from hyflexsim.analysis.attention.style import typical_jet
 from hyflexsim.sim.errors import InputError
 
 

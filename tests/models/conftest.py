@@ -16,7 +16,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from hyflexsim.models.part import ParticleTransformer
+from hyflexsim.models.part.transformer import ParticleTransformer
 
 torch.set_num_threads(1)
 COMMON = {"num_hidden_layers": 2, "hidden_size": 32}

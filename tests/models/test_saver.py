@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from hyflexsim.models.compress import compress
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.redistribution import GradientMeter
+from hyflexsim.models.lowrank.compress import compress
+from hyflexsim.models.lowrank.redistribution import GradientMeter
 from hyflexsim.models.saver import Progress, Saver
 from hyflexsim.models.training import fine_tune
 

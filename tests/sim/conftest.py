@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.hardware import Hardware
-from hyflexsim.sim.plan import Component, Group, Plan, Rate, Step
+from hyflexsim.sim.plan.plan import Component, Group, Plan, Rate, Step
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ the engine.
 
 import heapq
 
-from hyflexsim.sim.plan import Group, Plan, size_of, tokens_of
+from hyflexsim.sim.plan.plan import Group, Plan, size_of, tokens_of
 
 
 def play(plan: Plan, requests):

@@ -4,11 +4,11 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.engine import play
-from hyflexsim.sim.hardware import Hardware
-from hyflexsim.sim.mapping import Options, place
-from hyflexsim.sim.planner import build_plan
-from hyflexsim.sim.played import Request
+from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.engine.engine import play
+from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.plan.planner import build_plan
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import GraphError
-from hyflexsim.sim.mapping import Options, place
-from hyflexsim.sim.planner import build_plan
+from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.plan.planner import build_plan
 
 FC = {"layer": "l", "width": 2, "rows": 4, "cols": 2, "weight": "w"}
 QK = {"layer": "l", "width": 2, "heads": 2, "inner": 8, "operand_bits": [8, 8], "context": "all"}

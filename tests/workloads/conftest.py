@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from hyflexsim.workloads import cli
-from hyflexsim.workloads.compression import compress_recipe
-from hyflexsim.workloads.recipe import Recipe
+from hyflexsim.workloads.cli import main as cli
+from hyflexsim.workloads.compression.recipe import Recipe
+from hyflexsim.workloads.compression.stages import compress_recipe
 
 VIT = {
     "model_type": "vit",

@@ -123,7 +123,7 @@ def describe(name: str) -> str:
 
 
 def _entry(name: str) -> Entry:
-    from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
 
     if name not in ENTRIES:
         raise InputError(f"no data set {name!r}; {nearest(name, ENTRIES)}")

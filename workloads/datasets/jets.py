@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.datasets.kinds import spread
 from hyflexsim.workloads.datasets.places import Entry, place
-from hyflexsim.workloads.jet_sets import concatenate
-from hyflexsim.workloads.jets import LABELS, SAMPLE, Jets, load_jets
+from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, Jets, load_jets
+from hyflexsim.workloads.jets.sets import concatenate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -126,7 +126,7 @@ def load_task(name: str, *, tokenizer: Any = None, options: dict[str, Any] | Non
     `tokenizer`: the model's, for text. `options`: keyword arguments of the task's class (max
     length, window, limits). Raises InputError for an unknown data set or option.
     """
-    from hyflexsim.workloads.overrides import nearest  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
     from hyflexsim.workloads.tasks import images, jets, language, sentences  # noqa: PLC0415
 
     kinds: dict[str, Any] = {

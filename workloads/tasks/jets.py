@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hyflexsim.models.part_inputs import jet_features
-from hyflexsim.models.part_training import JetTensors, scores_of
+from hyflexsim.models.part.inputs import jet_features
+from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.jets import LABELS, Jets
+from hyflexsim.workloads.jets.jets import LABELS, Jets
 from hyflexsim.workloads.tasks.base import Batches, Metric, Scores
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

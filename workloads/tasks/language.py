@@ -107,7 +107,7 @@ class OwnStories(_Windows):
     classes = 0
 
     def __init__(self, name: str, *, window: int = 250, texts: int = 32, seed: int = 0):
-        from hyflexsim.workloads import weights  # noqa: PLC0415
+        from hyflexsim.workloads.compression import weights  # noqa: PLC0415
 
         self.name, self.about = name, "written by stories260k itself at temperature 1"
         model = weights.load("stories260k").model

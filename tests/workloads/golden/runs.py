@@ -1,7 +1,8 @@
 """Golden runs: what every shipped scenario gives on the preset it was written for.
 
-They hold a change of the architecture to the same picoseconds and counts. A change of behaviour that
-is meant regenerates them, with its reason in the commit: ``python tests/workloads/golden/runs.py``.
+They hold a change of the architecture to the same picoseconds and counts. A change of behaviour
+that is meant regenerates them, with its reason in the commit: ``python
+tests/workloads/golden/runs.py``.
 """
 
 from __future__ import annotations

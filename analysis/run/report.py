@@ -1,0 +1,50 @@
+"""All pictures of a run, as PNG files in its directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
+from hyflexsim.analysis.run.measures import typical_request
+from hyflexsim.analysis.run.run import COLUMNS, Run, load
+from hyflexsim.analysis.run.timeline import timeline
+from hyflexsim.analysis.style import DPI
+
+PICTURES: dict[str, Callable[[Run], Axes]] = {
+    "timeline.png": timeline,
+    "timeline_request.png": lambda run: timeline(run, request=typical_request(run)),
+    "energy.png": energy_breakdown,
+    "utilisation.png": utilisation_plot,
+    "latency_cdf.png": latency_cdf,
+}
+"""File name and what draws it; ``timeline_request`` shows the request of median latency."""
+
+_UNUSED = ("step", "arrival_ps")
+
+
+def draw_all(run_dir: str | Path) -> list[Path]:
+    """Draw every picture of :data:`PICTURES` into the run directory; return their paths.
+
+    Equal runs give equal bytes: neither dates nor versions are written into the files.
+    """
+    columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
+    run = load(run_dir, trace_columns=columns)
+    return [save(draw(run), run.path / name) for name, draw in PICTURES.items()]
+
+
+def save(ax: Axes, path: str | Path) -> Path:
+    """Write the figure of ``ax`` as a PNG (or by the suffix, PDF or SVG) that does not change."""
+    path = Path(path)
+    figure = ax.figure.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None}}
+    metadata |= {".svg": {"Date": None, "Creator": None}}
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    figure.savefig(partial, dpi=DPI, facecolor="white", metadata=metadata.get(path.suffix))
+    os.replace(partial, path)
+    return path

@@ -1,0 +1,121 @@
+"""Rows of a timeline: what each component's visits are drawn into."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyflexsim.analysis.run.measures import home_layers, kind_order, layer_order
+from hyflexsim.analysis.run.run import Run
+from hyflexsim.analysis.run.visits import Visits
+from hyflexsim.analysis.style import kind_name, short
+from hyflexsim.sim.errors import InputError
+
+GROUPS = ("component", "kind", "layer")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the picture: ``servers`` components of a ``kind`` (empty: several) in a layer."""
+
+    label: str
+    layer: str
+    kind: str
+    servers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows from top to bottom; ``of[c]`` is the row of component number c, -1 where it has none."""
+
+    group: str
+    rows: list[Row]
+    of: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def bands(self) -> list[tuple[str, int, int]]:
+        """Runs of rows of one layer, as (layer, first row, row after the last)."""
+        found: list[tuple[str, int, int]] = []
+        for i, row in enumerate(self.rows):
+            if found and found[-1][0] == row.layer:
+                found[-1] = (row.layer, found[-1][1], i + 1)
+            else:
+                found.append((row.layer, i, i + 1))
+        return found
+
+
+def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
+    """Rows for the components with visits: one each, or as finely as ``max_rows`` allows."""
+    if group is not None and group not in GROUPS:
+        raise InputError(f"group must be one of {', '.join(GROUPS)}; got {group!r}")
+    if max_rows < 1:
+        raise InputError(f"max_rows must be positive; got {max_rows!r}")
+    if group is not None:
+        return rows_of(run, visits, group)
+    for choice in GROUPS:
+        rows = rows_of(run, visits, choice)
+        if len(rows) <= (max_rows if choice != "component" else min(max_rows, 60)):
+            break
+    return rows
+
+
+def rows_of(run: Run, visits: Visits, group: str) -> Rows:
+    """One row per component, kind in a layer, or layer; only those with visits."""
+    table = run.components.set_index("component")
+    used = np.bincount(visits.component, minlength=len(visits.components)) > 0
+    layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
+    kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
+    position = {name: i for i, name in enumerate(table.index)}
+    homes = home_layers(run.components)
+    owner: dict[str, tuple[str, str]] = {
+        name: (homes[layer], kind)
+        for name, layer, kind in zip(table.index, table["layer"], table["kind"], strict=True)
+    }
+    missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
+    if missing:
+        raise InputError(f"{run.path / 'components.parquet'}: no component {missing[0]!r}")
+
+    def key(name: str) -> tuple[Any, ...]:
+        layer, kind = owner[name]
+        parts = (layers[layer], kinds[kind], position[name])
+        return parts[: {"component": 3, "kind": 2, "layer": 1}[group]]
+
+    active = [name for name, u in zip(visits.components, used, strict=True) if u]
+    keys = {name: key(name) for name in active}
+    order = sorted(set(keys.values()))
+    number = {k: i for i, k in enumerate(order)}
+    servers = dict.fromkeys(order, 0)
+    for name in table.index:  # idle ones count: a share of all
+        if (k := key(name)) in servers:
+            servers[k] += 1
+    first = {k: name for name, k in sorted(keys.items(), reverse=True)}
+    rows = []
+    for k in order:
+        layer, kind = owner[first[k]]
+        label = {"component": _label(first[k], layer), "kind": kind_name(kind)}.get(
+            group, short(layer, 24)
+        )
+        if group == "kind" and servers[k] > 1:
+            label += f" ×{servers[k]}"
+        rows.append(Row(label, layer, kind if group != "layer" else "", servers[k]))
+    return Rows(
+        group, rows, np.array([number[keys[n]] if n in keys else -1 for n in visits.components])
+    )
+
+
+def _label(name: str, layer: str, limit: int = 30) -> str:
+    """A component's name without its layer's, cut in the middle where it is long."""
+    text = name
+    if layer:
+        text = text.replace(f"{layer}.", "") if text != layer else text
+    text = re.sub(r"\.{2,}", ".", text)
+    if len(text) > limit:
+        half = (limit - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text

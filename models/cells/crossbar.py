@@ -1,0 +1,282 @@
+"""Matrix times vector as the analog modules do it: bit-planes in, cells, ADC, shift-and-add.
+
+::
+
+    x (INT8) -> bit-plane p --wordlines--> 64 rows x columns of b-bit cells
+                                              |  column sum, 0 ... 64 (2^b - 1)
+                                             ADC (6 bit SLC, 7 bit MLC)
+                                              |  code
+                   y = sum over planes p, slices i, row tiles of  ±2^p · 2^(b i) · code
+
+Inputs are INT8 codes in two's complement, so plane 7 counts negative. The weight's slices sit in
+neighbouring columns; rows come in tiles of 64, and
+the tiles' results are added digitally, so only the ADC loses anything. 64 rows of 2-bit cells
+reach 192: 8 bits are needed, one more than HyFlexPIM's rule log2(rows) + b - 1 gives, and 64
+rows of 1-bit cells reach 64, one more than 6 bits count. What a converter that is too small
+does is not stated; `adc_mode` offers "clip" (one level a code, sums beyond the last code
+saturate) and "scale" (codes cover the whole span in coarser steps).
+
+How signs are held is not stated either: cell_columns.py. A signed column is measured against a
+reference column by a bipolar ADC.
+
+Sources: HyFlexPIM §3.2, §5.4 (64 × 128 arrays, 6/7 bit, bit-serial inputs: STATED). Its
+released accuracy code models none of this. Left out: wire resistance, ADC offset and noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hyflexsim.models.cells.cell_columns import Layout, Sign, layout, levels
+from hyflexsim.models.cells.quantization import check_bits, slice_codes
+from hyflexsim.models.cells.rram_noise import CellNoise
+from hyflexsim.models.errors import ModelError
+
+AdcMode = Literal["clip", "scale"]
+
+
+_BLOCK = 4_000_000  # column sums held at a time, 16 MB
+
+
+@dataclass(frozen=True)
+class CrossbarConfig:
+    """Arrays and converters of the analog modules. Raises ModelError for values not allowed."""
+
+    rows: int = 64
+    """Rows of an array, 1 ... 1024; STATED, HyFlexPIM §5.4."""
+
+    slc_adc_bits: int | None = 6
+    """ADC resolution for 1-bit cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
+
+    mlc_bits: int = 2
+    """Bits per MLC cell, 1 ... 8; STATED, HyFlexPIM §3.2."""
+
+    mlc_adc_bits: int | None = 7
+    """ADC resolution for MLC cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
+
+    adc_mode: AdcMode = "clip"
+    """What a small ADC does with the span of the column sums; UNKNOWN, ASSUMED."""
+
+    sign: Sign = "twos-complement"
+    """How negative weights are held; UNKNOWN, ASSUMED."""
+
+    def __post_init__(self) -> None:
+        check_bits(self.rows, "rows", high=1024)
+        check_bits(self.mlc_bits, "mlc_bits")
+        _check_adc(self.slc_adc_bits, self.adc_mode, "slc_adc_bits")
+        _check_adc(self.mlc_adc_bits, self.adc_mode, "mlc_adc_bits")
+        layout(self.mlc_bits, self.sign)
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """A weight matrix (out, in) written to cells; made by :func:`program_crossbar`."""
+
+    cells: Tensor  # (T, rows, S, out) float32: levels, with programming noise if any
+    read_variance: Tensor | None  # same shape: variance of one read, in squared level steps
+    form: Layout  # of the S columns
+    inputs: int  # in; the last tile is padded with rows that no input drives
+
+
+def required_adc_bits(bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-complement") -> int:
+    """Smallest ADC that converts every column sum exactly: bits.
+
+    Raises ModelError for bits_per_cell outside 1 ... 8, rows outside 1 ... 1024.
+
+    >>> [required_adc_bits(b) for b in (1, 2, 3, 4)]
+    [7, 8, 9, 10]
+    """
+    check_bits(rows, "rows", high=1024)
+    need = 1
+    form = layout(bits_per_cell, sign)
+    for width, low in zip(form.widths, form.lowest, strict=True):
+        if low:
+            need = max(need, 1 + (-low * rows - 1).bit_length())
+        else:
+            need = max(need, (rows * (2**width - 1)).bit_length())
+    return need
+
+
+def program_crossbar(
+    codes: Tensor,
+    bits_per_cell: int,
+    *,
+    rows: int = 64,
+    sign: Sign = "twos-complement",
+    outputs: Tensor | None = None,
+    inputs: Tensor | None = None,
+    noise: CellNoise | None = None,
+    generator: torch.Generator | None = None,
+) -> Programmed:
+    """Write INT8 weight codes (out, in) into cells; noise is drawn once, here.
+
+    `outputs`, `inputs`: places (int64) of the ones to keep, None: all. Noise is drawn for all of
+    them, so that a cell has the same error whichever others are kept.
+
+    Raises ModelError for codes that are not an integer matrix in -128 ... 127, bits_per_cell
+    outside 1 ... 8, rows outside 1 ... 1024, an unknown sign.
+    """
+    check_bits(bits_per_cell, "bits_per_cell")
+    check_bits(rows, "rows", high=1024)
+    if codes.dim() != 2 or 0 in codes.shape:
+        raise ModelError(f"codes must have shape (out, in); got {tuple(codes.shape)}")
+    form = layout(bits_per_cell, sign)
+    held, spread = [], []
+    columns = levels(codes, bits_per_cell, sign)
+    for level, width, low in zip(columns, form.widths, form.lowest, strict=True):
+        cells = level if noise is None else noise.program(level, width, low, generator)
+        std = None if noise is None else noise.read_std(cells, width, low)
+        held.append(_tiles(_chosen(cells, outputs, inputs), rows))
+        if std is not None:
+            spread.append(_tiles(_chosen(std.square(), outputs, inputs), rows))
+    return Programmed(
+        torch.stack(held, 2),
+        torch.stack(spread, 2) if spread else None,
+        form,
+        codes.shape[1] if inputs is None else len(inputs),
+    )
+
+
+def read_crossbar(
+    x: Tensor,
+    programmed: Programmed,
+    *,
+    adc_bits: int | None = None,
+    adc_mode: AdcMode = "clip",
+    input_bits: int = 8,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Integer inputs (..., in) through programmed cells: (..., out), float64, in units of codes.
+
+    Inputs are two's complement, `input_bits` (2 ... 8) wide, one bit-plane a read. adc_bits
+    None converts exactly. Without noise the result is an integer. `generator` draws the read
+    noise, anew for each plane. float64 holds it exactly.
+
+    Raises ModelError for inputs that are not integers, of another width or out of range, and
+    bits outside the allowed ones.
+    """
+    check_bits(input_bits, "input_bits", low=2)
+    _check_adc(adc_bits, adc_mode, "adc_bits")
+    if x.shape[-1:] != (programmed.inputs,):
+        raise ModelError(f"x must have shape (..., {programmed.inputs}); got {tuple(x.shape)}")
+    tiles, rows, slices, out = programmed.cells.shape
+    flat = x.reshape(-1, programmed.inputs)
+    planes = slice_codes(flat, 1, bits=input_bits)  # (P, B, in)
+    result = torch.empty(flat.shape[0], out, dtype=torch.float64, device=x.device)
+    block = max(1, _BLOCK // (tiles * slices * out))
+    for start in range(0, flat.shape[0], block):
+        bits = planes[:, start : start + block].abs().float()
+        bits = functional.pad(bits, (0, tiles * rows - programmed.inputs))
+        bits = bits.reshape(*bits.shape[:2], tiles, rows).transpose(1, 2)  # (P, T, B, rows)
+        sums = _convert_planes(bits, programmed, adc_bits, adc_mode, generator)
+        result[start : start + block] = sums
+    if programmed.form.bias:
+        result -= programmed.form.bias * flat.double().sum(-1, keepdim=True)
+    return result.reshape(*x.shape[:-1], out)
+
+
+def bit_serial_matmul(
+    x: Tensor,
+    weight: Tensor,
+    *,
+    bits_per_cell: int = 2,
+    adc_bits: int | None = None,
+    adc_mode: AdcMode = "clip",
+    input_bits: int = 8,
+    rows: int = 64,
+    sign: Sign = "twos-complement",
+    noise: CellNoise | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x (..., in) times weight (out, in) transposed, both integer codes: (..., out), float64.
+
+    Equal to the integer product when there is no noise and the ADC has
+    :func:`required_adc_bits` or None. Errors as program_crossbar and read_crossbar.
+
+    >>> x, w = torch.tensor([[3, -128]]), torch.tensor([[-75, 127], [1, -1]])
+    >>> bit_serial_matmul(x, w, adc_bits=8).tolist()
+    [[-16481.0, 131.0]]
+    >>> one = torch.ones(1, 64, dtype=torch.int8)
+    >>> [float(bit_serial_matmul(one, 3 * one, adc_bits=b)) for b in (8, 7)]    # 192 clips at 127
+    [192.0, 127.0]
+    """
+    programmed = program_crossbar(
+        weight, bits_per_cell, rows=rows, sign=sign, noise=noise, generator=generator
+    )
+    return read_crossbar(
+        x,
+        programmed,
+        adc_bits=adc_bits,
+        adc_mode=adc_mode,
+        input_bits=input_bits,
+        generator=generator,
+    )
+
+
+def _convert_planes(
+    bits: Tensor,  # (P, T, B, rows)
+    programmed: Programmed,
+    adc_bits: int | None,
+    adc_mode: AdcMode,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Shift-and-add of all planes, slices and tiles: (B, out)."""
+    _, rows, slices, out = programmed.cells.shape
+    form = programmed.form
+    total = torch.zeros(bits.shape[2], out, dtype=torch.float64, device=bits.device)
+    columns = programmed.cells.flatten(2)  # (T, rows, S · out)
+    for p, plane in enumerate(bits):
+        sums = torch.bmm(plane, columns)  # (T, B, S · out)
+        if programmed.read_variance is not None:
+            std = torch.bmm(plane, programmed.read_variance.flatten(2)).sqrt_()
+            draw = torch.randn(std.shape, generator=generator, dtype=std.dtype, device=std.device)
+            sums += std * draw
+        per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
+        sign = -1 if p == len(bits) - 1 else 1
+        for i, v in enumerate(per_slice):
+            highest = form.lowest[i] + 2 ** form.widths[i] - 1
+            span = (rows * form.lowest[i], rows * highest)
+            step = 1.0 if adc_bits is None else _adc_(v, span, adc_bits, adc_mode)
+            total += v.sum(0, dtype=torch.float64) * (sign * 2**p * form.worth[i] * step)
+    return total
+
+
+def _adc_(sums: Tensor, span: tuple[int, int], bits: int, mode: AdcMode) -> float:
+    """Replace column sums by codes, in place; the step of a code in level steps.
+
+    Codes: 0 ... 2^bits - 1, or as many around 0 when the span reaches below it. "scale" makes
+    the codes cover the span, but never finer than one level; 0 stays 0.
+    """
+    low, high = span
+    step = 1.0
+    if mode == "scale":
+        step = max(1.0, (high - low) / (2**bits - 1))
+    bipolar = -(2 ** (bits - 1)) if step == 1 else round(low / step)
+    first = bipolar if low else 0
+    sums.div_(step).round_().clamp_(first, first + 2**bits - 1)
+    return step
+
+
+def _chosen(levels: Tensor, outputs: Tensor | None, inputs: Tensor | None) -> Tensor:
+    levels = levels if outputs is None else levels[outputs]
+    return levels if inputs is None else levels[:, inputs]
+
+
+def _tiles(levels: Tensor, rows: int) -> Tensor:
+    """(out, in) -> (T, rows, out), padded with zeros."""
+    columns = levels.float().T
+    columns = functional.pad(columns, (0, 0, 0, -columns.shape[0] % rows))
+    tiles: Tensor = columns.reshape(-1, rows, columns.shape[1])
+    return tiles
+
+
+def _check_adc(bits: int | None, mode: str, key: str) -> None:
+    if bits is not None:
+        check_bits(bits, key, high=16)
+    if mode not in get_args(AdcMode):
+        raise ModelError(f"adc_mode must be clip or scale; got {mode!r}")

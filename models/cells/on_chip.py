@@ -1,0 +1,286 @@
+"""A whole model as the chip computes it: every matrix of its blocks quantised, on noisy cells.
+
+::
+
+    x --INT8--> [ V diag(sigma) ] --INT8--> [ U^T ] --> + bias      a factorised layer
+    x --INT8--> [ W ] --> + bias                                    a dense one
+
+Ranks marked as protected (outputs, where a layer is dense) are in SLC, all others in MLC cells,
+HyFlexPIM §3.2, §4. Without a crossbar the products are exact: weights and activations carry the
+errors, which is the released accuracy code with INT8 activations added (§5.1 states them; the code
+has none: ``activation_bits=None``). With a :class:`~.crossbar.CrossbarConfig` inputs go in bit by
+bit and column sums through ADCs, some hundred times slower.
+
+One seed is one chip: each matrix draws from a generator of its own (seed and path), for all of its
+cells, so a cell has the same error at every SLC rate and however many layers take part. What the
+authors leave exact stays exact: embeddings, norms, biases, heads, attention's own products.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hyflexsim.models.cells import noise_calibration
+from hyflexsim.models.cells.cell_columns import Sign, layout, levels
+from hyflexsim.models.cells.crossbar import CrossbarConfig
+from hyflexsim.models.cells.crossbar_layers import CrossbarLinear
+from hyflexsim.models.cells.quantization import ActivationQuantizer, Clip, check_bits, quantize
+from hyflexsim.models.cells.rram_noise import CellNoise, MultiplicativeNoise, noisy_weight
+from hyflexsim.models.errors import ModelError
+from hyflexsim.models.lowrank.compress import SKIP, block_paths, in_block, replace
+from hyflexsim.models.lowrank.layers import LowRankLinear, bias_of, is_linear, linear_weight
+from hyflexsim.models.lowrank.redistribution import select
+
+
+@dataclass(frozen=True)
+class Device:
+    """What stands between a weight in the checkpoint and a product on the chip."""
+
+    noise: CellNoise | None = field(default_factory=MultiplicativeNoise)
+    """Of MLC cells; None: none."""
+
+    slc_noise: CellNoise | None = None
+    """Of SLC cells; None: none, as released."""
+
+    bits_per_cell: int = 2
+    """Of MLC cells; HyFlexPIM §3.2: STATED."""
+
+    clip: Clip = "max"
+    """Where weights are clipped; the released code clips at "second-signed"."""
+
+    sign: Sign = "twos-complement"
+    """How negative weights are held where products are exact (a crossbar says for itself); the
+    released code slices two's complement."""
+
+    activation_bits: int | None = 8
+    """Of the numbers that enter a matrix, one scale a token; None: floating point, as released."""
+
+    crossbar: CrossbarConfig | None = None
+    """Arrays and converters; None: products are exact."""
+
+    exact: tuple[str, ...] = ()
+    """Patterns of paths left as they are (the released code spares Llama's ``*.up_proj``)."""
+
+    def __post_init__(self) -> None:
+        layout(self.bits_per_cell, self.sign)  # refuses either
+        if self.activation_bits is not None:
+            check_bits(self.activation_bits, "activation_bits", low=2)
+
+
+class Chip:
+    """The block matrices of a model on cells; made by :func:`on_chip`."""
+
+    def __init__(self, layers: Mapping[str, _CellLinear | _CrossbarLayer]):
+        self.layers = layers
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many ranks (outputs of a dense layer) each matrix has, by path."""
+        return {path: layer.size for path, layer in self.layers.items()}
+
+    def protect(self, masks: Mapping[str, Tensor]) -> None:
+        """Put the ranks marked true (bool, (r,), by path) in SLC, all others in MLC.
+
+        Raises ModelError unless there is one mask of the right length for each matrix.
+        """
+        for path, size in self.sizes.items():
+            mask = masks.get(path)
+            if mask is None or mask.dtype != torch.bool or mask.shape != (size,):
+                got = "none" if mask is None else f"{mask.dtype} {tuple(mask.shape)}"
+                raise ModelError(f"{path}: mask must be boolean of shape ({size},); got {got}")
+        for path, layer in self.layers.items():
+            layer.protect(masks[path])
+
+
+@contextmanager
+def on_chip(model: nn.Module, device: Device, seed: int) -> Iterator[Chip]:
+    """Put the blocks' linear layers of `model` on cells for the length of a with-block.
+
+    All ranks are in MLC at first; see :meth:`Chip.protect`. Afterwards the model is as it was.
+    Raises ModelError for a model without linear layers in blocks, and for weights not finite.
+
+    >>> model = nn.Sequential(nn.ModuleList([nn.Linear(8, 4)])[0], nn.ReLU())
+    >>> block = nn.ModuleDict({"blocks": nn.ModuleList([model])})
+    >>> with on_chip(block, Device(), seed=0) as chip:
+    ...     chip.sizes
+    {'blocks.0.0': 4}
+    """
+    held = matrices(model, device.exact)
+    kind = _CellLinear if device.crossbar is None else _CrossbarLayer
+    layers = {path: kind(path, layer, device, seed) for path, layer in held.items()}
+    modes = {module: module.training for module in model.modules()}
+    chip = Chip(layers)
+    chip.protect({p: torch.zeros(n, dtype=torch.bool) for p, n in chip.sizes.items()})
+    replace(model, layers)
+    try:
+        yield chip
+    finally:
+        replace(model, held)
+        for module, training in modes.items():
+            module.training = training
+
+
+def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """What goes on cells: factorised layers, and dense linear ones in blocks, by path.
+
+    Layers whose weight is read by other code than their own forward (Mamba's ``dt_proj``) and
+    those that match a pattern of `exact` are left out. Raises ModelError if nothing is left, and
+    for a pattern that matches nothing.
+    """
+    blocks = block_paths(model)
+    found = {
+        path: layer
+        for path, layer in model.named_modules()
+        if isinstance(layer, LowRankLinear) or (is_linear(layer) and in_block(path, blocks))
+    }
+    for pattern in exact:
+        if not any(fnmatchcase(path, pattern) for path in found):
+            raise ModelError(f"exact: no matrix in blocks matches {pattern!r}")
+    spared = (*SKIP, *exact)
+    found = {p: m for p, m in found.items() if not any(fnmatchcase(p, x) for x in spared)}
+    if not found:
+        raise ModelError(f"{type(model).__name__} has no linear layers in blocks to put on cells")
+    return found
+
+
+def wrong_cells(model: nn.Module, device: Device) -> float | None:
+    """Share of a model's own cells that read wrong, 0 ... 1, with all of them in MLC.
+
+    None for a noise that is not multiplicative. The rate by which σ is calibrated (HyFlexPIM §5.2)
+    has all levels equally likely; a model's weights, and how signs are held, make it another.
+    Raises ModelError as :func:`matrices`.
+    """
+    if not isinstance(device.noise, MultiplicativeNoise):
+        return None
+    wrong, cells = 0.0, 0
+    for path, layer in matrices(model, device.exact).items():
+        for weight in factors(layer):
+            codes = quantize(weight.detach(), device.clip, key=path).codes
+            held = levels(codes, device.bits_per_cell, device.sign)
+            wrong += noise_calibration.wrong_cells(held, device.noise.sigma) * held.numel()
+            cells += held.numel()
+    return wrong / cells
+
+
+def masks_for(
+    chip: Chip, scores: Mapping[str, Tensor], rates: float | Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Masks for :meth:`Chip.protect`: the top share (0 to 1) of each matrix by its scores.
+
+    `rates`: one for all, or by path. `scores` (r,) by path must name every matrix of the chip;
+    others are passed over. Raises ModelError for one that is missing and as
+    :func:`~.redistribution.select`.
+    """
+    masks: dict[str, Tensor] = {}
+    for path in chip.sizes:
+        if path not in scores:
+            raise ModelError(f"{path}: no scores to choose protected ranks by")
+        rate = rates[path] if isinstance(rates, Mapping) else rates
+        masks |= select({path: scores[path]}, rate)
+    return masks
+
+
+class _CellLinear(nn.Module):
+    """A layer with exact products of quantised inputs and weights as cells return them."""
+
+    def __init__(self, path: str, layer: nn.Module, device: Device, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(_seed(path, seed))
+        self.bias = bias_of(layer)
+        self.bits = device.activation_bits
+        self.slc: list[Tensor] = []
+        self.mlc: list[Tensor] = []
+        for weight in factors(layer):
+            for cells, protected in ((self.slc, True), (self.mlc, False)):
+                cells.append(
+                    noisy_weight(
+                        weight.detach(),
+                        protected,
+                        noise=None if protected else device.noise,
+                        slc_noise=device.slc_noise if protected else None,
+                        bits_per_cell=device.bits_per_cell,
+                        clip=device.clip,
+                        sign=device.sign,
+                        generator=generator,
+                    )
+                )
+        self.size = self.mlc[0].shape[0]
+        self.weights = self.mlc
+
+    def protect(self, mask: Tensor) -> None:
+        # a rank is a row of V^T (or of W), and a column of U
+        axes = (mask[:, None], mask[None, :])
+        both = zip(axes, self.slc, self.mlc, strict=False)
+        self.weights = [torch.where(axis, slc, mlc) for axis, slc, mlc in both]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for weight in self.weights:
+            x = functional.linear(quantized_tokens(x, self.bits), weight)
+        return x if self.bias is None else x + self.bias
+
+
+class _CrossbarLayer(nn.Module):
+    """A layer read bit by bit through arrays and converters."""
+
+    def __init__(self, path: str, layer: nn.Module, device: Device, seed: int):
+        super().__init__()
+        if device.activation_bits is None:
+            raise ModelError("activation_bits must be an integer for a crossbar; got None")
+        weights = [weight.detach() for weight in factors(layer)]
+        self.size = weights[0].shape[0]
+        self._made = (path, seed, weights, bias_of(layer), device)
+
+    def protect(self, mask: Tensor) -> None:
+        path, seed, weights, bias, device = self._made
+        self.inner = CrossbarLinear(
+            (weights[0], weights[1]) if len(weights) == 2 else weights[0],
+            bias,
+            config=device.crossbar,
+            protected=mask,
+            noise=device.noise,
+            slc_noise=device.slc_noise,
+            clip=device.clip,
+            quantizer=_tokens(device),
+            inner_quantizer=_tokens(device),
+            generator=torch.Generator().manual_seed(_seed(path, seed)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.inner(x)
+        return y
+
+
+def factors(layer: nn.Module) -> list[Tensor]:
+    """The matrices a layer has on the chip: diag(sigma) V^T (r, m) and U (n, r), or W (n, m)."""
+    if not isinstance(layer, LowRankLinear):
+        return [linear_weight(layer)]
+    folded = layer.folded()
+    return [folded.v.T, folded.u]
+
+
+def quantized_tokens(x: Tensor, bits: int | None) -> Tensor:
+    """`x` (..., m) rounded to `bits` bits with one scale a token; None: as it is."""
+    if bits is None:
+        return x
+    top = 2 ** (bits - 1) - 1
+    # not fake_quantize, whose checks and gradient cost more than this whole function
+    scale = x.abs().amax(-1, keepdim=True).clamp_(min=1e-30) / top
+    rounded: Tensor = (x / scale).round_().mul_(scale)
+    return rounded
+
+
+def _tokens(device: Device) -> ActivationQuantizer:
+    assert device.activation_bits is not None
+    return ActivationQuantizer(granularity="row", bits=device.activation_bits)
+
+
+def _seed(path: str, seed: int) -> int:
+    return zlib.crc32(f"{seed}:{path}".encode())

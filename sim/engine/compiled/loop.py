@@ -1,0 +1,451 @@
+"""The event loop, compiled: the rules of engine.py over the tables of tables.py.
+
+Names are those of engine.py, and so is the order of everything that can be seen: events of one
+instant in the order in which they were scheduled, then decisions in component order. How events
+and queues are kept differs: wheel.py, queues.py.
+
+Functions that get all tables (``t``) are inlined, since thirty arrays are too many to hand over in
+every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from hyflexsim.sim.engine.compiled import queues, wheel
+from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
+from hyflexsim.sim.engine.compiled.registers import (
+    BLOCKS,
+    BYTES,
+    COMPONENTS,
+    DONE,
+    ENTERED,
+    FAN_OUT,
+    FREE_NODES,
+    FULL,
+    HOST,
+    HOST_DUE,
+    HOST_WAITS,
+    IDLE,
+    LEFT,
+    LIVE,
+    MARKS,
+    NONE,
+    NOW,
+    PEAK_LIVE,
+    PENDING,
+    ROOM,
+    ROWS,
+    WINDOW,
+)
+from hyflexsim.sim.engine.compiled.sums import add_visit, shown_by
+from hyflexsim.sim.engine.compiled.wheel import called, first_bit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EMPTY, HOLDS, BUSY = range(3)  # states of a component: nothing in hand, a token, one being served
+GROUP, THRESHOLD = 2, 3  # kinds of edge, as in plan/unrolled.py; any other is a stream
+
+
+def _inlined(function: F) -> F:
+    return numba.njit(inline="always", **OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+# --- components ----------------------------------------------------------------------------------
+
+
+@_inlined
+def _arrive(t, step, request, token, now):
+    """A token, all of whose inputs are there, comes to the component that serves it.
+
+    Where nothing else is, it stays in hand, since most tokens start as soon as the instant is over.
+    """
+    row = t.steps[step]
+    lane = np.uint32(0)
+    if row.lanes > 1:
+        lane = np.uint32(token // row.planes % row.lanes)
+    channel, c = t.lanes[row.lane_at + lane].channel, t.lanes[row.lane_at + lane].component
+    component = t.components[c]
+    if component.state == EMPTY and component.ready == 0 and t.channels[channel].head == NONE:
+        component.state = HOLDS
+        component.channel = channel
+        component.step = step
+        component.request = request
+        component.token = token
+        component.arrival = now
+        queues.wake(t.registers, t.idle, c)
+    else:
+        if component.state == HOLDS:
+            _put_down(t, c, now)
+        if _enqueue(t, c, step, channel, request, token, now):
+            queues.offer(t.components, t.channels, t.ready, channel)
+        if component.state == EMPTY:
+            queues.wake(t.registers, t.idle, c)
+
+
+@_inlined
+def _shown(t, c, step, token):
+    """The component to report for a token that ``c`` serves."""
+    if t.steps[step].shown:
+        return shown_by(t.steps[step], t.shown, token)
+    return c
+
+
+@_inlined
+def _enqueue(t, c, step, channel, request, token, now):
+    """Queue a token; True if there was none in the channel."""
+    queues.count(t.components, _shown(t, c, step, token), now, 1)
+    return queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now)
+
+
+@_inlined
+def _put_down(t, c, now):
+    """Queue the token in hand, as it is no longer alone."""
+    component = t.components[c]
+    component.state = EMPTY
+    channel = component.channel
+    if _enqueue(t, c, component.step, channel, component.request, component.token, now):
+        queues.offer(t.components, t.channels, t.ready, channel)
+
+
+@_inlined
+def _passes(t, step, token, channel, now):
+    """Reserve places for the first part of a token and say True; or wait and say False."""
+    row, buffers = t.steps[step], t.buffers
+    if row.own == NONE and not row.reserves:
+        return True
+    if row.parts > 1 and token % row.parts:
+        return True
+    first, stop = row.reserve_at, row.reserve_at + row.reserves
+    full = queues.full_one(buffers, t.reserves, first, stop, now)
+    changed = full
+    if full != NONE:
+        queues.wait(buffers, t.channels, full, channel)
+    else:
+        queues.reserve(buffers, t.reserves, first, stop)
+        changed = row.own
+        if changed != NONE:
+            queues.give_back(buffers, changed, now)
+    if changed != NONE and queues.owes_credit(buffers, changed):
+        buffers[changed].scheduled = 1
+        what = t.registers[COMPONENTS] + changed
+        wheel.schedule(t.registers, t.events, t.slots, t.bits, now + 1, what)
+    return full == NONE
+
+
+@_inlined
+def _receive_credit(t, buffer):
+    """Every channel that waits for a place may try again."""
+    t.buffers[buffer].scheduled = 0
+    channel = t.buffers[buffer].first
+    t.buffers[buffer].first = NONE
+    t.buffers[buffer].last = NONE
+    while channel != NONE:
+        after = t.channels[channel].next
+        queues.offer(t.components, t.channels, t.ready, channel)
+        queues.wake(t.registers, t.idle, t.channels[channel].component)
+        channel = after
+
+
+@_inlined
+def _start(t, c, now):
+    """Serve the token in hand."""
+    component = t.components[c]
+    component.state = BUSY
+    component.started = now
+    row = t.steps[component.step]
+    duration = row.ps
+    if duration == 0:
+        duration = t.durations[t.requests[component.request].shape, row.duration]
+        if duration < 0:
+            duration = t.times[component.token - 1 - duration]
+    wheel.schedule(t.registers, t.events, t.slots, t.bits, now + duration, c)
+
+
+@_inlined
+def _pick_up(t, c, channel, now):
+    """Take a channel's first token in hand."""
+    component = t.components[c]
+    node = t.nodes[t.channels[channel].head]
+    component.step = t.channels[channel].step
+    component.request = node.request
+    component.token = node.token
+    component.arrival = node.arrival
+    if queues.dequeue(t.registers, t.channels, t.nodes, channel):
+        queues.offer(t.components, t.channels, t.ready, channel)
+    queues.count(t.components, _shown(t, c, component.step, component.token), now, -1)
+
+
+@_inlined
+def _decide(t, c, now):
+    """Take the first token in order whose buffers downstream have places, and start it."""
+    component = t.components[c]
+    if component.state == HOLDS:
+        if component.ready == 0:
+            if _passes(t, component.step, component.token, component.channel, now):
+                return True
+            component.state = EMPTY
+            _enqueue(
+                t, c, component.step, component.channel, component.request, component.token, now
+            )
+            return False
+        _put_down(t, c, now)
+    while component.ready > 0:
+        channel = queues.take_first(t.components, t.channels, t.ready, c)
+        token = t.nodes[t.channels[channel].head].token
+        if _passes(t, t.channels[channel].step, token, channel, now):
+            _pick_up(t, c, channel, now)
+            return True
+    return False
+
+
+@_inlined
+def _decide_all(t, now):
+    """Every idle component decides, in component order."""
+    t.registers[IDLE] = 0
+    for top in range((t.idle.shape[1] + 63) >> 6):
+        while t.idle[1, top]:
+            word, bits = queues.next_idle(t.idle, top)
+            while bits:
+                c = np.uint32((word << np.uint64(6)) + first_bit(bits))
+                bits &= bits - np.uint64(1)
+                if t.components[c].state != BUSY and _decide(t, c, now):
+                    _start(t, c, now)
+
+
+# --- tokens that wait for tokens -----------------------------------------------------------------
+
+
+@_inlined
+def _release(t, step, request, token):
+    """One input of a token is there; True if it was the last."""
+    at = t.waits_at[t.requests[request].shape, step]
+    if at == NONE:
+        return True
+    place = t.requests[request].bytes_at + at + token
+    t.waits[place] -= 1
+    return t.waits[place] == 0
+
+
+@_inlined
+def _advance(t, step, request, token):
+    """Note that a token is done; return the length of the unbroken prefix."""
+    row = t.requests[request]
+    mark = row.marks_at + t.steps[step].prefix
+    bits = row.bytes_at + t.prefix_at[row.shape, step]
+    done = t.marks[mark]
+    if token == done:
+        done += np.uint32(1)
+        # A 0 follows the last token. Not `!= 0`: LLVM would call strlen, which kept code cannot.
+        while t.waits[bits + done] == 1:
+            done += np.uint32(1)
+        t.marks[mark] = done
+    else:
+        t.waits[bits + token] = 1
+    return np.int64(done)
+
+
+@called
+def _of_group(edge, token):
+    """The tokens that wait for the group which this token completes: from, up to."""
+    if (token + 1) % edge.every and token != edge.last:
+        return np.int64(0), np.int64(0)
+    if edge.broadcast:
+        return np.int64(0), np.int64(edge.here)
+    first = (token // edge.every + edge.shift) * edge.spread
+    return max(first, 0), min(first + edge.spread, edge.here)
+
+
+@called
+def _of_threshold(edge, needs, marks, place, done):
+    """The tokens that need no more than the first ``done``, and have not been released yet."""
+    first = np.int64(marks[place])
+    stop = first
+    while stop < edge.here and needs[edge.need_at + stop] <= done:
+        stop += 1
+    marks[place] = stop
+    return first, stop
+
+
+@_inlined
+def _deliver(t, step, request, token, now):
+    """Tell everyone who waits for this token."""
+    follower = t.steps[step].follower
+    if follower != NONE:
+        _arrive(t, follower, request, token, now)
+    else:
+        _deliver_to_all(t, step, request, token, now)
+    t.requests[request].left -= 1
+    if not t.requests[request].left:
+        _leave(t, request, now)
+
+
+@_inlined
+def _deliver_to_all(t, step, request, token, now):
+    """The same, where not all of the step's tokens go to one other step alone."""
+    row = t.steps[step]
+    done = np.int64(0)
+    if row.prefix != NONE:
+        done = _advance(t, step, request, token)
+    for i in range(row.output_at, row.output_at + row.outputs):
+        output = t.outputs[i]
+        first, stop = np.int64(token), np.int64(token) + 1
+        if output.group:
+            edge = t.edges[t.requests[request].shape, output.edge]
+            if edge.kind == GROUP:
+                first, stop = _of_group(edge, np.int64(token))
+            elif edge.kind == THRESHOLD:
+                place = t.requests[request].marks_at + output.mark
+                first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
+        for released in range(np.uint64(first), np.uint64(stop)):
+            if output.only or _release(t, output.step, request, np.uint32(released)):
+                _arrive(t, output.step, request, np.uint32(released), now)
+    if row.answers:
+        if t.first_output[request] < 0:
+            t.first_output[request] = now
+        t.finished[request] = now
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+@_inlined
+def _leave(t, request, now):
+    r = t.registers
+    block = t.requests[request].block
+    shape = t.shapes[t.requests[request].shape]
+    t.blocks[block].next = shape.free_block
+    shape.free_block = block
+    t.left[r[LEFT]] = request
+    r[LEFT] += 1
+    r[LIVE] -= 1
+    if r[HOST_WAITS]:
+        r[HOST_WAITS] = 0
+        wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
+
+
+@_inlined
+def _has_room(t, request):
+    """Whether the tables can take a request in."""
+    r = t.registers
+    shape = t.shapes[t.requests[request].shape]
+    if r[FREE_NODES] < shape.initial + r[COMPONENTS]:
+        return False
+    return shape.free_block != NONE or (
+        r[BLOCKS] < len(t.blocks)
+        and r[BYTES] + shape.bytes <= len(t.waits)
+        and r[MARKS] + shape.marks <= len(t.marks)
+    )
+
+
+@called
+def _take_block(r, shape, blocks):
+    """A block of `waits` and `marks`: one that a request of this shape has left, or a new one."""
+    block = np.uint32(shape.free_block)
+    if block != NONE:
+        shape.free_block = blocks[block].next
+        return block
+    block = np.uint32(r[BLOCKS])
+    r[BLOCKS] += 1
+    blocks[block].bytes_at = r[BYTES]
+    blocks[block].marks_at = r[MARKS]
+    r[BYTES] += shape.bytes
+    r[MARKS] += shape.marks
+    return block
+
+
+@_inlined
+def _enter(t, request, now):
+    r = t.registers
+    shape = t.shapes[t.requests[request].shape]
+    block = _take_block(r, shape, t.blocks)
+    t.requests[request].block = block
+    t.requests[request].bytes_at = t.blocks[block].bytes_at
+    t.requests[request].marks_at = t.blocks[block].marks_at
+    t.requests[request].left = shape.visits
+    t.entered[request] = now
+    r[LIVE] += 1
+    r[PEAK_LIVE] = max(r[PEAK_LIVE], r[LIVE])
+    at = t.blocks[block].bytes_at
+    for i in range(shape.bytes):
+        t.waits[at + i] = t.templates[shape.template_at + i]
+    at = t.blocks[block].marks_at
+    for i in range(shape.marks):
+        t.marks[at + i] = 0
+    for i in range(shape.initial_at, shape.initial_at + shape.initial):
+        _arrive(t, t.initial[i].step, request, t.initial[i].token, now)
+
+
+@_inlined
+def _host(t, now):
+    """Release requests at their arrival times, as many as the chip holds; False: out of room."""
+    r = t.registers
+    r[HOST_DUE] = 0
+    while r[ENTERED] < len(t.requests):
+        request = np.uint32(r[ENTERED])
+        if t.requests[request].arrival > now:
+            wheel.schedule(r, t.events, t.slots, t.bits, t.requests[request].arrival, r[HOST])
+            return True
+        if r[LIVE] >= r[WINDOW]:
+            r[HOST_WAITS] = 1
+            return True
+        if not _has_room(t, request):
+            r[HOST_DUE] = 1
+            return False
+        r[ENTERED] += 1
+        _enter(t, request, now)
+    return True
+
+
+# --- the loop ------------------------------------------------------------------------------------
+
+
+@_inlined
+def _finish(t, rows, sums, c, now):
+    """A visit ends: record it, hand the token on, look for the next."""
+    component = t.components[c]
+    step, request, token = component.step, component.request, component.token
+    row = np.uint64(t.registers[ROWS])
+    t.registers[ROWS] += 1
+    rows[0][row] = step
+    rows[1][row] = request
+    rows[2][row] = token
+    rows[3][row] = component.arrival
+    rows[4][row] = component.started
+    rows[5][row] = now
+    wait, served = component.started - component.arrival, now - component.started
+    shown = _shown(t, c, step, token)
+    add_visit(sums, t.steps[step], step, request, token, shown, wait, served)
+    component.state = EMPTY
+    if component.ready > 0:
+        queues.wake(t.registers, t.idle, c)
+    _deliver(t, step, request, token, now)
+
+
+def run(t, rows, sums):
+    """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
+    r = t.registers
+    while True:
+        now = r[NOW]
+        if r[HOST_DUE] and not _host(t, now):
+            return ROOM
+        if r[IDLE] and not wheel.any_now(r, t.events, t.slots, t.bits):
+            _decide_all(t, now)
+        if r[PENDING] == 0:
+            return DONE
+        if r[ROWS] == len(rows[0]):
+            return FULL
+        if r[FREE_NODES] < r[FAN_OUT]:
+            return ROOM
+        what = wheel.take_first(r, t.events, t.slots, t.bits)
+        now = r[NOW]
+        if what < r[COMPONENTS]:
+            _finish(t, rows, sums, what, now)
+        elif what == r[HOST]:
+            r[HOST_DUE] = 1
+        else:
+            _receive_credit(t, np.uint32(what - r[COMPONENTS]))

@@ -1,0 +1,65 @@
+"""What a visit adds to the sums of tally.py: for the compiled loop, and in a pass over a block."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
+
+_called = numba.njit(forceinline=True, **OPTIONS)
+
+
+@_called
+def shown_by(row, shown, token):
+    """The component to report for a token of the step of ``row``."""
+    lane = np.uint32(0)
+    if row.shown > 1:
+        lane = token // row.planes % row.shown
+    return shown[row.shown_at + lane]
+
+
+@_called
+def add_visit(sums, row, step, request, token, c, wait, served):
+    """Component ``c`` is the one to report; ``row``, of the step, says how it is cut and sized."""
+    mine = sums.by_step[step]
+    mine.visits += 1
+    mine.served += served
+    if row.parts == 1 or token % row.parts == 0:  # it leaves its buffer with its first part
+        mine.first_wait += wait
+    if row.size:  # otherwise 1, as often as it is visited
+        mine.sizes += _size(sums, step, request, token)
+    shown = sums.by_component[c]
+    shown.visits += 1
+    shown.served += served
+    shown.wait += wait
+
+
+@_called
+def _size(sums, step, request, token):
+    """Size of a token: that of plan.size_of, whose sums a test compares."""
+    row = sums.steps[step]
+    size = sums.tokens[request, 0] + row.extra
+    if row.size == 2:
+        size = np.int64(token // row.parts) + 1 + row.extra
+        if row.head:
+            size += sums.tokens[request, 1] - 1
+    elif row.size == 3:
+        pairs = sums.tokens[request, 0] * (sums.tokens[request, 0] + 1) // 2
+        if row.split:
+            size = np.int64(token // row.planes < pairs)
+        else:
+            wave = np.int64(row.wave)
+            size = min(wave, pairs - np.int64(token // row.parts) * wave)
+    return size
+
+
+def add(block, sums):
+    """All visits of a block."""
+    step, request, token, arrival, start, end = block
+    for i in range(len(step)):
+        wait, served = start[i] - arrival[i], end[i] - start[i]
+        row, mine = sums.steps[step[i]], np.uint32(token[i])
+        c = shown_by(row, sums.shown, mine)
+        add_visit(sums, row, np.uint32(step[i]), np.uint32(request[i]), mine, c, wait, served)
+    return 0

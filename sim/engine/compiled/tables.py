@@ -1,0 +1,316 @@
+"""Plan, shapes and requests as flat tables (table_types.py): what the compiled loop reads."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyflexsim.sim.engine.compiled.registers import (
+    BITS,
+    COMPONENTS,
+    DIGITS,
+    FAN_OUT,
+    FREE_NODE,
+    FREE_NODES,
+    HOST,
+    HOST_DUE,
+    NONE,
+    REGISTERS,
+    SLOTS,
+    WINDOW,
+)
+from hyflexsim.sim.engine.compiled.table_types import (
+    BLOCK,
+    BUFFER,
+    CHANNEL,
+    COMPONENT,
+    EDGE,
+    EVENT,
+    LANE,
+    NODE,
+    OUTPUT,
+    REQUEST,
+    SHAPE,
+    SLOT,
+    STEP,
+    TOKEN,
+    Tables,
+)
+from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.tally import SIZES
+from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape
+
+
+class Room(NamedTuple):
+    """How much the growing tables hold at first; small numbers are for tests of growing."""
+
+    nodes: int = 1 << 13
+    bytes: int = 1 << 18
+    marks: int = 1 << 13
+    blocks: int = 1 << 8
+
+
+def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> Tables:
+    """All tables at time zero, before anything has entered."""
+    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
+    place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
+    if tuple(place) not in kept:
+        kept.clear()  # those of the latest run alone: there is no end of sets of lengths
+        kept[tuple(place)] = _before_any_request(plan, list(place))
+    made = kept[tuple(place)]
+    made = made | {name: made[name].copy() for name in CHANGING}
+    nodes = max(room.nodes, 1)
+    registers = np.zeros(REGISTERS, dtype=np.int64)
+    registers[HOST_DUE] = 1  # it releases the first requests
+    registers[FREE_NODE], registers[FREE_NODES] = 0, nodes
+    registers[WINDOW] = window
+    registers[COMPONENTS] = len(plan.components)
+    registers[HOST] = len(plan.components) + len(made["buffers"])
+    registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
+    times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
+    return Tables(
+        registers=registers,
+        requests=_requests(requests, [place[key] for key in keys]),
+        events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
+        slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
+        bits=np.zeros(BITS, dtype=np.uint64),
+        idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
+        nodes=fresh_nodes(nodes, 0),
+        waits=np.zeros(room.bytes, dtype=np.uint8),
+        marks=np.zeros(room.marks, dtype=np.uint32),
+        blocks=np.zeros(room.blocks, dtype=BLOCK),
+        left=np.zeros(len(requests), dtype=np.uint32),
+        **made,
+        **times,
+    )
+
+
+ANSWERS = ("entered", "first_output", "finished")
+CHANGING = ("channels", "components", "ready", "buffers", "shapes")
+"""Tables made from a plan and lengths that the loop writes to: every run has its own."""
+
+
+def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str, Any]:
+    """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
+    shapes = [plan.shape(*length) for length in lengths]
+    static = plan.once("steps", lambda: _steps(plan))
+    steps, outputs = static["steps"].copy(), static["outputs"].copy()
+    evaluated = _shapes(plan, shapes, steps)
+    always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
+    outputs["group"] = always[outputs["edge"]] if len(always) else 0
+    outputs["only"] = (evaluated["waits_at"] == NONE).all(axis=0)[outputs["step"]]
+    plain = (steps["outputs"] == 1) & (steps["answers"] == 0) & (steps["prefix"] == NONE)
+    first = outputs[steps["output_at"]]
+    plain &= (first["group"] == 0) & (first["only"] == 1)
+    steps["follower"] = np.where(plain, first["step"], NONE)
+    same = evaluated["durations"]
+    same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
+    steps["ps"] = np.maximum(same, 0)[steps["duration"]]
+    most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=1)
+    return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
+
+
+def fresh_nodes(count: int, first: int) -> np.ndarray:
+    """Free nodes number ``first`` ... in a chain."""
+    nodes = np.zeros(count, dtype=NODE)
+    nodes["next"] = np.arange(first + 1, first + count + 1)
+    nodes["next"][-1:] = NONE
+    return nodes
+
+
+def _starts(lengths: Sequence[int]) -> np.ndarray:
+    """Where each of several rows begins, put one after the other."""
+    return np.concatenate([[0], np.cumsum(lengths)])[: len(lengths)].astype(np.int64)
+
+
+def _joined(arrays: list[Any], dtype: Any) -> np.ndarray:
+    """One after the other; never empty, so that its first element can be named."""
+    return np.concatenate([*arrays, np.zeros(1, dtype=dtype)]).astype(dtype, copy=False)
+
+
+def _steps(plan: Plan) -> dict[str, np.ndarray]:
+    """Tables that depend on the plan alone."""
+    steps, pattern = plan.steps, plan.pattern
+    buffer_of = {s: i for i, s in enumerate(s for s, x in enumerate(steps) if x.places is not None)}
+    channel_of: dict[tuple[int, int], int] = {}
+    for i, step in enumerate(steps):
+        for lane in step.lanes:
+            channel_of.setdefault((i, lane), len(channel_of))
+    rows = np.zeros(len(steps), dtype=STEP)
+    for name in ("planes", "parts"):
+        rows[name] = [getattr(step, name) for step in steps]
+    many: dict[str, list[list[Any]]] = {
+        "lane": [[channel_of[i, c] for c in s.lanes] for i, s in enumerate(steps)],
+        "shown": [list(step.shown) for step in steps],
+        "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
+        "output": pattern.outputs,
+    }
+    for name, lists in many.items():
+        lengths = [len(each) for each in lists]
+        rows[name if name == "shown" else f"{name}s"] = lengths
+        rows[f"{name}_at"] = _starts(lengths)
+    rows["size"] = [SIZES.index(step.size) for step in steps]
+    rows["duration"] = pattern.duration_of
+    rows["own"] = [buffer_of.get(i, NONE) for i in range(len(steps))]
+    flat = {name: [x for each in lists for x in each] for name, lists in many.items()}
+    outputs, prefix = _outputs(flat["output"], rows["outputs"])
+    rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
+    rows["answers"] = [i in plan.outputs for i in range(len(steps))]
+    lanes = np.zeros(len(flat["lane"]), dtype=LANE)
+    lanes["channel"] = flat["lane"]
+    lanes["component"] = [component for step in steps for component in step.lanes]
+    return {
+        "steps": rows,
+        "lanes": lanes,
+        "shown": np.array([*flat["shown"], 0], dtype=np.uint32),
+        "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
+        "outputs": outputs,
+        **_channels(plan, list(channel_of)),
+        "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
+    }
+
+
+def _outputs(ends: list[Output], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of all steps (``counts`` of each), and which steps keep a mark of their prefix."""
+    numbers = np.array([*ends, (0, 0, -1)], dtype=np.int64)  # never empty, as everywhere
+    rows = np.zeros(len(numbers), dtype=OUTPUT)
+    rows["step"], rows["edge"], rows["mark"] = *numbers[:, :2].T, numbers[:, 2].clip(0)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    prefix = np.bincount(owner, weights=numbers[:-1, 2] >= 0, minlength=len(counts)) > 0
+    return rows, prefix
+
+
+def _channels(plan: Plan, channels: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    rows = np.zeros(len(channels), dtype=CHANNEL)
+    rows["step"], rows["component"] = np.array(channels, dtype=np.uint32).reshape(-1, 2).T
+    for name in ("head", "tail", "next"):
+        rows[name] = NONE
+    components = np.zeros(len(plan.components), dtype=COMPONENT)
+    mine = np.bincount(rows["component"], minlength=len(components))
+    components["ready_at"] = _starts(mine.tolist())
+    return {
+        "channels": rows,
+        "components": components,
+        "ready": np.zeros(len(channels), dtype=np.uint32),
+    }
+
+
+def _buffers(places: list[int]) -> np.ndarray:
+    rows = np.zeros(len(places), dtype=BUFFER)
+    rows["free"] = rows["least_free"] = places
+    rows["freed_at"] = -1
+    rows["first"] = rows["last"] = NONE
+    return rows
+
+
+def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=REQUEST)
+    rows["arrival"] = [request.arrival for request in requests]
+    rows["shape"] = shape
+    rows["block"] = NONE
+    return rows
+
+
+def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.ndarray]:
+    """Tables with a row a shape: edges, durations, what tokens wait for."""
+    pattern = plan.pattern
+    rows = np.zeros(len(shapes), dtype=SHAPE)
+    edges = np.zeros((len(shapes), len(pattern.edges)), dtype=EDGE)
+    durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
+    places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
+    times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
+    prefix = (steps["prefix"] != NONE).tolist()
+    for i, shape in enumerate(shapes):
+        for j, edge in enumerate(shape.class_edges):
+            at = needs.add(edge.need) if edge.need is not None else 0
+            numbers = (edge.every, edge.spread, edge.broadcast, edge.shift, edge.last, edge.here)
+            edges[i, j] = (edge.kind, *numbers, at)
+        for j, time in enumerate(shape.class_durations):
+            durations[i, j] = time if isinstance(time, int) else -1 - times.add(time)
+        template, first = _waiting(shape, prefix, places[:, i])
+        rows[i]["visits"] = shape.visits
+        rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
+        rows[i]["marks"] = pattern.marks + sum(prefix)
+        rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
+    rows["free_block"] = NONE
+    return {
+        "shapes": rows,
+        "edges": edges,
+        "durations": durations,
+        "waits_at": places[0],
+        "prefix_at": places[1],
+        "times": times.array(),
+        "needs": needs.array(),
+        "templates": templates.array(),
+        "initial": initial.array(),
+    }
+
+
+def _waiting(shape: Shape, prefix: list[bool], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A request's block of `waits` when it enters, and its tokens that wait for nothing.
+
+    ``places`` (2, steps) gets the position of each step's counts, and of its bytes for the prefix.
+    """
+    blocks, first, used = [], [], 0
+    waits_at, prefix_at = [NONE] * len(prefix), [NONE] * len(prefix)
+    waits = shape.class_waits
+    free = [None if wait is None else np.flatnonzero(wait == 0) for wait in waits]
+    bits = [np.zeros(count + 1, dtype=np.uint8) for count in shape.class_counts]
+    for i, (kind, count) in enumerate(
+        zip(shape.pattern.wait_of, shape.pattern.count_of, strict=True)
+    ):
+        wait, early = waits[kind], free[kind]
+        if wait is not None and early is not None:
+            if len(early):
+                tokens = np.empty(len(early), dtype=TOKEN)
+                tokens["step"], tokens["token"] = i, early
+                first.append(tokens)
+            waits_at[i] = used
+            blocks.append(wait)
+            used += len(wait)
+        if prefix[i]:
+            prefix_at[i] = used
+            blocks.append(bits[count])  # a 0 ends every prefix
+            used += len(bits[count])
+    places[:] = waits_at, prefix_at
+    return (
+        np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint8),
+        np.concatenate(first) if first else np.zeros(0, dtype=TOKEN),
+    )
+
+
+class Pool:
+    """Arrays one after the other; one that was added before is not stored again."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.parts: list[np.ndarray] = []
+        self.used = 0
+
+    def add(self, part: np.ndarray) -> int:
+        """Append an array and return its position."""
+        at = self.used
+        self.parts.append(part.astype(self.dtype, copy=False))
+        self.used += len(part)
+        return at
+
+    def array(self) -> np.ndarray:
+        """All of them; never empty, so that its first element can be named."""
+        return np.concatenate([*self.parts, np.zeros(1, dtype=self.dtype)])
+
+
+def _fan_out(shape: Shape, steps: np.ndarray, outputs: np.ndarray) -> int:
+    """Most tokens that one finished token of this shape may release."""
+    each = [
+        edge.spread if edge.every and not edge.broadcast else edge.here
+        for edge in shape.class_edges
+    ]
+    if not each:
+        return 1
+    owner = np.repeat(np.arange(len(steps)), steps["outputs"])
+    released = np.array(each, dtype=np.int64)[outputs["edge"][: len(owner)]]
+    return int(np.bincount(owner, weights=released, minlength=1).max())

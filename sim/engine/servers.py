@@ -1,0 +1,210 @@
+"""The processes of the SimPy engine: components that serve, buffers that hand places back.
+
+Nobody calls into another component: a server asks buffers for places, and what it has finished
+goes through the engine (engine.py) into the queue of the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from simpy.events import NORMAL, Event
+
+if TYPE_CHECKING:
+    import simpy
+
+    from hyflexsim.sim.engine.engine import Engine
+
+Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
+
+
+def standing_event(clock: simpy.Environment) -> Event:
+    """An event that its one owner schedules again and again (re-armed after each processing)."""
+    event = Event(clock)
+    event._ok, event._value = True, None
+    return event
+
+
+class Server:
+    """A component: a process that takes a token, holds it, records it, hands it on."""
+
+    def __init__(self, engine: Engine, index: int) -> None:
+        self.engine = engine
+        self.index = index
+        self.queue: list[Visit] = []
+        self.lines: dict[int, Line] = {}
+        self.visit: Visit | None = None
+        self.started = 0
+        self.done = standing_event(engine.clock)
+        engine.clock.process(self.serve())
+
+    def serve(self) -> Generator[Event, None, None]:
+        """Sleep until the visit in hand ends, record it, hand the token on, look for the next."""
+        engine = self.engine
+        clock, recorder, done = engine.clock, engine.recorder, self.done
+        rows, limit = recorder.rows, recorder.limit
+        while True:
+            yield done
+            done.callbacks = []
+            arrival, step, request, token = self.visit  # type: ignore[misc]
+            self.visit = None
+            if self.queue:
+                clock.idle.append(self)
+            now = clock.now
+            rows.extend((step, request, token, arrival, self.started, now))
+            if len(rows) >= limit:
+                engine.counter.add(recorder.pack())
+            engine.deliver(step, request, token, now)
+
+    def decide(self, now: int) -> None:
+        """Start the first token in order whose buffers downstream have places."""
+        if self.visit is not None:
+            return
+        engine = self.engine
+        queue = self.queue
+        while queue:
+            visit = heappop(queue)
+            step = visit[1]
+            flow = engine.flow[step]
+            if flow is not None and not flow.passes(self, visit, now):
+                continue
+            self.visit = visit
+            self.started = now
+            length = engine.lengths[step] or engine.length_of(step, visit[3])
+            if length.at != now:
+                length.see(now)
+            length.queued -= 1
+            engine.clock.schedule(self.done, NORMAL, self.service_ps(step, visit[2], visit[3]))
+            return
+
+    def service_ps(self, step: int, request: int, token: int) -> int:
+        """Picoseconds of one visit, at least 1: what a component of your own may override."""
+        duration = self.engine.durations[request][step]
+        return duration[token] if type(duration) is list else duration  # type: ignore[return-value]
+
+
+class QueueLength:
+    """How long the queue of a component is, and was at most at the end of an instant."""
+
+    __slots__ = ("at", "peak", "queued")
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.peak = 0
+        self.at = 0
+
+    def see(self, now: int) -> None:
+        """An instant is over: what is queued now has been queued."""
+        self.peak = max(self.peak, self.queued)
+        self.at = now
+
+
+class Line(deque[Visit]):
+    """Visits of one step that wait for a place, in order; ``probe``, the first, is in the queue."""
+
+    probe: Visit | None = None
+
+
+class Flow:
+    """Flow control of one step: places to reserve downstream, a place of its own to give back."""
+
+    def __init__(self, step: int, parts: int, own: InputBuffer | None) -> None:
+        self.step = step
+        self.parts = parts
+        self.own = own
+        self.reserves: tuple[InputBuffer, ...] = ()
+
+    def passes(self, server: Server, visit: Visit, now: int) -> bool:
+        """Reserve for ``visit`` and say True; or put it into the step's line and say False.
+
+        Only the first part of a token asks, since an analog read cannot stop halfway; the others
+        stay behind it because a line keeps its order.
+        """
+        line = server.lines.get(self.step)
+        if line is not None and visit is not line.probe:
+            line.append(visit)
+            return False
+        if visit[3] % self.parts == 0:
+            for buffer in self.reserves:
+                if not buffer.has_place(now):
+                    if line is None:
+                        line = server.lines[self.step] = Line()
+                    line.appendleft(visit)
+                    line.probe = None
+                    buffer.wait(server, self.step)
+                    return False
+            for buffer in self.reserves:
+                buffer.reserve()
+            if self.own is not None:
+                self.own.give_back(now)
+        if line:
+            line.probe = line.popleft()
+            heappush(server.queue, line.probe)
+        elif line is not None:
+            del server.lines[self.step]
+        return True
+
+
+class InputBuffer:
+    """A bounded buffer: a process that tells those who wait of a free place, 1 ps later."""
+
+    def __init__(self, engine: Engine, places: int) -> None:
+        self.engine = engine
+        self.places = places
+        self.free = places
+        self.freed = 0  # places given back at `freed_at`: seen from the next picosecond on
+        self.freed_at = -1
+        self.least_free = places
+        self.waiting: list[tuple[Server, int]] = []
+        self.scheduled = False
+        self.credit = standing_event(engine.clock)
+        engine.clock.process(self.serve())
+
+    def serve(self) -> Generator[Event, None, None]:
+        """Each time a credit arrives, send the first of every waiting line back to its queue."""
+        while True:
+            yield self.credit
+            self.credit.callbacks = []
+            self.scheduled = False
+            waiting, self.waiting = self.waiting, []
+            for server, step in waiting:
+                line = server.lines[step]
+                line.probe = line.popleft()
+                heappush(server.queue, line.probe)
+                self.engine.clock.idle.append(server)
+
+    def has_place(self, now: int) -> bool:
+        """Whether a place is free and the news of it has arrived."""
+        if self.freed_at < now:
+            self.free += self.freed
+            self.freed = 0
+        return self.free > 0
+
+    def reserve(self) -> None:
+        """Take a place; :meth:`has_place` has just said that there is one."""
+        self.free -= 1
+        self.least_free = min(self.least_free, self.free + self.freed)
+
+    def give_back(self, now: int) -> None:
+        """Free a place; others see it from ``now`` + 1 ps on."""
+        if self.freed_at < now:
+            self.free += self.freed
+            self.freed = 0
+        self.freed += 1
+        self.freed_at = now
+        if self.waiting:
+            self._send_credit()
+
+    def wait(self, server: Server, step: int) -> None:
+        """Wake ``server`` for ``step`` when a place is free."""
+        self.waiting.append((server, step))
+        if self.freed:
+            self._send_credit()
+
+    def _send_credit(self) -> None:
+        if not self.scheduled:
+            self.scheduled = True
+            self.engine.clock.schedule(self.credit, NORMAL, 1)

@@ -1,0 +1,178 @@
+"""The board: steps and components while a plan is being built.
+
+The planner says which op needs what; here it becomes rows with indices. A component is made when
+the first step names it, in the order of the model, so that indices (part of the serving order)
+follow from the graph and the placement alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim.chip.power import power_mw
+from hyflexsim.sim.placement.mapping import Placement, is_block
+from hyflexsim.sim.plan.plan import Action, Component, Group, Step, Threshold
+from hyflexsim.sim.units.service import Service
+
+Input = Group | Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How an op's tokens run: its axis, how often, what their work grows with."""
+
+    axis: str
+    extra: int = 0
+    head: bool = False
+    size: str = "one"
+    context_extra: int = 0
+
+
+class Board:
+    """Collects the steps and components of one plan; ``wave``: pairs that travel together."""
+
+    def __init__(self, graph: nx.DiGraph, placement: Placement, wave: int) -> None:
+        self.graph = graph
+        self.placement = placement
+        self.hw = placement.hw
+        self.wave = wave
+        self.steps: list[dict[str, Any]] = []
+        self.components: list[Component] = []
+        self.index: dict[str, int] = {}
+        self._homes: dict[tuple[int, ...], str] = {}
+        self._powers: dict[tuple[str, int], float] = {}
+        self._groups = placement.groups()
+
+    def bus(self, kind: str, ends: tuple[int, ...]) -> int:
+        """The bus of a PU group (``ends``: its PUs), of a chip, or between two chips."""
+        if kind == "pu_bus":
+            return self.component("bus", kind, ends)
+        where = "-".join(map(str, ends))
+        return self.component(f"chip{where}.{kind}", kind, chip=ends[0])
+
+    def component(
+        self,
+        name: str,
+        kind: str,
+        pus: tuple[int, ...] = (),
+        units: int = 0,
+        *,
+        chip: int = 0,
+        layer: str = "",
+        shadow: tuple[tuple[str, int, float], ...] = (),
+        busy_ps: int | None = None,
+    ) -> int:
+        """Index of a component, made on first use; ``units`` of hardware draw power in it."""
+        if pus:
+            name = f"{pu_name(pus)}.{name}"
+        if name not in self.index:
+            self.index[name] = len(self.components)
+            self.components.append(
+                Component(
+                    name,
+                    kind,
+                    layer=layer or self._home(pus),
+                    pu=pus[0] if pus else -1,
+                    chip=self.placement.chip(pus[0]) if pus else chip,
+                    power_mw=self._power(kind, units),
+                    busy_ps=busy_ps,
+                    shadow=shadow,
+                )
+            )
+        return self.index[name]
+
+    def _power(self, kind: str, units: int) -> float:
+        if (kind, units) not in self._powers:
+            self._powers[kind, units] = power_mw(self.hw, kind, units)
+        return self._powers[kind, units]
+
+    def _home(self, pus: tuple[int, ...]) -> str:
+        """The layer that shared parts of a PU are listed under: its blocks, else the largest."""
+        if pus not in self._homes:
+            layers = self._groups.get(pus, [])
+            blocks = [layer for layer in layers if is_block(layer)]
+            self._homes[pus] = "+".join(blocks) if blocks or not layers else self._largest(layers)
+        return self._homes[pus]
+
+    def _largest(self, layers: list[str]) -> str:
+        weights = self.placement.weights.values()
+        arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
+        return max(layers, key=arrays.__getitem__)
+
+    def reserve(self, step: int, buffer_of: int) -> None:
+        """Let a step ask for a place in another's input buffer, where that one has a buffer."""
+        if self.steps[buffer_of]["places"] is not None:
+            self.steps[step]["reserves"] += (buffer_of,)
+
+    def wait(self, step: int, edge: Input) -> None:
+        """Let a step wait for something more."""
+        self.steps[step]["inputs"] += (edge,)
+
+    def finish(self) -> tuple[tuple[Step, ...], tuple[Component, ...]]:
+        """All steps and components."""
+        return tuple(Step(**step) for step in self.steps), tuple(self.components)
+
+    def add(
+        self,
+        name: str,
+        op: str,
+        lanes: tuple[int, ...],
+        service: Service,
+        inputs: list[Input],
+        flow: Flow,
+        *,
+        places: int | None = None,
+        macs: int = 0,
+        macs_per_size: int = 0,
+        macs_in: int = 1,
+        planes: int = 1,
+        split: bool = False,
+    ) -> int:
+        """Append a step and return its index.
+
+        ``macs`` a visit and ``macs_per_size``, complete after ``macs_in`` visits; the rest as in
+        :class:`~hyflexsim.sim.plan.plan.Step`. In a wave of pairs, what one costs every one costs.
+        """
+        actions = service.actions
+        if flow.size == "wave":
+            actions = tuple(Action(a.name, 0, a.per_visit + a.per_size) for a in actions)
+            macs, macs_per_size = 0, macs + macs_per_size
+        component = self.components[lanes[0]]
+        self.steps.append(
+            {  # not a Step yet: others may still reserve, or be waited for
+                "name": name,
+                "op": op,
+                "kind": component.kind,
+                "layer": self.graph.nodes[op]["layer"],
+                "lanes": lanes,
+                "rate": service.rate,
+                "inputs": tuple(inputs),
+                "axis": flow.axis,
+                "extra": flow.extra,
+                "wave": self.wave if flow.axis == "pair" else 1,
+                "planes": planes,
+                "split": split,
+                "head": flow.head,
+                "size": flow.size,
+                "context_extra": flow.context_extra,
+                "places": places,
+                "actions": tuple(a for a in actions if a.per_visit or a.per_size),
+                "macs": (macs, macs_per_size),
+                "macs_in": macs_in,
+                "lead_ps": service.lead_ps,
+                "reserves": (),
+            }
+        )
+        return len(self.steps) - 1
+
+
+def pu_name(pus: tuple[int, ...]) -> str:
+    """Name of a group of PUs.
+
+    >>> pu_name((3,)), pu_name((4, 5))
+    ('pu03', 'pu04-05')
+    """
+    return f"pu{pus[0]:02d}" if len(pus) == 1 else f"pu{pus[0]:02d}-{pus[-1]:02d}"

@@ -1,0 +1,131 @@
+"""Copies: what the arrays that a layer leaves free are used for.
+
+A matrix with c copies serves c tokens at once. Copies go to the slowest matrix of a PU group,
+one by one, until it is no longer the group's bottleneck (bus, digital PIM or SFU are), until
+every token has a copy of its own, or until the arrays run out. The matrices of the pair
+network are copied together, since a wave of pairs goes through all of them in step.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.units import crossbar
+
+ANALOG = ("bank", "adc", "shift_add")
+ROUNDS = 8
+
+
+def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+    """``placement`` with the copies its options ask for; ``tokens``: a typical request's length.
+
+    Raises :class:`CapacityError` when a fixed number of copies does not fit.
+    """
+    wanted = placement.options.copies
+    if wanted == "none":
+        return placement
+    if wanted == "fill":
+        return fill(graph, placement, tokens)
+    copied = placement.with_copies(dict.fromkeys(placement.weights, int(wanted)))
+    for pus, layers in copied.groups().items():
+        if copied.free(pus) < 0:
+            raise CapacityError(
+                f"{wanted} copies of {', '.join(layers)} need {-copied.free(pus)} arrays more than "
+                f"PU {', '.join(map(str, pus))} has"
+            )
+    return copied
+
+
+def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+    """Copy the bottleneck of every PU group until it is none, or nothing is left to copy it to.
+
+    Copies of the pair network make waves of pairs larger, which spends less of the SFU's cycles on
+    each pair; so what the other components need is measured again until nothing changes. Other
+    copies do not change it: a plan with no more than those of the pair network measures it.
+    """
+    pairs = _pair_weights(graph)
+    filled, wave = placement, 1
+    for _ in range(ROUNDS):
+        waves = placement.with_copies(dict.fromkeys(pairs, wave))
+        loads = _shared_loads(build_plan(graph, waves), tokens)
+        copies: dict[str, int] = {}
+        for pus, layers in placement.groups().items():
+            units = _units(graph, placement, layers, tokens)
+            copies |= _fill_group(units, placement.free(pus), loads.get(pus[0], 0))
+        before, wave = wave, min((copies[name] for name in pairs), default=1)
+        filled = placement.with_copies(copies | dict.fromkeys(pairs, wave))
+        if wave == before:
+            break
+    return filled
+
+
+def _shared_loads(plan: Plan, tokens: int) -> dict[int, int]:
+    """Busy time of the busiest component that is not analog, by first PU of its group."""
+    loads: dict[int, int] = {}
+    for component, load in zip(plan.components, component_loads(plan, tokens), strict=True):
+        if component.kind not in ANALOG:
+            loads[component.pu] = max(load, loads.get(component.pu, 0))
+    return loads
+
+
+def _pair_weights(graph: nx.DiGraph) -> list[str]:
+    """Matrices of pair networks: a wave goes through all of them, so all have as many copies."""
+    return [
+        op["weight"]
+        for _, op in graph.nodes(data=True)
+        if op["kind"] == "gemv" and op["axis"] == "pair"
+    ]
+
+
+def component_loads(plan: Plan, tokens: int) -> list[int]:
+    """Busy picoseconds of every component for one request, lanes sharing evenly."""
+    shape = plan.shape(tokens)
+    loads = [0] * len(plan.components)
+    for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
+        total = sum(duration) if isinstance(duration, list) else count * duration
+        for lane in step.lanes:
+            loads[lane] += total // len(step.lanes)
+    return loads
+
+
+class _Unit:
+    """Matrices that are copied together: arrays of a copy, runs and time of a request."""
+
+    def __init__(self, names: list[str], arrays: int, runs: int, load: int) -> None:
+        self.names = names
+        self.arrays = arrays
+        self.runs = runs
+        self.load = load
+        self.copies = 1
+
+
+def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
+    hw, paired = placement.hw, set(_pair_weights(graph))
+    units: dict[str, _Unit] = {}
+    for weight in placement.weights.values():
+        if weight.layer not in layers:
+            continue
+        runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
+        interval = hw.analog.input_bits * max(crossbar.beat(hw, f) for f in weight.factors)
+        pairs = weight.name in paired
+        unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
+        unit.names.append(weight.name)
+        unit.arrays += weight.arrays
+        unit.load = max(unit.load, runs * interval)
+    return list(units.values())
+
+
+def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
+    while units:
+        slowest = max(units, key=lambda unit: unit.load / unit.copies)
+        enough = slowest.load <= floor * slowest.copies or slowest.copies >= slowest.runs
+        if enough or slowest.arrays > free:
+            break
+        slowest.copies += 1
+        free -= slowest.arrays
+    return {name: unit.copies for unit in units for name in unit.names}

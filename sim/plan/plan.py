@@ -1,0 +1,226 @@
+"""The plan: every decision that is made before the first event.
+
+A plan is a list of *steps* and a list of *components*. One service of one token at one
+step is a *visit*; an engine needs to know nothing but what stands here:
+
+- which component serves a token (``lanes``: copies of an array take tokens in turn),
+- for how long (:class:`Rate`, a closed form in the *size* of the token),
+- which tokens of other steps it waits for (:class:`Group`, :class:`Threshold`),
+- which input buffers must have a place before it starts (``reserves``).
+
+A plan is symbolic in the token count, like the graph it was made from: ``unrolled.py`` evaluates it
+for one request length, once, however many requests have that length.
+
+Two kinds of waiting express all firing rules of :mod:`hyflexsim.sim.graph`::
+
+    Group(every=g, spread=m)    producer  0 .. g-1 | g .. 2g-1 | ...
+                                            |           |
+                                consumer  0 .. m-1 | m .. 2m-1 | ...
+    Threshold(need)             consumer n waits for the producer's tokens 0 .. need[n]-1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hyflexsim.sim.plan.unrolled import Pattern, Shape
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Service time of a token of a given size: ``fixed + quantum * ceil(size * work / speed)`` ps.
+
+    Never less than 1 ps: a hop without duration would make the result depend on the order in
+    which an event list happens to hold simultaneous events.
+
+    >>> Rate(fixed=800_000).ps(1)                     # an analog GEMV: 8 bit-planes of 100 ns
+    800000
+    >>> Rate(quantum=1000, work=96, speed=64).ps(3)   # 288 elements, 64 a cycle of 1 ns
+    5000
+    """
+
+    fixed: int = 0
+    quantum: int = 1
+    work: int = 0
+    speed: int = 1
+
+    def ps(self, size: int) -> int:
+        """Picoseconds for a token of ``size``."""
+        return max(1, int(self.linear(size)))
+
+    def linear(self, size: Any) -> Any:
+        """The closed form alone, of one size or an array of sizes."""
+        return self.fixed - self.quantum * (-size * self.work // self.speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Wait for a group of the producer's tokens.
+
+    Group k of this step, its tokens ``[k * spread, (k + 1) * spread)``, waits for the producer's
+    group k - lag, its tokens ``[(k - lag) * every, (k - lag + 1) * every)``. The producer must
+    finish the tokens of a group in order, as one component or lanes in step do. Groups are
+    counted in tokens of the sequence: of a ``head`` step, group 0 is the last token of the
+    prompt. So text generation is nothing but lag 1 from the last op to the first.
+    """
+
+    source: int
+    every: int = 1
+    spread: int = 1
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py)."""
+
+    source: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One energy-carrying action of a step: ``per_visit + per_size * size`` times a visit."""
+
+    name: str
+    per_visit: int = 0
+    per_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of the plan.
+
+    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``pair`` (waves of ``wave`` pairs).
+    ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a
+    wave is cut into its pairs, the last one filled up with idle slots of size 0, because the
+    copies work in step. Both make several *parts* of one token, in order.
+    ``head``: only the tokens from which text is sampled.
+    ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
+    ``prefix`` (context n + 1 + context_extra) or ``wave`` (pairs in the wave).
+    ``places``: tokens its input buffer holds, None for data that waits in memory.
+    ``reserves``: steps whose input buffer must have a place before a token starts here; where
+    ``planes`` > 1 only the first plane asks, because an analog read cannot stop halfway.
+    ``lead_ps``: the component has worked on the token for so long when the visit starts
+    (an ADC converts the earlier bit-planes while the last ones are read): for traces only.
+    ``shown``: components to report, where a sequencer serves in their place.
+    ``macs``: multiply-accumulates as (per visit, per size), complete after ``macs_in`` visits.
+    """
+
+    name: str
+    op: str
+    kind: str
+    layer: str
+    lanes: tuple[int, ...]
+    rate: Rate
+    inputs: tuple[Group | Threshold, ...] = ()
+    axis: str = "sequence"
+    extra: int = 0
+    wave: int = 1
+    planes: int = 1
+    split: bool = False
+    head: bool = False
+    size: str = "one"
+    context_extra: int = 0
+    places: int | None = None
+    reserves: tuple[int, ...] = ()
+    actions: tuple[Action, ...] = ()
+    macs: tuple[int, int] = (0, 0)
+    macs_in: int = 1
+    lead_ps: int = 0
+    shown: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """Parts that a whole token is cut into."""
+        return self.planes * (self.wave if self.split else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One piece of hardware that serves one token at a time.
+
+    ``shadow``: kinds that work in the same breath and have no process of their own at fidelity
+    ``token`` (shift-and-add behind its ADC), with the time each is busy per visit.
+    ``power_mw``: drawn while busy (energy mode ``power-time``).
+    """
+
+    name: str
+    kind: str
+    layer: str = ""
+    pu: int = -1
+    chip: int = 0
+    power_mw: float = 0.0
+    busy_ps: int | None = None
+    shadow: tuple[tuple[str, int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps and components, in canonical order: their indices are part of the serving order."""
+
+    steps: tuple[Step, ...]
+    components: tuple[Component, ...]
+    outputs: frozenset[int] = frozenset()
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            bad = [i for i in step.reserves if self.steps[i].places is None]
+            if bad:
+                raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What its steps have in common."""
+        from hyflexsim.sim.plan.unrolled import Pattern  # noqa: PLC0415 (unrolled.py imports this file)
+
+        return Pattern(self)
+
+    def shape(self, tokens: int, prefill: int | None = None) -> Shape:
+        """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
+        from hyflexsim.sim.plan.unrolled import Shape  # noqa: PLC0415 (unrolled.py imports this file)
+
+        key = (tokens, tokens if prefill is None else prefill)
+        return self.once(key, lambda: Shape(self, *key))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+
+def tokens_of(step: Step, tokens: int, prefill: int) -> int:
+    """How many tokens (or parts of tokens) a step serves for a request."""
+    if step.axis == "pair":
+        pairs = tokens * (tokens + 1) // 2
+        return -(-pairs // step.wave) * step.parts
+    if step.axis == "single":
+        return step.planes
+    count = tokens + step.extra - (prefill - 1 if step.head else 0)
+    return count * step.planes
+
+
+def size_of(step: Step, token: Any, tokens: int, prefill: int) -> Any:
+    """The size of one token of a step (see :class:`Step`), or the sizes of an array of tokens."""
+    index = token // step.parts
+    if step.size == "all":
+        return tokens + step.context_extra
+    if step.size == "prefix":
+        return index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
+    if step.size == "wave":
+        pairs = tokens * (tokens + 1) // 2
+        if step.split:
+            return (token // step.planes < pairs) * 1
+        return np.minimum(step.wave, pairs - index * step.wave)
+    return 1

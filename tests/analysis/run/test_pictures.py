@@ -1,0 +1,179 @@
+"""Every other picture: Axes back, the right bars, no text on text, equal bytes."""
+
+import re
+
+import networkx as nx
+import numpy as np
+import pytest
+from analysis_synthetic import encoder, place
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from hyflexsim import analysis
+from hyflexsim.analysis.run.folding import fold
+from hyflexsim.analysis.run.placement import shares
+from hyflexsim.analysis.style import si, significant, time_scale
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.graph import add_op, connect, new_graph
+
+FILES = ["timeline.png", "timeline_request.png", "energy.png", "utilisation.png"]
+FILES += ["latency_cdf.png"]
+
+
+@pytest.fixture(scope="module")
+def jets(jets_dir):
+    return analysis.load(jets_dir)
+
+
+def ticks_overlap(ax):
+    ax.figure.canvas.draw()
+    renderer = ax.figure.canvas.get_renderer()
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        boxes = [t.get_window_extent(renderer) for t in labels if t.get_text()]
+        if any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        analysis.energy_breakdown,
+        analysis.energy_plot,
+        analysis.utilisation_plot,
+        analysis.latency_cdf,
+        analysis.latency_vs_tokens,
+    ],
+)
+def test_axes_out_and_ticks_apart(draw, jets, bank_dir):
+    for run in (jets, analysis.load(bank_dir)):
+        ax = draw(run)
+        assert isinstance(ax, Axes)
+        assert not ticks_overlap(ax)
+        assert ax.get_xlabel()
+
+
+def test_energy_bars_add_up(jets):
+    ax = analysis.energy_breakdown(jets)
+    whole = [b for b in ax.patches if isinstance(b, Rectangle) and b.get_height() > 1]
+    unit = float(re.search(r"\((.)J\)", ax.get_xlabel())[1] == "µ") * 1e-6 or 1e-9
+    total = jets.energy.energy_pj.sum() * 1e-12 / 60
+    assert sum(b.get_width() for b in whole) * unit == pytest.approx(total)
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    share = analysis.energy_by(jets, "kind").share["bank"]
+    assert f"RRAM bank {100 * share:.0f} %" in labels
+
+
+def test_cdf_marks_quantiles_and_labels(jets):
+    ax = analysis.latency_cdf(jets)
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels[-1] == "all (60)"
+    assert [label[:3] for label in labels[:-1]] == ["QCD", "top"]
+    p50 = analysis.latency_quantiles(jets).p50_ps["all"]
+    assert f"p50 {p50 / 1e6:.4g}"[:8] in ax.get_legend().get_title().get_text()
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    unit = 1e6 if "µs" in ax.get_xlabel() else 1e3
+    assert dots[0].get_xdata()[0] == pytest.approx(p50 / unit)
+
+
+def test_placement_map_and_shares():
+    _, classes, pus = encoder(3, 1)
+    frame = place(pus, classes, pus_per_layer=2)
+    table = shares(frame)
+    # six matrices of 300 + 500 arrays, twice, on a PU of 12,288
+    assert table.slc.tolist() == [1800 / 12288] * 6
+    assert table.copies.tolist() == [4800 / 12288] * 6
+    np.testing.assert_allclose(table.sum(axis=1), 1)
+    ax = analysis.placement_map(frame)
+    texts = [t.get_text() for t in ax.texts]
+    assert texts.count("layer.2") == 2
+    assert texts.count("chip 0") == 1
+    assert sum(text.isdigit() for text in texts) == 24
+    filled = [p for p in ax.patches if p.get_linewidth() == 0]
+    assert len(filled) == 6 * 3
+    cell = next(p for p in ax.patches if p.get_linewidth() > 0).get_height()
+    assert filled[0].get_height() / cell == pytest.approx(1800 / 12288)
+
+
+def test_placement_column_missing():
+    frame = place({"a": 0}, {"a": "gemv"}).drop(columns="copies")
+    with pytest.raises(InputError) as caught:
+        analysis.placement_map(frame)
+    assert str(caught.value) == "placement: column 'copies' is missing"
+
+
+def blocks(count):
+    g = new_graph("stack", causal=False)
+    add_op(g, "in", "input", layer="stem", width=4)
+    last = "in"
+    for i in range(count):
+        for op, kind in (("norm", "norm"), ("act", "pointwise")):
+            name = f"blocks.{i}.{op}"
+            extra = {"function": "gelu"} if kind == "pointwise" else {}
+            add_op(g, name, kind, layer=f"blocks.{i}", width=4, elements=4, **extra)
+            connect(g, last, name, "all" if op == "norm" else "stream")
+            last = name
+    add_op(g, "out", "output", layer="head", width=4)
+    connect(g, last, "out")
+    return g
+
+
+def test_graph_folds_equal_layers():
+    folded = fold(blocks(24))
+    assert folded.repeats == {"stem": 1, "blocks.0": 24, "head": 1}
+    assert nx.is_directed_acyclic_graph(folded.graph)
+    assert set(folded.graph.edges) == {
+        ("in", "blocks.0.norm"),
+        ("blocks.0.norm", "blocks.0.act"),
+        ("blocks.0.act", "out"),
+    }
+
+
+def test_graph_is_drawn_folded():
+    ax = analysis.draw_graph(blocks(24))
+    texts = [t.get_text() for t in ax.texts]
+    assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == 4
+    assert "blocks.0  ×24" in texts
+    assert "all" in texts
+    ax = analysis.draw_graph(blocks(24), layer="blocks.3")
+    assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == 4  # two are neighbours
+    with pytest.raises(InputError, match=r"^layer must be of stem, blocks\.0, .*; got 'x'$"):
+        analysis.draw_graph(blocks(2), layer="x")
+
+
+def test_compare(jets_dir, bert_dir):
+    table = analysis.compare([jets_dir, bert_dir])
+    assert list(table.columns) == ["unit", "jets", "bert", "bert / jets"]
+    runs = [analysis.load(d) for d in (jets_dir, bert_dir)]
+    a, b = (r.summary["latency_ps"]["p50"] for r in runs)
+    assert table.loc["latency p50", "unit"] == "µs"
+    assert table.loc["latency p50", "bert"] == pytest.approx(b / 1e6)
+    assert table.loc["latency p50", "bert / jets"] == pytest.approx(b / a)
+    assert table.loc["energy bank", "jets"] > 0
+    assert list(analysis.compare([jets_dir, jets_dir]).columns)[2] == "jets (2)"
+    with pytest.raises(InputError) as caught:
+        analysis.compare([])
+    assert str(caught.value) == "compare: at least one run directory is needed"
+
+
+def test_compare_plot(jets_dir, bert_dir, bank_dir):
+    ax = analysis.compare_plot([jets_dir, bert_dir, bank_dir])
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["bert", "bank"]
+    assert not ticks_overlap(ax)
+
+
+def test_all_pictures_twice_give_equal_bytes(jets_dir):
+    first = [(p.name, p.read_bytes()) for p in analysis.draw_all(jets_dir)]
+    second = [(p.name, p.read_bytes()) for p in analysis.draw_all(jets_dir)]
+    assert [name for name, _ in first] == FILES
+    assert first == second
+    assert all(data.startswith(b"\x89PNG") and b"Software" not in data for _, data in first)
+    assert not list(jets_dir.glob(".*partial*"))
+
+
+def test_numbers_as_text():
+    assert si(4.2e-7, "s") == "420 ns"
+    assert si(0, "J") == "0 J"
+    assert significant(0.000123) == "0.000123"
+    assert time_scale(3_000_000).unit == "µs"
+    assert time_scale(900_000).unit == "ns"

@@ -1,0 +1,88 @@
+"""Copies: who is copied, when it stops, what is refused."""
+
+import pytest
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.plan.copies import apply_copies, component_loads
+from hyflexsim.sim.plan.planner import build_plan
+
+
+def copies_of(graph, hw, tokens=8, **options):
+    placement = apply_copies(graph, place(graph, hw, Options(**options)), tokens)
+    return {name: weight.copies for name, weight in placement.weights.items()}
+
+
+def test_none_means_one(chain_of, chip_of):
+    assert copies_of(chain_of({"b.0": [1]}), chip_of(), copies="none") == {"b.0.fc0": 1}
+
+
+def test_arrays_run_out(chain_of, chip_of):
+    """10 arrays, 3 a copy: 3 copies and one array left."""
+    assert copies_of(chain_of({"b.0": [3]}), chip_of()) == {"b.0.fc0": 3}
+
+
+def test_the_slowest_is_copied_first(chain_of, chip_of):
+    """Two matrices of 1 array with equal loads share 10 arrays evenly; of 2 and 4, 2 copies fit
+    only the first after both have one: loads 800 and 800, the first of equals is copied."""
+    assert copies_of(chain_of({"b.0": [1, 1]}), chip_of()) == {"b.0.fc0": 5, "b.0.fc1": 5}
+    assert copies_of(chain_of({"b.0": [2, 4]}), chip_of()) == {"b.0.fc0": 2, "b.0.fc1": 1}
+
+
+def test_no_more_copies_than_tokens(chain_of, chip_of):
+    assert copies_of(chain_of({"b.0": [1]}), chip_of(), tokens=3) == {"b.0.fc0": 3}
+
+
+def test_copying_stops_at_the_bottleneck(chain_of, chip_of):
+    """A bus of 0.1 GB/s takes 64 B in and 44 B out: 1080 ns a token, more than the 800 ns bank."""
+    assert copies_of(chain_of({"b.0": [1]}), chip_of(interconnect__pu_bandwidth="0.1 GB/s")) == {
+        "b.0.fc0": 1
+    }
+
+
+@pytest.mark.parametrize(("rate", "copies"), [("1.28 GS/s", 4), ("0.64 GS/s", 8)])
+def test_copying_stops_when_the_bus_is_slower(chain_of, chip_of, rate, copies):
+    """At 0.5 GB/s the bus takes 128 + 88 = 216 ns a token; the bank 800 ns, 4 copies take 200.
+
+    A converter of half the speed stretches each plane to 200 ns, the bank to 1600: 8 copies.
+    """
+    hw = chip_of(interconnect__pu_bandwidth="0.5 GB/s", adc__rate=rate)
+    assert copies_of(chain_of({"b.0": [1]}), hw, tokens=100) == {"b.0.fc0": copies}
+
+
+def test_a_shared_matrix_is_copied_by_all_its_runs(chip_of):
+    """w serves two ops, v one: of 10 arrays w takes 7 and v 3, as w goes first at 2/6 = 1/3."""
+    graph = g.new_graph("shared")
+    shape = {"layer": "b.0", "width": 16, "rows": 64, "cols": 16}
+    for name, weight in (("one", "w"), ("two", "w"), ("three", "v")):
+        g.add_op(graph, name, "gemv", weight=weight, **shape)
+    assert copies_of(graph, chip_of(), tokens=100) == {"w": 7, "v": 3}
+
+
+def test_a_copy_halves_the_load(chain_of, chip_of):
+    graph, hw = chain_of({"b.0": [1]}), chip_of()
+    for copies in (1, 2, 4):
+        placement = apply_copies(graph, place(graph, hw, Options(copies=copies)), 8)
+        plan = build_plan(graph, placement)
+        loads = component_loads(plan, 8)
+        banks = [
+            load for part, load in zip(plan.components, loads, strict=True) if part.kind == "bank"
+        ]
+        assert banks == [8 * 800_000 // copies] * copies
+
+
+def test_pair_networks_are_copied_together(chain_of, chip_of):
+    """Three matrices of one array: a wave goes through all, so 3 copies of 9 arrays."""
+    assert copies_of(chain_of({"pairs": [1, 1, 1]}, axis="pair"), chip_of()) == {
+        "pairs.fc0": 3,
+        "pairs.fc1": 3,
+        "pairs.fc2": 3,
+    }
+
+
+def test_too_many_copies_are_refused(chain_of, chip_of):
+    """4 copies of 3 arrays are 12; the PU has 10."""
+    with pytest.raises(CapacityError) as error:
+        copies_of(chain_of({"b.0": [3]}), chip_of(), copies=4)
+    assert str(error.value) == "4 copies of b.0 need 2 arrays more than PU 0 has"

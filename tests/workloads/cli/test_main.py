@@ -1,0 +1,256 @@
+"""The command line: what it prints, its exit codes, and that it leaves nothing half-written."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import DeadlockError
+from hyflexsim.workloads.run import run as running
+
+SCENARIO = """
+title = "tiny"
+[model]
+graph = "tiny.json"
+[workload]
+kind = "tokens"
+tokens = 4
+requests = 2
+"""
+
+
+def tiny():
+    graph = g.new_graph("tiny", causal=True)
+    g.add_op(graph, "x", "input", layer="input", width=64)
+    g.add_op(graph, "fc", "gemv", layer="h.0", width=64, rows=64, cols=64, weight="fc.weight")
+    g.add_op(graph, "norm", "norm", layer="h.0", width=64, elements=64)
+    g.add_op(graph, "y", "output", layer="output", width=64)
+    for pair in (("x", "fc"), ("fc", "norm"), ("norm", "y")):
+        g.connect(graph, *pair)
+    return graph
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A current folder with a scenario ``tiny.toml`` and its graph."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    g.save(tiny(), "tiny.json")
+    (tmp_path / "tiny.toml").write_text(SCENARIO)
+    return tmp_path
+
+
+def test_run_prints_results_and_leaves_a_run_directory(hyflexsim, folder):
+    code, out, err = hyflexsim("run", "tiny.toml", "--no-plots")
+    assert (code, err) == (0, "")
+    for word in ("latency p50", "latency p99", "throughput", "energy per request", "mode action"):
+        assert word in out
+    for word in ("mean utilisation", "area", "RRAM cells written", "visits", "no paper gives"):
+        assert word in out
+    assert out.splitlines()[-1] == "written to runs/tiny"
+    assert (folder / "runs" / "tiny" / "summary.json").is_file()
+
+
+def test_run_again_replaces_the_run(hyflexsim, folder):
+    hyflexsim("run", "tiny.toml", "--no-plots")
+    code, _, _ = hyflexsim("run", "tiny.toml", "--no-plots", "--set", "workload.requests=3")
+    assert code == 0
+    assert json.loads((folder / "runs/tiny/summary.json").read_text())["requests"] == 3
+
+
+def test_run_with_options_and_pictures(hyflexsim, folder):
+    code, out, _ = hyflexsim(
+        *("run", "tiny.toml", "--fidelity", "bit", "--overlap", "layer-serial"),
+        *("--set", "adc.rate=2 GS/s", "--out", "here"),
+    )
+    assert code == 0
+    assert "fidelity bit, overlap layer-serial" in out
+    assert (folder / "here" / "timeline.png").is_file()
+
+
+def test_text_generation_shows_the_first_token(hyflexsim):
+    graph = tiny()
+    graph.nodes["norm"]["head"] = True
+    g.save(graph, "tiny.json")
+    changes = ("--set", "workload.kind=generate", "--set", "workload.decode=3")
+    code, out, _ = hyflexsim("run", "tiny.toml", "--no-plots", *changes)
+    assert code == 0
+    assert "time to first token" in out
+    assert "each further token" in out
+
+
+CYCLE = [("fc", "norm", "stream"), ("norm", "fc", "stream")]
+
+BAD = {
+    "unknown key": (["--set", "workload.tokns=3"], "unknown key 'workload.tokns'"),
+    "unknown chip key": (["--set", "adc.slcbits=3"], "unknown key 'adc.slcbits'"),
+    "wrong unit": (["--set", "analog.read_cycle=100 mV"], "analog.read_cycle must be"),
+    "negative": (["--set", "adc.slc_bits=-3"], "adc.slc_bits must be"),
+    "negative memory": (["--set", "buffer.analog_input_register=-5"], "analog_input_register must"),
+    "absurd": (["--set", "analog.rows=1e300"], "analog.rows must be"),
+    "missing graph": (["--set", "model.graph=none.json"], "none.json: No such file or directory"),
+    "missing chip": (["--set", "chip.preset=none.toml"], "got 'none.toml'"),
+    "missing jets": (
+        ["--set", "workload.kind=jets", "--set", "workload.file=none.parquet"],
+        "none.parquet: no such file",
+    ),
+    "unknown model": (["--set", "model.name=bert-bas"], "nearest names: bert-base"),
+    "no tokens": (["--set", "workload.tokens=0"], "workload.tokens must be an integer from 1"),
+    "no prompt": (
+        ["--set", "workload.kind=generate", "--set", "workload.prefill=0"],
+        "workload.prefill must be an integer from 1",
+    ),
+    "nothing to sample": (["--set", "workload.kind=generate"], "has no op marked head"),
+    "too long": (["--set", "workload.tokens=9000"], "9000 tokens need 2 PUs per layer"),
+    "does not fit": (
+        ["--set", "chip.pus=1", "--set", "pu.analog_modules=1", "--set", "analog.arrays=1"],
+        "arrays) short",
+    ),
+    "too many copies": (["--set", "mapping.copies=1000000"], "copies of"),
+    "cycle": (["--set", "model.graph=cycle.json"], "cycle without a recurrent edge"),
+    "bad fidelity": (["--fidelity", "fast"], "run.fidelity must be token or bit; got 'fast'"),
+    "unknown option": (["--fast"], "No such option"),
+    "file in the way": (["--out", "tiny.json"], "tiny.json is a file"),
+    "folder in the way": (["--out", "."], "--out must name a folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_exit_code_2_and_no_directory(hyflexsim, folder, arguments, message):
+    cycle = json.loads((folder / "tiny.json").read_text())
+    cycle["edges"].append({"source": "norm", "target": "fc", "rule": "stream"})
+    (folder / "cycle.json").write_text(json.dumps(cycle))
+    before = sorted(folder.iterdir())
+    code, out, err = hyflexsim("run", "tiny.toml", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("hyflexsim: ")
+    assert err.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "nowhere.toml"),
+        ("run", "part-jet"),
+        ("validate", "nowhere.json"),
+        ("validate", "nowhere.toml"),
+        ("graph", "gpt3"),
+        ("graph", "tiny.json", "--layer", "h.9"),
+        ("graph", "tiny.json", "--tokens", "0"),
+        ("graph", "tiny.json", "--png", "no/such/folder.png"),
+        ("graph", "tiny.json", "--png", "picture.docx"),
+        ("map", "part-jets", "--set", "chip.pus=0"),
+        ("plot", "runs/none"),
+        ("compare", "runs/none"),
+        ("preset", "hyflexpin"),
+        ("preset", "hyflexpim", "--status", "guessed"),
+        ("fly",),
+    ],
+)
+def test_other_commands_refuse_in_one_line_too(hyflexsim, folder, arguments):
+    before = sorted(folder.iterdir())
+    code, _, err = hyflexsim(*arguments)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_deadlock_ends_with_1_and_its_report(hyflexsim, folder, monkeypatch):
+    def stuck(*_, **__):
+        raise DeadlockError("deadlock at 5 ps: fc holds request 0 token 1")
+
+    monkeypatch.setattr(running.engines, "play", stuck)
+    code, _, err = hyflexsim("run", "tiny.toml")
+    assert (code, err) == (1, "hyflexsim: deadlock at 5 ps: fc holds request 0 token 1\n")
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("phase", ["play", "write"])
+def test_an_interrupt_ends_with_130_and_leaves_nothing(hyflexsim, folder, monkeypatch, phase):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    target = (running.engines, "play") if phase == "play" else (running.run_dir, "write_json")
+    monkeypatch.setattr(*target, interrupt)
+    code, _, err = hyflexsim("run", "tiny.toml", "--no-plots")
+    assert (code, err) == (130, "hyflexsim: interrupted; nothing was written\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.toml"]
+
+
+def test_validate_knows_three_kinds_of_file(hyflexsim, folder):
+    (folder / "chip.toml").write_text('extends = "hyflexpim"\n')
+    assert "2 requests for tiny on" in hyflexsim("validate", "tiny.toml")[1]
+    assert "a graph of 4 ops, 4,096 parameters" in hyflexsim("validate", "tiny.json")[1]
+    assert "a chip with 24 PUs" in hyflexsim("validate", "chip.toml")[1]
+
+
+def test_list(hyflexsim):
+    _, out, _ = hyflexsim("list")
+    for name in ("part-jets", "hyflexpim", "llama-3.2-1b", "mamba-130m"):
+        assert name in out
+
+
+def test_graph_shows_saves_and_draws(hyflexsim, folder):
+    code, out, _ = hyflexsim(
+        *("graph", "tiny.json", "--tokens", 10, "--out", "copy.json", "--png", "graph.png")
+    )
+    assert code == 0
+    assert "4 ops, 4,096 parameters, 40,960 MACs at 10 tokens" in out
+    assert "64 × 64" in out
+    assert (folder / "copy.json").read_bytes() == (folder / "tiny.json").read_bytes()
+    assert (folder / "graph.png").stat().st_size > 1000
+
+
+def test_map_shows_and_draws(hyflexsim, folder):
+    code, out, _ = hyflexsim("map", "tiny.toml", "--set", "mapping.copies=2", "--png", "map.png")
+    assert code == 0
+    row = next(line.split() for line in out.splitlines() if line.startswith("h.0"))
+    assert row[3:7] == ["4", "0", "2", "8"]  # 64 x 64 weights of 8 cells: 4 arrays, twice
+    assert (folder / "map.png").is_file()
+
+
+def test_plot_and_compare(hyflexsim, folder):
+    hyflexsim("run", "tiny.toml", "--no-plots")
+    hyflexsim("run", "tiny.toml", "--no-plots", "--out", "runs/two", "--set", "adc.rate=2 GS/s")
+    assert hyflexsim("plot", "runs/tiny")[1].count("written to") >= 4
+    code, _, _ = hyflexsim(
+        *("plot", "runs/tiny", "--layer", "h.0", "--request", 1, "--tokens", "0:2"),
+        *("--window", "0ns:50us", "--out", "part.png"),
+    )
+    assert code == 0
+    assert (folder / "part.png").is_file()
+    code, out, _ = hyflexsim("compare", "runs/tiny", "runs/two", "--png", "both.png")
+    assert code == 0
+    assert "two / tiny" in out
+    assert (folder / "both.png").is_file()
+
+
+def test_preset(hyflexsim):
+    _, out, _ = hyflexsim("preset", "hyflexpim")
+    assert "analog.read_cycle" in out
+    assert "HyFlexPIM §5.4" in out
+    _, out, _ = hyflexsim("preset", "hyflexpim", "--status", "assumed")
+    assert "stated" not in out
+
+
+def test_nothing_given_shows_help(hyflexsim):
+    code, out, _ = hyflexsim()
+    assert code == 2
+    assert "Usage:" in out
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from hyflexsim.workloads.cli import main as cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = ('torch', 'pandas', 'matplotlib', 'numpy', 'networkx', 'pyarrow', 'pydantic')\n"
+        "sys.exit(str([name for name in heavy if name in sys.modules] or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+    assert "compare" in done.stdout

@@ -1,0 +1,173 @@
+"""Training: learns, resumes to the bit, refuses another training's folder; the baseline."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hyflexsim.models.part.checkpoint import load_part
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.jets.jets import SAMPLE
+from hyflexsim.workloads.part import train_part as training
+from hyflexsim.workloads.part.baseline import boosted_trees
+from hyflexsim.workloads.part.learning_curve import learning_curve
+from hyflexsim.workloads.part.recipe import PartRecipe
+from hyflexsim.workloads.part.train_part import train_part
+
+TINY = {
+    "classes": ["QCD", "Tbqq"],
+    "particles": 12,
+    "steps": 12,
+    "batch": 16,
+    "learning_rate": 3e-3,
+    "watch_every": 4,
+    "train_jets": 60,
+}
+
+
+def recipe(**changes):
+    return PartRecipe.load(None, TINY | changes)
+
+
+class StopError(Exception):
+    """What interrupts a training in a test."""
+
+
+@pytest.fixture(scope="module")
+def jets(tmp_path_factory):
+    """A hundred jets of two classes."""
+    table = pq.read_table(SAMPLE)
+    names = np.array(table["label"].to_pylist())
+    rows = [np.flatnonzero(names == name)[:100] for name in ("QCD", "Tbqq")]
+    path = tmp_path_factory.mktemp("jets") / "few.parquet"
+    pq.write_table(table.take(np.concatenate(rows)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, jets):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("part") / "whole"
+    return out, train_part(out, recipe(snapshots=[8]), jets)
+
+
+def test_what_a_training_leaves(trained):
+    out, scores = trained
+    assert sorted(p.name for p in out.iterdir()) == [
+        "curve.parquet",
+        "model-00008.safetensors",
+        "model.safetensors",
+        "recipe.json",
+        "scores.json",
+    ]
+    assert json.loads((out / "scores.json").read_text()) == scores
+    assert scores["jets"] == 20  # a tenth of 100 a class
+    curve = pd.read_parquet(out / "curve.parquet")
+    assert curve["step"].tolist() == [4, 8, 12]
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
+    model, spec = load_part(out)
+    assert (spec.classes, spec.particles) == (("QCD", "Tbqq"), 12)
+    assert not model.training
+
+
+def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path, monkeypatch):
+    out = tmp_path / "stopped"
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
+
+    def stop(what, done, total):
+        if done == 10 and total == 12:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train_part(out, recipe(snapshots=[8]), jets, report=stop)
+    assert not (out / "model.safetensors").exists()
+    steps = []
+    train_part(
+        out, recipe(snapshots=[8]), jets, report=lambda what, done, n: steps.append((done, n))
+    )
+    assert (10, 12) in steps  # goes on after the state of step 9 ...
+    assert (9, 12) not in steps
+    whole, again = load_file(trained[0] / "model.safetensors"), load_file(out / "model.safetensors")
+    assert all(torch.equal(whole[key], again[key]) for key in whole)  # ... to the same bits
+    curves = [pd.read_parquet(folder / "curve.parquet") for folder in (trained[0], out)]
+    pd.testing.assert_frame_equal(*curves)
+    assert not list(out.glob("state*"))
+
+
+def test_done_training_is_not_done_again(trained, jets):
+    out, scores = trained
+    assert (
+        train_part(out, recipe(snapshots=[8]), jets, report=lambda *_: pytest.fail("trains"))
+        == scores
+    )
+
+
+def test_another_training_in_the_folder(trained, jets, tmp_path):
+    with pytest.raises(InputError, match="holds a training with another recipe; name a new folder"):
+        train_part(trained[0], recipe(steps=13), jets)
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="must be a new folder or one of this training"):
+        train_part(tmp_path, recipe(), jets)
+
+
+def test_fine_tuning_with_top_k_starts_from_the_weights(trained, jets, tmp_path):
+    out = tmp_path / "tuned"
+    train_part(out, recipe(top_k=2, steps=1, learning_rate=1e-9), jets, start=trained[0])
+    before = load_file(trained[0] / "model.safetensors")
+    after = load_file(out / "model.safetensors")
+    moved = {k for k in before if not torch.allclose(before[k], after[k], atol=1e-6)}
+    assert all("running" in k or "num_batches" in k for k in moved)  # statistics only
+    with pytest.raises(InputError, match="its classes must be the recipe's; got QCD, Tbqq"):
+        train_part(tmp_path / "x", recipe(classes=["Tbqq", "QCD"]), jets, start=trained[0])
+
+
+def test_an_entropy_penalty_sharpens_attention(jets, tmp_path):
+    entropy = {}
+    for penalty in (0.0, 3.0):
+        out = tmp_path / str(penalty)
+        train_part(out, recipe(entropy_penalty=penalty, steps=20), jets)
+        entropy[penalty] = pd.read_parquet(out / "curve.parquet")["entropy"].iloc[-1]
+    assert entropy[3.0] < entropy[0.0] - 0.1
+
+
+def test_a_loss_that_is_not_finite_names_the_key(jets, tmp_path):
+    with pytest.raises(InputError, match="learning_rate: the loss is not finite with 1e\\+30"):
+        train_part(tmp_path / "out", recipe(learning_rate=1e30), jets)
+
+
+def test_other_jets_may_be_scored(trained, jets, tmp_path):
+    out = tmp_path / "other"
+    scores = train_part(out, recipe(steps=1), jets, test=jets)
+    assert scores["jets"] == 200  # all of them, and not the tenth held out
+    assert boosted_trees(out, recipe(), jets, test=jets)["jets"] == 200
+    with pytest.raises(InputError, match="holds a training with another test; name a new folder"):
+        train_part(out, recipe(steps=1), jets)
+
+
+def test_more_jets_than_there_are(jets, tmp_path):
+    with pytest.raises(InputError, match="train_jets must be at most the jets there are; QCD has"):
+        train_part(tmp_path / "out", recipe(train_jets=81), jets)
+
+
+def test_boosted_trees_beat_chance_and_are_kept(trained, jets):
+    out, _ = trained
+    found = boosted_trees(out, recipe(), jets)
+    assert found["accuracy"] > 0.7  # mass alone tells top from QCD
+    assert found["train_jets"] == 120
+    again = boosted_trees(out, recipe(), jets, report=lambda *_: pytest.fail("fits"))
+    assert again == found
+
+
+def test_a_learning_curve_has_a_row_a_size_with_trees_of_its_own(jets, tmp_path):
+    rows = learning_curve(tmp_path, recipe(steps=2), (40, 20), jets)
+    assert [row["train_jets"] for row in rows] == [20, 40]
+    for row in rows:
+        alone = tmp_path / f"alone-{row['train_jets']}"
+        alone.mkdir()
+        found = boosted_trees(alone, recipe(train_jets=row["train_jets"]), jets)
+        assert found["train_jets"] == 2 * row["train_jets"]
+        assert row["trees"] == found["accuracy"]

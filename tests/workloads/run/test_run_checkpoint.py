@@ -1,0 +1,172 @@
+"""A scenario that names a checkpoint: how fast, how much and how right, in one run."""
+
+import json
+import shutil
+
+import pytest
+
+from hyflexsim.models.cells.on_chip import Device, masks_for, on_chip
+from hyflexsim.models.cells.rram_noise import MultiplicativeNoise
+from hyflexsim.models.lowrank.checkpoint import read_ranks
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads import Scenario, simulate
+from hyflexsim.workloads.cli import main as cli
+from hyflexsim.workloads.compression.accuracy import rank_scores_of
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, read_about, score
+from hyflexsim.workloads.run.prepare import prepare
+from hyflexsim.workloads.run.summary import NOTES
+
+TEXT = """
+[model]
+checkpoint = "tiny"
+[mapping]
+slc_rate = 0.25
+[accuracy]
+sigma = [0.4]
+seeds = 2
+limit = 30
+[workload]
+kind = "tokens"
+tokens = 5
+requests = 2
+"""
+QUERY = "layers.0.attention.q_proj"
+
+
+@pytest.fixture
+def scenario(checkpoint, tmp_path):
+    """A scenario of the checkpoint, beside a copy of it, with changes."""
+    shutil.copytree(checkpoint, tmp_path / "tiny")
+    path = tmp_path / "run.toml"
+    path.write_text(TEXT)
+    return lambda *changes: Scenario.load(path, changes)
+
+
+def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
+    summary = simulate(scenario()).summary
+    assert summary["latency_ps"]["p50"] > 0
+    assert summary["energy_per_request_pj"] > 0
+    found = summary["accuracy"]
+    assert found["metric"] == read_about(checkpoint)["metric"]
+    (row,) = found["noise"]
+    assert (row["value"], row["name"], len(row["scores"])) == (0.4, "given", 2)
+    assert row["mean"] == pytest.approx(sum(row["scores"]) / 2)
+    assert row["half_width"] is not None
+    assert set(found["references"]) == {"fine-tuned"}  # of the same 30 items
+    assert NOTES[0] not in summary["notes"]
+    opened = open_checkpoint(checkpoint)
+    scores = rank_scores_of(opened.model, checkpoint, "gradient")
+    for seed, expected in enumerate(row["scores"]):
+        with on_chip(opened.model, Device(MultiplicativeNoise(0.4)), seed) as chip:
+            chip.protect(masks_for(chip, scores, 0.25))
+            assert score(opened.model, opened.task, 30)["accuracy"] == expected
+
+
+def test_what_is_exact_for_the_scores_but_in_mlc_is_said(scenario):
+    assert not any("MLC" in note for note in simulate(scenario()).summary["accuracy"]["notes"])
+    whole = scenario('mapping.slc_rates={"*"=0.5}')
+    assert any(
+        "placed in MLC cells, but computed exactly for the scores: " in note
+        and "classifier" in note
+        for note in simulate(whole).summary["accuracy"]["notes"]
+    )
+
+
+def test_without_limit_the_references_are_those_of_the_checkpoint(scenario, checkpoint):
+    scene = scenario("accuracy.seeds=1")
+    scene = scene.model_copy(update={"accuracy": scene.accuracy.model_copy(update={"limit": None})})
+    found = simulate(scene).summary["accuracy"]
+    about = read_about(checkpoint)
+    assert found["references"] == {n: f["accuracy"] for n, f in about["scores"].items()}
+    assert found["noise"][0]["half_width"] is None  # one seed has no interval
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_same_scenario_gives_the_same_summary(scenario, tmp_path):
+    for name in ("one", "two"):
+        simulate(scenario()).save(tmp_path / name / "run")
+    one, two = (tmp_path / name / "run/summary.json" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    seconds = json.loads((tmp_path / "one/run/host.json").read_text())["seconds"]
+    assert "accuracy" in seconds
+
+
+def test_the_chip_has_the_ranks_of_the_checkpoint(scenario, checkpoint):
+    placement = prepare(scenario()).placement
+    layers = read_ranks(checkpoint)["layers"]
+    ranks = {weight.ops[0]: weight.rank for weight in placement.weights.values()}
+    assert {op: rank for op, rank in ranks.items() if rank is not None} == {
+        path.removeprefix("vit."): layer["rank"] for path, layer in layers.items()
+    }
+
+
+def arrays(placement, op):
+    rows = [row for row in placement.rows() if row["op"] == op]
+    return sum(row["arrays_slc"] for row in rows), sum(row["arrays_mlc"] for row in rows)
+
+
+def test_what_is_computed_exactly_is_in_single_level_cells(scenario):
+    placement = prepare(scenario("mapping.slc_rate=0.0", "mapping.copies=1")).placement
+    for op in ("classifier", "embeddings.patch_embeddings.projection"):
+        slc, mlc = arrays(placement, op)
+        assert slc > 0
+        assert mlc == 0
+    slc, mlc = arrays(placement, QUERY)
+    assert slc == 0
+    assert mlc > 0
+    changed = scenario("mapping.slc_rate=0.0", "mapping.slc_rates.classifier=0.0")
+    assert arrays(prepare(changed).placement, "classifier")[0] == 0  # the scenario says so
+
+
+def test_rates_of_single_ops_act_on_accuracy_too(scenario, checkpoint):
+    rate = f'mapping.slc_rates."{QUERY}"=1.0'
+    found = simulate(scenario("mapping.slc_rate=0.0", "accuracy.sigma=[1.0]", rate)).summary
+    opened = open_checkpoint(checkpoint)
+    scores = rank_scores_of(opened.model, checkpoint, "gradient")
+    expected = []
+    for seed in range(2):
+        with on_chip(opened.model, Device(MultiplicativeNoise(1.0)), seed) as chip:
+            rates = {path: float(path == f"vit.{QUERY}") for path in chip.sizes}
+            assert sum(rates.values()) == 1
+            chip.protect(masks_for(chip, scores, rates))
+            expected.append(score(opened.model, opened.task, 30)["accuracy"])
+    assert found["accuracy"]["noise"][0]["scores"] == expected
+    all_slc = simulate(scenario('mapping.slc_rates."layers.*"=1.0', "accuracy.sigma=[1.0]"))
+    with on_chip(opened.model, Device(noise=None), 0):
+        quiet = score(opened.model, opened.task, 30)["accuracy"]
+    assert all_slc.summary["accuracy"]["noise"][0]["scores"] == [quiet] * 2
+
+
+def test_the_command_prints_it(scenario, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenario()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", "run.toml", "--no-plots"])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (0, "")
+    for word in ("latency p50", "energy per request", "accuracy (higher is better)", "noise given"):
+        assert word in out
+
+
+def test_a_checkpoint_without_gradients_has_no_importance(scenario, tmp_path):
+    entry = json.loads((tmp_path / "tiny/ranks.json").read_text())
+    for layer in entry["layers"].values():
+        layer["scores"] = {"other": layer["scores"]["gradient"]}
+    (tmp_path / "tiny/ranks.json").write_text(json.dumps(entry))
+    graph = prepare(scenario()).graph
+    assert all(data.get("importance") is None for _, data in graph.nodes(data=True))
+    with pytest.raises(InputError, match="has no scores 'gradient' of"):
+        simulate(scenario())
+
+
+def test_refusals(scenario, tmp_path):
+    for change, message in (
+        ("model.checkpoint=none", "checkpoint must be a folder made by hyflexsim compress"),
+        ("accuracy.sigma=[loud]", "accuracy.sigma must be a list of released"),
+        ('accuracy.sigma=["loud"]', "sigma must be released, calibrated"),
+        ("workload.tokens=6", "workload.tokens must be 5: "),
+    ):
+        with pytest.raises(InputError) as caught:
+            simulate(scenario(change))
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,54 @@
+"""The Parquet tables of a run directory."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hyflexsim.sim.engine.compiled import compiled
+from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.plan.plan import Component, Group, Plan, Rate, Step
+from hyflexsim.workloads.run import run_tables
+
+
+def twins(count):
+    """Pairs of steps with one name, as a transfer to several places has."""
+    steps = [
+        Step(
+            f"layer.{i // 2}.in",
+            f"layer.{i // 2}",
+            "pu_bus",
+            "layer",
+            lanes=(0,),
+            rate=Rate(1),
+            inputs=(Group(i - 1),) if i else (),
+        )
+        for i in range(count)
+    ]
+    return Plan(tuple(steps), (Component("bus", "pu_bus"),), frozenset({count - 1}))
+
+
+def test_equal_traces_are_equal_bytes_where_steps_share_a_name(tmp_path):
+    plan = twins(200)
+    played = compiled.play(plan, [Request(0, 500)])
+    written = []  # each after other words have been in memory
+    for turn in range(3):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        pq.write_table(
+            pa.table({"x": [f"{turn}" * 40 + f"{i}" for i in range(9000)]}), folder / "x"
+        )
+        run_tables.write_trace(folder, plan, played)
+        written.append((folder / "trace.parquet").read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_every_word_of_a_column_is_in_its_dictionary_once(tmp_path):
+    plan = twins(6)
+    played = compiled.play(plan, [Request(0, 4)])
+    run_tables.write_trace(tmp_path, plan, played)
+    table = pq.read_table(tmp_path / "trace.parquet")
+    for name in ("step", "op", "kind", "component", "layer"):
+        words = table[name].combine_chunks().dictionary.to_pylist()
+        assert len(words) == len(set(words))
+    assert table["step"].to_pylist() == [plan.steps[i].name for i in played.trace.step]
+    group = pq.read_metadata(tmp_path / "trace.parquet").row_group(0)
+    assert "RLE_DICTIONARY" in group.column(0).encodings

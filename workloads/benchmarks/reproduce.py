@@ -1,0 +1,140 @@
+"""Every number of docs/accuracy.md: ``python -m hyflexsim.workloads.benchmarks.reproduce``.
+
+Compresses each recipe, scores it on noisy cells, runs the rank studies and the Pareto front, all
+into one folder of runs, and writes small CSV tables. What is there already is kept, so it may be
+interrupted. Recipes whose data or weights are not on this machine fail with a line that says how
+to get them, and the others go on. The whole takes some hours on two cores; names do a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from hyflexsim.analysis import accuracy_table, load_study, rank_table, slc_rate_needed
+
+THREE = ("--select", "gradient,rank,magnitude")
+_ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--limit", "100")
+_STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
+_LEARNED = "tanh,shrinkage,sigmoid"
+_GIVEN = "uniform,energy,global,fwsvd"
+_PAIRS = ("accuracy", "--set", "sign=differential", "--sigma", "released,calibrated,0.25")
+_STORIES = ("--set", "recover.epochs=2", "--set", "compress.steps=100")
+
+STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
+    "vit-digits": {
+        "accuracy": ("accuracy", *THREE),
+        "adc-clip": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=clip"),
+        "adc-scale": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=scale"),
+        "ranks": ("ranks", "--budget", "0.25,0.5", "--set", "recover.epochs=2"),
+        "pareto": ("pareto",),
+    },
+    "part-jets": {"accuracy": ("accuracy", *THREE)},
+    "gpt2-pydoc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
+    "mamba-pydoc": {"accuracy": ("accuracy",), "pairs": _PAIRS},
+    "stories260k": {
+        "accuracy": ("accuracy", "--select", "gradient,rank,saliency,magnitude"),
+        "pairs": _PAIRS,
+        "ranks": ("ranks", "--budget", "0.5", *_STORIES, "--method", f"{_LEARNED},{_GIVEN}"),
+        "ranks-budgets": (
+            *("ranks", "--budget", "0.3,0.5,0.75", *_STORIES, "--method", f"tanh,{_GIVEN}"),
+        ),
+    },
+    "minilm-stsb": {
+        "accuracy": ("accuracy", "--limit", "400"),
+        "pairs": (*_PAIRS, "--limit", "400"),
+        "ranks": (
+            *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
+            *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
+        ),
+    },
+    "minilm-mrpc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
+    "minilm-cola": {"accuracy": ("accuracy", *THREE)},
+    "minilm-sst2": {"accuracy": ("accuracy", "--limit", "436")},
+    "minilm-rte": {"accuracy": ("accuracy",)},
+    "smollm2-wikitext2": {
+        "accuracy": ("accuracy", "--limit", "4"),
+        "pairs": (*_PAIRS, "--limit", "4"),
+    },
+    "vit-cifar10": {
+        "accuracy": ("accuracy", "--limit", "1000"),
+        "pairs": (*_PAIRS, "--limit", "1000"),
+    },
+}
+"""Recipes; what is done with each, by the suffix of its folder and tables: command and options.
+Limits keep a sweep of 62 scores in minutes."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is missing and write the tables; the number of steps that failed."""
+    parser = argparse.ArgumentParser(prog="python -m hyflexsim.workloads.benchmarks.reproduce")
+    parser.add_argument("names", nargs="*", help="recipes [default: all]")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of tables")
+    parser.add_argument("--tables-only", action="store_true", help="run nothing")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in options.names or STUDIES:
+        for command, target in _steps(name, options.runs):
+            if options.tables_only or target.exists():
+                continue
+            print(f"hyflexsim {' '.join(command)}", flush=True)
+            code = "from hyflexsim.workloads.cli.main import main; main()"
+            done = subprocess.run([sys.executable, "-c", code, *command], check=False)
+            if done.returncode:
+                failed += 1
+                break
+        _write_tables(name, options.runs, options.out)
+    return failed
+
+
+def _steps(name: str, runs: Path) -> list[tuple[list[str], Path]]:
+    """Commands of a recipe, each with the folder that it writes."""
+    checkpoint = runs / name
+    steps = [(["compress", name], checkpoint)]
+    for suffix, (command, *extra) in STUDIES[name].items():
+        subject = str(checkpoint) if command == "accuracy" else name
+        steps.append(([command, subject, *extra], runs / f"{name}-{suffix}"))
+    return [([*command, "--out", str(target)], target) for command, target in steps]
+
+
+def _write_tables(name: str, runs: Path, out: Path) -> None:
+    """CSV tables of the folders that are there."""
+    tables: dict[str, pd.DataFrame] = {}
+    if (runs / name / "ranks.json").is_file():
+        about = json.loads((runs / name / "ranks.json").read_text("utf-8"))["about"]
+        tables["states"] = pd.DataFrame(about["scores"]).T.rename_axis("state").reset_index()
+        shares = pd.DataFrame(about["importance"]["shares"]).T
+        tables["gradient-share"] = shares.rename_axis("state").reset_index()
+    for suffix, (command, *_) in STUDIES[name].items():
+        folder = runs / f"{name}-{suffix}"
+        if folder.is_dir():
+            tables[suffix] = TABLES[command](folder)
+            if suffix == "accuracy":
+                tables["slc-rate"] = slc_rate_needed(folder)
+    for kind, table in tables.items():
+        path = out / f"{name}-{kind}.csv"
+        table.to_csv(path, index=False, float_format="%.5g")
+        print(f"written to {path}")
+
+
+def _pareto_table(folder: Path) -> pd.DataFrame:
+    return load_study(folder, "pareto").table
+
+
+TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
+    "accuracy": accuracy_table,
+    "ranks": rank_table,
+    "pareto": _pareto_table,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

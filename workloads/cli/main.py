@@ -1,0 +1,386 @@
+"""The command line: ``hyflexsim run SCENARIO`` and its siblings.
+
+Every command is a thin layer over a function of the package: it reads options, calls, prints.
+Imports are inside the commands, so that help answers at once.
+
+Exit codes: 0 done; 1 the simulated machine is stuck (the report says who waits for whom); 2 bad
+input, in one line; 130 interrupted. Nothing half-written stays in any case.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hyflexsim.sim.errors import DeadlockError, InputError
+from hyflexsim.workloads.cli import attention as attention_cli
+from hyflexsim.workloads.cli import studies as study_cli
+from hyflexsim.workloads.garbage import collect_less
+from hyflexsim.workloads.terminal import console, progress
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="hyflexsim",
+    help="Simulate hybrid SLC/MLC RRAM processing-in-memory chips running transformers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ScenarioName = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="Name (see list) or path of a .toml file.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario key or a chip parameter."),
+]
+Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
+study_cli.register(app)
+attention_cli.register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point; ends the process with the exit code."""
+    collect_less()
+    try:
+        code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # typer has caught Ctrl-C
+            raise KeyboardInterrupt
+    except InputError as error:
+        code = _complain(error, 2)
+    except DeadlockError as error:
+        code = _complain(error, 1)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("interrupted; nothing was written", INTERRUPTED)
+    except Exception as error:
+        if type(error).__name__ == "ModelError":  # hyflexsim.models is not imported for this
+            code = _complain(error, 2)
+        elif type(error).__name__ == "NoArgsIsHelpError":
+            print(error)
+            code = 2
+        elif hasattr(error, "format_message"):  # click's usage errors
+            code = _complain(error.format_message(), 2)
+        else:
+            raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"hyflexsim: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+@app.command()
+def run(
+    scenario: ScenarioName,
+    changes: Changes = None,
+    fidelity: Annotated[
+        str | None, typer.Option(metavar="token|bit", help="As --set run.fidelity=…")
+    ] = None,
+    overlap: Annotated[
+        str | None,
+        typer.Option(metavar="pipelined|layer-serial", help="As --set run.overlap=…"),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="auto|simpy|compiled", help="As --set run.engine=…")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run directory [default: runs/<name of the scenario>]."),
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="Draw pictures into the run directory.")] = True,
+) -> None:
+    """Run a scenario, print its results and write a run directory."""
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
+    from hyflexsim.workloads.run.run import simulate  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+
+    options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
+    extra = [f"{key}={value}" for key, value in options if value is not None]
+    loaded = Scenario.load(scenario, [*(changes or ()), *extra])
+    target = run_dir.check_target(out or Path("runs") / loaded.name)
+    with progress() as say:
+        result = simulate(loaded, progress=say)
+        say("drawing" if plots else "writing", len(result.requests), len(result.requests))
+        result.save(target, pictures=plots)
+    terminal = console()
+    terminal.print(terminal_tables.headline(result.summary, result.tables["requests"]), "")
+    terminal.print(terminal_tables.by_kind(result.summary), "")
+    if "accuracy" in result.summary:
+        terminal.print(terminal_tables.accuracy(result.summary), "")
+    for note in result.summary["notes"]:
+        print(f"note: {note}")
+    print(
+        f"rests on {len(result.summary['assumptions'])} parameters that no paper gives (names: "
+        "summary.json; values and sources: "
+        f"hyflexsim preset {loaded.chip.preset} --status assumed,inferred)"
+    )
+    print(f"written to {target}")
+
+
+@app.command()
+def validate(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Scenario (name or file), chip or graph (.json).")
+    ],
+    changes: Changes = None,
+) -> None:
+    """Check a scenario up to its placement, a chip's TOML file or a graph's JSON file."""
+    if file.endswith(".json"):
+        from hyflexsim.sim import graph as g  # noqa: PLC0415
+
+        graph = g.load(file)
+        print(f"{file}: a graph of {len(graph)} ops, {g.parameters(graph):,} parameters")
+        return
+    if file.endswith(".toml") and _is_chip(Path(file)):
+        from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
+
+        hw = Hardware.load(file)
+        print(f"{file}: a chip with {hw.chip.pus} PUs, {len(hw.provenance)} parameters")
+        return
+    from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+
+    ready = prepare(Scenario.load(file, changes or ()))
+    print(
+        f"{file}: {len(ready.requests)} requests for {ready.graph.graph['name']} on "
+        f"{ready.placement.pus_used} PUs, {len(ready.plan.components)} components"
+    )
+
+
+@app.command("list")
+def list_() -> None:
+    """What comes with hyflexsim: scenarios, presets, models."""
+    from hyflexsim.sim.chip.hardware import Hardware, presets  # noqa: PLC0415
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.extraction.model_zoo import ZOO  # noqa: PLC0415
+    from hyflexsim.workloads.scenario import scenario as scenarios  # noqa: PLC0415
+
+    terminal = console()
+    rows = terminal_tables.table("scenarios", "name", "what")
+    for name in scenarios.shipped():
+        rows.add_row(name, scenarios.Scenario.load(name).title)
+    terminal.print(rows, "")
+    rows = terminal_tables.table("presets", "name", ">PUs", ">nm")
+    for name in presets():
+        hw = Hardware.load(name)
+        rows.add_row(name, str(hw.chip.pus), str(hw.chip.technology_nm))
+    terminal.print(rows, "")
+    rows = terminal_tables.table("models", "name", "family", "class")
+    for name, config in ZOO.items():
+        cls = (config.get("architectures") or ["bare model"])[0]
+        rows.add_row(name, config["model_type"], "" if config["model_type"] == "part" else cls)
+    terminal.print(rows)
+
+
+@app.command()
+def graph(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name (see list), config.json or saved graph.")
+    ],
+    tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Token count [default: 128].")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save as JSON.")] = None,
+    png: Picture = None,
+) -> None:
+    """Show a model's ops with shapes, work and parameters; save or draw its graph."""
+    from hyflexsim.sim import graph as g  # noqa: PLC0415
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
+
+    loaded = _graph(model)
+    fixed = loaded.graph.get("tokens")
+    if fixed is not None and tokens not in (None, fixed):
+        raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
+    if tokens is not None and tokens < 1:
+        raise InputError(f"--tokens must be a positive integer; got {tokens}")
+    names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
+    if layer is not None and layer not in names:
+        raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
+    console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    if out is not None:
+        with _whole_file(out) as scratch:
+            g.save(loaded, scratch)
+        print(f"written to {out}")
+    if png is not None:
+        from hyflexsim.analysis import draw_graph  # noqa: PLC0415
+
+        _draw(draw_graph(loaded, layer=layer), png)
+
+
+@app.command("map")
+def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -> None:
+    """Show where each layer sits: PUs, arrays, copies."""
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+
+    placement = prepare(Scenario.load(scenario, changes or ())).placement
+    console().print(terminal_tables.layers(placement))
+    if png is not None:
+        import pandas as pd  # noqa: PLC0415
+
+        from hyflexsim.analysis import placement_map  # noqa: PLC0415
+        from hyflexsim.sim.placement.mapping import arrays_per_pu  # noqa: PLC0415
+
+        axes = placement_map(
+            pd.DataFrame(list(placement.rows())),
+            arrays_per_pu=arrays_per_pu(placement.hw),
+            pus_per_chip=placement.hw.chip.pus,
+        )
+        _draw(axes, png)
+
+
+@app.command()
+def plot(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR")],
+    layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    request: Annotated[int | None, typer.Option(metavar="N", help="Only this request.")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="FIRST:STOP", help="Only these tokens, such as 0:8.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="FROM:TO", help='Only this time, such as "10us:20us".')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")
+    ] = None,
+) -> None:
+    """Draw a run anew: all its pictures or, with a selection, that part of its timeline."""
+    from hyflexsim.analysis import (  # noqa: PLC0415
+        draw_all,
+        load,
+        timeline,
+    )
+    from hyflexsim.sim.chip import measure  # noqa: PLC0415
+
+    if (layer, request, tokens, window, out) == (None,) * 5:
+        for path in draw_all(run_dir):
+            print(f"written to {path}")
+        return
+    axes = timeline(
+        load(run_dir),
+        layer=layer,
+        request=request,
+        tokens=_range("--tokens", tokens, int),
+        window=_range("--window", window, lambda text: int(measure.read(text, "ps"))),
+    )
+    _draw(axes, out or run_dir / "timeline_selection.png")
+
+
+@app.command("compare")
+def compare_(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR…")],
+    png: Picture = None,
+) -> None:
+    """Show the headline numbers of several runs beside each other."""
+    from hyflexsim.analysis import compare, compare_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+
+    numbers = compare(run_dirs)
+    rows = terminal_tables.table("", "", *(f">{name}" for name in numbers.columns))
+    for name, row in numbers.iterrows():
+        rows.add_row(str(name), *(v if isinstance(v, str) else f"{v:,.4g}" for v in row))
+    console().print(rows)
+    if png is not None:
+        _draw(compare_plot(run_dirs), png)
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Preset (see list) or chip file.")],
+    status: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only such, e.g. assumed,inferred.")
+    ] = None,
+) -> None:
+    """Show a chip's parameters: value, unit, status, source."""
+    from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+
+    hw = Hardware.load(name)
+    known = ("stated", "derived", "third-party", "inferred", "assumed")
+    wanted = known if status is None else tuple(status.split(","))
+    for word in wanted:
+        if word not in known:
+            raise InputError(f"--status must be of {', '.join(known)}; got {word!r}")
+    console().print(terminal_tables.parameters(hw, wanted))
+
+
+# --- help for the commands -----------------------------------------------------------------------
+
+
+def _graph(model: str) -> Any:
+    """A saved graph, or the graph of a model by name or config.json."""
+    path = Path(model)
+    if path.suffix == ".json" and path.is_file() and '"hyflexsim-graph-' in path.read_text("utf-8"):
+        from hyflexsim.sim import graph as g  # noqa: PLC0415
+
+        return g.load(path)
+    from hyflexsim.workloads.extraction.extract import extract  # noqa: PLC0415
+
+    return extract(model)
+
+
+def _is_chip(path: Path) -> bool:
+    import tomllib  # noqa: PLC0415
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+    return not {"model", "workload"} & content.keys()
+
+
+def _range(option: str, text: str | None, read: Callable[[str], int]) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, colon, stop = text.partition(":")
+    try:
+        if colon:
+            return read(first), read(stop)
+    except ValueError:
+        pass
+    raise InputError(f"{option} must be two values with a colon between; got {text!r}")
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """A file beside the target that takes its name when the block ends well."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder as {path.parent}")
+    scratch = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield scratch
+        scratch.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _draw(axes: Any, path: Path) -> None:
+    from hyflexsim.analysis import save  # noqa: PLC0415
+
+    if path.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"a picture must end in .png, .pdf or .svg; got {str(path)!r}")
+    with _whole_file(path) as scratch:
+        save(axes, scratch)
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""Commands on compression and accuracy: compress, accuracy, ranks, pareto, data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.terminal import console, progress, resumable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RATES = "0,5,10,30,40,50,100"
+"""SLC rates of HyFlexPIM's Figs 12 and 13, per cent."""
+
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")
+]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Name (see data) or path of a .toml file.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew what was interrupted.")]
+Checkpoint = Annotated[
+    str, typer.Argument(metavar="CHECKPOINT", help="Folder made by compress, or name (see data).")
+]
+Rates = Annotated[
+    str, typer.Option("--slc-rate", metavar="A,B,…", help="Shares of ranks in SLC, per cent.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    for command in (compress, accuracy, ranks, pareto, speedup, data):
+        app.command()(command)
+
+
+def compress(
+    recipe: RecipeName,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Train, factorise and fine-tune a model by a recipe; write a compressed checkpoint."""
+    from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
+    from hyflexsim.workloads.compression.stages import compress_recipe  # noqa: PLC0415
+
+    loaded = Recipe.load(recipe, changes or ())
+    target = out or Path("runs") / loaded.name
+    with progress() as say, resumable():
+        about = compress_recipe(loaded, target, say=say, fresh=fresh)
+    console().print(_scores(about), "")
+    counts = about["counts"]
+    print(
+        f"parameters: {counts['linears'] / counts['linears_dense']:.1%} of the blocks' linear "
+        f"weights, {counts['total'] / counts['total_dense']:.1%} of all {counts['total_dense']:,}"
+    )
+    print(f"written to {target} in {about['seconds']} s")
+
+
+def accuracy(
+    checkpoint: Checkpoint,
+    slc_rate: Rates = RATES,
+    sigma: Annotated[
+        str, typer.Option(metavar="A,B,…", help="released, calibrated, calibrated-bit, numbers.")
+    ] = "released,calibrated",
+    select: Annotated[
+        str,
+        typer.Option(metavar="A,B,…", help="gradient, gradient-last, rank, saliency, magnitude."),
+    ] = "gradient",
+    seeds: Annotated[int, typer.Option(help="Chips programmed for each point.")] = 5,
+    adc: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Bits of the MLC converters; 0: exact products.")
+    ] = "0",
+    limit: Annotated[
+        int | None, typer.Option(help="Score only the first so many held-out items.")
+    ] = None,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory [default: runs/<checkpoint>-accuracy]."),
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Score a compressed checkpoint on noisy cells, over SLC rates, selections, converters."""
+    from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
+    from hyflexsim.workloads.compression.accuracy import Grid, sweep  # noqa: PLC0415
+    from hyflexsim.workloads.compression.device_settings import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.judged_models import find_checkpoint  # noqa: PLC0415
+
+    folder = find_checkpoint(checkpoint)
+    grid = Grid(
+        rates=tuple(rate / 100 for rate in _numbers("--slc-rate", slc_rate)),
+        selects=tuple(_words(select)),
+        adc_bits=tuple(_integers("--adc", adc)),
+    )
+    settings = settings_from(
+        {"sigma": [_number_or_word(s) for s in _words(sigma)], "seeds": seeds}
+        | ({} if limit is None else {"limit": limit}),
+        changes or (),
+    )
+    target = out or Path("runs") / f"{folder.name}-accuracy"
+    with progress() as say, resumable():
+        sweep(folder, settings, grid, target, say=say, fresh=fresh)
+    console().print(_frame(accuracy_table(target)), "")
+    for noise in load_study(target, "accuracy").info["noise"]:
+        own = noise["own_wrong_cells"]  # None: no multiplicative noise
+        print(
+            noise["report"], "" if own is None else f"(of this model's own cells {100 * own:.3g} %)"
+        )
+    for path in draw_study(target):
+        print(f"written to {path}")
+
+
+def ranks(
+    recipe: RecipeName,
+    method: Annotated[
+        str, typer.Option(metavar="A,B,…", help='Also with " rounded": ranks in whole tiles.')
+    ] = "tanh,shrinkage,sigmoid,uniform,energy,global,fwsvd,tanh rounded",
+    budget: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Shares of the parameters.")
+    ] = "0.25,0.5,0.75",
+    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
+    slc_rate: Annotated[float, typer.Option(help="Of the simulated chip, per cent.")] = 100.0,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-ranks].")
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Compare ways to choose ranks at equal budgets: quality, and time on the chip."""
+    from hyflexsim.analysis import draw_study, rank_table  # noqa: PLC0415
+    from hyflexsim.workloads.compression.rank_study import study  # noqa: PLC0415
+    from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
+
+    loaded = Recipe.load(recipe, changes or ())
+    target = out or Path("runs") / f"{loaded.name}-ranks"
+    budgets = _numbers("--budget", budget)
+    with progress() as say, resumable():
+        study(
+            loaded,
+            _words(method),
+            budgets,
+            seeds,
+            target,
+            slc_rate=slc_rate / 100,
+            say=say,
+            fresh=fresh,
+        )
+    console().print(_frame(rank_table(target)), "")
+    for path in draw_study(target):
+        print(f"written to {path}")
+
+
+def pareto(
+    recipe: RecipeName,
+    budget: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Shares of the parameters; 1: hard threshold.")
+    ] = "0.25,0.5,0.75,1",
+    slc_rate: Rates = "0,5,10,20,50,100",
+    method: Annotated[str, typer.Option(help="Of budgets below 1; see ranks.")] = "tanh",
+    sigma: Annotated[str, typer.Option(help="released, calibrated or a number.")] = "calibrated",
+    seeds: Annotated[int, typer.Option(help="Chips programmed for each point.")] = 5,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Accuracy against latency and energy, over SLC rates and parameter budgets."""
+    from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
+    from hyflexsim.workloads.compression.device_settings import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.pareto import pareto as compute  # noqa: PLC0415
+    from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
+
+    loaded = Recipe.load(recipe, changes or ())
+    target = out or Path("runs") / f"{loaded.name}-pareto"
+    settings = settings_from({"sigma": [_number_or_word(sigma)], "seeds": seeds})
+    rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
+    budgets = _numbers("--budget", budget)
+    with progress() as say, resumable():
+        compute(loaded, method, budgets, rates, settings, target, say=say, fresh=fresh)
+    console().print(_frame(load_study(target, "pareto").table), "")
+    for path in draw_study(target):
+        print(f"written to {path}")
+
+
+def speedup(
+    models: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Names of models, see list.")
+    ] = "bert-base,gpt2,tinyllama-1.1b,mamba-130m",
+    share: Annotated[float, typer.Option(help="Of the parameters that stay.")] = 0.5,
+    slc_rate: Annotated[float, typer.Option(help="Of the chip, per cent.")] = 100.0,
+    tokens: Annotated[int, typer.Option(help="Of a request.")] = 128,
+    requests: Annotated[int, typer.Option(help="At once.")] = 4,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also as CSV.")] = None,
+) -> None:
+    """What fewer ranks buy on the chip, for models of published shape."""
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.workloads.compression.speedup import gains  # noqa: PLC0415
+
+    with progress() as say:
+        rows = gains(
+            _words(models),
+            share=share,
+            slc_rate=slc_rate / 100,
+            tokens=tokens,
+            requests=requests,
+            say=say,
+        )
+    frame = pd.DataFrame(rows)
+    console().print(_frame(frame), "")
+    print("gains: dense over compressed; SoftLMs reports 1.33 to 1.72 (machine not known)")
+    if out is not None:
+        frame.to_csv(out, index=False, float_format="%.4g")
+        print(f"written to {out}")
+
+
+def data() -> None:
+    """What there is to compress: recipes, checkpoints, weights, data sets."""
+    from hyflexsim.workloads import datasets  # noqa: PLC0415
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.compression import (  # noqa: PLC0415
+        judged_models,
+        recipe,
+        weights,
+    )
+
+    rows = terminal_tables.table("recipes", "name", "what")
+    for name in recipe.shipped():
+        rows.add_row(name, recipe.Recipe.load(name).title)
+    console().print(rows, "")
+    rows = terminal_tables.table("checkpoints", "name", "metric", ">dense", ">fine-tuned")
+    for name in judged_models.checkpoints():
+        about = judged_models.read_about(judged_models.find_checkpoint(name))
+        metric = about["metric"]["name"]
+        scores = (f"{about['scores'][s][metric]:.4g}" for s in ("dense", "fine-tuned"))
+        rows.add_row(name, metric, *scores)
+    console().print(rows, "")
+    rows = terminal_tables.table("weights", "name", "here")
+    for name, where in weights.available().items():
+        rows.add_row(name, where)
+    console().print(rows, "")
+    rows = terminal_tables.table("data sets", "name", "kind", ">rows", "from")
+    for entry in datasets.names():
+        rows.add_row(*(str(value) for value in entry))
+    console().print(rows)
+
+
+def _scores(about: dict[str, Any]) -> Table:
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+
+    figures = list(about["scores"]["dense"])
+    rows = terminal_tables.table("", "model", *(f">{name}" for name in figures))
+    for name, values in about["scores"].items():
+        rows.add_row(name, *(f"{values[figure]:.4f}" for figure in figures))
+    floor = about["metric"]["floor"]
+    if floor is not None:
+        rows.add_row("floor (nothing learned)", f"{floor:.4f}", *[""] * (len(figures) - 1))
+    return rows
+
+
+def _frame(frame: Any) -> Table:
+    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+
+    rows = terminal_tables.table("", *(str(name) for name in frame.columns))
+    for values in frame.itertuples(index=False):
+        rows.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
+    return rows
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise InputError(f"{option} must be numbers with commas between; got {text!r}") from None
+
+
+def _integers(option: str, text: str) -> list[int]:
+    numbers = _numbers(option, text)
+    if not all(number.is_integer() for number in numbers):
+        raise InputError(f"{option} must be integers with commas between; got {text!r}")
+    return [int(number) for number in numbers]
+
+
+def _number_or_word(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word

@@ -1,0 +1,286 @@
+"""Tables of the command line: results as rich tables, numbers with SI prefixes."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from hyflexsim.sim.chip.hardware import Hardware
+    from hyflexsim.sim.placement.mapping import Placement
+
+_PREFIXES: tuple[tuple[float, str], ...] = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+
+
+def si(value: float, unit: str = "") -> str:
+    """Three significant places and a prefix.
+
+    >>> si(1.2345e-4, "s"), si(999.9), si(0, "J")
+    ('123 µs', '1.00 k', '0 J')
+    """
+    if value == 0:
+        return f"0 {unit}".rstrip()
+    factor, prefix = next(
+        ((f, p) for f, p in _PREFIXES if abs(value) >= 0.9995 * f), (_PREFIXES[-1])
+    )
+    scaled = value / factor
+    places = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+    if isinstance(value, int) and factor == 1.0:
+        places = 0
+    return f"{scaled:.{places}f} {prefix}{unit}".rstrip()
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table; columns whose name starts with ``>`` are aligned right."""
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        right = column.startswith(">")
+        result.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right or index == 0,
+            header_style="dim",
+        )
+    return result
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) -> Table:
+    """Latency, throughput, energy, area, writes, visits."""
+    result = table(f"{summary['scenario']}: {summary['model']} on {summary['preset']}", "", ">", "")
+    result.show_header = False
+    latency = summary["latency_ps"]
+    count, makespan = summary["requests"], si(summary["makespan_ps"] * 1e-12, "s")
+    for name in ("p50", "p95", "p99"):
+        result.add_row(
+            f"latency {name}", si(latency[name] * 1e-12, "s"), "from arrival to last token"
+        )
+    written = [row for row in requests if row["prefill"] < row["tokens"]]
+    if written:
+        first = sum(row["first_token_ps"] - row["arrival_ps"] for row in written) / len(written)
+        rest = sum(row["finish_ps"] - row["first_token_ps"] for row in written)
+        steps = sum(row["tokens"] - row["prefill"] for row in written)
+        result.add_row("time to first token", si(first * 1e-12, "s"), "mean, from arrival")
+        result.add_row("each further token", si(rest / steps * 1e-12, "s"), "mean")
+    result.add_row(
+        "throughput",
+        si(summary["throughput_per_s"], "/s"),
+        f"{count} requests, {summary['tokens']} tokens in {makespan}",
+    )
+    result.add_row(
+        "energy per request",
+        si(summary["energy_per_request_pj"] * 1e-12, "J"),
+        f"mode {summary['energy_mode']}",
+    )
+    area = summary["area_mm2"]
+    result.add_row("area", f"{area['chip']:,.0f} mm²", f"of which in use {area['used']:,.0f} mm²")
+    result.add_row("RRAM cells written", si(summary["writes_per_request"]), "per request")
+    result.add_row("work", si(summary["macs"]), "multiply-accumulates, all requests")
+    result.add_row(
+        "visits",
+        f"{summary['visits']:,}",
+        f"fidelity {summary['fidelity']}, overlap {summary['overlap']}, engine {summary['engine']}",
+    )
+    return result
+
+
+def accuracy(summary: Mapping[str, Any]) -> Table:
+    """Scores of a run's checkpoint: as it is, and on noisy cells."""
+    found = summary["accuracy"]
+    metric = found["metric"]
+    better = "higher" if metric["higher_is_better"] else "lower"
+    result = table(f"{metric['name']} ({better} is better)", "", ">", "")
+    result.show_header = False
+    for name, score in found["references"].items():
+        result.add_row(name, f"{score:.4g}", "")
+    for row in found["noise"]:
+        half = "" if row["half_width"] is None else f" ± {row['half_width']:.2g}"
+        result.add_row(f"noise {row['name']}", f"{row['mean']:.4g}{half}", row["report"])
+    return result
+
+
+def by_kind(summary: Mapping[str, Any]) -> Table:
+    """Energy and utilisation of each kind of component."""
+    result = table(
+        "by kind of component",
+        "kind",
+        f">energy per request ({summary['energy_mode']})",
+        ">share",
+        ">mean utilisation",
+    )
+    energy, busy = summary["energy_by_kind_pj"], summary["utilisation_by_kind"]
+    total = sum(energy.values()) or 1.0
+    for kind in sorted({*energy, *busy}, key=lambda kind: (-energy.get(kind, 0.0), kind)):
+        result.add_row(
+            kind,
+            si(energy[kind] * 1e-12, "J") if kind in energy else "–",
+            f"{energy[kind] / total:.1%}" if kind in energy else "–",
+            f"{busy[kind]:.2%}" if kind in busy else "–",
+        )
+    return result
+
+
+# --- a chip --------------------------------------------------------------------------------------
+
+
+def parameters(hw: Hardware, status: Sequence[str]) -> Table:
+    """Parameters of a chip and where they come from."""
+    result = table(f"chip {hw.name}", "key", ">value", "unit", "status", "source")
+    for row in hw.describe():
+        if row.status in status:
+            result.add_row(row.key, f"{row.value:g}", row.unit, row.status, row.source)
+    return result
+
+
+# --- a graph -------------------------------------------------------------------------------------
+
+
+def ops(graph: nx.DiGraph, tokens: int, only: str | None = None) -> Table:
+    """Ops of a graph: equal blocks once, or only the ops of one layer."""
+    from hyflexsim.sim import graph as g  # noqa: PLC0415
+
+    work = g.macs(graph, tokens)
+    title = f"{graph.graph['name']}: {len(graph)} ops, {g.parameters(graph):,} parameters, "
+    title += f"{sum(work.values()):,} MACs at {tokens} tokens"
+    result = table(
+        title, "op", "class", "shape", "axis", ">runs", ">MACs", ">parameters", "waits for"
+    )
+    order = g.order(graph)
+    for layers in _alike(graph, order):
+        if only is not None and only not in layers:
+            continue
+        layer = layers[0] if only is None else only
+        names = [name for name in order if graph.nodes[name]["layer"] == layer]
+        heading = layer if len(layers) == 1 or only else f"{layers[0]} … {layers[-1]}"
+        alike = f" ({len(layers)} alike, one shown)" if len(layers) > 1 and not only else ""
+        result.add_row(f"[bold]{heading}[/]{alike}")
+        for name in names:
+            op = graph.nodes[name]
+            rules = sorted({rule for _, _, rule in graph.in_edges(name, data="rule")})
+            result.add_row(
+                f"  {name.removeprefix(layer + '.')}",
+                op["kind"],
+                shape(op),
+                op["axis"],
+                f"{g.token_count(op, tokens):,}",
+                si(work[name]) if work[name] else "",
+                si(_values(op)) if _values(op) else "",
+                ", ".join(rules),
+            )
+    return result
+
+
+def shape(op: Mapping[str, Any]) -> str:
+    """Sizes of an op in one word.
+
+    >>> shape({"kind": "gemv", "rows": 768, "cols": 3072, "rank": 614})
+    '768 × 3072, rank 614'
+    """
+    kind = op["kind"]
+    if kind == "gemv":
+        rank = "" if op["rank"] is None else f", rank {op['rank']}"
+        return f"{op['rows']} × {op['cols']}{rank}"
+    if kind == "matmul":
+        return f"{op['heads']} heads × {op['inner']}"
+    if kind == "scan":
+        return f"{op['channels']} × {op['state']}"
+    if kind == "pointwise":
+        return f"{op['elements']} {op['function']}"
+    return str(op.get("elements", op["width"]))
+
+
+def _values(op: Mapping[str, Any]) -> int:
+    from hyflexsim.sim import graph as g  # noqa: PLC0415
+
+    matrix = (
+        g.unit_macs(dict(op)) + (op["cols"] if op["bias"] else 0) if op["kind"] == "gemv" else 0
+    )
+    return int(op["parameters"]) + matrix
+
+
+def _alike(graph: nx.DiGraph, order: Sequence[str]) -> Iterator[list[str]]:
+    """Layers in order; neighbours that differ in nothing but their number together."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for name in order:
+        op = graph.nodes[name]
+        layer = op["layer"]
+        edges = sorted(rule for _, _, rule in graph.in_edges(name, data="rule"))
+        texts[layer].append(f"{name.removeprefix(layer)} {op['kind']} {shape(op)} {edges}")
+    group: list[str] = []
+    for layer, text in texts.items():
+        stem = re.sub(r"\d+$", "", layer)
+        same = group and stem != layer and stem == re.sub(r"\d+$", "", group[-1])
+        if group and not (same and text == texts[group[-1]]):
+            yield group
+            group = []
+        group.append(layer)
+    if group:
+        yield group
+
+
+# --- a placement ---------------------------------------------------------------------------------
+
+
+def layers(placement: Placement) -> Table:
+    """Which layer sits where: a row a layer."""
+    from hyflexsim.sim.placement.mapping import arrays_per_pu  # noqa: PLC0415
+
+    size = arrays_per_pu(placement.hw)
+    pus = placement.options.chips * placement.hw.chip.pus
+    result = table(
+        f"{placement.pus_used} of {pus} PUs in use, {size:,} arrays each",
+        "layer",
+        "PUs",
+        "chip",
+        ">arrays, SLC",
+        ">arrays, MLC",
+        ">copies",
+        ">with copies",
+        ">of its PUs",
+    )
+    for layer, own in placement.pus.items():
+        weights = [w for w in placement.weights.values() if w.layer == layer]
+        slc = sum(f.arrays_slc for w in weights for f in w.factors)
+        mlc = sum(f.arrays_mlc for w in weights for f in w.factors)
+        total = sum(w.arrays * w.copies for w in weights)
+        result.add_row(
+            layer,
+            span(own),
+            span(sorted({placement.chip(pu) for pu in own})),
+            f"{slc:,}",
+            f"{mlc:,}",
+            span(sorted({w.copies for w in weights}), "–") or "–",
+            f"{total:,}",
+            f"{total / (size * len(own)):.1%}",
+        )
+    return result
+
+
+def span(numbers: Iterable[int], dash: str = "–") -> str:
+    """First and last of ascending numbers.
+
+    >>> span([3, 4, 5]), span([7])
+    ('3–5', '7')
+    """
+    values = list(numbers)
+    if not values:
+        return ""
+    return str(values[0]) if len(values) == 1 else f"{values[0]}{dash}{values[-1]}"

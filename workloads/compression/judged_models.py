@@ -1,0 +1,158 @@
+"""Models opened with the task they are judged by: of a recipe, or of a compressed checkpoint."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from hyflexsim.models.lowrank import compress as low_rank
+from hyflexsim.models.lowrank.checkpoint import load_compressed, read_ranks
+from hyflexsim.models.lowrank.layers import check_weight
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression import weights
+from hyflexsim.workloads.compression.recipe import Recipe
+from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.tasks import Task, load_task
+
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+"""Compressed checkpoints that come with hyflexsim."""
+
+
+class Opened(NamedTuple):
+    """A model with what it is asked to do."""
+
+    model: nn.Module
+    task: Task
+    config: dict[str, Any]
+    about: str
+
+
+def open_recipe(recipe: Recipe) -> Opened:
+    """The model of a recipe, as it is before any training here, and its task.
+
+    Raises InputError for data, weights or keys that are not to be had or do not fit together,
+    ModelError for a model without matrices to factorise and for weights that are not finite.
+    """
+    options = {key: value for key, value in recipe.data.items() if key != "name"}
+    source, data = recipe.model, recipe.data["name"]
+    tokenizer = None if source.weights is None else weights.load_tokenizer(source.weights)
+    task = load_task(data, tokenizer=tokenizer, options=options)
+    classes: int = getattr(task, "classes", 0)
+    if source.config is not None:
+        _check_vocabulary(source.config, getattr(task, "vocabulary", 0))
+        loaded = weights.fresh(recipe.name, _with_classes(source.config, classes), recipe.seed)
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)  # of a new head
+            labels: tuple[str, ...] = getattr(task, "labels", ())
+            loaded = weights.load(str(source.weights), classes=classes, labels=labels)
+    for name, parameter in loaded.model.named_parameters():
+        check_weight(parameter, f"model.weights: {name} of {source.weights or recipe.name}")
+    _freeze(loaded.model, recipe)
+    return Opened(loaded.model, task, loaded.config, loaded.about)
+
+
+def _check_vocabulary(config: dict[str, Any], tokens: int) -> None:
+    """Refuse a model whose embedding lacks tokens that the data holds."""
+    size = config.get("vocab_size", tokens)
+    if not isinstance(size, int) or size < tokens:
+        raise InputError(
+            f"model.config.vocab_size must be at least {tokens}, the data's tokens; got {size!r}"
+        )
+
+
+def _freeze(model: nn.Module, recipe: Recipe) -> None:
+    """Hold model.frozen; refuse patterns that match nothing or what is factorised."""
+    parameters = dict(model.named_parameters())
+    exclude = (*low_rank.SKIP, *recipe.compress.exclude)
+    factorised = {
+        f"{target.path}.weight" for target in low_rank.linear_targets(model, exclude=exclude)
+    }
+    for pattern in recipe.model.frozen:
+        names = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not names:
+            raise InputError(f"model.frozen: no parameter matches {pattern!r}")
+        held = factorised.intersection(names)
+        if held:
+            raise InputError(
+                f"model.frozen: {pattern!r} holds {min(held)}, which is factorised, and importance "
+                "is read from its gradient; allowed are parameters outside the blocks' matrices"
+            )
+        for name in names:
+            parameters[name].requires_grad_(False)
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a checkpoint: one that comes with hyflexsim, by name, or a path.
+
+    Raises InputError for neither, naming those that come with hyflexsim.
+    """
+    if (CHECKPOINTS / str(name_or_path) / "ranks.json").is_file():
+        return CHECKPOINTS / str(name_or_path)
+    path = Path(name_or_path)
+    if not path.is_dir():
+        names = ", ".join(checkpoints()) or "none, since none comes with this version"
+        raise InputError(
+            f"checkpoint must be a folder made by hyflexsim compress, or one of {names}; "
+            f"got {str(name_or_path)!r}"
+        )
+    return path
+
+
+def checkpoints() -> tuple[str, ...]:
+    """Names of the checkpoints that come with hyflexsim."""
+    return tuple(sorted(path.parent.name for path in CHECKPOINTS.glob("*/ranks.json")))
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself. Raises InputError for one not made from a recipe."""
+    about: dict[str, Any] = read_ranks(path)["about"]
+    for key in ("recipe", "config", "scores", "metric"):
+        if key not in about:
+            raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
+    return about
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """The compressed model of a checkpoint in evaluation mode, with its task.
+
+    Raises InputError as :func:`read_about` and where the task's data are not to be had, ModelError
+    for files that are damaged or need unpickling.
+    """
+    about = read_about(path)
+    content = dict(about["recipe"])
+    recipe = Recipe.of(content.pop("name"), content, str(path))
+    options = {key: value for key, value in recipe.data.items() if key != "name"}
+    source = recipe.model.weights
+    tokenizer = None if source is None else weights.load_tokenizer(source)
+    task = load_task(recipe.data["name"], tokenizer=tokenizer, options=options)
+    model = model_zoo.build(recipe.name, about["config"], empty=False)
+    load_compressed(model, path)
+    return Opened(model.eval(), task, about["config"], about["origin"])
+
+
+def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, float]:
+    """The task's scores of its first `limit` items (None: all), evaluation mode, no gradients."""
+    training_mode = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return task.score(model, limit)
+    finally:
+        model.train(training_mode)
+
+
+def _with_classes(config: dict[str, Any], classes: int) -> dict[str, Any]:
+    """A configuration whose head has as many outputs as the data has classes."""
+    key = "num_classes" if config.get("model_type") == "part" else "num_labels"
+    if not classes:
+        return config
+    if config.get(key, classes) != classes:
+        raise InputError(
+            f"model.config.{key} must be {classes}, the data's classes; got {config[key]}"
+        )
+    return config | {key: classes}

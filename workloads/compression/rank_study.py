@@ -1,0 +1,184 @@
+"""Ways to choose ranks, side by side at one budget and schedule, and what they save on the chip.
+
+SoftLMs' question (arXiv 2411.10543, Fig 1): does it pay to learn a rank for each layer? The dense
+model is trained once; then for every method, budget and seed it is factorised, scored, fine-tuned,
+scored, and run on the simulated chip. Seeds differ in the order of data (and dropout) while
+thresholds are learned and while the factors are fine-tuned. A method with the suffix " rounded"
+moves ranks to multiples of 64, a tile's wordlines, before the fine-tuning.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hyflexsim.models.lowrank import compress as low_rank
+from hyflexsim.models.lowrank.layers import break_even
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression import cost_on_chip
+from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
+from hyflexsim.workloads.compression.recipe import BASELINES, LEARNED, Recipe
+from hyflexsim.workloads.compression.stages import factorise, fine_tune, train_dense
+from hyflexsim.workloads.resumable import working
+from hyflexsim.workloads.run import run_dir
+from hyflexsim.workloads.terminal import Say
+
+MARKS = ("study.json", "study.parquet", "ranks.parquet")
+ROUNDED = " rounded"
+TILE = 64
+"""Wordlines of an array: U^T steps every so many ranks (HyFlexPIM §5.4)."""
+
+PAPER = [{"what": "SoftLMs: 50 % of parameters, encoder/decoder", "low": 1.33, "high": 1.72}]
+"""Speed-ups of the abstract of arXiv 2411.10543; on which machine is not known."""
+
+_COSTS = {
+    "arrays": pa.int64(),
+    "latency_ps": pa.int64(),
+    "makespan_ps": pa.int64(),
+    "energy_pj": pa.float64(),
+}
+_STUDY = {
+    "method": run_dir.TEXT,
+    "budget": pa.float64(),
+    "seed": pa.int32(),
+    "linears_share": pa.float64(),
+    "total_share": pa.float64(),
+    "macs_share": pa.float64(),
+    "before": pa.float64(),
+    "after": pa.float64(),
+    **_COSTS,
+    **{f"dense_{name}": kind for name, kind in _COSTS.items()},
+}
+_RANKS = {
+    "method": run_dir.TEXT,
+    "budget": pa.float64(),
+    "seed": pa.int32(),
+    "matrix": run_dir.TEXT,
+    "rank": pa.int32(),
+    "full": pa.int32(),
+}
+KEY = ("method", "budget", "seed")
+
+
+def study(
+    recipe: Recipe,
+    methods: Sequence[str],
+    budgets: Sequence[float],
+    seeds: int,
+    out: str | Path,
+    *,
+    slc_rate: float = 1.0,
+    say: Say | None = None,
+    fresh: bool = False,
+) -> Path:
+    """Run all combinations and write directory `out`: study.parquet, ranks.parquet, study.json.
+
+    `methods`: learned thresholds and baselines by name. `slc_rate` (0 to 1) of the simulated
+    chip. Interrupted, it goes on where it was.
+    """
+    variants = [
+        variant(recipe, method, budget, seed)
+        for budget in budgets
+        for method in methods
+        for seed in range(seeds)
+    ]
+    if not variants:
+        raise InputError("a study needs a method, a budget and a seed; got none of one of them")
+    if not 0 <= slc_rate <= 1:
+        raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * slc_rate:g}")
+    run_dir.check_target(out, MARKS)
+    say = say or (lambda what, done, total: None)
+    job = {
+        "recipe": recipe.resolved(),
+        "methods": list(methods),
+        "budgets": list(budgets),
+        "seeds": seeds,
+        "slc_rate": slc_rate,
+    }
+    with working(out, job, fresh=fresh) as work:
+        opened = open_recipe(recipe)
+        train_dense(recipe, opened, work, say)
+        dense = work.fact("dense", lambda: score(opened.model, opened.task))
+        costs = work.fact(
+            "costs", lambda: cost_on_chip.cost(recipe, opened.config, {}, slc_rate)._asdict()
+        )
+        rows = work.rows(KEY)
+        for done, (name, trial) in enumerate(variants):
+            row = dict(zip(KEY, (name, trial.compress.budget, trial.seed), strict=True))
+            if row not in rows:
+                say(f"{name} {trial.compress.budget:g} seed {trial.seed}", done, len(variants))
+                rows.add(row | _measured(trial, opened, costs, slc_rate, say))
+        with run_dir.new_run_dir(out, MARKS) as folder:
+            run_dir.write_rows(folder / "study.parquet", _STUDY, rows.all())
+            run_dir.write_rows(folder / "ranks.parquet", _RANKS, _rank_rows(rows.all()))
+            metric = opened.task.metric
+            run_dir.write_json(
+                folder / "study.json",
+                {
+                    "title": recipe.title or recipe.name,
+                    "model": opened.about,
+                    "data": recipe.data["name"],
+                    "metric": metric._asdict(),
+                    "dense": dense[metric.name],
+                    "slc_rate": slc_rate,
+                    "paper": PAPER,
+                    "recipe": recipe.resolved(),
+                },
+            )
+    return Path(out)
+
+
+def variant(recipe: Recipe, method: str, budget: float, seed: int) -> tuple[str, Recipe]:
+    """A recipe with another method, budget and seed; (method as named, recipe)."""
+    plain = method.removesuffix(ROUNDED)
+    known = (*LEARNED, *BASELINES)
+    if plain not in known:
+        raise InputError(f"--method must be of {', '.join(known)}; got {method!r}")
+    if not 0 < budget <= 1:
+        raise InputError(f"--budget must be shares above 0 and up to 1; got {budget:g}")
+    how = recipe.compress.model_copy(
+        update={
+            "method": plain,
+            "budget": budget,
+            "round": TILE if method.endswith(ROUNDED) else 0,
+        }
+    )
+    return method, recipe.model_copy(update={"compress": how, "seed": seed})
+
+
+def _measured(
+    trial: Recipe, opened: Opened, dense_costs: dict[str, Any], slc_rate: float, say: Say
+) -> dict[str, Any]:
+    model = copy.deepcopy(opened.model)
+    metric = opened.task.metric.name
+    factorise(trial, model, opened.task, say)
+    before = score(model, opened.task)[metric]
+    if trial.recover.epochs:
+        fine_tune(trial, trial.recover, model, opened.task, say)
+    after = score(model, opened.task)[metric]
+    counts = low_rank.counts(model)
+    ranks = low_rank.ranks(model)
+    chosen = {row.name: row.rank for row in ranks if row.rank is not None}
+    costs = cost_on_chip.cost(trial, opened.config, chosen, slc_rate)._asdict()
+    return {
+        "linears_share": counts.linears / counts.linears_dense,
+        "total_share": counts.total / counts.total_dense,
+        "macs_share": costs["macs"] / dense_costs["macs"],
+        "before": before,
+        "after": after,
+        **{name: costs[name] for name in _COSTS},
+        **{f"dense_{name}": dense_costs[name] for name in _COSTS},
+        "ranks": [(row.name, row.rank or 0, break_even(row.m, row.n)) for row in ranks],
+    }
+
+
+def _rank_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**{key: row[key] for key in KEY}, "matrix": matrix, "rank": rank, "full": full}
+        for row in rows
+        for matrix, rank, full in row["ranks"]
+    ]

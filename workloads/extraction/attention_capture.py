@@ -1,0 +1,215 @@
+"""Export a torch model with attention, scan and pair features as single nodes.
+
+``torch.export`` writes out what the Python code computes. Three things would come out at the
+wrong grain, so during the export (and only then) a *custom operator* stands in their place: an
+operator with a shape but no content, which leaves one node with its operands in the graph.
+
+- attention: transformers calls it through a table (AttentionInterface); our entry calls
+  ``hyflexsim::attention``. The mask is switched off in the same way: causality is read from the
+  call instead. ParT calls
+  :func:`hyflexsim.models.part.attention.attention`.
+- Mamba's selective scan: torch's fallback is a Python loop over tokens (N = 1024: 41,346 nodes).
+- ParT's pair features: logarithms and squares of four-vectors, which the host or an SFU computes.
+
+Source of the recipe: tried on torch 2.13 and transformers 5.23 (BERT, GPT-2, Llama, Qwen, ViT).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+from hyflexsim.sim.errors import InputError
+
+NAME = "hyflexsim"
+EXAMPLE_TOKENS = 37  # an odd prime: no width, head count or table size is likely to equal it
+
+Shape = tuple[int | str, ...]
+
+
+@functools.cache
+def operators() -> Any:
+    """Define the custom operators once per process and return ``torch.ops.hyflexsim``."""
+    import torch  # noqa: PLC0415
+
+    library: Any = torch.library.Library(NAME, "DEF")  # type: ignore[no-untyped-call]
+    schemas: dict[str, tuple[str, Callable[..., Any]]] = {
+        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V)
+        "attention": (
+            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window) -> Tensor",
+            lambda q, k, v, bias, causal, window: q.new_empty(*q.shape[:-1], v.shape[-1]),
+        ),
+        # x (B, C, N), dt (B, C, N), a (C, S), b (B, S, N), c (B, S, N), d (C), z (B, C, N)
+        "scan": (
+            "(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? z,"
+            " Tensor? bias, bool softplus) -> Tensor",
+            lambda x, dt, a, b, c, d, z, bias, softplus: torch.empty_like(x),
+        ),
+        # two (B, 4, P) of four-vectors -> (B, 4, P)
+        "pair_features": (
+            "(Tensor i, Tensor j) -> Tensor",
+            lambda i, j: torch.empty_like(i),
+        ),
+    }
+    for name, (schema, fake) in schemas.items():
+        library.define(name + schema)
+        torch.library.register_fake(f"{NAME}::{name}", fake, lib=library)
+    _LIBRARIES.append(library)  # operators live as long as their library
+    return torch.ops.hyflexsim
+
+
+_LIBRARIES: list[Any] = []
+
+
+def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
+    """The ExportedProgram of ``model``, symbolic in the token count.
+
+    ``inputs``: shape of each argument of ``forward``, with "N" for the token axis, such as
+    ``{"input_ids": (1, "N")}``; None for transformers models and ParT, which tell themselves.
+    Two-dimensional arguments are token ids (int64), others float32.
+
+    Raises InputError if the model cannot be run or exported, with the first line of the reason.
+    """
+    import torch  # noqa: PLC0415
+
+    shapes, fixed = (dict(inputs), {}) if inputs is not None else _inputs_of(model, name)
+    device = next((p.device for p in model.parameters()), torch.device("meta"))
+    tokens = _example_tokens(model)
+    example: dict[str, Any] = dict(fixed)
+    dynamic: dict[str, Any] = dict.fromkeys(fixed)
+    for key, shape in shapes.items():
+        sizes = [tokens if size == "N" else int(size) for size in shape]
+        dtype = torch.int64 if len(shape) == 2 else torch.float32
+        example[key] = torch.zeros(sizes, dtype=dtype, device=device)
+        axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size == "N"}
+        dynamic[key] = axes or None
+    training = model.training
+    try:
+        with _stand_ins(model), torch.no_grad():
+            return torch.export.export(
+                model.eval(), (), kwargs=example, dynamic_shapes=dynamic, strict=False
+            )
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except Exception as error:  # the model's own code and the exporter raise anything
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(f"{name}: torch.export failed: {reason}") from error
+    finally:
+        model.train(training)
+
+
+def _example_tokens(model: Any) -> int:
+    """Tokens of the example input: fewer where the table of positions is short."""
+    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return min(EXAMPLE_TOKENS, limit // 2) if isinstance(limit, int) else EXAMPLE_TOKENS
+
+
+def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]:
+    """Arguments of ``forward`` with a shape, and those with a fixed value."""
+    config = getattr(model, "config", None)
+    if _is_part(model):
+        v: dict[str, Shape] = {} if model.pair_embed is None else {"v": (1, 4, "N")}
+        return {"x": (1, model.embed.input_bn.num_features, "N")} | v, {}
+    main = getattr(model, "main_input_name", None)
+    if config is None or main not in ("input_ids", "pixel_values"):
+        raise InputError(
+            f"{name}: inputs must give the shape of each argument of forward, 'N' for the token "
+            f'axis, such as {{"x": (1, "N", 64)}}; only transformers models of text and images and '
+            "ParT are known without"
+        )
+    if main == "pixel_values":
+        size = getattr(config, "image_size", 224)
+        high, wide = size if isinstance(size, list | tuple) else (size, size)
+        return {"pixel_values": (1, getattr(config, "num_channels", 3), high, wide)}, {}
+    # a cache would be one more output; asking for none is an argument of generative models only
+    return {"input_ids": (1, "N")}, {"use_cache": False} if _takes_cache(model) else {}
+
+
+def _takes_cache(model: Any) -> bool:
+    import inspect  # noqa: PLC0415
+
+    return "use_cache" in inspect.signature(model.forward).parameters or bool(model.can_generate())
+
+
+def _is_part(model: Any) -> bool:
+    part = sys.modules.get("hyflexsim.models.part.transformer")
+    return part is not None and isinstance(model, part.ParticleTransformer)
+
+
+@contextmanager
+def _stand_ins(model: Any) -> Iterator[None]:
+    """Put the custom operators in place; restore everything afterwards."""
+    ops = operators()
+    with ExitStack() as stack:
+        if _is_part(model):
+
+            def attend(q: Any, k: Any, v: Any, bias: Any = None, *_: Any, **__: Any) -> Any:
+                return ops.attention(q, k, v, bias, False, None)
+
+            models = "hyflexsim.models"
+            stack.enter_context(mock.patch(f"{models}.part.attention.attention", attend))
+            stack.enter_context(mock.patch(f"{models}.part.pairs.pair_features", ops.pair_features))
+        elif hasattr(model, "set_attn_implementation"):
+            stack.enter_context(_transformers_attention(model))
+            module = sys.modules[type(model).__module__]
+            if hasattr(module, "mamba_selective_scan"):
+                stack.enter_context(mock.patch.object(module, "mamba_selective_scan", _scan))
+        yield
+
+
+@contextmanager
+def _transformers_attention(model: Any) -> Iterator[None]:
+    from transformers import AttentionInterface  # noqa: PLC0415
+    from transformers.masking_utils import AttentionMaskInterface  # noqa: PLC0415
+
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, lambda *_, **__: None)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _attention(  # the signature of transformers' attention functions
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any = None,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Any, None]:
+    """One node; scaling folds into Q. Refuses what the vocabulary cannot say."""
+    for unknown in ("softcap", "s_aux", "position_bias"):
+        if others.get(unknown) is not None:
+            raise InputError(
+                f"{type(module).__name__}: attention with {unknown} is outside the vocabulary "
+                "(allowed: scaled scores, a bias added to them, softmax)"
+            )
+    causal = getattr(module, "is_causal", None) if is_causal is None else is_causal
+    if causal is None:
+        raise InputError(f"{type(module).__name__}: is_causal must be set; the module has none")
+    result = operators().attention(query, key, value, attention_mask, causal, sliding_window)
+    return result.transpose(1, 2), None
+
+
+def _scan(  # the signature of transformers' mamba_selective_scan
+    hidden_states: Any,
+    dt: Any,
+    A: Any,
+    B: Any,
+    C: Any,
+    D: Any = None,
+    z: Any = None,
+    delta_bias: Any = None,
+    delta_softplus: bool = False,
+    **_: Any,
+) -> Any:
+    return operators().scan(hidden_states, dt, A, B, C, D, z, delta_bias, delta_softplus)

@@ -1,0 +1,183 @@
+"""From a torch model to a workload graph, symbolic in the token count.
+
+``extract("bert-base")`` builds the model without weights, exports it once and reads the export::
+
+    model_zoo.py          name or config.json -> torch module on the meta device
+    attention_capture.py  torch module -> exported program, one node an attention
+    read_export.py        exported program -> ops and flows (flowing.py), operators in read_ops.py
+                          (products, attention) and read_wires.py (choices, pooling)
+    fold.py               ops -> graph in the vocabulary of hyflexsim.sim.graph
+
+What the numbers of an op mean, beyond the vocabulary:
+
+- ``width`` of QK^T, softmax and score bias: ``heads``, for each token of context; of PV: heads
+  times head dimension.
+- ``elements``: results of an op per token (per token of context where it has one), except
+  ``conv1d`` (channels times taps) and ``pair_features`` (the two four-vectors that enter).
+- ``weight``: name of the parameter in the state dict without the graph attribute ``prefix``;
+  ``[a:b]`` are the output columns a to b - 1 of a fused projection. Where the checkpoint keeps
+  heads one after the other, each with its q, k, v, ``[a:b] of each c``.
+- ``name@cls``: the same weights once more, on the class token.
+
+Results are cached as JSON, so only the first call for a model needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim import graph as vocabulary
+from hyflexsim.sim.cache import cache_folder, write_whole
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.model_zoo import ZOO
+
+Shape = tuple[int | str, ...]
+
+__all__ = ["ZOO", "cache_folder", "extract"]
+
+
+def extract(
+    model: str | Path | Any,
+    *,
+    inputs: Mapping[str, Shape] | None = None,
+    name: str | None = None,
+    cache: bool = True,
+) -> nx.DiGraph:
+    """The workload graph of a model.
+
+    ``model``: a name in :data:`ZOO`, the path of a ``config.json`` (transformers, or
+    ``"model_type": "part"`` for a Particle Transformer of other shape), or a torch module.
+    ``inputs``: for a torch module other than transformers' and ParT: the shape of each argument
+    of ``forward``, "N" for the token axis, such as ``{"x": (1, "N", 64)}`` (float32; int64 if
+    two-dimensional). ``name``: the graph's, by default the model's. ``cache``: read and write
+    :func:`cache_folder`; torch modules are never cached.
+
+    The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
+    parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
+    ``unused_parameters`` (of parts that the forward pass does not reach; 0 in the zoo) and
+    ``notes`` (what was simplified). Of several results of ``forward`` the last is the output
+    (BERT: the pooled token).
+
+    Raises InputError for an unknown name, a broken configuration, and for an operator outside the
+    vocabulary, naming the operator and the path of its module.
+
+    >>> g = extract("bert-base")                                        # doctest: +SKIP
+    >>> vocabulary.parameters(g), sum(vocabulary.macs(g, 128).values())   # doctest: +SKIP
+    (109482240, 11174215680)
+    """
+    if not isinstance(model, str | Path):
+        if not hasattr(model, "named_modules"):
+            raise InputError(
+                "model must be a name, the path of a config.json or a torch module; "
+                f"got {type(model).__name__}"
+            )
+        return _extract(model, inputs, name or type(model).__name__)
+    short, config = model_zoo.config_of(model)
+    if inputs is not None:
+        raise InputError(f"{short}: inputs may be given for a torch module only")
+    return extract_config(name or short, config, cache=cache)
+
+
+def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True) -> nx.DiGraph:
+    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
+    path = cache_folder() / f"{short}-{_key(config)}.json"
+    graph = _load(path) if cache else None
+    if graph is None:
+        graph = _extract(model_zoo.build(short, dict(config)), None, short)
+        if cache:
+            _store(graph, path)
+    return graph
+
+
+def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.DiGraph:
+    from hyflexsim.workloads.extraction import attention_capture, fold  # noqa: PLC0415
+    from hyflexsim.workloads.extraction.flowing import Flow  # noqa: PLC0415
+    from hyflexsim.workloads.extraction.read_export import Reader  # noqa: PLC0415
+    from hyflexsim.workloads.extraction.read_ops import HANDLERS  # noqa: PLC0415
+
+    base = getattr(model, "base_model_prefix", "")
+    prefix = f"{base}." if base and hasattr(model, base) else ""
+    program = attention_capture.export(model, inputs, name)
+    reader = Reader(program, model, prefix, HANDLERS)
+    try:
+        reader.read()
+        flows = [v for v in reader.outputs if isinstance(v, Flow)]
+        if not flows:
+            raise InputError("forward must return a tensor that depends on the input tokens")
+        output = flows[-1]
+        ops = fold.live(reader.ops, [output])
+        fold.merge_rotary(ops)
+        ops = fold.live(ops, [output])
+        ops = fold.split_projections(fold.fold_scales(ops))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    config = getattr(model, "config", None)
+    contexts = {op.attributes["context"] for op in ops if op.kind == "matmul"}
+    scans = any(op.kind == "scan" for op in ops)
+    attributes: dict[str, Any] = {
+        "causal": contexts == {"prefix"} or (scans and not contexts),
+        "family": getattr(config, "model_type", "part" if "part" in type(model).__module__ else ""),
+        "prefix": prefix,
+        "notes": sorted(set(reader.notes)),
+    }
+    vocab = getattr(config, "vocab_size", None)
+    if isinstance(vocab, int):
+        attributes["vocab"] = vocab
+    if reader.sizes.fixed is not None:
+        attributes["tokens"] = reader.sizes.fixed
+    graph = fold.build(name, ops, output, **attributes)
+    total = sum(p.numel() for p in model.parameters())
+    unused = total - vocabulary.parameters(graph)
+    if unused < 0:  # not the user's to mend
+        raise RuntimeError(f"{name}: {-unused} parameters counted twice")
+    graph.graph["unused_parameters"] = unused
+    return graph
+
+
+# -- cache ----------------------------------------------------------------------------------------
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    """Hash of all that determines a graph: configuration, our code, torch, transformers."""
+    here = Path(__file__).parent
+    sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
+    files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
+    files += [Path(vocabulary.__file__)]
+    if config["model_type"] == "part":
+        from importlib.util import find_spec  # noqa: PLC0415
+
+        spec = find_spec("hyflexsim.models")
+        if spec is not None and spec.submodule_search_locations:
+            folder = Path(next(iter(spec.submodule_search_locations))) / "part"
+            files += sorted(folder.glob("*.py"))
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for package in ("torch", "transformers"):
+        digest.update(metadata.version(package).encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(path: Path) -> nx.DiGraph | None:
+    if not path.is_file():
+        return None
+    try:
+        return vocabulary.load(path)
+    except InputError:
+        return None  # a damaged file is made anew
+
+
+def _store(graph: nx.DiGraph, path: Path) -> None:
+    try:
+        write_whole(path, vocabulary.dumps(graph).encode())
+    except OSError as error:
+        warnings.warn(f"graph not cached: {error}", stacklevel=3)

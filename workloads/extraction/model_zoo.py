@@ -1,0 +1,183 @@
+"""Models known by name: the shapes of published checkpoints, and how to build them empty.
+
+Nothing is downloaded. A model is built from its configuration on torch's *meta* device, where
+tensors have a shape and no values, so TinyLlama's 1.1 billion weights cost no memory.
+
+Sources of the values: the ``config.json`` of the checkpoints named beside each entry.
+Importing this file imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from hyflexsim.sim.errors import InputError
+
+_BERT = {"model_type": "bert", "vocab_size": 30522, "max_position_embeddings": 512}
+_LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048}
+
+ZOO: dict[str, dict[str, Any]] = {
+    "bert-base": _BERT  # google-bert/bert-base-uncased, encoder and pooler
+    | {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+    | {"intermediate_size": 3072},
+    "bert-large": _BERT  # google-bert/bert-large-uncased
+    | {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+    | {"intermediate_size": 4096},
+    "gpt2": {  # openai-community/gpt2, lm_head tied to wte
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": 50257,
+        "n_positions": 1024,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+    },
+    "tinyllama-1.1b": _LLAMA  # TinyLlama/TinyLlama-1.1B-Chat-v1.0, lm_head of its own
+    | {"vocab_size": 32000, "num_hidden_layers": 22, "intermediate_size": 5632}
+    | {"num_attention_heads": 32, "num_key_value_heads": 4, "tie_word_embeddings": False}
+    | {"max_position_embeddings": 2048},
+    "llama-3.2-1b": _LLAMA  # meta-llama/Llama-3.2-1B, lm_head tied to embed_tokens
+    | {"vocab_size": 128256, "num_hidden_layers": 16, "intermediate_size": 8192}
+    | {"num_attention_heads": 32, "num_key_value_heads": 8, "tie_word_embeddings": True}
+    | {"max_position_embeddings": 131072},
+    "vit-base": {  # google/vit-base-patch16-224: 196 patches and a class token, 1000 classes
+        "model_type": "vit",
+        "architectures": ["ViTForImageClassification"],
+        "image_size": 224,
+        "patch_size": 16,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "num_labels": 1000,
+    },
+    "mamba-130m": {  # state-spaces/mamba-130m-hf, lm_head tied to embeddings
+        "model_type": "mamba",
+        "architectures": ["MambaForCausalLM"],
+        "vocab_size": 50280,
+        "hidden_size": 768,
+        "num_hidden_layers": 24,
+        "state_size": 16,
+        "conv_kernel": 4,
+        "expand": 2,
+        "time_step_rank": 48,
+        "tie_word_embeddings": True,
+    },
+    "part-full": {"model_type": "part", "published": "part-full"},
+    "part-kin": {"model_type": "part", "published": "part-kin"},
+    "part-kinpid": {"model_type": "part", "published": "part-kinpid"},
+}
+"""Configurations by name, as in a checkpoint's config.json.
+
+``architectures`` names the class; without it the bare model (no task head) is built.
+``model_type`` "part" stands for :data:`hyflexsim.models.part.transformer.PART_CONFIGS`.
+"""
+
+
+def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
+    """(short name, configuration) of a zoo name or of a path to a ``config.json``.
+
+    A path is anything that ends in ``.json`` or is a directory with a ``config.json`` in it.
+    ``{"model_type": "part", "num_layers": 4, ...}`` gives a ParT of other shape (arguments of
+    :class:`hyflexsim.models.part.transformer.ParticleTransformer`).
+
+    Raises InputError for an unknown name (listing the nearest) or an unreadable file.
+
+    >>> config_of("gpt2")[1]["n_layer"]
+    12
+    """
+    if isinstance(name, str) and name in ZOO:
+        return name, dict(ZOO[name])
+    path = Path(name)
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"
+    if path.suffix != ".json":
+        near = difflib.get_close_matches(str(name), ZOO, n=3, cutoff=0.4) or sorted(ZOO)
+        raise InputError(
+            f"model: no model {str(name)!r}; nearest names: {', '.join(near)} "
+            "(or give the path of a config.json)"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise InputError(f"{path}: key 'model_type' must be a model type such as 'bert'")
+    short = path.parent.name if path.name == "config.json" else path.stem
+    return short or path.stem, config
+
+
+def build(name: str, config: dict[str, Any], *, empty: bool = True) -> Any:
+    """The torch module of a configuration, in evaluation mode.
+
+    `empty`: on the meta device, shapes without values; else with weights drawn from torch's
+    global generator.
+
+    Raises InputError if the model type or a value is not known to transformers or to ParT.
+    """
+    import torch  # noqa: PLC0415
+
+    with torch.device("meta" if empty else "cpu"):
+        part = config["model_type"] == "part"
+        model = _part(name, config) if part else _hf(name, config, empty)
+    if config["model_type"] == "mamba" and not empty:
+        from hyflexsim.models import mamba_scan  # noqa: PLC0415
+
+        mamba_scan.install()
+    return model.eval()
+
+
+def _part(name: str, config: dict[str, Any]) -> Any:
+    from hyflexsim.models.part.transformer import PART_CONFIGS, ParticleTransformer  # noqa: PLC0415
+
+    arguments = {k: v for k, v in config.items() if k not in ("model_type", "published")}
+    if "published" in config:
+        arguments = PART_CONFIGS[config["published"]] | arguments
+    try:
+        return ParticleTransformer(**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
+    import transformers  # noqa: PLC0415
+
+    values = {k: v for k, v in config.items() if k != "model_type"}
+    known = transformers.CONFIG_MAPPING
+    if config["model_type"] not in known:
+        near = difflib.get_close_matches(config["model_type"], list(known), n=3)
+        raise InputError(
+            f"{name}: model_type {config['model_type']!r} is not known to transformers"
+            f"{'; nearest: ' + ', '.join(near) if near else ''}"
+        )
+    architecture = (values.get("architectures") or [None])[0]
+    cls = getattr(transformers, architecture, None) if architecture else transformers.AutoModel
+    if cls is None:
+        raise InputError(f"{name}: architecture {architecture!r} is not known to transformers")
+    try:
+        hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
+        with _no_initialisation() if empty else nullcontext():
+            model = cls.from_config(hf_config) if architecture is None else cls(hf_config)
+        model.tie_weights()  # left out together with the initialisation
+        return model
+    except Exception as error:  # a config of any origin may fail anywhere in any model's code
+        reason = str(error).strip() or repr(error)
+        raise InputError(
+            f"{name}: transformers cannot build it: {reason.splitlines()[0]}"
+        ) from error
+
+
+@contextmanager
+def _no_initialisation() -> Iterator[None]:
+    """Meta tensors have no values to initialise; skipping that saves seconds."""
+    from transformers import initialization  # noqa: PLC0415
+
+    with initialization.no_init_weights():
+        yield

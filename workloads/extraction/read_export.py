@@ -1,0 +1,365 @@
+"""From an exported program to ops and flows: the reader.
+
+The reader walks the program once, in order. Views, casts, dropout, masks and position arithmetic
+pass their value on; an operator with a cost becomes an ``Op`` (flowing.py);
+everything else is refused by name. What an operator becomes is decided in this order:
+
+1. all operands constant: a constant;
+2. inside a module known by its class (norms, activations): one op for the whole module, because
+   Llama's RMSNorm is five operators and GPT-2's GELU eight;
+3. wires (:data:`PASS`): the value of the operand;
+4. a method of :class:`Reader` or of read_ops.py: products, attention, scans, slices, lookups;
+5. an element-wise function (:data:`POINTWISE`);
+6. refused: InputError with the aten operator and the module's path.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes
+
+Value = Flow | Joined
+
+PASS = frozenset(
+    {"view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
+    | {"transpose", "permute", "t", "movedim", "swapaxes", "expand", "expand_as", "contiguous"}
+    | {"to", "_to_copy", "type_as", "float", "clone", "alias", "detach", "lift_fresh"}
+    | {"dropout", "native_dropout", "feature_dropout", "masked_fill"}
+)
+"""Operators that move, cast or mask elements: wires on a chip."""
+
+POINTWISE = frozenset(
+    {"add", "sub", "rsub", "mul", "div", "neg", "abs", "reciprocal", "square", "pow", "sqrt"}
+    | {"rsqrt", "exp", "log", "cos", "sin", "clamp", "clamp_min", "clamp_max", "maximum"}
+    | {"minimum", "gelu", "silu", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid"}
+    | {"log_sigmoid", "softplus", "mish", "hardtanh", "hardswish", "hardsigmoid"}
+)
+"""Element-wise functions; the name is the ``function`` of the op."""
+
+STARTS = frozenset({"embedding", "linear"})
+"""Operators whose result is data even of constants: a row by position, a learned query."""
+
+NORM = re.compile(r"(RMS|Layer|Group|Scale|L2)Norm\w*$|RMSNorm")
+"""Classes of modules that are one norm. BatchNorm is read by its operator: it can fold."""
+
+FUNCTIONS = {
+    "newgelu": "gelu",
+    "pytorchgelutanh": "gelu",
+    "fastgelu": "gelu",
+    "accurategelu": "gelu",
+}
+
+
+class Reader:
+    """Reads one exported program; the result is ``ops`` (in order) and ``outputs``."""
+
+    def __init__(self, program: Any, model: Any, prefix: str, handlers: dict[str, Any]):
+        self.program = program
+        self.prefix = prefix
+        self.handlers = handlers
+        self.sizes = Sizes(_fixed_tokens(program))
+        self.ops: list[Op] = []
+        self.outputs: list[Value] = []
+        self.inputs: list[Op] = []
+        self.notes: list[str] = []
+        self.values: dict[Any, Any] = {}
+        self.lookups: dict[str, Flow] = {}
+        named = list(model.named_parameters(remove_duplicate=False))
+        self.identity = {name: id(p) for name, p in named}  # tied parameters share it
+        self.numel = {id(p): p.numel() for _, p in named}
+        self.uncounted = dict(self.numel)
+        self.classes = {path: type(m) for path, m in model.named_modules()}
+        self.blocks = _block_paths(model)
+        self._group: tuple[str, Value] | None = None
+
+    def read(self) -> None:
+        """Walk the program."""
+        parameters = {
+            spec.arg.name: spec
+            for spec in self.program.graph_signature.input_specs
+            if hasattr(spec.arg, "name")
+        }
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = self._placeholder(node, parameters[node.name])
+            elif node.op == "call_function":
+                self.values[node] = self._call(node)
+            elif node.op == "output":
+                flat = _flatten([self._value(a) for a in node.args])
+                self.outputs = [v for v in flat if isinstance(v, Flow | Joined)]
+
+    # -- what a node becomes ------------------------------------------------------------------
+
+    def _placeholder(self, node: Any, spec: Any) -> Any:
+        kind = spec.kind.name
+        if kind == "PARAMETER":
+            return Const((spec.target,), spec.target)
+        value = node.meta.get("val")
+        if kind != "USER_INPUT" or not hasattr(value, "shape"):
+            return Const()
+        width = max(1, self.sizes.numel(value.shape) // self.sizes.tokens)
+        op = Op("input", node.name, "input", "", "sequence", 0, width, {})
+        self.ops.append(op)
+        self.inputs.append(op)
+        return Flow(op, width, "sequence")
+
+    def _call(self, node: Any) -> Any:
+        args = [self._value(a) for a in node.args]
+        args += [self._value(a) for a in node.kwargs.values() if isinstance(a, type(node))]
+        if node.target is operator.getitem:
+            return args[0][args[1]] if isinstance(args[0], list) else args[0]
+        name = self.operator(node)
+        flat = _flatten(args)
+        flows = [v for v in flat if isinstance(v, Flow | Joined)]
+        handler: Callable[..., Any] | None = self.handlers.get(name)
+        if not flows:
+            constant = _merge(node, name, args)
+            starts = handler is not None and name in STARTS and constant.params
+            return handler(self, node, args) if handler and starts else constant
+        if not _floating(node) and name not in PASS:
+            return Const()  # position arithmetic on token ids, masks
+        module = self._known_module(node)
+        if module is not None and name not in PASS:
+            return self._whole_module(node, *module, flat)
+        if name in PASS:
+            return flows[0]
+        if handler is not None:
+            return handler(self, node, args)
+        if name in POINTWISE:
+            return self.pointwise(node, name, flat)
+        raise self.refusal(node)
+
+    def _value(self, argument: Any) -> Any:
+        if isinstance(argument, list | tuple):
+            return [self._value(a) for a in argument]
+        if isinstance(argument, self._node_type):
+            return self.values.get(argument, Const())
+        return argument
+
+    @property
+    def _node_type(self) -> type:
+        return type(next(iter(self.program.graph.nodes)))
+
+    @staticmethod
+    def operator(node: Any) -> str:
+        """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
+        packet = getattr(node.target, "overloadpacket", node.target)
+        name = str(packet).rsplit(".", maxsplit=1)[-1] if "." in str(packet) else str(node.target)
+        return name.rstrip("_") if not name.startswith("_") else name
+
+    def refusal(
+        self, node: Any, reason: str = "is outside the vocabulary of sim/graph.py"
+    ) -> InputError:
+        """The error for an operator that no op class describes."""
+        name = str(node.target)
+        return InputError(f"module {self.module(node) or '(top)'!r}: operator {name} {reason}")
+
+    # -- where a node is ----------------------------------------------------------------------
+
+    def stack(self, node: Any) -> list[tuple[str, str]]:
+        """(call, module path) from the outermost module to the innermost."""
+        stack = node.meta.get("nn_module_stack") or {}
+        return [(k, p.split("@")[0]) for k, (p, _) in stack.items() if "_empty_nn" not in k]
+
+    def module(self, node: Any) -> str:
+        """Path of the innermost module."""
+        stack = self.stack(node)
+        return stack[-1][1] if stack else ""
+
+    def short(self, path: str) -> str:
+        """A path or parameter name without the prefix of the base model."""
+        if path + "." == self.prefix:
+            return ""
+        return path.removeprefix(self.prefix)
+
+    def layer(self, path: str, flows: Iterable[Value] = ()) -> str:
+        """Unit of placement: the indexed block, else the child of the top module."""
+        for block in self.blocks:
+            if path == block or path.startswith(block + "."):
+                return self.short(block)
+        child = self.short(path).split(".")[0]
+        if child:
+            return child
+        for flow in flows:
+            op = flow.rest.op if isinstance(flow, Joined) else flow.op
+            if op.kind != "input":
+                return op.layer
+        return "input"
+
+    # -- making ops ---------------------------------------------------------------------------
+
+    def emit(
+        self,
+        kind: str,
+        node: Any,
+        operands: Iterable[Any],
+        *,
+        name: str | None = None,
+        width: int | None = None,
+        axis: tuple[str, int] | None = None,
+        **attributes: Any,
+    ) -> Any:
+        """Make an op (two, where an operand is joined) that reads the flows among ``operands``.
+
+        ``width``: elements of a result token, by default those of the node's tensor. Parameters
+        among the operands are counted here unless another op did.
+        """
+        operands = list(operands)
+        flows: list[Any] = [v for v in operands if isinstance(v, Flow | Joined)]
+        path = self.module(node)
+        name = name or self.short(path) or kind
+        if any(isinstance(v, Joined) for v in flows):
+            rest = [v.rest if isinstance(v, Joined) else v for v in operands]
+            single = [v.single if isinstance(v, Joined) else v for v in operands]
+            if width is None:
+                joined = next(v for v in flows if isinstance(v, Joined))
+                width = self.sizes.numel(node.meta["val"].shape) // joined.count(self.sizes.tokens)
+            options: dict[str, Any] = {"width": width} | attributes
+            first = self.emit(kind, node, rest, name=name, **options)
+            second = self.emit(kind, node, single, name=name + "@cls", **options)
+            return Joined(second, first)
+        where = axis or _axis(flows)
+        op = Op(kind, name, self.layer(path, flows), path, *where, 0, dict(attributes))
+        op.inputs = [(v, v.rule) for v in flows]
+        op.constant = any(isinstance(v, Const) and not v.params for v in operands)
+        if width is None:
+            tokens = Flow(op, 1, *where).count(self.sizes.tokens)
+            width = max(1, self.sizes.numel(node.meta["val"].shape) // tokens)
+        op.width = width
+        if kind in ("norm", "pointwise"):
+            op.attributes.setdefault("elements", width)
+        op.parameters = sum(self.count(v) for v in operands if isinstance(v, Const))
+        self.ops.append(op)
+        return Flow(op, width, *where)
+
+    def count(self, constant: Const) -> int:
+        """Values of the parameters in a constant that are not counted yet; now they are."""
+        return sum(self.uncounted.pop(self.identity[name], 0) for name in constant.params)
+
+    def pointwise(self, node: Any, function: str, operands: list[Any]) -> Any:
+        """An element-wise op. A number as second operand folds into the neighbouring scale."""
+        tensors = [v for v in operands if isinstance(v, Flow | Joined | Const)]
+        tensors = [self._looked_up(v) for v in tensors]
+        flows = [v for v in tensors if isinstance(v, Flow | Joined)]
+        if len(tensors) == 1 and function in ("add", "sub", "mul", "div"):
+            return flows[0]
+        joined = any(isinstance(v, Joined) for v in flows)
+        if joined and any(isinstance(v, Flow) for v in flows):
+            raise self.refusal(node, "mixes the class token with a sequence without it")
+        leaf = self.short(self.module(node))
+        name = f"{leaf}.{function}" if leaf else function
+        return self.emit("pointwise", node, tensors, name=name, function=function)
+
+    def _looked_up(self, value: Any) -> Any:
+        """The lookup of a parameter that is used as data elsewhere (class token)."""
+        alone = isinstance(value, Const) and len(value.params) == 1
+        return self.lookups.get(value.params[0], value) if alone else value
+
+    def _known_module(self, node: Any) -> tuple[str, str, str, str] | None:
+        """(call, path, kind, function) of the outermost enclosing module known by its class.
+
+        The place to recognise further classes: a factorised linear layer, for instance, as one
+        gemv with a rank.
+        """
+        for call, path in self.stack(node):
+            cls = self.classes.get(path)
+            if cls is None:
+                continue
+            if NORM.search(cls.__name__):
+                return call, path, "norm", ""
+            where = cls.__module__
+            if where == "transformers.activations" or (
+                where == "torch.nn.modules.activation" and "Attention" not in cls.__name__
+            ):
+                function = cls.__name__.lower().removesuffix("activation").removesuffix("function")
+                return call, path, "pointwise", FUNCTIONS.get(function, function)
+        return None
+
+    def _whole_module(
+        self, node: Any, call: str, path: str, kind: str, function: str, operands: list[Any]
+    ) -> Any:
+        flows = [v for v in operands if isinstance(v, Flow | Joined)]
+        if self._group is not None and self._group[0] == call:
+            value = self._group[1]
+            own = (value.rest.op, value.single.op) if isinstance(value, Joined) else (value.op,)
+            for flow in flows:
+                if isinstance(flow, Joined) or flow.op in own:
+                    continue
+                if flow not in [f for f, _ in own[0].inputs]:
+                    own[0].inputs.append((flow, flow.rule))
+            own[0].parameters += sum(self.count(v) for v in operands if isinstance(v, Const))
+            return value
+        options: dict[str, Any] = {"function": function} if kind == "pointwise" else {}
+        width = flows[0].rest.width if isinstance(flows[0], Joined) else flows[0].width
+        tensors = [v for v in operands if isinstance(v, Flow | Joined | Const)]
+        value = self.emit(kind, node, tensors, name=self.short(path), width=width, **options)
+        self._group = (call, value)
+        return value
+
+
+def _fixed_tokens(program: Any) -> int | None:
+    """None if a size is symbolic, else the token count seen by the first attention."""
+    fixed = None
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op == "placeholder" and any(
+            not isinstance(size, int) for size in getattr(value, "shape", ())
+        ):
+            return None
+        attends = node.op == "call_function" and "attention" in str(node.target)
+        if fixed is None and attends:
+            fixed = int(value.shape[-2])
+    return fixed or 1
+
+
+def _block_paths(model: Any) -> list[str]:
+    """Paths of repeated blocks, outermost first: children of a ModuleList, or of a Sequential
+    whose members all have children."""
+    from torch import nn  # noqa: PLC0415
+
+    found: list[str] = []
+    for path, module in model.named_modules():
+        if any(path.startswith(block + ".") for block in found):
+            continue
+        members = list(module.children())
+        deep = isinstance(module, nn.Sequential) and all(
+            any(True for _ in m.children()) for m in members
+        )
+        if isinstance(module, nn.ModuleList) or (deep and members):
+            found += [f"{path}.{name}" if path else name for name, _ in module.named_children()]
+    return found
+
+
+def _axis(flows: list[Any]) -> tuple[str, int]:
+    rank = {"single": 0, "sequence": 1, "pair": 2}
+    best = max(flows, key=lambda f: (rank[f.axis], f.extra))
+    return best.axis, best.extra
+
+
+def _flatten(values: Any) -> list[Any]:
+    if isinstance(values, list | tuple):
+        return [v for value in values for v in _flatten(value)]
+    return [values]
+
+
+def _floating(node: Any) -> bool:
+    value = node.meta.get("val")
+    value = value[0] if isinstance(value, list | tuple) and value else value
+    return bool(value.dtype.is_floating_point) if hasattr(value, "dtype") else False
+
+
+def _merge(node: Any, name: str, args: list[Any]) -> Const:
+    """The constant that an operator makes of constants; rows of a parameter stay known."""
+    constants = [v for v in _flatten(args) if isinstance(v, Const)]
+    params = tuple(dict.fromkeys(p for v in constants for p in v.params))
+    first = constants[0] if constants else Const()
+    if name == "slice" and first.weight and len(args) > 1 and args[1] == 0 and first.rows is None:
+        start, size = args[2] or 0, node.meta["val"].shape[0]
+        return Const(params, first.weight, (start, start + size))
+    keeps = name in PASS and name not in ("masked_fill", "expand")
+    return Const(params, first.weight if keeps else None, first.rows if keeps else None)

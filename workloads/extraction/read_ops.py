@@ -1,0 +1,254 @@
+"""What each operator with a meaning of its own becomes; used by :class:`~.read_export.Reader`.
+
+A handler takes (reader, node, operands) and returns the value of the node. :data:`HANDLERS` maps
+operator names to handlers; those that only choose or join tensors are in read_wires.py. Shapes in
+comments: B batch (always 1), N tokens, C channels, H heads, G key-value heads, D head dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
+from hyflexsim.workloads.extraction.read_export import Reader, Value
+from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
+
+QK_BITS, PV_BITS = [8, 8], [12, 8]
+"""Operand bits of QK^T and of PV (HyFlexPIM: INT8 Q, K, V; softmax out of a 12-bit unit)."""
+
+
+# -- products -------------------------------------------------------------------------------------
+
+
+def _gemv(
+    reader: Reader, node: Any, data: Any, weight: Any, rows: int, cols: int, bias: Any
+) -> Any:
+    """Static matrix times token; ``weight`` is a whole parameter or rows of one."""
+    if not isinstance(weight, Const) or not weight.params:
+        raise reader.refusal(node, "multiplies two activations outside a known attention")
+    key = reader.short(weight.weight or weight.params[0])
+    first, last = weight.rows or (0, cols)
+    path, leaf = reader.module(node), reader.short(reader.module(node))
+    own = key.startswith(leaf + ".weight") or not leaf  # a Linear names its op after its path
+    tied = not key.startswith(leaf) and reader.classes[path].__name__ == "Linear"
+    name = leaf if leaf and (own or tied) else key.removesuffix("weight").rstrip("._")
+    value = reader.emit(
+        "gemv",
+        node,
+        [data if isinstance(data, Flow | Joined) else lookup_of(reader, node, data)],
+        name=name,
+        width=cols,
+        rows=rows,
+        cols=cols,
+        weight=key,
+        columns=[first, last],
+        whole=weight.rows is None,
+        bias=isinstance(bias, Const) and bool(bias.params),
+    )
+    for constant in (weight, bias):
+        if isinstance(constant, Const):
+            reader.count(constant)  # rows, cols and bias say it
+    return value
+
+
+def _linear(reader: Reader, node: Any, args: list[Any]) -> Any:
+    cols, rows = shape_of(node, 1)
+    return _gemv(reader, node, args[0], args[1], rows, cols, args[2] if len(args) > 2 else None)
+
+
+def _addmm(reader: Reader, node: Any, args: list[Any]) -> Any:
+    rows, cols = shape_of(node, 2)
+    return _gemv(reader, node, args[1], args[2], rows, cols, args[0])
+
+
+def _matmul(reader: Reader, node: Any, args: list[Any]) -> Any:
+    left, right = args[:2]
+    if isinstance(left, Const) and left.params:  # W (out, in) @ X (B, in, N)
+        cols, rows = shape_of(node, 0)[-2:]
+        return _gemv(reader, node, right, left, rows, cols, None)
+    if isinstance(right, Const) and right.params:  # X (B, N, in) @ W (in, out)
+        rows, cols = shape_of(node, 1)[-2:]
+        return _gemv(reader, node, left, right, rows, cols, None)
+    raise reader.refusal(node, "multiplies two activations outside a known attention")
+
+
+def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Kernel of one pixel or of disjoint patches: a gemv. Depthwise over tokens: taps."""
+    defaults: list[Any] = [None, [1], [0], [1], 1]
+    x, weight, bias, stride, padding, dilation, groups = [*args, *defaults[len(args) - 2 :]]
+    out, inner, *kernel = shape_of(node, 1)
+    plain = set(dilation) == {1} and not isinstance(padding, str)
+    if plain and groups == 1 and set(padding) == {0}:
+        if set(kernel) == {1} and set(stride) == {1}:
+            return _gemv(reader, node, x, weight, inner, out, bias)
+        steps = list(stride) * (len(kernel) if len(stride) == 1 else 1)
+        if steps == kernel and len(kernel) == 2 and isinstance(x, Flow) and x.op.kind == "input":
+            high, wide = node.meta["val"].shape[-2:]  # patches of an image, one token each
+            extra = high * wide - reader.sizes.tokens
+            rows = inner * kernel[0] * kernel[1]
+            x.op.axis, x.op.extra, x.op.width = "sequence", extra, rows
+            patches = Flow(x.op, rows, "sequence", extra)
+            return _gemv(reader, node, patches, weight, rows, out, bias)
+    depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
+    causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
+    if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
+        return reader.emit(
+            "pointwise",
+            node,
+            [x, weight, bias],
+            name=f"{reader.short(reader.module(node))}.conv1d",
+            width=out,
+            function="conv1d",
+            elements=out * kernel[0],
+        )
+    raise reader.refusal(node, "is a convolution over tokens (allowed: patches, causal depthwise)")
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Row of a table, by token id or by position; a position is known when its token arrives."""
+    table, index = args[0], args[1]
+    if not isinstance(table, Const) or not table.params:
+        return Const()
+    source = index if isinstance(index, Flow) else Flow(reader.inputs[0], 1, "sequence")
+    value = node.meta["val"].shape
+    sequence = bool(reader.sizes.token_axes(value[:-1], reader.sizes.tokens))
+    axis = ("sequence", 0) if sequence else ("single", 0)
+    flow: Flow = reader.emit(
+        "lookup", node, [source], width=value[-1], axis=axis, table=table.params[0]
+    )
+    flow.op.parameters = reader.count(table)
+    return flow
+
+
+# -- attention, scan, pairs -----------------------------------------------------------------------
+
+
+def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
+    q, k, v, bias, causal, window = args
+    heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
+    if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
+        raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
+    _fits(reader, node, heads, inner)
+    if window is not None:
+        reader.notes.append(
+            f"attention within a window of {window} tokens is counted over the whole context"
+        )
+    context: dict[str, Any] = {"context": "prefix" if causal else "all"}
+    if isinstance(k, Joined):
+        context["context_extra"] = 1
+    seen = "prefix" if causal else "all"
+    where = (q.axis, q.extra)
+    path = reader.short(reader.module(node))
+    dot = path + "." if path else ""
+
+    def step(kind: str, label: str, source: Flow, width: int, **more: Any) -> Flow:
+        made: Flow = reader.emit(
+            kind, node, [source], name=dot + label, width=width, axis=where, **context, **more
+        )
+        return made
+
+    shape = {"heads": heads, "inner": inner}
+    scores = step("matmul", "qk", q, heads, operand_bits=QK_BITS, **shape)
+    _see(scores.op, k, seen)
+    if isinstance(bias, Flow):
+        rule = "pair" if bias.axis == "pair" else seen
+        scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
+        scores.op.inputs.append((bias, rule))
+    elif isinstance(bias, Const) and bias.params:
+        raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
+    weights = step("softmax", "softmax", scores, heads, elements=heads)
+    shape["inner"] = shape_of(node, 2)[3]
+    width = heads * shape["inner"]
+    result = step("matmul", "pv", weights, width, operand_bits=PV_BITS, **shape)
+    _see(result.op, v, seen)
+    return result
+
+
+def _fits(reader: Reader, node: Any, heads: Any, inner: Any) -> None:
+    if not isinstance(heads, int) or not isinstance(inner, int):
+        raise reader.refusal(node, "must have operands (batch, heads, tokens, head dimension)")
+
+
+def _see(op: Op, value: Value, rule: str) -> None:
+    """Keys or values of the context: of every token, and of the class token if joined."""
+    if isinstance(value, Joined):
+        op.inputs += [(value.rest, "all"), (value.single, "stream")]
+    else:
+        op.inputs.append((value, rule if value.axis == "sequence" else "stream"))
+
+
+def _sdpa(reader: Reader, node: Any, args: list[Any]) -> Any:
+    defaults: list[Any] = [None, 0.0, False]
+    q, k, v, mask, _, causal = [*args, *defaults[len(args) - 3 :]][:6]
+    bias = mask if isinstance(mask, Flow) else None
+    return _attention(reader, node, [q, k, v, bias, bool(causal), None])
+
+
+def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Selective scan: softplus(dt), the recurrence (A, D are its parameters), the gate silu(z)."""
+    x, dt, a, b, c, d, z, bias, softplus = args
+    path = reader.short(reader.module(node))
+    channels, state = shape_of(node, 2)
+    if isinstance(bias, Const) and bias.params and isinstance(dt, Flow) and dt.op.kind == "gemv":
+        dt.op.attributes["bias"] = True
+        reader.count(bias)
+    if softplus:
+        dt = reader.emit(
+            "pointwise", node, [dt], name=f"{path}.softplus", width=channels, function="softplus"
+        )
+    operands = [v for v in (x, dt, a, b, c, d) if v is not None]
+    value: Flow = reader.emit(
+        "scan", node, operands, name=f"{path}.scan", width=channels, channels=channels, state=state
+    )
+    value.op.inputs.append((value, "recurrent"))
+    if z is None:
+        return value
+    more: dict[str, Any] = {"width": channels}
+    gate = reader.emit("pointwise", node, [z], name=f"{path}.gate.silu", function="silu", **more)
+    operands = [value, gate]
+    return reader.emit("pointwise", node, operands, name=f"{path}.gate.mul", function="mul", **more)
+
+
+def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Four features of a pair from two four-vectors (ParT), symmetric: N (N + 1) / 2 pairs."""
+    vectors = args[0]
+    width = shape_of(node)[1]
+    flow: Flow = reader.emit(
+        "pointwise",
+        node,
+        [vectors],
+        name=f"{reader.short(reader.module(node))}.pair_features",
+        width=width,
+        axis=("pair", 0),
+        function="pair_features",
+        elements=2 * width,
+    )
+    flow.op.inputs = [(vectors, "pair")]
+    return flow
+
+
+def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
+    return reader.emit("norm", node, args[:3], foldable=True)
+
+
+HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
+    "linear": _linear,
+    "addmm": _addmm,
+    "matmul": _matmul,
+    "mm": _matmul,
+    "bmm": _matmul,
+    "conv1d": _convolution,
+    "conv2d": _convolution,
+    "batch_norm": _batch_norm,
+    "embedding": _embedding,
+    "attention": _attention,
+    "scaled_dot_product_attention": _sdpa,
+    "scan": _scan,
+    "pair_features": _pair_features,
+}
+"""Operators by name (without overload); everything not here is wires, element-wise or refused."""

@@ -1,0 +1,256 @@
+"""Jets as data: the table's columns, and a reader that checks them.
+
+A jet is a ragged list of particles. In memory it is flat: one array a column over all
+particles of all jets, and offsets; jet j owns entries offsets[j] ... offsets[j + 1] - 1::
+
+    px       a a a b b c c c c        offsets  0 3 5 9        counts  3 2 4
+
+On disk it is Parquet, one row a jet. Columns (GeV, rad, mm):
+
+- `label`: one of the ten classes of JetClass; a file named after a class may leave it out;
+- `jet_pt`, `jet_eta`, `jet_phi`, `jet_energy`, `jet_mass`: the anti-kT R = 0.8 jet;
+- `jet_nparticles`: constituents before the cut at 128;
+- `part_px`, `part_py`, `part_pz`, `part_mass`: E is sqrt(p^2 + m^2), which keeps light
+  particles exact where a float32 E would not; at most 128, descending in pT;
+- `part_charge`; `part_pid`: 0 charged hadron, 1 neutral hadron, 2 photon, 3 electron, 4 muon;
+- `part_d0`, `part_dz`: impact parameters, 0 for neutrals;
+- `truth_pdg`, `truth_px`, `truth_py`, `truth_pz`, `truth_energy`: the decay products that
+  were asked to lie inside the jet; read on request, and may be missing.
+
+Which jets the sample holds and how they were made: data/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.jets import sample as jet_sample
+
+LABELS = jet_sample.LABELS
+MAX_PARTICLES = jet_sample.MAX_PARTICLES
+SAMPLE = jet_sample.SAMPLE
+
+JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
+PARTICLE_COLUMNS = (
+    *("part_px", "part_py", "part_pz", "part_mass"),
+    *("part_charge", "part_pid", "part_d0", "part_dz"),
+)
+TRUTH_COLUMNS = ("truth_pdg", "truth_px", "truth_py", "truth_pz", "truth_energy")
+
+
+@dataclass(frozen=True)
+class Jets:
+    """J jets with P particles in all. `len(jets)` is J."""
+
+    labels: NDArray[np.str_]  # (J,) names from LABELS
+    offsets: NDArray[np.int64]  # (J + 1,)
+    jet: dict[str, NDArray[Any]]  # JET_COLUMNS: (J,) each
+    particles: dict[str, NDArray[Any]]  # PARTICLE_COLUMNS: (P,) each
+    truth_offsets: NDArray[np.int64] | None = None  # (J + 1,); None: not read or not there
+    truth: dict[str, NDArray[Any]] | None = None  # TRUTH_COLUMNS: (T,) each
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Particles of each jet, (J,), 1 ... 128."""
+        return np.diff(self.offsets)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Index of each label in LABELS, (J,): the logit that should be the largest."""
+        return np.array([LABELS.index(label) for label in self.labels], dtype=np.int64)
+
+    def inputs(self, j: int) -> dict[str, NDArray[Any]]:
+        """Particles of jet j by the names that models.part_inputs.jet_features reads, (N,) each."""
+        own = slice(int(self.offsets[j]), int(self.offsets[j + 1]))
+        out = {k.removeprefix("part_"): column[own] for k, column in self.particles.items()}
+        momentum = [out[name].astype(np.float64) for name in ("px", "py", "pz", "mass")]
+        out["energy"] = np.sqrt(sum(p**2 for p in momentum))
+        del out["mass"]
+        return out
+
+    def take(self, rows: NDArray[np.int64]) -> Jets:
+        """Some of the jets, in the order given."""
+        offsets, own = _pick(self.offsets, rows)
+        particles = {name: column[own] for name, column in self.particles.items()}
+        jet = {name: column[rows] for name, column in self.jet.items()}
+        if self.truth is None or self.truth_offsets is None:
+            return Jets(self.labels[rows], offsets, jet, particles)
+        truth_offsets, own = _pick(self.truth_offsets, rows)
+        truth = {name: column[own] for name, column in self.truth.items()}
+        return Jets(self.labels[rows], offsets, jet, particles, truth_offsets, truth)
+
+    def axis(self, j: int) -> tuple[float, float, float, float]:
+        """Four-vector (px, py, pz, energy) of jet j in GeV."""
+        pt, eta, phi, energy = (float(self.jet[name][j]) for name in JET_COLUMNS[:4])
+        return pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy
+
+
+def load_jets(
+    path: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    limit: int | None = None,
+    *,
+    truth: bool = False,
+) -> Jets:
+    """The first `limit` jets of the given classes in a Parquet file, by default the sample.
+
+    With `truth` also the decay products, if the file has them.
+
+    Raises InputError, in one line with file, column and row, for: no such file or no Parquet,
+    a missing column, an unknown class, classes or a limit that leave no jet, a jet without
+    particles, lists of unequal length, values that are null, NaN or infinite.
+
+    >>> jets = load_jets(limit=10)
+    >>> len(jets), sorted(set(jets.labels.tolist()))
+    (10, ['Hbb', 'QCD', 'Tbl', 'Tbqq', 'Wqq'])
+    """
+    path = SAMPLE if path is None else Path(path)
+    table = _read(path, truth)
+    labels = _labels(path, table)
+    for name in classes or ():
+        if name not in LABELS:
+            raise InputError(f"classes must be of {', '.join(LABELS)}; got {name!r}")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be at least 1; got {limit}")
+    rows = np.flatnonzero(np.isin(labels, classes)) if classes else np.arange(len(labels))
+    if len(rows) == 0:
+        raise InputError(
+            f"{path}: no jet of {', '.join(classes or LABELS)}; "
+            f"it has {', '.join(sorted(set(labels))) or 'none at all'}"
+        )
+    rows = rows[:limit]
+    table = table.take(pa.array(rows))
+    offsets, particles = _particles(path, table, rows)
+    jet = {name: _numbers(table[name]) for name in JET_COLUMNS}
+    for name, column in jet.items():
+        _finite(path, name, column, rows)
+    if "truth_pdg" not in table.column_names:
+        return Jets(labels[rows], offsets, jet, particles)
+    counts, decay = _ragged(path, table, rows, TRUTH_COLUMNS)
+    return Jets(labels[rows], offsets, jet, particles, _ends(counts), decay)
+
+
+def particle_counts(
+    path: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> NDArray[np.int64]:
+    """Particles of each jet, (J,): the token counts of a stream of jets. As :func:`load_jets`.
+
+    >>> particle_counts(limit=3).shape
+    (3,)
+    """
+    return load_jets(path, classes, limit).counts
+
+
+def _pick(
+    offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets of the chosen rows, and where their entries were."""
+    counts = np.diff(offsets)[rows]
+    ends = _ends(counts)
+    own = np.arange(ends[-1]) + np.repeat(offsets[rows] - ends[:-1], counts)
+    return ends, own.astype(np.int64)
+
+
+def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _read(path: Path, truth: bool = False) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a Parquet file of jets is needed")
+    try:
+        file = pq.ParquetFile(path)
+        names = set(file.schema_arrow.names)
+        missing = [n for n in (*JET_COLUMNS, *PARTICLE_COLUMNS) if n not in names]
+        if "label" not in names and path.stem not in LABELS:
+            missing.insert(0, "label")
+        if missing:
+            raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
+        columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
+        if truth and names.issuperset(TRUTH_COLUMNS):
+            columns += TRUTH_COLUMNS
+        return file.read(columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: must be a readable Parquet file; {reason}") from None
+
+
+def _labels(path: Path, table: Any) -> NDArray[np.str_]:
+    if "label" not in table.column_names:
+        return np.full(len(table), path.stem)
+    labels = table["label"].to_pylist()
+    for row, label in enumerate(labels):
+        if label not in LABELS:
+            raise InputError(
+                f"{path}: label must be one of {', '.join(LABELS)}; got {label!r} in row {row}"
+            )
+    return np.array(labels, dtype=np.str_)
+
+
+def _particles(
+    path: Path, table: Any, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Offsets (J + 1,) and flat columns (P,), each jet cut at 128."""
+    counts, flat = _ragged(path, table, rows, PARTICLE_COLUMNS)
+    if (counts == 0).any():
+        row = rows[int(np.argmin(counts))]
+        raise InputError(f"{path}: part_px must hold at least one particle; none in row {row}")
+    kept = np.minimum(counts, MAX_PARTICLES)
+    if (kept < counts).any():
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        flat = {name: column[place < MAX_PARTICLES] for name, column in flat.items()}
+    return _ends(kept), flat
+
+
+def _ragged(
+    path: Path, table: Any, rows: NDArray[np.int64], names: Sequence[str]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Length of each row's lists (J,), and the columns of lists flat, checked."""
+    counts: NDArray[np.int64] | None = None
+    flat = {}
+    for name in names:
+        column = table[name].combine_chunks()
+        if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+            raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
+        own = _numbers(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+        counts = own if counts is None else counts
+        if (own != counts).any():
+            j = int(np.argmax(own != counts))
+            what = name.partition("_")[0].replace("part", "particle").replace("truth", "product")
+            raise InputError(
+                f"{path}: column {name} must have one value a {what} ({counts[j]}); "
+                f"got {own[j]} in row {rows[j]}"
+            )
+        flat[name] = _numbers(pc.list_flatten(column))
+        _finite(path, name, flat[name], np.repeat(rows, own))
+    assert counts is not None
+    return counts, flat
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    numbers: NDArray[Any] = np.asarray(column.to_numpy(zero_copy_only=False))
+    return numbers
+
+
+def _finite(path: Path, name: str, column: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    if column.dtype.kind not in "fiu":
+        raise InputError(f"{path}: column {name} must hold numbers; got {column.dtype}")
+    good = np.isfinite(column)
+    if not good.all():
+        at = int(np.argmin(good))
+        raise InputError(f"{path}: {name} must be finite; got {column[at]} in row {rows[at]}")

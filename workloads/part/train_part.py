@@ -1,0 +1,274 @@
+"""Train a ParT on jets: recipe in, checkpoint, learning curve and scores out.
+
+The folder holds, when done::
+
+    model.safetensors   weights and spec (models/part/checkpoint.py)
+    recipe.json         the recipe as resolved, the jets' fingerprint, versions
+    curve.parquet       a row every few steps (curve.py)
+    model-NNNNN.safetensors   the model after so many steps, for the recipe's `snapshots`
+    scores.json         accuracy, AUC, rejections on jets that training never saw
+
+Until then it holds `state.pt` (models/saver.py): a run that was stopped goes on from there, and
+ends in the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hyflexsim.analysis import classification
+from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
+from hyflexsim.models.part.inputs import jet_features
+from hyflexsim.models.part.topk import set_top_k
+from hyflexsim.models.part.training import (
+    JetTensors,
+    entropy_of,
+    mirrored,
+    scores_of,
+)
+from hyflexsim.models.part.transformer import ParticleTransformer
+from hyflexsim.models.saver import Saver
+from hyflexsim.models.training import endless, fine_tune
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.jets.jets import Jets
+from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
+from hyflexsim.workloads.part.curve import Curve
+from hyflexsim.workloads.part.recipe import PartRecipe
+from hyflexsim.workloads.tasks.base import Batches
+
+Report = Callable[[str, int, int], None]
+STATE, DONE = "state.pt", "scores.json"
+SAVE_EVERY_S = 60.0
+
+
+@dataclass
+class Parts:
+    """The jets of a training, as tensors."""
+
+    train: JetTensors
+    validation: JetTensors
+    test: JetTensors
+
+
+def tensors(
+    jets: Jets, spec: PartSpec, report: Callable[[int], None] = lambda _: None
+) -> JetTensors:
+    """All jets as a ParT of that spec reads them; targets by the spec's classes."""
+    target = np.array([spec.classes.index(str(label)) for label in jets.labels])
+    made = []
+    for j in range(len(jets)):
+        made.append(jet_features(jets.inputs(j), spec.features, jets.axis(j)))
+        report(j + 1)
+    return JetTensors.of(made, target, spec.particles)
+
+
+def prepare(
+    jets: str | Path | None,
+    recipe: PartRecipe,
+    spec: PartSpec,
+    test: str | Path | None,
+    report: Report,
+) -> Parts:
+    """The recipe's jets as tensors; see :func:`jets_of`."""
+    own = jets_of(jets, recipe, test)
+    return Parts(*(tensors(part, spec, _counting(report, len(part))) for part in own))
+
+
+def jets_of(
+    jets: str | Path | None, recipe: PartRecipe, test: str | Path | None = None
+) -> tuple[Jets, Jets, Jets]:
+    """Jets to train on, to look at on the way, and to score: blocks of one set.
+
+    `train_jets` of each class are kept for training. With `test`, all jets of that set are
+    scored instead of the block held out. Raises InputError for too few, and what reading raises.
+    """
+    loaded = load_set(jets, recipe.classes)
+    parts = split(loaded.labels, recipe.validation, recipe.test)
+    train = parts.train
+    if recipe.train_jets is not None:
+        own_rows = [train[loaded.labels[train] == name] for name in recipe.classes]
+        short = [
+            name
+            for name, r in zip(recipe.classes, own_rows, strict=True)
+            if len(r) < recipe.train_jets
+        ]
+        if short:
+            raise InputError(f"train_jets must be at most the jets there are; {short[0]} has fewer")
+        train = np.concatenate([r[: recipe.train_jets] for r in own_rows])
+    scored = loaded.take(parts.test) if test is None else load_set(test, recipe.classes)
+    return loaded.take(train), loaded.take(parts.validation), scored
+
+
+def _counting(report: Report, total: int) -> Callable[[int], None]:
+    return lambda done: report("reading jets", done, total)
+
+
+def train_part(
+    out: str | Path,
+    recipe: PartRecipe,
+    jets: str | Path | None = None,
+    *,
+    start: str | Path | None = None,
+    test: str | Path | None = None,
+    report: Report = lambda *_: None,
+) -> dict[str, Any]:
+    """Train to the end of the recipe and write `out`; returns what scores.json says.
+
+    `start` is a checkpoint to go on from (fine-tuning); its spec then replaces the recipe's
+    model, and its classes must be the recipe's. `test`: see :func:`jets_of`. Raises InputError
+    for an `out` that holds another training, and what reading jets raises.
+    """
+    out = Path(out)
+    spec = named_spec(recipe.model, recipe.classes, recipe.particles)
+    about = _about(recipe, jets, start, test)
+    if _finished(out, about):
+        return json.loads((out / DONE).read_text("utf-8"))  # type: ignore[no-any-return]
+    torch.manual_seed(recipe.seed)
+    if start is not None:
+        model, spec = load_part(start)
+        if spec.classes != recipe.classes:
+            raise InputError(
+                f"{start}: its classes must be the recipe's; got {', '.join(spec.classes)}"
+            )
+    else:
+        model = spec.build()
+    _set_dropout(model, recipe.dropout)
+    set_top_k(model, recipe.top_k)
+    parts = prepare(jets, recipe, spec, test, report)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_json(out / "recipe.json", about)
+    curve = _fit(out, model, parts, recipe, spec, report)
+    scores = evaluate(model, parts.test, spec, report)
+    curve.write(out / "curve.parquet")
+    save_part(out / "model.safetensors", model, spec)
+    _write_json(out / DONE, scores)
+    return scores
+
+
+def evaluate(
+    model: ParticleTransformer, jets: JetTensors, spec: PartSpec, report: Report = lambda *_: None
+) -> dict[str, Any]:
+    """Accuracy, AUC and rejections of a model on jets (analysis/classification.py)."""
+    scores = scores_of(model, jets, report=lambda done: report("scoring", done, len(jets)))
+    return classification.report(scores, jets.target.numpy(), spec.classes)
+
+
+class _Steps:
+    """The batches of a training: row numbers, pass after pass, all steps in one walk."""
+
+    def __init__(self, jets: int, recipe: PartRecipe):
+        self.batches = Batches(torch.from_numpy, jets, recipe.batch, recipe.seed)
+        self.steps = recipe.steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return islice(endless(self.batches), self.steps)
+
+
+def _fit(
+    out: Path,
+    model: ParticleTransformer,
+    parts: Parts,
+    recipe: PartRecipe,
+    spec: PartSpec,
+    report: Report,
+) -> Curve:
+    curve = Curve(parts.validation, recipe.batch)
+
+    def after_step(step: int, steps: int, loss: float) -> None:
+        if step == steps or step % recipe.watch_every == 0:
+            curve.look(model, step)
+        if step in recipe.snapshots:
+            save_part(out / f"model-{step:05d}.safetensors", model, spec)
+        report(f"loss {curve.rows[-1]['loss']:.3f}" if curve.rows else "training", step, steps)
+
+    fine_tune(
+        model,
+        _Steps(len(parts.train), recipe),
+        partial(_loss, parts.train, recipe, spec.features, curve),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup=recipe.warmup,
+        after_step=after_step,
+        saver=Saver(out / STATE, SAVE_EVERY_S, also={"curve": curve}),
+    )
+    return curve
+
+
+def _loss(
+    jets: JetTensors,
+    recipe: PartRecipe,
+    features: str,
+    curve: Curve,
+    model: nn.Module,
+    rows: torch.Tensor,
+) -> torch.Tensor:
+    target = jets.target[rows]
+    x, v, mask = jets.batch(rows)
+    if recipe.mirror:
+        x = mirrored(x, features, torch.rand(len(rows)) < 0.5)
+    if recipe.entropy_penalty:
+        logits, records = model(x, v, mask, return_attention=True)
+        penalty = recipe.entropy_penalty * entropy_of(records, mask)
+    else:
+        logits, penalty = model(x, v, mask), torch.zeros(())
+    loss = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+    if not torch.isfinite(loss):
+        raise InputError(
+            f"learning_rate: the loss is not finite with {recipe.learning_rate:g}; take a lower one"
+        )
+    curve.trained(float(loss.detach()), int((logits.argmax(-1) == target).sum()), len(rows))
+    return loss + penalty
+
+
+def _set_dropout(model: ParticleTransformer, rate: float) -> None:
+    block: Any
+    for block in model.blocks:
+        block.attn.dropout = rate
+        block.dropout.p = block.act_dropout.p = rate
+
+
+def _about(recipe: PartRecipe, jets: Any, start: Any, test: Any) -> dict[str, Any]:
+    weights = Path(start) / "model.safetensors" if start and Path(start).is_dir() else start
+    return {
+        "recipe": json.loads(recipe.model_dump_json()),
+        "jets": fingerprint(jets),
+        "test": fingerprint(test) if test else None,
+        "start": fingerprint(weights) if weights else None,
+        "versions": {name: version(name) for name in ("torch", "numpy", "hyflexsim")},
+    }
+
+
+def _finished(out: Path, about: dict[str, Any]) -> bool:
+    """Whether `out` is this very training, done. Refuses a folder with another one."""
+    if not out.exists():
+        return False
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "recipe.json").is_file()):
+        raise InputError(f"--out must be a new folder or one of this training; {out} is neither")
+    if (out / "recipe.json").is_file():
+        old = json.loads((out / "recipe.json").read_text("utf-8"))
+        if old != about:
+            key = next(k for k in about if old.get(k) != about[k])
+            raise InputError(f"--out: {out} holds a training with another {key}; name a new folder")
+    return (out / DONE).is_file()
+
+
+def _write_json(path: Path, content: Any) -> None:
+    scratch = path.with_name(f".{path.name}.unfinished")
+    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    os.replace(scratch, path)

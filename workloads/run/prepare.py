@@ -1,0 +1,147 @@
+"""Everything before the first event: extract, rank, place, copy, plan.
+
+Each line of :func:`prepare` is one arrow of docs/architecture.md::
+
+    model ─> graph ─> ranks ─> placement ─> copies ─> plan
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import networkx as nx
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.mapping import Options, Placement, place
+from hyflexsim.sim.placement.memory import requests_at_once
+from hyflexsim.sim.plan.copies import apply_copies
+from hyflexsim.sim.plan.overlap import layer_serial
+from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.workloads.extraction.extract import extract, extract_config
+from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
+from hyflexsim.workloads.jets.sample import sample_lengths
+from hyflexsim.workloads.scenario import arrivals
+from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.schema import Generate, Jets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before the first event."""
+
+    hw: Hardware
+    graph: nx.DiGraph
+    placement: Placement
+    plan: Plan
+    requests: list[Request]
+    labels: list[str]
+    window: int
+
+
+def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
+    """Everything up to the first event: also what ``hyflexsim validate`` and ``map`` do.
+
+    Copies are chosen for a request of mean length, memory is checked for the longest.
+    """
+    hw = scenario.hardware()
+    graph = load_graph(scenario) if graph is None else graph
+    requests, labels = load_requests(scenario, graph)
+    lengths = [request.tokens for request in requests]
+    placement = place(graph, hw, _options(scenario, graph))
+    placement = apply_copies(graph, placement, -(-sum(lengths) // len(lengths)))
+    window = requests_at_once(graph, placement, max(lengths))
+    if scenario.run.window is not None:
+        window = min(window, scenario.run.window)
+    plan = build_plan(
+        graph,
+        placement,
+        fidelity=scenario.run.fidelity,
+        generate=isinstance(scenario.workload, Generate),
+        split_pairs=scenario.run.split_pairs,
+    )
+    if scenario.run.overlap == "layer-serial":
+        plan = layer_serial(plan)
+    return Prepared(hw, graph, placement, plan, requests, labels, window)
+
+
+def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:
+    """How to place; what a checkpoint computes exactly is in SLC unless the scenario says else."""
+    options = scenario.options()
+    if scenario.model.checkpoint is None:
+        return options
+    exact = {op: 1.0 for op in exact_ops(graph) if op not in options.slc_rates}
+    return replace(options, slc_rates={**options.slc_rates, **exact})
+
+
+def load_graph(scenario: Scenario) -> nx.DiGraph:
+    """The model's graph, with the scenario's ranks."""
+    model = scenario.model
+    if model.checkpoint is not None:
+        return checkpoint_graph(model.checkpoint)
+    graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    return graph if model.rank == "dense" else with_ranks(graph, model.rank)
+
+
+def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
+    """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
+    from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
+    from hyflexsim.workloads.compression.judged_models import find_checkpoint, read_about  # noqa: PLC0415 (torch)
+
+    folder = find_checkpoint(checkpoint)
+    about = read_about(folder)
+    graph = extract_config(about["recipe"]["name"], about["config"])
+    prefix = graph.graph["prefix"]
+    layers = {
+        path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()
+    }
+    return with_ranks(
+        graph,
+        {op: layer["rank"] for op, layer in layers.items()},
+        importance={
+            op: layer["scores"]["gradient"]
+            for op, layer in layers.items()
+            if "gradient" in layer["scores"]
+        },
+    )
+
+
+def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request], list[str]]:
+    """Requests in order of arrival, and a label for each (a jet's class, else nothing)."""
+    workload = scenario.workload
+    labels: list[str] = []
+    prefill: int | None = None
+    if isinstance(workload, Jets):
+        lengths, labels = _jets(workload)
+        if len(lengths) < workload.count:
+            raise InputError(
+                f"workload.count must be at most {len(lengths)}, the jets of the chosen classes "
+                f"in {workload.file or 'the sample'}; got {workload.count}"
+            )
+    elif isinstance(workload, Generate):
+        prefill = workload.prefill
+        lengths = [workload.prefill + workload.decode - 1] * workload.requests
+    else:
+        lengths = [workload.tokens] * workload.requests
+    fixed = graph.graph.get("tokens")
+    if fixed is not None and set(lengths) != {fixed}:
+        raise InputError(
+            f"workload.tokens must be {fixed}: {graph.graph['name']} takes inputs of one length; "
+            f"got {lengths[0]}"
+        )
+    times = arrivals.times(workload.arrivals, len(lengths), scenario.run.seed)
+    requests = [Request(at, tokens, prefill) for at, tokens in zip(times, lengths, strict=True)]
+    return requests, labels or [""] * len(requests)
+
+
+def _jets(workload: Jets) -> tuple[list[int], list[str]]:
+    """Token counts and classes; a file of the user's is read and checked whole."""
+    if workload.file is None:
+        return sample_lengths(workload.classes, workload.count)
+    from hyflexsim.workloads.jets import jets  # noqa: PLC0415 (a third of a second)
+
+    loaded = jets.load_jets(workload.file, workload.classes, workload.count)
+    return loaded.counts.tolist(), [str(label) for label in loaded.labels]

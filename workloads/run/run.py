@@ -1,0 +1,197 @@
+"""A scenario from its model to its tables: prepare, play, count, save.
+
+What happens before the first event: prepare.py; what is told of a run: summary.py.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim import energy
+from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.engine import engines
+from hyflexsim.sim.engine.result import Played, Request
+from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.workloads.run import run_dir
+from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.prepare import prepare
+from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
+from hyflexsim.workloads.scenario.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave; ``tables`` and ``summary`` are those of docs/architecture.md.
+
+    ``tables`` maps ``components``, ``energy``, ``requests`` and ``placement`` to sequences of
+    rows; the trace is ``played.trace``. ``seconds``: wall time of each phase.
+    """
+
+    scenario: Scenario
+    hw: Hardware
+    graph: nx.DiGraph
+    placement: Placement
+    plan: Plan
+    played: Played
+    requests: list[Request]
+    tables: dict[str, Sequence[Row]]
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+
+    def save(self, out_dir: str | Path, *, pictures: bool = False) -> Path:
+        """Write the run directory and return its path; ``pictures``: with the PNG files.
+
+        An older run directory is replaced, anything else refused (:class:`InputError`).
+        """
+        from hyflexsim.workloads.run import run_tables  # noqa: PLC0415 (pyarrow)
+
+        with run_dir.new_run_dir(out_dir) as folder:
+            with _timed(self.seconds, "write"):
+                run_tables.write_trace(folder, self.plan, self.played)
+                for name, rows in self.tables.items():
+                    run_tables.write_table(folder, name, rows)
+                run_dir.write_json(folder / "scenario.json", self._resolved())
+                run_dir.write_json(folder / "summary.json", self.summary)
+            if pictures:
+                with _timed(self.seconds, "pictures"):
+                    from hyflexsim.analysis import draw_all  # noqa: PLC0415 (matplotlib)
+
+                    draw_all(folder)
+            run_dir.write_json(folder / "host.json", _host(self.seconds))
+        return Path(out_dir)
+
+    def _resolved(self) -> dict[str, Any]:
+        return self.scenario.resolved() | {
+            "op_kinds": dict(self.graph.nodes(data="kind")),
+            "hardware": {row.key: row._asdict() for row in self.hw.describe()},
+        }
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    *,
+    graph: nx.DiGraph | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    servers: engines.Servers | None = None,
+) -> Result:
+    """Run a scenario (or the one of that name or path).
+
+    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
+    done, requests finished, requests in all).
+    ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.engine.play`).
+
+    Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
+    :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = Scenario.load(scenario)
+    seconds: dict[str, float] = {}
+    say = progress or (lambda what, done, total: None)
+    with _timed(seconds, "prepare"):
+        what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
+        say(f"placing {what}", 0, 0)
+        ready = prepare(scenario, graph)
+    plan, requests = ready.plan, ready.requests
+    keep = _keep(scenario, len(requests))
+    with _timed(seconds, "play"):
+        engine = engines.choose(plan, requests, scenario.run.engine, servers)
+        say("simulating", 0, len(requests))
+        finished = 0
+
+        def count(_: int) -> None:
+            nonlocal finished
+            finished += 1
+            say("simulating", finished, len(requests))
+
+        played = engines.play(
+            plan,
+            requests,
+            engine=engine,
+            window=ready.window,
+            progress=count,
+            keep=keep,
+            servers=servers,
+        )
+    with _timed(seconds, "count"):
+        say("counting", len(requests), len(requests))
+        mode = scenario.run.energy
+        tables: dict[str, Sequence[Row]] = {
+            "components": energy.components(plan, played),
+            "energy": energy.energy_rows(plan, played, ready.hw, mode),
+            "requests": request_table(ready, played, mode),
+            "placement": list(ready.placement.rows()),
+        }
+        summary = summarize(scenario, ready, played, tables, engine)
+    if scenario.model.checkpoint is not None:
+        with _timed(seconds, "accuracy"):
+            from hyflexsim.workloads.compression.accuracy import accuracy_of_run  # noqa: PLC0415 (torch)
+
+            summary["accuracy"] = accuracy_of_run(scenario, ready.graph, ready.placement, say)
+            summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
+    return Result(
+        scenario=scenario,
+        hw=ready.hw,
+        graph=ready.graph,
+        placement=ready.placement,
+        plan=plan,
+        played=played,
+        requests=requests,
+        tables=tables,
+        summary=summary,
+        seconds=seconds,
+    )
+
+
+def _keep(scenario: Scenario, requests: int) -> Keep:
+    keep = scenario.keep()
+    first, stop = keep.requests or (0, requests)
+    if first >= min(stop, requests):
+        raise InputError(
+            f"trace.first must be below {min(stop, requests)} (trace.stop, and the requests); "
+            f"got {first}"
+        )
+    return keep
+
+
+# --- wall clock ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - started
+
+
+def _host(seconds: dict[str, float]) -> dict[str, Any]:
+    packages = ("simpy", "numpy", "networkx", "pyarrow", "pydantic")
+    return {
+        "seconds": {phase: round(time, 3) for phase, time in seconds.items()},
+        "versions": {"python": platform.python_version(), "hyflexsim": _version("hyflexsim")}
+        | {name: _version(name) for name in packages},
+        "machine": {
+            "system": platform.system(),
+            "cpu": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

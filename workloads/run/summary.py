@@ -1,0 +1,132 @@
+"""What a run adds up to: its table of requests, and its headline numbers with their notes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hyflexsim.sim import energy
+from hyflexsim.sim.chip.area import chip_area, pu_area
+from hyflexsim.sim.chip.hardware import Hardware, used_assumptions
+from hyflexsim.sim.engine.result import Played
+from hyflexsim.workloads.run.column_table import Columns, Row
+from hyflexsim.workloads.run.prepare import Prepared
+from hyflexsim.workloads.scenario.scenario import Scenario
+
+NOTES = (
+    "timing and energy only: values are not computed, accuracy is not affected by the devices",
+    "weights are on the chip when the run starts: programming them is not counted",
+    "controllers, clock distribution and leakage are not in time, energy or area",
+)
+"""What no run models."""
+
+
+def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
+    """A row a request, as in docs/architecture.md; ``mode``: of energy."""
+    requests = ready.requests
+    sizes = [(request.tokens, request.prefill) for request in requests]
+    energies = {
+        size: energy.request_energy_pj(ready.plan, ready.plan.shape(*size), ready.hw, mode)
+        for size in dict.fromkeys(sizes)
+    }
+    arrival = np.array([request.arrival for request in requests], dtype=np.int64)
+    finish = np.array(played.finished, dtype=np.int64)
+    return Columns(
+        {
+            "request": np.arange(len(requests)),
+            "label": ready.labels,
+            "tokens": np.array([tokens for tokens, _ in sizes]),
+            "prefill": np.array([prefill or tokens for tokens, prefill in sizes]),
+            "arrival_ps": arrival,
+            "start_ps": np.array(played.entered, dtype=np.int64),
+            "first_token_ps": np.array(played.first_output, dtype=np.int64),
+            "finish_ps": finish,
+            "latency_ps": finish - arrival,
+            "energy_pj": np.array([energies[size] for size in sizes]),
+        }
+    )
+
+
+def summarize(
+    scenario: Scenario,
+    ready: Prepared,
+    played: Played,
+    tables: dict[str, Sequence[Row]],
+    engine: str,
+) -> dict[str, Any]:
+    """The content of summary.json; ``engine``: the one that has played."""
+    requests = ready.requests
+    count = len(requests)
+    makespan = played.tally.end_ps
+    arrivals_ps = [request.arrival for request in requests]
+    latency = np.array(played.finished, dtype=np.int64) - np.array(arrivals_ps, dtype=np.int64)
+    p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
+    by_kind: dict[str, float] = defaultdict(float)
+    for row in tables["energy"]:
+        by_kind[row["kind"]] += row["energy_pj"] / count
+    shares: dict[str, list[float]] = defaultdict(list)
+    for row in tables["components"]:
+        shares[row["kind"]].append(row["utilisation"])
+    ledger = energy.ledger(ready.plan, played)
+    actions = {row["action"] for row in ledger if row["count"]}
+    return {
+        "scenario": scenario.name,
+        "model": ready.graph.graph["name"],
+        "preset": scenario.chip.preset,
+        "requests": count,
+        "tokens": sum(request.tokens for request in requests),
+        "fidelity": scenario.run.fidelity,
+        "overlap": scenario.run.overlap,
+        "engine": engine,
+        "energy_mode": scenario.run.energy,
+        "makespan_ps": makespan,
+        "latency_ps": {
+            "p50": p50,
+            "p95": p95,
+            "p99": p99,
+            "mean": round(float(latency.mean())),
+            "max": int(latency.max()),
+        },
+        "throughput_per_s": count / (makespan * 1e-12),
+        "energy_per_request_pj": sum(by_kind.values()),
+        "energy_by_kind_pj": dict(by_kind),
+        "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
+        "area_mm2": {
+            "chip": chip_area(ready.hw) * scenario.chip.chips,
+            "used": pu_area(ready.hw) * ready.placement.pus_used,
+        },
+        "writes_per_request": energy.cell_writes(ledger) / count,
+        "visits": int(played.tally.visits.sum()),
+        "macs": energy.macs(ready.plan, played),
+        "assumptions": _assumptions(ready.hw, actions, scenario.run.energy),
+        "notes": [*_notes(ready), *_kept(played)],
+    }
+
+
+def _assumptions(hw: Hardware, actions: set[str], mode: str) -> list[str]:
+    """Parameters that no paper gives, but for energies of actions that were not priced."""
+    priced = {f"energy.{action}" for action in actions} if mode == "action" else set()
+    return [
+        key
+        for key in used_assumptions(hw)
+        if not key.startswith(("energy.", "device.")) or key in priced
+    ]
+
+
+def _kept(played: Played) -> list[str]:
+    """What the trace leaves out, if it does."""
+    kept, visits = len(played.trace), int(played.tally.visits.sum())
+    if kept == visits:
+        return []
+    return [f"the trace keeps {kept} of {visits} visits; all sums are over all visits"]
+
+
+def _notes(ready: Prepared) -> list[str]:
+    stale = [
+        f"{key} was derived from a parameter that the scenario has changed, and kept"
+        for key in ready.hw.stale
+    ]
+    return [*NOTES, *ready.graph.graph.get("notes", ()), *stale]

@@ -1,0 +1,150 @@
+"""Changes to a scenario from outside: ``--set key=value``. The rules: ``scenario.py``."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hyflexsim.sim.chip.parameters import PARAMETERS
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.scenario.schema import KINDS, SECTIONS, dotted
+
+FREE = ("chip.set", "mapping.slc_rates", "accuracy.conductance")
+"""Tables whose keys the user chooses."""
+
+SOURCES = ("name", "graph", "checkpoint")
+"""Keys of [model] of which there is one."""
+
+
+def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> list[str]:
+    """Put overrides into the content of a scenario file; return the keys that they changed.
+
+    >>> content = {"workload": {"kind": "tokens", "tokens": 128}}
+    >>> apply(content, ["workload.tokens=64", "analog.read_cycle=50 ns"])
+    ['workload.tokens', 'chip.set.analog.read_cycle']
+    >>> content
+    {'workload': {'kind': 'tokens', 'tokens': 64}, 'chip': {'set': {'analog.read_cycle': '50 ns'}}}
+    """
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
+    # kinds first, since they decide which other keys there are
+    ordered = sorted(pairs, key=lambda pair: not pair[0].endswith("kind"))
+    return [_apply(content, key, value) for key, value in ordered]
+
+
+def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
+    """Put overrides of plain dotted keys into the content of a TOML file; return the keys.
+
+    >>> content = {"train": {"epochs": 3}}
+    >>> put(content, ["train.epochs=1"]), content
+    (['train.epochs'], {'train': {'epochs': 1}})
+    """
+    keys = []
+    for key, value in map(_pair, overrides):
+        *sections, last = key.split(".")
+        table = content
+        for section in sections:
+            if not isinstance(table.get(section), dict):
+                table[section] = {}
+            table = table[section]
+        table[last] = value
+        keys.append(key)
+    return keys
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """What the user may have meant, for error messages.
+
+    >>> nearest("tokns", ["kind", "tokens"])
+    'nearest: tokens'
+    """
+    names = list(known)
+    near = difflib.get_close_matches(key, names, n=3, cutoff=0.6)
+    return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names)}"
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip() and value.strip()):
+        raise InputError(f"--set must be key=value; got {text!r}")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        parsed = value.strip()  # a text without its quotes, which a shell may have eaten
+    return key.strip(), parsed
+
+
+def _apply(content: dict[str, Any], key: str, value: Any) -> str:
+    parts = _split(key)
+    where, last = ".".join(parts[:-1]), parts[-1]
+    if not _in_scenario(parts):
+        if key not in PARAMETERS:
+            raise InputError(f"--set: unknown key {key!r}; {_meant(key)}")
+        parts, where = ["chip", "set", key], "chip.set"
+    table = content
+    for part in parts[:-1]:
+        if not isinstance(table.get(part), dict):
+            table[part] = {}
+        table = table[part]
+    if where in KINDS and last != "kind":
+        _check_kind(where, last, table.get("kind", "at-once"))
+    if where == "chip.set":
+        flat = dotted(table)
+        table.clear()
+        table |= flat
+    table[parts[-1]] = value
+    if last == "kind" and value in KINDS[where]:
+        for old in set(table) - set(KINDS[where][value].model_fields):
+            del table[old]
+    if where == "model" and last in SOURCES:
+        for other in SOURCES:
+            if other != last:
+                table.pop(other, None)
+    return ".".join(parts)
+
+
+def _split(key: str) -> list[str]:
+    try:
+        table: Any = tomllib.loads(f"{key} = 0")
+    except ValueError:
+        raise InputError(f"--set: key must be a dotted TOML key; got {key!r}") from None
+    parts = []
+    while isinstance(table, dict):
+        ((part, table),) = table.items()
+        parts.append(part)
+    free = next((name for name in FREE if ".".join(parts).startswith(f"{name}.")), None)
+    return parts if free is None else [*free.split("."), ".".join(parts[2:])]
+
+
+def _in_scenario(parts: list[str]) -> bool:
+    where, last = ".".join(parts[:-1]), parts[-1]
+    if not where:
+        return last in ("title", "workload", *SECTIONS)
+    if where in KINDS:
+        return any(last in section.model_fields for section in KINDS[where].values())
+    return where in FREE or (where in SECTIONS and last in SECTIONS[where].model_fields)
+
+
+def _check_kind(where: str, last: str, kind: Any) -> None:
+    owners = [name for name, section in KINDS[where].items() if last in section.model_fields]
+    if kind not in owners and kind in KINDS[where]:
+        raise InputError(
+            f"--set: {where}.{last} goes with {where}.kind {' or '.join(owners)}; it is {kind!r}"
+        )
+
+
+def _meant(key: str) -> str:
+    keys = [
+        f"{name}.{field}" for name, section in SECTIONS.items() for field in section.model_fields
+    ]
+    keys += [
+        f"{name}.{field}"
+        for name, kinds in KINDS.items()
+        for section in kinds.values()
+        for field in section.model_fields
+    ]
+    near = difflib.get_close_matches(key, [*dict.fromkeys(keys), *PARAMETERS], n=3, cutoff=0.6)
+    if near:
+        return f"nearest: {', '.join(near)}"
+    return f"sections: {', '.join((*SECTIONS, 'workload'))}, or a parameter of the chip"

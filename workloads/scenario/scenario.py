@@ -1,0 +1,231 @@
+"""A scenario: model, chip, mapping, workload and run in one TOML file.
+
+Every key, with its default::
+
+    title = ""                   # one line for lists
+
+    [model]
+    name = "bert-base"           # a model by name or the path of a config.json ...
+    graph = "model.json"         # ... or else a saved graph ...
+    checkpoint = "runs/minilm"   # ... or else a compressed checkpoint (hyflexsim compress), or
+                                 # one by name; the run then says how right it is
+    rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
+                                 # the matrix) or a share of that rank, such as 0.25
+
+    [chip]
+    preset = "hyflexpim"         # a preset or a chip's TOML file
+    chips = 1
+    set = { "adc.slc_bits" = 6 } # parameters that differ (default: none)
+
+    [mapping]
+    slc_rate = 1.0               # share of ranks (outputs, where dense) in single-level cells
+    slc_rates = { "*.fc1" = 0.3 }# other rates by pattern of op name (default: none)
+    tiles = "row-tile"           # or "ideal"
+    copies = "fill"              # "none", "fill" or a number
+    pus_per_layer = "auto"       # "auto", "fill" or a number
+
+    [workload]                   # one of three kinds
+    kind = "jets"                # one request a jet, one token a particle
+    count = 200                  # the first so many of the file
+    classes = ["QCD", "Tbqq"]    # default: all in the file
+    file = "jets.parquet"        # default: the sample that comes with hyflexsim
+    # kind = "tokens"            # requests of one length
+    # tokens = 128
+    # requests = 1
+    # kind = "generate"          # text: a prompt, then token by token
+    # prefill = 128              # tokens of the prompt
+    # decode = 32                # tokens generated; the last one is not fed back
+    # requests = 1
+    arrivals = { kind = "at-once" }                             # the default
+    # arrivals = { kind = "interval", interval = "25 us" }
+    # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
+    # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
+
+    [accuracy]                   # of a checkpoint on noisy cells, at the rates of [mapping]
+    sigma = ["released", "calibrated"]  # relative noise of MLC cells by name or number; also
+                                 # "calibrated-bit" (4.04 % are wrong bits, not cells)
+    slc_sigma = 0.0
+    seeds = 5                    # chips programmed
+    select = "gradient"          # ranks in SLC: gradient, gradient-last, rank, saliency, magnitude
+    bits_per_cell = 2
+    activation_bits = 8          # 0: floating point, as released
+    clip = "max"                 # or "second-signed", as released
+    adc_bits = 0                 # of MLC columns (SLC: one less); 0: exact products
+    adc_mode = "clip"            # or "scale"
+    sign = "twos-complement"     # or "biased"
+    device = "multiplicative"    # or "conductance", with keys of models/cells/rram_noise.py in
+    conductance = { read_sigma_rel = 0.01 }  # ... this table (default: none)
+    exact = []                   # patterns of matrices left without noise
+    limit = 100                  # score only so many held-out items (default: all)
+
+    [run]
+    fidelity = "token"           # or "bit"
+    overlap = "pipelined"        # or "layer-serial"
+    energy = "action"            # or "power-time"
+    split_pairs = false          # true: particle pairs one by one instead of in waves
+    seed = 0
+    window = 4                   # at most so many requests on the chip (default: what memory holds)
+    engine = "auto"              # "simpy", "compiled", or by the number of visits: same answer
+
+    [trace]                      # which visits trace.parquet keeps; sums are always over all
+    components = ["pu03.*"]      # patterns of names (default: all components)
+    layers = ["*.layer.0"]       # (default: all layers)
+    first = 0                    # requests from `first` up to `stop` (default: all) ...
+    stop = 1000
+    every = 1                    # ... each so-many-th
+    memory_mb = 256              # beyond, the trace waits in a scratch file
+
+Paths in a scenario file start from its folder, paths in overrides from the current one.
+
+An override is ``key=value`` with both sides as in TOML (quotes around a text may be left out). A
+key that a scenario has is the scenario's; any other is a parameter of the chip. Changing a
+``kind`` drops the keys that only the former kind has.
+
+>>> scenario = Scenario.load("bert-base", ["workload.tokens=64", "adc.slc_bits=5"])
+>>> scenario.workload.tokens, scenario.chip.set
+(64, {'adc.slc_bits': 5})
+
+Anything that is not allowed raises :class:`InputError`: one line with file, key, what is allowed
+and what was given.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.mapping import Options
+from hyflexsim.workloads.scenario import overrides as changes
+from hyflexsim.workloads.scenario.refusals import find_file, refusal
+from hyflexsim.workloads.scenario.schema import (
+    MOST_REQUESTS,
+    Accuracy,
+    Chip,
+    Generate,
+    Jets,
+    Model,
+    Placing,
+    Run,
+    Section,
+    Tokens,
+    Tracing,
+)
+
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+PATHS = (
+    *("model.name", "model.graph", "model.checkpoint", "chip.preset"),
+    *("workload.file", "workload.arrivals.file"),
+)
+
+
+class Scenario(Section):
+    """One experiment, complete: everything a run depends on but the code."""
+
+    name: str
+    title: str = ""
+    model: Model
+    chip: Chip = Chip()
+    mapping: Placing = Placing()
+    accuracy: Accuracy = Accuracy()
+    workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
+    run: Run = Run()
+    trace: Tracing = Tracing()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        overrides: Iterable[str] | Mapping[str, Any] = (),
+    ) -> Scenario:
+        """A scenario that comes with hyflexsim (see :func:`shipped`), or of a TOML file.
+
+        ``overrides``: texts ``"key=value"``, or a mapping from keys to values.
+        """
+        path = find(name_or_path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+        _from_folder(content, path.parent)
+        changed = changes.apply(content, overrides)
+        content.setdefault("model", {})
+        content.setdefault("workload", {})
+        _refuse_name(path, content)
+        try:
+            return cls.model_validate({"name": path.stem, **content})
+        except ValidationError as error:
+            raise refusal(cls, path.name, error, changed) from None
+
+    def hardware(self) -> Hardware:
+        """The chip with its overrides."""
+        return Hardware.load(self.chip.preset, self.chip.set)
+
+    def options(self) -> Options:
+        """The mapping as the placer wants it."""
+        return Options(**self.mapping.model_dump(), chips=self.chip.chips)
+
+    def keep(self) -> Keep:
+        """The part of the trace to keep, as the engines want it."""
+        trace = self.trace
+        requests = None
+        if trace.first or trace.stop is not None:
+            requests = (trace.first, MOST_REQUESTS if trace.stop is None else trace.stop)
+        return Keep(
+            components=tuple(trace.components),
+            layers=tuple(trace.layers),
+            requests=requests,
+            every=trace.every,
+            memory=trace.memory_mb * 2**20,
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything as plain values, defaults filled in."""
+        return self.model_dump(mode="json")
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the scenarios that come with hyflexsim.
+
+    >>> "part-jets" in shipped()
+    True
+    """
+    return tuple(sorted(path.stem for path in SCENARIOS.glob("*.toml")))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file of a scenario; a name is looked up exactly."""
+    return find_file("scenario", name_or_path, SCENARIOS)
+
+
+def _from_folder(content: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of a scenario file start from its folder."""
+    if folder == SCENARIOS:
+        return
+    for key in PATHS:
+        table: Any = content
+        *sections, last = key.split(".")
+        for section in sections:
+            table = table.get(section) if isinstance(table, dict) else None
+        value = table.get(last) if isinstance(table, dict) else None
+        if isinstance(value, str) and (
+            last in ("graph", "file") or value.endswith((".toml", ".json"))
+        ):
+            table[last] = str(folder / value)
+        if isinstance(value, str) and last == "checkpoint" and not (CHECKPOINTS / value).is_dir():
+            table[last] = str(folder / value)
+
+
+# --- error messages ------------------------------------------------------------------------------
+
+
+def _refuse_name(path: Path, content: dict[str, Any]) -> None:
+    if "name" in content:
+        raise InputError(f"{path.name}: unknown key 'name'; the file name is the scenario's name")

@@ -1,0 +1,283 @@
+"""The tables of a scenario file: keys, ranges, defaults. What they mean: ``scenario.py``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from hyflexsim.sim.chip import measure
+
+MOST_TOKENS = 2**20
+MOST_REQUESTS = 10**6
+
+
+def allows(allowed: str, **constraints: Any) -> Any:
+    """A field and, for error messages, what it allows in words."""
+    return Field(json_schema_extra={"allowed": allowed}, **constraints)
+
+
+def _count(most: int) -> Any:
+    return allows(f"an integer from 1 to {most}", ge=1, le=most)
+
+
+def _word_or_count(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value <= MOST_REQUESTS:
+        raise ValueError
+    return value
+
+
+def _not_one(bits: int) -> int:
+    if bits == 1:  # a sign alone
+        raise ValueError
+    return bits
+
+
+def _duration(text: str) -> str:
+    time = measure.read(text, "ps")
+    if not (1 <= time <= 10**12 and time.denominator == 1):
+        raise ValueError
+    return text
+
+
+def dotted(table: Any, prefix: str = "") -> Any:
+    """``{"adc": {"slc_bits": 6}}`` as ``{"adc.slc_bits": 6}``: TOML means the same by both."""
+    if not isinstance(table, dict):
+        return table
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat |= dotted(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+Rate = Annotated[float, allows("a number from 0 to 1", ge=0, le=1)]
+Count = Annotated[int, _count(MOST_REQUESTS)]
+Length = Annotated[int, _count(MOST_TOKENS)]
+Text = Annotated[str, allows("a text", min_length=1)]
+File = Annotated[str, allows("the path of a file", min_length=1)]
+Seed = Annotated[int, allows("an integer from 0", ge=0, le=2**63)]
+Duration = Annotated[
+    str,
+    AfterValidator(_duration),
+    allows('a duration such as "25 us", in whole ps, from 1 ps to 1 s'),
+]
+
+
+class Section(BaseModel):
+    """One part of a scenario: frozen, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Model(Section):
+    """What runs."""
+
+    name: Text | None = None
+    graph: File | None = None
+    checkpoint: Text | None = None
+    rank: Annotated[
+        Literal["dense", "hard-threshold"] | Annotated[float, Field(gt=0, le=1)],
+        allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
+    ] = "dense"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Model:
+        if [self.name, self.graph, self.checkpoint].count(None) != 2:
+            raise ValueError("model must have one of name, graph and checkpoint")
+        if self.checkpoint is not None and self.rank != "dense":
+            raise ValueError("model.rank goes with model.name or graph; a checkpoint has its ranks")
+        return self
+
+
+class Chip(Section):
+    """What it runs on."""
+
+    preset: Text = "hyflexpim"
+    chips: Annotated[int, _count(65536)] = 1
+    set: Annotated[
+        dict[str, int | float | str],
+        BeforeValidator(dotted),
+        allows("a table of numbers and texts with units"),
+    ] = {}
+
+
+class Placing(Section):
+    """Where it sits; see :class:`hyflexsim.sim.placement.mapping.Options`."""
+
+    slc_rate: Rate = 1.0
+    slc_rates: Annotated[dict[str, Rate], allows("a table of numbers from 0 to 1")] = {}
+    tiles: Annotated[Literal["row-tile", "ideal"], allows("row-tile or ideal")] = "row-tile"
+    copies: Annotated[
+        Literal["none", "fill"] | int,
+        AfterValidator(_word_or_count),
+        allows("none, fill or a positive integer"),
+    ] = "fill"
+    pus_per_layer: Annotated[
+        Literal["auto", "fill"] | int,
+        AfterValidator(_word_or_count),
+        allows("auto, fill or a positive integer"),
+    ] = "auto"
+
+
+class AtOnce(Section):
+    """All requests are there at time zero."""
+
+    kind: Literal["at-once"] = "at-once"
+
+
+class Interval(Section):
+    """A request every so often, the first at time zero."""
+
+    kind: Literal["interval"] = "interval"
+    interval: Duration
+
+
+class Poisson(Section):
+    """Independent gaps with an exponential distribution."""
+
+    kind: Literal["poisson"] = "poisson"
+    rate_per_s: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
+    seed: Seed | None = None
+
+
+class TraceFile(Section):
+    """Times read from a file."""
+
+    kind: Literal["trace"] = "trace"
+    file: File
+
+
+Arrivals = Annotated[AtOnce | Interval | Poisson | TraceFile, Field(discriminator="kind")]
+
+
+class Jets(Section):
+    """One request a jet, one token a particle."""
+
+    kind: Literal["jets"] = "jets"
+    count: Count = 200
+    classes: Annotated[
+        list[str] | None, allows("a list of class names, at least one", min_length=1)
+    ] = None
+    file: File | None = None
+    arrivals: Arrivals = AtOnce()
+
+
+class Tokens(Section):
+    """Requests of one length."""
+
+    kind: Literal["tokens"] = "tokens"
+    tokens: Length = 128
+    requests: Count = 1
+    arrivals: Arrivals = AtOnce()
+
+
+class Generate(Section):
+    """A prompt, then text token by token."""
+
+    kind: Literal["generate"] = "generate"
+    prefill: Length = 128
+    decode: Length = 32
+    requests: Count = 1
+    arrivals: Arrivals = AtOnce()
+
+
+class Run(Section):
+    """How it is simulated."""
+
+    fidelity: Annotated[Literal["token", "bit"], allows("token or bit")] = "token"
+    overlap: Annotated[
+        Literal["pipelined", "layer-serial"], allows("pipelined or layer-serial")
+    ] = "pipelined"
+    energy: Annotated[Literal["action", "power-time"], allows("action or power-time")] = "action"
+    split_pairs: Annotated[bool, allows("true or false")] = False
+    seed: Seed = 0
+    window: Count | None = None
+    engine: Annotated[Literal["auto", "simpy", "compiled"], allows("auto, simpy or compiled")] = (
+        "auto"
+    )
+
+
+class Tracing(Section):
+    """Which visits are written down; see :class:`hyflexsim.sim.engine.trace.Keep`."""
+
+    components: Annotated[list[Text], allows("a list of patterns")] = []
+    layers: Annotated[list[Text], allows("a list of patterns")] = []
+    first: Annotated[int, allows("an integer from 0", ge=0)] = 0
+    stop: Count | None = None
+    every: Count = 1
+    memory_mb: Annotated[int, _count(2**20)] = 256
+
+
+class Accuracy(Section):
+    """What devices do to a compressed checkpoint's answers; see :mod:`.accuracy`."""
+
+    sigma: Annotated[
+        list[float | str],
+        allows("a list of released, calibrated, calibrated-bit or numbers from 0", min_length=1),
+    ] = ["released", "calibrated"]
+    slc_sigma: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.0
+    seeds: Annotated[int, allows("an integer from 1 to 1000", ge=1, le=1000)] = 5
+    select: Annotated[
+        Literal["gradient", "gradient-last", "rank", "saliency", "magnitude"],
+        allows("gradient, gradient-last, rank, saliency or magnitude"),
+    ] = "gradient"
+    bits_per_cell: Annotated[int, allows("an integer from 1 to 8", ge=1, le=8)] = 2
+    activation_bits: Annotated[
+        int,
+        AfterValidator(_not_one),
+        allows("an integer from 2 to 8, or 0 for floating point", ge=0, le=8),
+    ] = 8
+    clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
+    adc_bits: Annotated[
+        int, allows("an integer from 1 to 16, or 0 for exact products", ge=0, le=16)
+    ] = 0
+    adc_mode: Annotated[Literal["clip", "scale"], allows("clip or scale")] = "clip"
+    sign: Annotated[
+        Literal["twos-complement", "biased", "differential"],
+        allows("twos-complement, biased or differential"),
+    ] = "twos-complement"
+    device: Annotated[
+        Literal["multiplicative", "conductance"], allows("multiplicative or conductance")
+    ] = "multiplicative"
+    conductance: Annotated[dict[str, float | bool], allows("a table of numbers")] = {}
+    exact: Annotated[list[str], allows("a list of patterns of matrices")] = []
+    limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _no_idle_keys(self) -> Accuracy:
+        if self.conductance and self.device != "conductance":
+            raise ValueError(
+                'accuracy.conductance needs accuracy.device = "conductance"; '
+                f"got {self.device!r}, which does not read it"
+            )
+        return self
+
+
+KINDS: dict[str, dict[str, type[Section]]] = {
+    "workload": {"jets": Jets, "tokens": Tokens, "generate": Generate},
+    "workload.arrivals": {
+        "at-once": AtOnce,
+        "interval": Interval,
+        "poisson": Poisson,
+        "trace": TraceFile,
+    },
+}
+"""Tables whose keys depend on their ``kind``."""
+
+SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "chip": Chip,
+    "mapping": Placing,
+    "accuracy": Accuracy,
+    "run": Run,
+    "trace": Tracing,
+}
+"""Tables whose keys are always the same."""
