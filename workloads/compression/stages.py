@@ -1,7 +1,7 @@
 """A recipe from its model to a compressed checkpoint: train, factorise, recover, save.
 
-Each line of :func:`compress_recipe` is a stage whose result is kept (resumable.py), so an interrupted
-compression goes on where it was::
+Each line of :func:`compress_recipe` is a stage whose result is kept (resumable.py), so an
+interrupted compression goes on where it was::
 
     weights ─train─> dense ─factorise─> truncated ─recover─> fine-tuned ─fold─> checkpoint
 

@@ -1,8 +1,9 @@
 """The compiled engine: plays a plan as machine code, with the same answer as engine.py.
 
 Same trace row by row, same counts and queue peaks, same deadlock report: property tests hold the
-two to it. The event loop is in loop.py, its tables in tables.py. Here is what Python does meanwhile:
-take full blocks of the trace away, double tables that are full, and say how far the run is.
+two to it. The event loop is in loop.py, its tables in tables.py. Here is what Python does
+meanwhile: take full blocks of the trace away, double tables that are full, and say how far the
+run is.
 """
 
 from __future__ import annotations

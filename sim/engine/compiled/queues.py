@@ -4,8 +4,8 @@ Each step has a queue of its own at its component (a *channel*). Tokens come in 
 linked list will do; only those of one instant may have to change places. A component keeps those
 of its channels that may start in a heap, by their first token.
 
-Written for numba: a function takes the records it needs (table_types.py has their fields). Indices are
-unsigned, so that no code is made for negative ones; :data:`NONE` stands where there is none.
+Written for numba: a function takes the records it needs (table_types.py has their fields). Indices
+are unsigned, so that no code is made for negative ones; :data:`NONE` stands where there is none.
 """
 
 from __future__ import annotations
