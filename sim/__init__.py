@@ -1,0 +1,1 @@
+"""The machine: chips, placements, plans and the engines that play them."""

@@ -1,0 +1,1 @@
+"""Plays a plan: SimPy processes, or the same as machine code."""

@@ -27,13 +27,14 @@ import simpy
 from simpy.events import Event
 
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
-from hyflexsim.sim.engine.result import Played, Request, check_order
+from hyflexsim.sim.engine.request import Request, check_order
+from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Server
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import Keep, Recorder
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Plan
-from hyflexsim.sim.plan.unrolled import ANSWER, DIRECT, GROUP, STREAM
+from hyflexsim.sim.plan.unrolled import ANSWER, DIRECT, GROUP, STREAM, shape_of
 
 
 class Clock(simpy.Environment):  # type: ignore[misc]
@@ -172,7 +173,7 @@ class Engine:
             self._enter(index, request)
 
     def _enter(self, index: int, request: Request) -> None:
-        shape = self.plan.shape(request.tokens, request.prefill)
+        shape = shape_of(self.plan, request.tokens, request.prefill)
         self.entered[index] = self.clock.now
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))

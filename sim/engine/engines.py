@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hyflexsim.sim.engine.result import Played, Request
+from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.plan.unrolled import shape_of
 
 if TYPE_CHECKING:
     from hyflexsim.sim.engine.servers import Server
@@ -59,7 +61,7 @@ def visits(plan: Plan, requests: Sequence[Request]) -> int:
     for request in requests:
         key = (request.tokens, request.prefill)
         lengths[key] = lengths.get(key, 0) + 1
-    return sum(plan.shape(*key).visits * count for key, count in lengths.items())
+    return sum(shape_of(plan, *key).visits * count for key, count in lengths.items())
 
 
 def play(

@@ -1,21 +1,11 @@
-"""What an engine is given beside a plan, and what it returns."""
+"""What an engine returns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.engine.tally import Tally
 from hyflexsim.sim.engine.trace import Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
-
-    arrival: int
-    tokens: int
-    prefill: int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,10 +24,3 @@ class Played:
     finished: list[int]
     peak_places: dict[int, int]
     peak_requests: int
-
-
-def check_order(requests: Sequence[Request]) -> None:
-    """Refuse requests that are not in order of arrival."""
-    arrivals = [request.arrival for request in requests]
-    if arrivals != sorted(arrivals):
-        raise ValueError("requests must be in order of arrival")

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+import simpy
 from simpy.events import NORMAL, Event
-
-if TYPE_CHECKING:
-    import simpy
-
-    from hyflexsim.sim.engine.engine import Engine
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
 
@@ -28,10 +24,27 @@ def standing_event(clock: simpy.Environment) -> Event:
     return event
 
 
+class Run(Protocol):
+    """What a server sees of the run it is part of (the engine)."""
+
+    clock: Any  # a simpy.Environment with a list `idle` of servers that have to decide
+    recorder: Any
+    counter: Any
+    flow: list[Flow | None]
+    lengths: list[QueueLength | None]
+    durations: dict[int, list[int | list[int]]]
+
+    def length_of(self, step: int, token: int) -> QueueLength:
+        """The queue that a token of a step stands in."""
+
+    def deliver(self, step: int, request: int, token: int, now: int) -> None:
+        """Tell everyone who waits for this token."""
+
+
 class Server:
     """A component: a process that takes a token, holds it, records it, hands it on."""
 
-    def __init__(self, engine: Engine, index: int) -> None:
+    def __init__(self, engine: Run, index: int) -> None:
         self.engine = engine
         self.index = index
         self.queue: list[Visit] = []
@@ -151,7 +164,7 @@ class Flow:
 class InputBuffer:
     """A bounded buffer: a process that tells those who wait of a free place, 1 ps later."""
 
-    def __init__(self, engine: Engine, places: int) -> None:
+    def __init__(self, engine: Run, places: int) -> None:
         self.engine = engine
         self.places = places
         self.free = places

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
-
-if TYPE_CHECKING:
-    from hyflexsim.sim.engine.result import Request
-    from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.plan.plan import Plan
 
 ADD = Kernel("hyflexsim.sim.engine.compiled.sums", "add", ("sums",))
 SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows them by number

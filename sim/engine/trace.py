@@ -14,14 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hyflexsim.sim.errors import InputError
-
-if TYPE_CHECKING:
-    from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.plan import Plan
 
 BLOCK = 1 << 18
 DTYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.int64)

@@ -1,0 +1,1 @@
+"""Which weight lies where, and what waits in memory."""

@@ -1,0 +1,1 @@
+"""From a placement to a plan: steps, components and what each token waits for."""

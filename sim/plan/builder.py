@@ -14,8 +14,8 @@ import networkx as nx
 
 from hyflexsim.sim.chip.power import power_mw
 from hyflexsim.sim.placement.mapping import Placement, is_block
-from hyflexsim.sim.plan.plan import Action, Component, Group, Step, Threshold
-from hyflexsim.sim.units.service import Service
+from hyflexsim.sim.plan.plan import Component, Group, Step, Threshold
+from hyflexsim.sim.units.service import Action, Service
 
 Input = Group | Threshold
 

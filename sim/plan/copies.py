@@ -15,6 +15,7 @@ from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units import crossbar
 
 ANALOG = ("bank", "adc", "shift_add")
@@ -84,7 +85,7 @@ def _pair_weights(graph: nx.DiGraph) -> list[str]:
 
 def component_loads(plan: Plan, tokens: int) -> list[int]:
     """Busy picoseconds of every component for one request, lanes sharing evenly."""
-    shape = plan.shape(tokens)
+    shape = shape_of(plan, tokens)
     loads = [0] * len(plan.components)
     for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
         total = sum(duration) if isinstance(duration, list) else count * duration

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step
+from hyflexsim.sim.plan.plan import Component, Plan, Step
+from hyflexsim.sim.units.service import Rate
 
 OVERLAPS = ("pipelined", "layer-serial")
 

@@ -23,42 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from hyflexsim.sim.plan.unrolled import Pattern, Shape
+from hyflexsim.sim.units.service import Action, Rate
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Service time of a token of a given size: ``fixed + quantum * ceil(size * work / speed)`` ps.
-
-    Never less than 1 ps: a hop without duration would make the result depend on the order in
-    which an event list happens to hold simultaneous events.
-
-    >>> Rate(fixed=800_000).ps(1)                     # an analog GEMV: 8 bit-planes of 100 ns
-    800000
-    >>> Rate(quantum=1000, work=96, speed=64).ps(3)   # 288 elements, 64 a cycle of 1 ns
-    5000
-    """
-
-    fixed: int = 0
-    quantum: int = 1
-    work: int = 0
-    speed: int = 1
-
-    def ps(self, size: int) -> int:
-        """Picoseconds for a token of ``size``."""
-        return max(1, int(self.linear(size)))
-
-    def linear(self, size: Any) -> Any:
-        """The closed form alone, of one size or an array of sizes."""
-        return self.fixed - self.quantum * (-size * self.work // self.speed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +55,6 @@ class Threshold:
 
     source: int
     rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One energy-carrying action of a step: ``per_visit + per_size * size`` times a visit."""
-
-    name: str
-    per_visit: int = 0
-    per_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +139,6 @@ class Plan:
             bad = [i for i in step.reserves if self.steps[i].places is None]
             if bad:
                 raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
-
-    @cached_property
-    def pattern(self) -> Pattern:
-        """What its steps have in common."""
-        from hyflexsim.sim.plan.unrolled import Pattern  # noqa: PLC0415 (unrolled.py imports this file)
-
-        return Pattern(self)
-
-    def shape(self, tokens: int, prefill: int | None = None) -> Shape:
-        """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
-        from hyflexsim.sim.plan.unrolled import Shape  # noqa: PLC0415 (unrolled.py imports this file)
-
-        key = (tokens, tokens if prefill is None else prefill)
-        return self.once(key, lambda: Shape(self, *key))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""

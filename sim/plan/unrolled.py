@@ -143,7 +143,7 @@ class Shape:
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
-        self.pattern = pattern = plan.pattern
+        self.pattern = pattern = pattern_of(plan)
         self.class_counts = [tokens_of(step, tokens, prefill) for step in pattern.examples]
         self.counts = [self.class_counts[i] for i in pattern.count_of]
         self.visits = sum(self.counts)
@@ -269,3 +269,14 @@ class Shape:
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
             sizes.append(sums[key])
         return sizes
+
+
+def pattern_of(plan: Plan) -> Pattern:
+    """What the steps of a plan have in common, found once."""
+    return plan.once("pattern", lambda: Pattern(plan))
+
+
+def shape_of(plan: Plan, tokens: int, prefill: int | None = None) -> Shape:
+    """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
+    key = (tokens, tokens if prefill is None else prefill)
+    return plan.once(key, lambda: Shape(plan, *key))

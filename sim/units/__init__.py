@@ -1,0 +1,1 @@
+"""What a unit of the chip does: one file a kind, in closed form."""

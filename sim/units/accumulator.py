@@ -10,8 +10,7 @@ addition per unit and cycle is assumed.
 from __future__ import annotations
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action
-from hyflexsim.sim.units.service import Service, cycles
+from hyflexsim.sim.units.service import Action, Service, cycles
 from hyflexsim.sim.units.tiling import Factor
 
 

@@ -18,8 +18,7 @@ from functools import cache
 from math import ceil
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action, Rate
-from hyflexsim.sim.units.service import Service
+from hyflexsim.sim.units.service import Action, Rate, Service
 from hyflexsim.sim.units.tiling import Factor
 
 PICOSECONDS = 10**12

@@ -21,9 +21,8 @@ Left out: wire resistance, settling, sneak currents (accuracy, not time).
 from __future__ import annotations
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action, Rate
 from hyflexsim.sim.units import adc
-from hyflexsim.sim.units.service import Service
+from hyflexsim.sim.units.service import Action, Rate, Service
 from hyflexsim.sim.units.tiling import Factor
 
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.plan.plan import Action
-from hyflexsim.sim.units.service import Service, cycles
+from hyflexsim.sim.units.service import Action, Service, cycles
 
 
 def products_per_cycle(hw: Hardware, bits_a: int, bits_b: int) -> int:

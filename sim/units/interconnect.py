@@ -15,8 +15,7 @@ from fractions import Fraction
 from functools import cache
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action, Rate
-from hyflexsim.sim.units.service import Service
+from hyflexsim.sim.units.service import Action, Rate, Service
 
 BUSES = {
     "pu_bus": ("pu_bandwidth", "pu_latency", "pu_bus_bit"),

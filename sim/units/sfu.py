@@ -9,8 +9,7 @@ Source: HyFlexPIM §3.1, §5.3, Table 2.
 from __future__ import annotations
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action
-from hyflexsim.sim.units.service import Service, cycles
+from hyflexsim.sim.units.service import Action, Service, cycles
 
 
 def apply(hw: Hardware, kind: str, elements: int, pus: int) -> Service:

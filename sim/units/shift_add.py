@@ -13,9 +13,8 @@ from __future__ import annotations
 from math import ceil
 
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.plan.plan import Action, Rate
 from hyflexsim.sim.units import adc
-from hyflexsim.sim.units.service import Service
+from hyflexsim.sim.units.service import Action, Rate, Service
 from hyflexsim.sim.units.tiling import Factor
 
 

@@ -11,7 +11,8 @@ import pytest
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.plan.plan import Component, Group, Plan, Rate, Step
+from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
+from hyflexsim.sim.units.service import Rate
 
 
 @pytest.fixture(scope="session")

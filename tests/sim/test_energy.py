@@ -6,7 +6,7 @@ from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
 

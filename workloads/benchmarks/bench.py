@@ -154,7 +154,7 @@ def second_run() -> list[Line]:
         "r = prepare(Scenario.load('part-jets')); engines.choose(r.plan, r.requests);"
         "from hyflexsim.sim.engine.compiled import compiled;"
         "from hyflexsim.sim.engine.compiled.tables import Room, tables;"
-        "from hyflexsim.sim.engine.result import Request;"
+        "from hyflexsim.sim.engine.request import Request;"
         "tables(r.plan, r.requests, r.window, Room());"
         "compiled.play(r.plan, [Request(0, 1)]); print(time.process_time())"
     )

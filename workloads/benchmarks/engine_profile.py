@@ -23,7 +23,7 @@ from rich.table import Table
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.compiled.tables import Room, tables
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.placement.memory import requests_at_once

@@ -134,7 +134,7 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
     from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415
     from hyflexsim.sim.engine.compiled.tables import Room, tables  # noqa: PLC0415
-    from hyflexsim.sim.engine.result import Request  # noqa: PLC0415
+    from hyflexsim.sim.engine.request import Request  # noqa: PLC0415
     from hyflexsim.sim.engine.trace import Keep  # noqa: PLC0415
     from hyflexsim.sim.placement.mapping import Options, place  # noqa: PLC0415
     from hyflexsim.sim.placement.memory import requests_at_once  # noqa: PLC0415

@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from hyflexsim.sim.engine.compiled import compiled
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.run.prepare import prepare

@@ -13,7 +13,7 @@ import networkx as nx
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
 from hyflexsim.sim.placement.memory import requests_at_once

@@ -20,7 +20,8 @@ import networkx as nx
 from hyflexsim.sim import energy
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine import engines
-from hyflexsim.sim.engine.result import Played, Request
+from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement

@@ -12,6 +12,7 @@ from hyflexsim.sim import energy
 from hyflexsim.sim.chip.area import chip_area, pu_area
 from hyflexsim.sim.chip.hardware import Hardware, used_assumptions
 from hyflexsim.sim.engine.result import Played
+from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
 from hyflexsim.workloads.run.prepare import Prepared
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -29,7 +30,7 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     requests = ready.requests
     sizes = [(request.tokens, request.prefill) for request in requests]
     energies = {
-        size: energy.request_energy_pj(ready.plan, ready.plan.shape(*size), ready.hw, mode)
+        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.hw, mode)
         for size in dict.fromkeys(sizes)
     }
     arrival = np.array([request.arrival for request in requests], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""The event loop as machine code, with its tables."""

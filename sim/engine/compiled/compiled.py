@@ -17,11 +17,13 @@ from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.compiled.table_types import Tables
 from hyflexsim.sim.engine.compiled.tables import Room, fresh_nodes, tables
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
-from hyflexsim.sim.engine.result import Played, Request, check_order
+from hyflexsim.sim.engine.request import Request, check_order
+from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import BLOCK, DTYPES, Keep, Recorder
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.unrolled import shape_of
 
 RUN = Kernel(
     "hyflexsim.sim.engine.compiled.loop", "run", ("loop", "queues", "wheel", "registers", "sums")
@@ -160,7 +162,7 @@ def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
 
 def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Waiting]:
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
-        counts = plan.shape(requests[request].tokens, requests[request].prefill).counts
+        counts = shape_of(plan, requests[request].tokens, requests[request].prefill).counts
         row = t.requests[request]
         base = int(row["bytes_at"])
         for step, count in enumerate(counts):

@@ -38,10 +38,10 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
-from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape
+from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
 
 
 class Room(NamedTuple):
@@ -96,7 +96,7 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 
 def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
-    shapes = [plan.shape(*length) for length in lengths]
+    shapes = [shape_of(plan, *length) for length in lengths]
     static = plan.once("steps", lambda: _steps(plan))
     steps, outputs = static["steps"].copy(), static["outputs"].copy()
     evaluated = _shapes(plan, shapes, steps)
@@ -134,7 +134,7 @@ def _joined(arrays: list[Any], dtype: Any) -> np.ndarray:
 
 def _steps(plan: Plan) -> dict[str, np.ndarray]:
     """Tables that depend on the plan alone."""
-    steps, pattern = plan.steps, plan.pattern
+    steps, pattern = plan.steps, pattern_of(plan)
     buffer_of = {s: i for i, s in enumerate(s for s, x in enumerate(steps) if x.places is not None)}
     channel_of: dict[tuple[int, int], int] = {}
     for i, step in enumerate(steps):
@@ -217,7 +217,7 @@ def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
 
 def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.ndarray]:
     """Tables with a row a shape: edges, durations, what tokens wait for."""
-    pattern = plan.pattern
+    pattern = pattern_of(plan)
     rows = np.zeros(len(shapes), dtype=SHAPE)
     edges = np.zeros((len(shapes), len(pattern.edges)), dtype=EDGE)
     durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import DeadlockError
-from hyflexsim.sim.plan.plan import Group, Rate, Threshold
+from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.units.service import Rate
 
 
 def rows(played):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hyflexsim.sim.engine import engines
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.servers import Server
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Group

@@ -9,7 +9,7 @@ import pytest
 
 from hyflexsim.sim.engine import engine
 from hyflexsim.sim.engine.compiled import compiled
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import BLOCK, MEMORY, ROW_BYTES, Keep, Recorder
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Group
@@ -85,8 +85,9 @@ def test_memory_stays_bounded():
     code = (
         "import resource, sys\n"
         "from hyflexsim.sim.engine.compiled.compiled import play\n"
-        "from hyflexsim.sim.engine.result import Request\n"
-        "from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step\n"
+        "from hyflexsim.sim.engine.request import Request\n"
+        "from hyflexsim.sim.plan.plan import Component, Plan, Step\n"
+        "from hyflexsim.sim.units.service import Rate\n"
         "from hyflexsim.sim.engine.trace import Keep\n"
         "step = Step('s', 's', 'bank', 'l', (0,), Rate(7))\n"
         "plan = Plan((step,), (Component('c', 'bank'),), frozenset({0}))\n"

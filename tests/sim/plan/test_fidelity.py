@@ -12,13 +12,14 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement import memory
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.interconnect import BUSES
 
 ANALOG = ("bank", "adc", "shift_add")
@@ -317,7 +318,9 @@ def test_conservation(graph, chip, requests, serial):
         assert (played.trace.step == entered[name]).sum() == sum(r.tokens for r in requests)
     for mode in energy.MODES:
         total = sum(row["energy_pj"] for row in energy.energy_rows(plan, played, hw, mode))
-        each = [energy.request_energy_pj(plan, plan.shape(r.tokens), hw, mode) for r in requests]
+        each = [
+            energy.request_energy_pj(plan, shape_of(plan, r.tokens), hw, mode) for r in requests
+        ]
         assert sum(each) == pytest.approx(total, rel=1e-12)
 
 

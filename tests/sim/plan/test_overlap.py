@@ -2,7 +2,7 @@
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.overlap import layer_serial

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyflexsim.sim.plan.plan import Group, Rate, Step, Threshold, size_of, tokens_of
-from hyflexsim.sim.plan.unrolled import ANSWER, GROUP, NEEDS, THRESHOLD
+from hyflexsim.sim.plan.plan import Group, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.plan.unrolled import ANSWER, GROUP, NEEDS, THRESHOLD, shape_of
+from hyflexsim.sim.units.service import Rate
 
 
 def step(**options):
@@ -59,7 +60,7 @@ def test_waits_of_each_rule(plan_of):
         (0, 1, [Group(0, lag=1)], None, {}),
         (0, 1, [Group(0)], None, {"extra": 1}),
     ]
-    shape = plan_of(*chain).shape(3)
+    shape = shape_of(plan_of(*chain), 3)
     assert shape.waits == [bytes(3), None, bytes([2, 2, 2]), bytes([0, 1, 1]), bytes([1, 1, 1, 0])]
     assert shape.initial == [[0, 1, 2], [], [], [0], [3]]
     assert shape.counts == [3, 3, 3, 3, 4]
@@ -72,7 +73,7 @@ def test_text_generation_is_a_lag_of_one(plan_of):
         (0, 1, [Group(1, lag=1)], None, {}),
         (0, 1, [Group(0)], None, {"head": True}),
     )
-    shape = plan.shape(5, 3)
+    shape = shape_of(plan, 5, 3)
     assert shape.counts == [5, 3]
     assert shape.waits == [bytes([0, 0, 0, 1, 1]), None]
 
@@ -89,7 +90,7 @@ def test_thresholds_between_tokens_cut_in_planes(plan_of):
         (1, 1, [Threshold(0, "prefix")], None, {"planes": 2}),
         (2, 1, [Threshold(0, "last")], None, {"axis": "single"}),
     )
-    assert needs_in(plan.shape(3), 0) == [(1, [2, 2, 4, 4, 6, 6]), (2, [6])]
+    assert needs_in(shape_of(plan, 3), 0) == [(1, [2, 2, 4, 4, 6, 6]), (2, [6])]
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -102,7 +103,7 @@ def test_pairs_in_waves_of_four(plan_of, split):
         (1, Rate(work=10), [Threshold(0, "pair")], None, pairs),
         (2, 1, [Threshold(1, "row")], None, {}),
     )
-    shape = plan.shape(3)
+    shape = shape_of(plan, 3)
     parts = 4 if split else 1
     assert shape.counts == [3, 2 * parts, 3]
     assert needs_in(shape, 0) == [(1, [3] * 2 * parts)]
@@ -119,7 +120,7 @@ def test_planes_of_a_token_follow_each_other(plan_of):
         (1, 1, [Group(0, spread=4)], None, {"planes": 4}),
         (2, 1, [Group(1, every=4)], None, {}),
     )
-    shape = plan.shape(2)
+    shape = shape_of(plan, 2)
     assert (shape.counts, shape.waits) == ([2, 8, 2], [bytes(2), None, None])
     # every, spread, shift, last token there, tokens here, broadcast
     assert shape.outputs[0] == [(GROUP, 1, 1, 4, 0, 1, 8, False)]
@@ -129,7 +130,7 @@ def test_planes_of_a_token_follow_each_other(plan_of):
 
 def test_a_single_token_is_heard_by_all(plan_of):
     plan = plan_of((0, 1, [], None, {"axis": "single"}), (1, 1, [Group(0)], None, {}))
-    shape = plan.shape(3)
+    shape = shape_of(plan, 3)
     assert shape.waits == [bytes(1), None]
     assert shape.outputs[0] == [(GROUP, 1, 1, 1, 0, 0, 3, True)]
 
@@ -142,8 +143,8 @@ def test_times_follow_sizes(plan_of):
         (1, rate, [], None, {"size": "all", "context_extra": 1}),
         (2, rate, [], None, {}),
     )
-    assert plan.shape(3).durations == [[12, 17, 17], 17, 12]
-    assert plan.shape(3).sizes == [2 + 3 + 4, 3 * 4, 3]
+    assert shape_of(plan, 3).durations == [[12, 17, 17], 17, 12]
+    assert shape_of(plan, 3).sizes == [2 + 3 + 4, 3 * 4, 3]
 
 
 @given(
@@ -160,7 +161,7 @@ def test_rate_is_whole_cycles_and_at_least_a_picosecond(fixed, quantum, work, sp
 
 def test_a_prefix_of_a_sampled_token_is_the_whole_prompt_at_least(plan_of):
     plan = plan_of((0, 1, [], None, {}), (1, 1, [Threshold(0, "prefix")], None, {"head": True}))
-    assert plan.shape(5, 3).outputs[0] == [(3, 1, [3, 4, 5], 0)]
+    assert shape_of(plan, 5, 3).outputs[0] == [(3, 1, [3, 4, 5], 0)]
 
 
 @pytest.mark.parametrize(
@@ -204,4 +205,4 @@ def test_reserving_a_place_in_memory_is_refused(plan_of):
 
 def test_prefill_must_be_part_of_the_tokens(plan_of):
     with pytest.raises(ValueError, match=r"^prefill must be 1 to 4 \(the token count\); got 5$"):
-        plan_of((0, 1, [], None, {})).shape(4, 5)
+        shape_of(plan_of((0, 1, [], None, {})), 4, 5)

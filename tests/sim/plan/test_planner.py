@@ -7,11 +7,12 @@ import pytest
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.result import Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.plan.unrolled import shape_of
 
 NS = 1000
 
@@ -220,7 +221,7 @@ def test_qk_takes_paper_s_products_per_cycle(hw):
     """N = 128 keys of 1024: 131072 products, 8 x 273 a cycle: 61 cycles; V at 8 x 182: 91."""
     graph = attention_graph(width=1024, heads=16)
     plan = build_plan(graph, place(graph, hw, Options(copies="none")))
-    shape = plan.shape(128)
+    shape = shape_of(plan, 128)
     times = dict(zip([s.name for s in plan.steps], shape.durations, strict=True))
     assert times["blocks.0.qk"] == 61 * NS
     assert times["blocks.0.pv"] == 91 * NS
@@ -253,7 +254,7 @@ def test_decoding_is_the_sum_of_single_token_latencies(hw):
     # 64 keys of 64 products and more take several cycles: make the growth visible
     prefill, tokens = 200, 230
     plan, played = run(graph, hw, [Request(0, tokens, prefill)], generate=True)
-    shape = plan.shape(tokens, prefill)
+    shape = shape_of(plan, tokens, prefill)
 
     def latency(n):
         total = 0

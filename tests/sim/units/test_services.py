@@ -4,7 +4,6 @@ import pytest
 
 from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.plan.plan import Action
 from hyflexsim.sim.units import (
     accumulator,
     adc,
@@ -15,6 +14,7 @@ from hyflexsim.sim.units import (
     sfu,
     shift_add,
 )
+from hyflexsim.sim.units.service import Action
 from hyflexsim.sim.units.tiling import factors
 
 

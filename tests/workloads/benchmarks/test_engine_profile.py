@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.benchmarks import engine_profile
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -12,7 +13,7 @@ def test_a_play_has_the_visits_of_its_plan(monkeypatch):
     ready = prepare(Scenario.load("part-jets", ["workload.count=1"]))
     visits, (tables, whole) = engine_profile.of_play(ready.plan, ready.requests, ready.window)
     (request,) = ready.requests
-    assert visits == ready.plan.shape(request.tokens).visits
+    assert visits == shape_of(ready.plan, request.tokens).visits
     assert tables > 0
     assert whole > 0
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hyflexsim.sim.engine import engine
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.compiled.tables import Room
-from hyflexsim.sim.engine.result import Request
-from hyflexsim.sim.plan.plan import Group, Rate, Threshold
+from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.units.service import Rate
 
 SMALL = Room(nodes=1, bytes=1, marks=1, blocks=1)
 

@@ -117,8 +117,9 @@ def test_a_folder_that_cannot_be_written_costs_only_time(kernel, tmp_path):
 def test_a_second_process_imports_no_numba():
     code = (
         "import sys; from hyflexsim.sim.engine.compiled import compiled;"
-        "from hyflexsim.sim.engine.result import Request;"
-        "from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step;"
+        "from hyflexsim.sim.engine.request import Request;"
+        "from hyflexsim.sim.plan.plan import Component, Plan, Step;"
+        "from hyflexsim.sim.units.service import Rate;"
         "step = Step('host', 'host', 'host_port', 'l', lanes=(0,), rate=Rate(fixed=7));"
         "plan = Plan((step,), (Component('port', 'host_port'),), frozenset({0}));"
         "assert compiled.play(plan, [Request(0, 4)]).finished == [28];"
