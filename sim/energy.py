@@ -18,34 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.plan import Plan, Step
 from hyflexsim.sim.plan.unrolled import Shape
 
 MODES = ("action", "power-time")
-
-ACTION_KIND = {
-    "wordline_drive": "bank",
-    "array_read": "bank",
-    "sample_hold": "bank",
-    "unhalved_mac": "bank",
-    "input_register": "input_buffer",
-    "output_register": "output_buffer",
-    "adc_conversion_slc": "adc",
-    "adc_conversion_mlc": "adc",
-    "shift_add": "shift_add",
-    "partial_sum_add": "accumulator",
-    "nor": "digital_pim",
-    "cell_write": "digital_pim",
-    "cell_read": "digital_pim",
-    "sfu_element": "sfu",
-    "pu_bus_bit": "pu_bus",
-    "global_bus_bit": "global_bus",
-    "link_bit": "chip_link",
-    "host_bit": "host_port",
-}
-"""The kind of component that performs an action."""
 
 PJ_PER_MW_PS = 1e-3
 Row = dict[str, Any]
@@ -56,21 +34,40 @@ def totals(played: Played) -> tuple[list[int], list[int]]:
     return played.tally.visits.tolist(), played.tally.sizes.tolist()
 
 
-def _ledger(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> list[Row]:
+def _ledger(chip: Chip, steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> list[Row]:
     counts: dict[tuple[str, str, str, str], int] = defaultdict(int)
     for step, visit, size in zip(steps, visits, sizes, strict=True):
         for action in step.actions:
-            key = (step.layer, step.op, ACTION_KIND[action.name], action.name)
+            key = (step.layer, step.op, step.unit, action.name)
             counts[key] += action.per_visit * visit + action.per_size * size
+        extra = _per_mac(chip, step)
+        if extra:
+            key = (step.layer, step.op, step.unit, extra)
+            counts[key] += _macs((step,), [visit], [size])
     return [
-        {"layer": layer, "op": op, "kind": kind, "action": action, "count": count}
-        for (layer, op, kind, action), count in counts.items()
+        {
+            "layer": layer,
+            "op": op,
+            "kind": chip.component_kind(unit, action),
+            "action": action,
+            "count": count,
+            "unit": unit,
+        }
+        for (layer, op, unit, action), count in counts.items()
     ]
 
 
-def ledger(plan: Plan, played: Played) -> list[Row]:
+def _per_mac(chip: Chip, step: Step) -> str:
+    """An action that every MAC of the step's unit counts, where it costs something."""
+    if not any(step.macs) or step.unit not in chip.units:
+        return ""
+    action = chip.units[step.unit].kind.per_mac
+    return action if action and chip.action_energy(step.unit, action)[0] else ""
+
+
+def ledger(plan: Plan, played: Played, chip: Chip) -> list[Row]:
     """Counts of actions by (layer, op, kind of component, action), exact."""
-    return _ledger(plan.steps, *totals(played))
+    return _ledger(chip, plan.steps, *totals(played))
 
 
 def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
@@ -115,37 +112,22 @@ def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
     ]
 
 
-def _action_rows(rows: list[Row], work: int, hw: Hardware) -> list[Row]:
-    if hw.energy.unhalved_mac:
-        rows = [*rows, _calibration(work)]
+def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
     for row in rows:
-        key = f"energy.{row['action']}"
-        row["unit_pj"] = float(getattr(hw.energy, row["action"]))
+        row["unit_pj"], row["status"] = chip.action_energy(row.pop("unit"), row["action"])
         row["energy_pj"] = row["count"] * row["unit_pj"]
-        row["status"] = hw.provenance[key].status
     return rows
 
 
-def _calibration(work: int) -> Row:
-    return {"layer": "", "op": "", "kind": "bank", "action": "unhalved_mac", "count": work}
-
-
-def energy_rows(plan: Plan, played: Played, hw: Hardware, mode: str) -> list[Row]:
+def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
     """Rows of ``energy.parquet``: counts, unit energies and energies (pJ)."""
     visits, sizes = totals(played)
     if mode == "power-time":
         return _busy_rows(plan, visits, played.tally.served_ps.tolist())
-    return _action_rows(_ledger(plan.steps, visits, sizes), _gemv_macs(plan, visits, sizes), hw)
+    return _action_rows(_ledger(chip, plan.steps, visits, sizes), chip)
 
 
-def _gemv_macs(plan: Plan, visits: list[int], sizes: list[int]) -> int:
-    banks = [i for i, step in enumerate(plan.steps) if step.kind == "bank"]
-    return _macs(
-        tuple(plan.steps[i] for i in banks), [visits[i] for i in banks], [sizes[i] for i in banks]
-    )
-
-
-def request_energy_pj(plan: Plan, shape: Shape, hw: Hardware, mode: str) -> float:
+def request_energy_pj(plan: Plan, shape: Shape, chip: Chip, mode: str) -> float:
     """Energy of one request of a given shape, in closed form; all add up to the ledger's."""
     visits, sizes = shape.counts, shape.sizes
     if mode == "power-time":
@@ -155,7 +137,7 @@ def request_energy_pj(plan: Plan, shape: Shape, hw: Hardware, mode: str) -> floa
         ]
         rows = _busy_rows(plan, visits, served)
     else:
-        rows = _action_rows(_ledger(plan.steps, visits, sizes), _gemv_macs(plan, visits, sizes), hw)
+        rows = _action_rows(_ledger(chip, plan.steps, visits, sizes), chip)
     return float(sum(row["energy_pj"] for row in rows))
 
 
@@ -223,7 +205,7 @@ def _buffers(plan: Plan, played: Played) -> list[Row]:
     for index, peak in played.peak_places.items():
         step = plan.steps[index]
         component = plan.components[_shown(step)[0]]
-        kind = "input_buffer" if step.kind == "bank" else "output_buffer"
+        kind = "output_buffer" if step.unit == step.kind else "input_buffer"  # links have their own
         group = component.name.partition(".")[0]
         wait = int(tally.first_wait_ps[index])
         row = {

@@ -27,7 +27,7 @@ import networkx as nx
 
 from hyflexsim.sim.errors import InputError
 
-FORMAT = "hyflexsim-graph-1"
+FORMAT = "hyflexsim-graph-2"
 
 KINDS = {
     "input": "tokens that enter from the host",
@@ -55,10 +55,13 @@ RULES = {
 }
 """Firing rules of edges."""
 
+PRODUCTS = (["values", "values"], ["probabilities", "values"])
+"""What a product of activations multiplies: how wide these are is the chip's."""
+
 REQUIRED = {
     "input": ("width",),
     "gemv": ("width", "rows", "cols", "weight"),
-    "matmul": ("width", "heads", "inner", "operand_bits", "context"),
+    "matmul": ("width", "heads", "inner", "multiplies", "context"),
     "softmax": ("width", "elements", "context"),
     "norm": ("width", "elements"),
     "pointwise": ("width", "elements", "function"),
@@ -164,6 +167,11 @@ def _check_op(graph: nx.DiGraph, name: str) -> None:
     for key in ("width", "rows", "cols", "elements", "heads", "inner", "channels", "state"):
         if key in op and not _positive(op[key]):
             raise GraphError(f"op {name!r}: {key} must be a positive integer; got {op[key]!r}")
+    if op["kind"] == "matmul" and op["multiplies"] not in PRODUCTS:
+        raise GraphError(
+            f"op {name!r}: multiplies must be one of {', '.join(map(str, PRODUCTS))}; "
+            f"got {op['multiplies']!r}"
+        )
     for key in ("extra", "context_extra", "parameters"):
         if not isinstance(op[key], int):
             raise GraphError(f"op {name!r}: {key} must be an integer; got {op[key]!r}")

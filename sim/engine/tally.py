@@ -22,6 +22,8 @@ SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows
 STEP = np.dtype(
     [
         ("extra", "i8"),
+        ("kept", "i8"),
+        ("of", "i8"),
         ("size", "u4"),
         ("parts", "u4"),
         ("planes", "u4"),
@@ -113,6 +115,8 @@ def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     rows = np.zeros(len(plan.steps), dtype=STEP)
     rows["size"] = [SIZES.index(step.size) for step in plan.steps]
     rows["extra"] = [step.context_extra for step in plan.steps]
+    rows["kept"] = [step.kept[0] for step in plan.steps]
+    rows["of"] = [step.kept[1] for step in plan.steps]
     for name in ("parts", "planes", "wave", "head", "split"):
         rows[name] = [getattr(step, name) for step in plan.steps]
     rows["shown"] = lengths = [len(each) for each in shown]

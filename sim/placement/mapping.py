@@ -21,9 +21,9 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.chip import Chip
+from hyflexsim.sim.chip.kind import Part
 from hyflexsim.sim.errors import CapacityError, InputError
-from hyflexsim.sim.units.tiling import Factor, factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +32,31 @@ class Options:
 
     ``slc_rates``: other rates by pattern of op name, the first that matches counts.
     ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out)
-    or a number for every matrix. ``pus_per_layer``: ``"auto"`` (as many as the layer needs),
-    ``"fill"`` (share all PUs among the blocks) or a number. ``chips``: how many there are.
+    a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
+    ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks) or a
+    number. ``chips``: how many there are.
     """
 
     slc_rate: float = 1.0
     slc_rates: dict[str, float] = field(default_factory=dict)
     tiles: str = "row-tile"
-    copies: str | int = "fill"
+    copies: str | int | dict[str, int] = "fill"
     pus_per_layer: str | int = "auto"
     chips: int = 1
 
     def __post_init__(self) -> None:
-        for key, value, words in (
-            ("copies", self.copies, ("none", "fill")),
-            ("pus_per_layer", self.pus_per_layer, ("auto", "fill")),
-        ):
-            if not _positive(value) and value not in words:
-                raise InputError(
-                    f"{key} must be {', '.join(words)} or a positive integer; got {value!r}"
-                )
+        copies = self.copies
+        each = copies.values() if isinstance(copies, dict) else [copies]
+        if copies not in ("none", "fill") and not all(map(_positive, each)):
+            raise InputError(
+                "copies must be none, fill, a positive integer or a table of pattern = positive "
+                f"integer; got {copies!r}"
+            )
+        if not _positive(self.pus_per_layer) and self.pus_per_layer not in ("auto", "fill"):
+            raise InputError(
+                "pus_per_layer must be auto, fill or a positive integer; "
+                f"got {self.pus_per_layer!r}"
+            )
         if not _positive(self.chips):
             raise InputError(f"chips must be a positive integer; got {self.chips!r}")
 
@@ -73,13 +78,17 @@ class Weight:
     layer: str
     ops: tuple[str, ...]
     rank: int | None
-    factors: tuple[Factor, ...]
+    parts: tuple[Part, ...]
     copies: int = 1
 
     @property
-    def arrays(self) -> int:
-        """Arrays of one copy."""
-        return sum(factor.arrays for factor in self.factors)
+    def pieces(self) -> int:
+        """What one copy takes of its unit's capacity."""
+        return sum(part.pieces for part in self.parts)
+
+    def cells(self, column: str) -> int:
+        """Sum over its parts of a column of the table of placements."""
+        return sum(part.cells()[column] for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -89,20 +98,25 @@ class Placement:
     ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them.
     """
 
-    hw: Hardware
+    chip: Chip
     options: Options
     pus: dict[str, tuple[int, ...]]
     weights: dict[str, Weight]
     order: tuple[str, ...]
 
-    def chip(self, pu: int) -> int:
-        """Chip that a PU is on."""
-        return pu // self.hw.chip.pus
+    def chip_of(self, pu: int) -> int:
+        """Number of the chip that a PU is on."""
+        return pu // self.chip.values.pus
 
     @property
     def pus_used(self) -> int:
         """PUs that hold something."""
         return len({pu for pus in self.pus.values() for pu in pus})
+
+    @property
+    def chips_used(self) -> int:
+        """Chips that hold something."""
+        return len({self.chip_of(pu) for pus in self.pus.values() for pu in pus})
 
     def groups(self) -> dict[tuple[int, ...], list[str]]:
         """Layers by the PUs they share."""
@@ -112,10 +126,10 @@ class Placement:
         return shared
 
     def free(self, pus: tuple[int, ...]) -> int:
-        """Free arrays on a group of PUs."""
+        """Free pieces on a group of PUs."""
         layers = self.groups()[pus]
-        used = sum(w.arrays * w.copies for w in self.weights.values() if w.layer in layers)
-        return arrays_per_pu(self.hw) * len(pus) - used
+        used = sum(w.pieces * w.copies for w in self.weights.values() if w.layer in layers)
+        return pieces_per_pu(self.chip) * len(pus) - used
 
     def with_copies(self, copies: dict[str, int]) -> Placement:
         """The same with other numbers of copies."""
@@ -126,13 +140,17 @@ class Placement:
         return replace(self, weights=weights)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One row per matrix and PU for tables; arrays are dealt to the PUs of a layer in turn."""
+        """One row per matrix and PU for tables; its pieces are dealt to the PUs of a layer in turn.
+
+        ``arrays_slc``, ``arrays_mlc``: of one copy; ``arrays_total``: of all; ``bytes``: of weights
+        that lie in memory instead of arrays.
+        """
         dealt: dict[tuple[int, ...], int] = {}
         for weight in self.weights.values():
             pus = self.pus[weight.layer]
             first = dealt.get(pus, 0)
-            dealt[pus] = first + weight.arrays * weight.copies
-            slc = sum(factor.arrays_slc for factor in weight.factors)
+            dealt[pus] = first + weight.pieces * weight.copies
+            slc, mlc = weight.cells("arrays_slc"), weight.cells("arrays_mlc")
             for position, pu in enumerate(pus):
                 turn = position, len(pus)
                 yield {
@@ -140,14 +158,15 @@ class Placement:
                     "op": weight.ops[0],
                     "weight": weight.name,
                     "pu": pu,
-                    "chip": self.chip(pu),
-                    "rows": weight.factors[0].rows,
-                    "cols": weight.factors[-1].outputs,
+                    "chip": self.chip_of(pu),
+                    "rows": weight.parts[0].rows,
+                    "cols": weight.parts[-1].outputs,
                     "rank": -1 if weight.rank is None else weight.rank,
                     "arrays_slc": _dealt(first, slc, *turn),
-                    "arrays_mlc": _dealt(first + slc, weight.arrays - slc, *turn),
+                    "arrays_mlc": _dealt(first + slc, mlc, *turn),
                     "copies": weight.copies,
-                    "arrays_total": _dealt(first, weight.arrays * weight.copies, *turn),
+                    "arrays_total": _dealt(first, (slc + mlc) * weight.copies, *turn),
+                    "bytes": _dealt(first, weight.cells("bytes"), *turn),
                 }
 
 
@@ -156,13 +175,18 @@ def _dealt(first: int, count: int, position: int, parts: int) -> int:
     return (first + count - 1 - position) // parts - (first - 1 - position) // parts
 
 
-def arrays_per_pu(hw: Hardware) -> int:
-    """Arrays of one PU.
+def pieces_per_pu(chip: Chip) -> int:
+    """Capacity of one PU for static weights, in what its unit counts (arrays, bytes).
 
-    >>> arrays_per_pu(Hardware.load("hyflexpim"))
+    A unit that all PUs of a chip share is shared evenly.
+
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> pieces_per_pu(load_chip("hyflexpim"))
     12288
     """
-    return hw.pu.analog_modules * hw.analog.arrays
+    holder = chip.holder
+    capacity = holder.kind.capacity(holder)
+    return capacity if holder.where == "pu" else capacity // chip.values.pus
 
 
 def is_block(layer: str) -> bool:
@@ -182,20 +206,20 @@ def layer_order(graph: nx.DiGraph, order: Sequence[str]) -> list[str]:
     return sorted(last, key=last.__getitem__)
 
 
-def place(graph: nx.DiGraph, hw: Hardware, options: Options) -> Placement:
+def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     """Put every layer of ``graph`` on PUs, one copy each (see :mod:`hyflexsim.sim.plan.copies`).
 
     Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
     """
     _refuse_idle_patterns(graph, options)
     order = g.order(graph)
-    weights = _weights(graph, order, hw, options)
+    weights = _weights(graph, order, chip, options)
     layers = layer_order(graph, order)
-    arrays = dict.fromkeys(layers, 0)
+    pieces = dict.fromkeys(layers, 0)
     for weight in weights.values():
-        arrays[weight.layer] += weight.arrays
-    pus = _assign(layers, arrays, hw, options)
-    return Placement(hw, options, pus, weights, tuple(order))
+        pieces[weight.layer] += weight.pieces
+    pus = _assign(layers, pieces, chip, options)
+    return Placement(chip, options, pus, weights, tuple(order))
 
 
 def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
@@ -208,8 +232,9 @@ def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
 
 
 def _weights(
-    graph: nx.DiGraph, order: Sequence[str], hw: Hardware, options: Options
+    graph: nx.DiGraph, order: Sequence[str], chip: Chip, options: Options
 ) -> dict[str, Weight]:
+    holder = chip.holder
     weights: dict[str, Weight] = {}
     for name in order:
         op = graph.nodes[name]
@@ -219,28 +244,29 @@ def _weights(
         if key in weights:
             weights[key] = replace(weights[key], ops=(*weights[key].ops, name))
             continue
-        grids = factors(hw, op["rows"], op["cols"], op["rank"], options.rate(name), options.tiles)
-        weights[key] = Weight(key, op["layer"], (name,), op["rank"], grids)
+        shape = op["rows"], op["cols"], op["rank"]
+        parts = holder.kind.hold(holder, *shape, options.rate(name), options.tiles)
+        weights[key] = Weight(key, op["layer"], (name,), op["rank"], parts)
     return weights
 
 
 def _assign(
-    layers: list[str], arrays: dict[str, int], hw: Hardware, options: Options
+    layers: list[str], pieces: dict[str, int], chip: Chip, options: Options
 ) -> dict[str, tuple[int, ...]]:
     """Numbers of PUs, then the PUs themselves in the order of the model.
 
     One block a PU at first; where the PUs do not suffice, two neighbours share, then three ...
     """
-    size = arrays_per_pu(hw)
-    total = hw.chip.pus * options.chips
-    blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
-    _refuse_narrow(blocks, arrays, size, options)
+    size = pieces_per_pu(chip)
+    total = chip.values.pus * options.chips
+    blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
+    _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
     runs = (
         range(1, len(blocks) + 1) if options.pus_per_layer in ("auto", "fill") and blocks else (1,)
     )
     for run in runs:
         leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
-        joint = dict(arrays)
+        joint = dict(pieces)
         for layer, leader in leaders.items():
             if layer != leader:
                 joint[leader] += joint.pop(layer)
@@ -251,34 +277,37 @@ def _assign(
             apart = needed
         if needed <= total:
             lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
-            return _number(layers, lodgers, wanted, total, hw.chip.pus)
-    least = max(-(-sum(arrays.values()) // size), min(apart, needed))
+            return _number(layers, lodgers, wanted, total, chip.values.pus)
+    least = max(-(-sum(pieces.values()) // size), min(apart, needed))
+    word = chip.holder.kind.holds
     raise CapacityError(
-        f"the model's {sum(arrays.values())} arrays take {least} PUs ({least * size} arrays), "
+        f"the model's {sum(pieces.values())} {word} take {least} PUs ({least * size} {word}), "
         f"since layers take whole ones; {options.chips} chip(s) have {total} PUs "
-        f"({total * size} arrays): "
-        f"{least - total} PU(s) ({(least - total) * size} arrays) short"
+        f"({total * size} {word}): "
+        f"{least - total} PU(s) ({(least - total) * size} {word}) short"
     )
 
 
-def _refuse_narrow(blocks: list[str], arrays: dict[str, int], size: int, options: Options) -> None:
+def _refuse_narrow(
+    blocks: list[str], pieces: dict[str, int], size: int, word: str, options: Options
+) -> None:
     each = options.pus_per_layer
     if not isinstance(each, int):
         return
     for block in blocks:
-        if arrays[block] > each * size:
+        if pieces[block] > each * size:
             raise CapacityError(
-                f"{block} needs {arrays[block]} arrays; {each} PU(s) per layer hold "
-                f"{each * size}: {arrays[block] - each * size} arrays short"
+                f"{block} needs {pieces[block]} {word}; {each} PU(s) per layer hold "
+                f"{each * size}: {pieces[block] - each * size} {word} short"
             )
 
 
 def _share_out(
-    layers: list[str], arrays: dict[str, int], total: int, size: int, options: Options
+    layers: list[str], pieces: dict[str, int], total: int, size: int, options: Options
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Layers that live with another, and how many PUs each of the rest gets."""
-    blocks = [layer for layer in layers if is_block(layer) and arrays[layer]]
-    wanted = {layer: -(-arrays[layer] // size) for layer in layers}
+    blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
+    wanted = {layer: -(-pieces[layer] // size) for layer in layers}
     least = 1
     if isinstance(options.pus_per_layer, int):
         least = options.pus_per_layer
@@ -286,7 +315,7 @@ def _share_out(
         least = max(1, total // len(blocks))
     while True:
         given = wanted | {layer: max(wanted[layer], least) for layer in blocks}
-        lodgers = _lodgers(layers, blocks, arrays, given, total, size)
+        lodgers = _lodgers(layers, blocks, pieces, given, total, size)
         fits = _needed(layers, lodgers, given) <= total
         if fits or least == 1 or options.pus_per_layer != "fill":
             return lodgers, given
@@ -300,7 +329,7 @@ def _needed(layers: list[str], lodgers: dict[str, str], wanted: dict[str, int]) 
 def _lodgers(
     layers: list[str],
     blocks: list[str],
-    arrays: dict[str, int],
+    pieces: dict[str, int],
     wanted: dict[str, int],
     total: int,
     size: int,
@@ -308,19 +337,19 @@ def _lodgers(
     """Layers without PUs of their own, and with whom they live (the nearest that has room)."""
     lodgers: dict[str, str] = {}
     spare = total - sum(wanted[layer] for layer in blocks)
-    room = {layer: wanted[layer] * size - arrays[layer] for layer in layers}
+    room = {layer: wanted[layer] * size - pieces[layer] for layer in layers}
     hosts = list(blocks)
     others = [layer for layer in layers if layer not in blocks]
-    for layer in sorted(others, key=lambda layer: -arrays[layer]):
+    for layer in sorted(others, key=lambda layer: -pieces[layer]):
         near = sorted(hosts, key=lambda host: abs(layers.index(host) - layers.index(layer)))
-        host = next((host for host in near if room[host] >= arrays[layer]), None)
+        host = next((host for host in near if room[host] >= pieces[layer]), None)
         if host is None or 0 < wanted[layer] <= spare:
             # a PU of its own while there are some; if there are none, the refusal counts it
             wanted[layer] = max(wanted[layer], 1)
             spare -= wanted[layer]
             hosts.append(layer)
         else:
-            room[host] -= arrays[layer]
+            room[host] -= pieces[layer]
             lodgers[layer] = host
     return lodgers
 

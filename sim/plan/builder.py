@@ -1,4 +1,4 @@
-"""The board: steps and components while a plan is being built.
+"""Steps and components while a plan is being built.
 
 The planner says which op needs what; here it becomes rows with indices. A component is made when
 the first step names it, in the order of the model, so that indices (part of the serving order)
@@ -12,23 +12,25 @@ from typing import Any
 
 import networkx as nx
 
-from hyflexsim.sim.chip.power import power_mw
+from hyflexsim.sim.chip.chip import Link
+from hyflexsim.sim.chip.kind import Unit
+from hyflexsim.sim.chip.service import Action, Service, Visit
 from hyflexsim.sim.placement.mapping import Placement, is_block
 from hyflexsim.sim.plan.plan import Component, Group, Step, Threshold
-from hyflexsim.sim.units.service import Action, Service
 
 Input = Group | Threshold
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How an op's tokens run: its axis, how often, what their work grows with."""
+    """How an op's tokens run: its axis, how often, what their work grows with (see Step)."""
 
     axis: str
     extra: int = 0
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    kept: tuple[int, int] = (1, 1)
 
 
 class Board:
@@ -37,35 +39,42 @@ class Board:
     def __init__(self, graph: nx.DiGraph, placement: Placement, wave: int) -> None:
         self.graph = graph
         self.placement = placement
-        self.hw = placement.hw
+        self.chip = placement.chip
         self.wave = wave
         self.steps: list[dict[str, Any]] = []
         self.components: list[Component] = []
         self.index: dict[str, int] = {}
         self._homes: dict[tuple[int, ...], str] = {}
-        self._powers: dict[tuple[str, int], float] = {}
         self._groups = placement.groups()
 
-    def bus(self, kind: str, ends: tuple[int, ...]) -> int:
-        """The bus of a PU group (``ends``: its PUs), of a chip, or between two chips."""
-        if kind == "pu_bus":
-            return self.component("bus", kind, ends)
+    def link(self, link: Link, ends: tuple[int, ...], *, inside: bool = False) -> int:
+        """A link between units of a PU group (``inside``; ``ends``: its PUs), or of chips."""
+        if inside:
+            return self.component(link.name, link.name, ends)
         where = "-".join(map(str, ends))
-        return self.component(f"chip{where}.{kind}", kind, chip=ends[0])
+        return self.component(f"chip{where}.{link.name}", link.name, chip=ends[0])
+
+    def unit(self, unit: Unit, visit: Visit, pus: tuple[int, ...]) -> int:
+        """The unit of a place: of a PU group, or of a chip (or beside it)."""
+        name = visit.part or unit.name
+        if unit.where == "pu":
+            return self.component(name, visit.kind, pus, visit.power_mw)
+        chip = self.placement.chip_of(pus[0])
+        return self.component(f"chip{chip}.{name}", visit.kind, (), visit.power_mw, chip=chip)
 
     def component(
         self,
         name: str,
         kind: str,
         pus: tuple[int, ...] = (),
-        units: int = 0,
+        power_mw: float = 0.0,
         *,
         chip: int = 0,
         layer: str = "",
         shadow: tuple[tuple[str, int, float], ...] = (),
         busy_ps: int | None = None,
     ) -> int:
-        """Index of a component, made on first use; ``units`` of hardware draw power in it."""
+        """Index of a component, made on first use; ``power_mw`` is drawn while it is busy."""
         if pus:
             name = f"{pu_name(pus)}.{name}"
         if name not in self.index:
@@ -76,18 +85,13 @@ class Board:
                     kind,
                     layer=layer or self._home(pus),
                     pu=pus[0] if pus else -1,
-                    chip=self.placement.chip(pus[0]) if pus else chip,
-                    power_mw=self._power(kind, units),
+                    chip=self.placement.chip_of(pus[0]) if pus else chip,
+                    power_mw=power_mw,
                     busy_ps=busy_ps,
                     shadow=shadow,
                 )
             )
         return self.index[name]
-
-    def _power(self, kind: str, units: int) -> float:
-        if (kind, units) not in self._powers:
-            self._powers[kind, units] = power_mw(self.hw, kind, units)
-        return self._powers[kind, units]
 
     def _home(self, pus: tuple[int, ...]) -> str:
         """The layer that shared parts of a PU are listed under: its blocks, else the largest."""
@@ -99,8 +103,8 @@ class Board:
 
     def _largest(self, layers: list[str]) -> str:
         weights = self.placement.weights.values()
-        arrays = {x: sum(w.arrays for w in weights if w.layer == x) for x in layers}
-        return max(layers, key=arrays.__getitem__)
+        pieces = {x: sum(w.pieces for w in weights if w.layer == x) for x in layers}
+        return max(layers, key=pieces.__getitem__)
 
     def reserve(self, step: int, buffer_of: int) -> None:
         """Let a step ask for a place in another's input buffer, where that one has a buffer."""
@@ -123,6 +127,7 @@ class Board:
         service: Service,
         inputs: list[Input],
         flow: Flow,
+        owner: str,
         *,
         places: int | None = None,
         macs: int = 0,
@@ -133,7 +138,8 @@ class Board:
     ) -> int:
         """Append a step and return its index.
 
-        ``macs`` a visit and ``macs_per_size``, complete after ``macs_in`` visits; the rest as in
+        ``owner``: the unit or link whose actions it counts. ``macs`` a visit and
+        ``macs_per_size``, complete after ``macs_in`` visits; the rest as in
         :class:`~hyflexsim.sim.plan.plan.Step`. In a wave of pairs, what one costs every one costs.
         """
         actions = service.actions
@@ -158,6 +164,8 @@ class Board:
                 "head": flow.head,
                 "size": flow.size,
                 "context_extra": flow.context_extra,
+                "kept": flow.kept,
+                "unit": owner,
                 "places": places,
                 "actions": tuple(a for a in actions if a.per_visit or a.per_size),
                 "macs": (macs, macs_per_size),

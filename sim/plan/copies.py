@@ -8,17 +8,17 @@ network are copied together, since a wave of pairs goes through all of them in s
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
+
 import networkx as nx
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError
-from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.placement.mapping import Placement, is_block
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
-from hyflexsim.sim.units import crossbar
 
-ANALOG = ("bank", "adc", "shift_add")
 ROUNDS = 8
 
 
@@ -30,9 +30,9 @@ def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placem
     wanted = placement.options.copies
     if wanted == "none":
         return placement
-    if wanted == "fill":
+    if isinstance(wanted, str):
         return fill(graph, placement, tokens)
-    copied = placement.with_copies(dict.fromkeys(placement.weights, int(wanted)))
+    copied = placement.with_copies(_given(placement, wanted))
     for pus, layers in copied.groups().items():
         if copied.free(pus) < 0:
             raise CapacityError(
@@ -42,6 +42,16 @@ def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placem
     return copied
 
 
+def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]:
+    """Copies by weight: a number is for the matrices of blocks, patterns are of op names."""
+    if isinstance(wanted, int):
+        return {w.name: wanted for w in placement.weights.values() if is_block(w.layer)}
+    return {
+        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.ops[0], op)), 1)
+        for weight in placement.weights.values()
+    }
+
+
 def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     """Copy the bottleneck of every PU group until it is none, or nothing is left to copy it to.
 
@@ -49,11 +59,14 @@ def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     each pair; so what the other components need is measured again until nothing changes. Other
     copies do not change it: a plan with no more than those of the pair network measures it.
     """
+    unit = placement.chip.unit("gemv")
+    if not unit.kind.copied:
+        return placement
     pairs = _pair_weights(graph)
     filled, wave = placement, 1
     for _ in range(ROUNDS):
         waves = placement.with_copies(dict.fromkeys(pairs, wave))
-        loads = _shared_loads(build_plan(graph, waves), tokens)
+        loads = _shared_loads(build_plan(graph, waves), tokens, unit.name)
         copies: dict[str, int] = {}
         for pus, layers in placement.groups().items():
             units = _units(graph, placement, layers, tokens)
@@ -65,12 +78,17 @@ def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     return filled
 
 
-def _shared_loads(plan: Plan, tokens: int) -> dict[int, int]:
-    """Busy time of the busiest component that is not analog, by first PU of its group."""
+def _shared_loads(plan: Plan, tokens: int, unit: str) -> dict[int, int]:
+    """Busy time of the busiest component that copies do not help, by first PU of its group.
+
+    ``unit``: the one whose matrices are copied.
+    """
     loads: dict[int, int] = {}
-    for component, load in zip(plan.components, component_loads(plan, tokens), strict=True):
-        if component.kind not in ANALOG:
-            loads[component.pu] = max(load, loads.get(component.pu, 0))
+    copied = {lane for step in plan.steps if step.unit == unit for lane in step.lanes}
+    for i, load in enumerate(component_loads(plan, tokens)):
+        if i not in copied:
+            pu = plan.components[i].pu
+            loads[pu] = max(load, loads.get(pu, 0))
     return loads
 
 
@@ -95,29 +113,29 @@ def component_loads(plan: Plan, tokens: int) -> list[int]:
 
 
 class _Unit:
-    """Matrices that are copied together: arrays of a copy, runs and time of a request."""
+    """Matrices that are copied together: pieces of a copy, runs and time of a request."""
 
-    def __init__(self, names: list[str], arrays: int, runs: int, load: int) -> None:
+    def __init__(self, names: list[str], pieces: int, runs: int, load: int) -> None:
         self.names = names
-        self.arrays = arrays
+        self.pieces = pieces
         self.runs = runs
         self.load = load
         self.copies = 1
 
 
 def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
-    hw, paired = placement.hw, set(_pair_weights(graph))
+    paired, unit = set(_pair_weights(graph)), placement.chip.unit("gemv")
     units: dict[str, _Unit] = {}
     for weight in placement.weights.values():
         if weight.layer not in layers:
             continue
         runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
-        interval = hw.analog.input_bits * max(crossbar.beat(hw, f) for f in weight.factors)
+        interval = unit.kind.interval_ps(unit, weight.parts)
         pairs = weight.name in paired
-        unit = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
-        unit.names.append(weight.name)
-        unit.arrays += weight.arrays
-        unit.load = max(unit.load, runs * interval)
+        copied = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
+        copied.names.append(weight.name)
+        copied.pieces += weight.pieces
+        copied.load = max(copied.load, runs * interval)
     return list(units.values())
 
 
@@ -125,8 +143,8 @@ def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
     while units:
         slowest = max(units, key=lambda unit: unit.load / unit.copies)
         enough = slowest.load <= floor * slowest.copies or slowest.copies >= slowest.runs
-        if enough or slowest.arrays > free:
+        if enough or slowest.pieces > free:
             break
         slowest.copies += 1
-        free -= slowest.arrays
+        free -= slowest.pieces
     return {name: unit.copies for unit in units for name in unit.names}

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.plan.plan import Component, Plan, Step
-from hyflexsim.sim.units.service import Rate
 
 OVERLAPS = ("pipelined", "layer-serial")
 

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hyflexsim.sim.units.service import Action, Rate
+from hyflexsim.sim.chip.service import Action, Rate
 
 T = TypeVar("T")
 
@@ -68,6 +68,8 @@ class Step:
     ``head``: only the tokens from which text is sampled.
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
     ``prefix`` (context n + 1 + context_extra) or ``wave`` (pairs in the wave).
+    ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through).
+    ``unit``: the unit or link of the chip whose actions it counts.
     ``places``: tokens its input buffer holds, None for data that waits in memory.
     ``reserves``: steps whose input buffer must have a place before a token starts here; where
     ``planes`` > 1 only the first plane asks, because an analog read cannot stop halfway.
@@ -92,6 +94,8 @@ class Step:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    kept: tuple[int, int] = (1, 1)
+    unit: str = ""
     places: int | None = None
     reserves: tuple[int, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -162,10 +166,12 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
 def size_of(step: Step, token: Any, tokens: int, prefill: int) -> Any:
     """The size of one token of a step (see :class:`Step`), or the sizes of an array of tokens."""
     index = token // step.parts
+    part, whole = step.kept
     if step.size == "all":
-        return tokens + step.context_extra
+        return -(-(tokens + step.context_extra) * part // whole)
     if step.size == "prefix":
-        return index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
+        context = index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
+        return -(-context * part // whole)
     if step.size == "wave":
         pairs = tokens * (tokens + 1) // 2
         if step.split:

@@ -1,44 +1,30 @@
 """From placement to plan: every op becomes steps on components, in closed form.
 
-A matrix-vector product (gemv) of one token is this chain; all other ops are one step each::
+Who serves an op is the chip's (``serves``), how it is served the unit's: a chain of visits, of
+transfers between the unit and the memory of results, of sums. Here a chain becomes steps: each
+waits for the one before, and one with a buffer lets the last that can wait ask for a place.
 
-    PU bus -> input buffer -> bank -> ADC, shift-and-add -> output buffer -> PU bus -> accumulator
-    (INT8 vector)            8 planes                      (partial sums of row tiles)
-
-At fidelity ``bit`` bank, ADC and shift-and-add serve the eight bit-planes one by one. Pairs travel
-in waves: one pair for every copy of the pair network, so that all copies work in step
-(``split_pairs`` serves them one by one, with the same times).
-
-How results get from PU to PU is in routes.py. Operands of a product of two activations are written
-into the NOR arrays first (HyFlexPIM §3.3).
+Fidelity ``bit`` asks units for bit-planes one by one. Pairs travel in waves: one pair for every
+copy of the pair network, so that all copies work in step (``split_pairs`` serves them one by one,
+with the same times). How results get from PU to PU is in routes.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.power import power_mw
+from hyflexsim.sim.chip.chip import Assignment
+from hyflexsim.sim.chip.kind import Part, Unit
+from hyflexsim.sim.chip.service import Access, Chain, Hop, Sum, Task, Visit
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement, Weight
 from hyflexsim.sim.plan.builder import Board, Flow, Input
-from hyflexsim.sim.plan.plan import Group, Plan
-from hyflexsim.sim.plan.routes import HOST, Routes, result_bytes
-from hyflexsim.sim.units import (
-    accumulator,
-    adc,
-    buffer,
-    crossbar,
-    digital_pim,
-    interconnect,
-    sfu,
-    shift_add,
-)
-from hyflexsim.sim.units.service import Service
-from hyflexsim.sim.units.tiling import Factor
+from hyflexsim.sim.plan.plan import Group, Plan, Threshold
+from hyflexsim.sim.plan.routes import HOST, Routes, link_service
 
 FIDELITIES = ("token", "bit")
 
@@ -55,11 +41,23 @@ def build_plan(
 
     ``generate``: the last op's token n is fed back as the first op's token n + 1, so that text is
     generated token by token; needs a causal graph with an op marked ``head``. Raises
-    :class:`InputError` for a graph that cannot do so, or an unknown fidelity.
+    :class:`InputError` for a graph that cannot do so, an unknown fidelity, or an op class that no
+    unit of the chip serves.
     """
     if fidelity not in FIDELITIES:
         raise InputError(f"fidelity must be one of {', '.join(FIDELITIES)}; got {fidelity!r}")
     return _Builder(graph, placement, fidelity == "bit", generate, split_pairs).build()
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What a chain's steps have in common: op, PUs, flow, unit, and the matrix, if there is one."""
+
+    name: str
+    pus: tuple[int, ...]
+    flow: Flow
+    unit: Unit
+    weight: Weight | None = None
 
 
 class _Builder:
@@ -68,8 +66,9 @@ class _Builder:
     ) -> None:
         self.graph = graph
         self.placement = placement
-        self.hw = placement.hw
-        self.planes = self.hw.analog.input_bits if bit else 1
+        self.chip = placement.chip
+        self.memory = self.chip.unit("results")
+        self.bit = bit
         self.split = split
         self.generate = generate
         self.wave = wave_size(graph, placement)
@@ -80,9 +79,7 @@ class _Builder:
 
     def build(self) -> Plan:
         for name in self.placement.order:
-            op = self.graph.nodes[name]
-            build = getattr(self, f"_{op['kind']}", self._sfu)
-            self.routes.ready[name] = build(name, op)
+            self.routes.ready[name] = self._op(name, self.graph.nodes[name])
         for step, source in self.routes.recurrent:
             self.board.wait(step, Group(self.routes.ready[source][0], lag=1))
         outputs = [
@@ -107,32 +104,121 @@ class _Builder:
 
     # --- ops -------------------------------------------------------------------------------
 
-    def _input(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        port = self.board.component("host.in", "host_port")
-        service = interconnect.transfer(self.hw, "host_port", result_bytes(op, self.hw))
-        return self.board.add(name, name, (port,), service, [], self.routes.flow(name)), HOST
+    def _op(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        if op["kind"] == "input":
+            return self.routes.port(name, "in", [], self.routes.home_of(name)), HOST
+        if op["kind"] == "output":
+            home = self.routes.ready[self.routes.sources(name)[0][0]][1]
+            inputs = self.routes.inputs(name, HOST)
+            return self.routes.port(name, "out", inputs, home), HOST
+        if op["kind"] == "gemv":
+            return self._gemv(name, op)
+        return self._served(name, op)
 
-    def _output(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        port = self.board.component("host.out", "host_port")
-        service = interconnect.transfer(self.hw, "host_port", result_bytes(op, self.hw))
-        inputs = self.routes.inputs(name, HOST)
-        return self.board.add(name, name, (port,), service, inputs, self.routes.flow(name)), HOST
+    def _served(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        """An op without a matrix, on the unit that its class is given to."""
+        pus = self.placement.pus[op["layer"]]
+        if op["kind"] != "lookup" and self._sharded_input(name, pus):
+            self.shards.add(name)  # a result made from shards stays spread
+        operand = op["multiplies"][0] if op["kind"] == "matmul" else ""
+        given = self.chip.served_by(op["kind"], operand)
+        unit = self.chip.units[given.unit]
+        task = self._task(op, given, pus)
+        chain = self._over_link(unit, unit.kind.serve(unit, task), task)
+        self._seat(unit, chain, pus)
+        if op["kind"] == "matmul":
+            inputs = [
+                self.routes.wait(name, source, self._operand(source, unit, given, pus), rule)
+                for source, rule in self.routes.sources(name)
+            ]
+        else:
+            inputs = self.routes.inputs(name, pus)
+        where = _Where(name, pus, self.routes.flow(name), unit)
+        inputs = self._chosen_keys(where, task, given, inputs)
+        return self._chain(where, chain, inputs), pus
+
+    def _seat(self, unit: Unit, chain: Chain, pus: tuple[int, ...]) -> None:
+        """Give a unit its place in the order of components, before the links that bring inputs."""
+        for each in chain:
+            if isinstance(each, Visit):
+                self.board.unit(unit, each, pus)
+
+    def _task(self, op: dict[str, Any], given: Assignment, pus: tuple[int, ...]) -> Task:
+        unit = self.chip.units[given.unit]
+        return Task(
+            op=op["kind"],
+            macs=g.unit_macs(op),
+            elements=op.get("elements", 0),
+            width=op["width"],
+            heads=op.get("heads", 1),
+            probabilities=op["kind"] == "matmul" and op["multiplies"][0] == "probabilities",
+            format=given.format,
+            group=len(pus) if unit.where == "pu" else 1,
+        )
+
+    def _operand(self, source: str, unit: Unit, given: Assignment, pus: tuple[int, ...]) -> int:
+        """The step after which an operand of a product is where the unit wants it."""
+        if self.graph.nodes[source]["kind"] == "softmax":
+            return self.routes.at(source, pus)  # streamed past, never stored
+        key = ("written", source, unit.name, pus)
+        if key not in self.routes.moved:
+            step = self.routes.at(source, pus)
+            width = self.graph.nodes[source]["width"]
+            group = len(pus) if unit.where == "pu" else 1
+            task = Task("write", width=width, format=given.format, group=group)
+            where = _Where(source, pus, self.routes.flow(source), unit)
+            chain = unit.kind.write(unit, task)
+            self.routes.moved[key] = self._chain(where, chain, [Group(step)]) if chain else step
+        return self.routes.moved[key]
+
+    def _chosen_keys(
+        self, where: _Where, task: Task, given: Assignment, inputs: list[Input]
+    ) -> list[Input]:
+        """Let the unit that chooses keys look at them before a product of queries and keys."""
+        if not given.keys or task.op != "matmul" or task.probabilities:
+            return inputs
+        chooser = self.chip.units[given.keys]
+        chain = chooser.kind.serve(chooser, task)
+        if not chain:
+            return inputs
+        flow = self.routes.flow(where.name, every_key=True)
+        looking = _Where(where.name, where.pus, flow, chooser)
+        return [Group(self._chain(looking, chain, inputs))]
+
+    def _over_link(self, unit: Unit, chain: Chain, task: Task) -> Chain:
+        """Transfers to and from a unit that a link parts from the memory of results.
+
+        A product reads an operand for every multiplication (nothing is kept in the unit).
+        """
+        if unit is self.memory or self.chip.link(unit.name, self.memory.name) is None:
+            return chain
+        bits = self.chip.vector_bits
+        read = -(-max(task.macs, task.elements) * bits // 8)
+        return (Hop(".in", read), *chain, Hop(".out", -(-task.width * bits // 8)))
+
+    # --- matrices --------------------------------------------------------------------------------
 
     def _gemv(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
         weight = self.placement.weights[op["weight"]]
         pus = self.placement.pus[weight.layer]
-        flow = self.routes.flow(name)
+        given = self.chip.served_by("gemv")
+        unit = self.chip.units[given.unit]
+        where = _Where(name, pus, self.routes.flow(name), unit, weight)
+        group = len(pus) if unit.where == "pu" else 1
+        task = Task("gemv", width=op["width"], format=given.format, group=group)
+        fetched = self._fetched(where, given)
         sharded = self._sharded_input(name, pus)
         last = -1
-        for position, factor in enumerate(weight.factors):
-            gather = sharded and self._gathers(factor, pus)
+        for position, part in enumerate(weight.parts):
+            gather = sharded and self._gathers(part, unit, pus)
+            chain = unit.kind.multiply(unit, part, task, self.bit)
             if position == 0:
-                source = self._feed(name, op, pus, flow, gather)
+                last = self._first_part(where, op, chain, gather, fetched)
             else:
-                source = self._bus_in(name, factor.rows, [Group(last)], pus, flow, gather)
-            last = self._grid(name, weight, factor, source, pus, flow)
+                inputs: list[Input] = [Group(last)]
+                last = self._chain(where, chain, self._gathered(where, part.rows, inputs, gather))
             if sharded and not gather:
-                last = self._reduce(name, factor, last, pus, flow)
+                last = self._reduce(where, part, last)
                 sharded = False
             else:
                 sharded = len(pus) > 1
@@ -140,45 +226,36 @@ class _Builder:
             self.shards.add(name)
         return last, pus
 
-    def _matmul(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        pus = self._pus(op)
-        self._spread(name, pus)
-        inputs = []
-        for source, rule in self.routes.sources(name):
-            if self.graph.nodes[source]["kind"] == "softmax":
-                step = self.routes.at(source, pus)
-            else:
-                step = self._written(source, pus)
-            inputs.append(self.routes.wait(name, source, step, rule))
-        bits = (int(op["operand_bits"][0]), int(op["operand_bits"][1]))
-        service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
-        return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
+    def _first_part(
+        self, where: _Where, op: dict[str, Any], chain: Chain, gather: bool, fetched: list[Input]
+    ) -> int:
+        """The first part of a matrix; all who read the same input share the transfer to it."""
+        if not isinstance(chain[0], Hop):
+            inputs = self.routes.inputs(where.name, where.pus)
+            inputs = self._gathered(where, op["rows"], inputs, gather)
+            return self._chain(where, chain, [*inputs, *fetched])
+        sources = self.routes.sources(where.name)
+        key = ("feed", tuple(sources), where.pus, where.flow, op["rows"], gather)
+        if key not in self.routes.moved:
+            inputs = self.routes.inputs(where.name, where.pus)
+            inputs = self._gathered(where, op["rows"], inputs, gather)
+            self.routes.moved[key] = self._chain(where, chain[:1], inputs)
+        return self._chain(where, chain[1:], fetched, after=self.routes.moved[key])
 
-    def _scan(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        pus = self._pus(op)
-        self._spread(name, pus)
-        bits = (self.hw.digital.value_bits, self.hw.digital.value_bits)
-        service = digital_pim.multiply(self.hw, g.unit_macs(op), bits, len(pus))
-        inputs = self.routes.inputs(name, pus)
-        return self._digital(name, service, inputs, pus, macs=g.unit_macs(op)), pus
-
-    def _lookup(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        pus = self._pus(op)
-        service = digital_pim.look_up(self.hw, op["width"], len(pus))
-        return self._digital(name, service, self.routes.inputs(name, pus), pus), pus
-
-    def _sfu(self, name: str, op: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-        pus = self._pus(op)
-        self._spread(name, pus)
-        unit = self.board.component("sfu", "sfu", pus, self.hw.pu.digital_modules * len(pus))
-        service = sfu.apply(self.hw, op["kind"], op["elements"], len(pus))
-        inputs = self.routes.inputs(name, pus)
-        return self.board.add(name, name, (unit,), service, inputs, self.routes.flow(name)), pus
-
-    def _spread(self, name: str, pus: tuple[int, ...]) -> None:
-        """A result made from shards stays spread over the PUs of its group."""
-        if self._sharded_input(name, pus):
-            self.shards.add(name)
+    def _fetched(self, where: _Where, given: Assignment) -> list[Input]:
+        """What a matrix waits for whose weights come from another unit, once a request."""
+        weight = where.weight
+        if weight is None or not given.weights or given.weights == given.unit:
+            return []
+        key = ("fetched", weight.name)
+        if key not in self.routes.moved:
+            holder = self.chip.units[given.weights]
+            size = weight.cells("bytes")
+            stored = Access(".store", size, write=True)
+            chain = (*holder.kind.fetch(holder, size), stored)
+            fetching = _Where(where.name, where.pus, Flow("single"), holder)
+            self.routes.moved[key] = self._chain(fetching, chain, [])
+        return [Threshold(self.routes.moved[key], "first")]
 
     def _sharded_input(self, name: str, pus: tuple[int, ...]) -> bool:
         """Whether an input lies in shards on these PUs (what comes from elsewhere comes whole)."""
@@ -187,221 +264,190 @@ class _Builder:
             for u in self.graph.predecessors(name)
         )
 
-    def _gathers(self, factor: Factor, pus: tuple[int, ...]) -> bool:
+    def _gathers(self, part: Part, unit: Unit, pus: tuple[int, ...]) -> bool:
         """Of two ways to use a vector that lies in shards, the one that moves fewer bytes.
 
         Gather it, for a matrix split by outputs; or split the matrix by inputs and add up the
         partial sums of the PUs (which HyFlexPIM §3.1 describes).
         """
-        gathered = -(-factor.rows * self.hw.analog.input_bits // 8)
-        return gathered <= self._reduced_bytes(factor, pus)
+        gathered = -(-part.rows * self.chip.vector_bits // 8)
+        return gathered <= self._reduced_bytes(part, unit, pus)
 
-    def _reduced_bytes(self, factor: Factor, pus: tuple[int, ...]) -> int:
-        return (len(pus) - 1) * accumulator.partial_bytes(self.hw, factor.outputs, 1)
+    def _reduced_bytes(self, part: Part, unit: Unit, pus: tuple[int, ...]) -> int:
+        return (len(pus) - 1) * -(-part.outputs * unit.kind.partial_bits(unit) // 8)
 
-    # --- pieces of a gemv --------------------------------------------------------------------
+    def _gathered(
+        self, where: _Where, elements: int, inputs: list[Input], gather: bool
+    ) -> list[Input]:
+        """Inputs after a vector that lies in shards has been gathered, where that is needed."""
+        if not gather:
+            return inputs
+        return [Group(self._between(where, ".gather", self._bytes(elements), inputs))]
 
-    def _feed(
-        self, name: str, op: dict[str, Any], pus: tuple[int, ...], flow: Flow, gather: bool
+    def _reduce(self, where: _Where, part: Part, source: int) -> int:
+        """Add up the partial sums of several PUs on the link between them (HyFlexPIM §3.1)."""
+        size = self._reduced_bytes(part, where.unit, where.pus)
+        return self._between(where, f".{part.part}.reduce", size, [Group(source)])
+
+    def _between(self, where: _Where, label: str, size: int, inputs: list[Input]) -> int:
+        """A transfer among the PUs of a group."""
+        link = self.chip.need_link("pu", "pu")
+        mesh = link.kind == "mesh"
+        ends = where.pus if mesh else (self.placement.chip_of(where.pus[0]),)
+        bus = self.board.link(link, ends, inside=mesh)
+        service = link_service(link, size)
+        label = f"{where.name}{label}"
+        return self.board.add(label, where.name, (bus,), service, inputs, where.flow, link.name)
+
+    def _bytes(self, elements: int) -> int:
+        return -(-elements * self.chip.vector_bits // 8)
+
+    # --- chains ----------------------------------------------------------------------------------
+
+    def _chain(
+        self, where: _Where, chain: Chain, inputs: list[Input], after: int | None = None
     ) -> int:
-        """The transfer that brings an op's input to its arrays, shared by all who read the same."""
-        sources = self.routes.sources(name)
-        key = ("feed", tuple(sources), pus, flow, op["rows"], gather)
-        if key not in self.routes.moved:
-            inputs = self.routes.inputs(name, pus)
-            self.routes.moved[key] = self._bus_in(name, op["rows"], inputs, pus, flow, gather)
-        return self.routes.moved[key]
+        """Steps of a chain; the first waits for ``inputs`` and the step ``after``; the last one."""
+        last, parts, asks = after, 1, after
+        for each in self._needed(chain):
+            waits: list[Input]
+            waits = inputs if last is None else [_follow(last, parts, self._parts(where, each))]
+            if last is not None and last == after:
+                waits = [*waits, *inputs]
+            last, parts, bounded, rigid = self._link(where, each, waits)
+            if bounded and asks is not None:
+                self.board.reserve(asks, last)
+            if not rigid:
+                asks = last
+        assert last is not None
+        return last
 
-    def _bus_in(
+    def _needed(self, chain: Chain) -> Chain:
+        """Without accesses that the memory of results does not count."""
+        memory = self.memory
+        return tuple(
+            each
+            for each in chain
+            if not isinstance(each, Access) or memory.kind.access(memory, each)
+        )
+
+    def _link(
         self,
-        name: str,
-        elements: int,
+        where: _Where,
+        each: Visit | Hop | Sum | Access,
         inputs: list[Input],
-        pus: tuple[int, ...],
-        flow: Flow,
-        gather: bool,
-    ) -> int:
-        size = -(-elements * self.hw.analog.input_bits // 8)
-        if gather:
-            bus = self.board.bus("global_bus", (self.placement.chip(pus[0]),))
-            service = interconnect.transfer(self.hw, "global_bus", size)
-            inputs = [Group(self.board.add(f"{name}.gather", name, (bus,), service, inputs, flow))]
-        bus = self.board.bus("pu_bus", pus)
-        service = interconnect.transfer(self.hw, "pu_bus", size, len(pus))
-        return self.board.add(f"{name}.in", name, (bus,), service, inputs, flow)
+    ) -> tuple[int, int, bool, bool]:
+        """One step: its index, its parts a token, whether it has a buffer, whether it is rigid."""
+        if isinstance(each, Sum | Access):
+            visit, unit = self._elsewhere(where, each)
+            there = _Where(where.name, where.pus, where.flow, unit)
+            return self._visit(there, visit, each.label, inputs), 1, False, False
+        if isinstance(each, Hop):
+            return self._hop(where, each, inputs), 1, each.waiting_bytes is not None, False
+        step = self._visit(where, each, each.label, inputs)
+        bounded = self.board.steps[step]["places"] is not None
+        return step, self._parts(where, each), bounded, each.rigid
 
-    def _grid(
-        self,
-        name: str,
-        weight: Weight,
-        factor: Factor,
-        source: int,
-        pus: tuple[int, ...],
-        flow: Flow,
-    ) -> int:
-        """Bank, ADC (and shift-and-add), transfer and accumulation of one matrix."""
-        hw, planes = self.hw, self.planes
-        pairs = flow.axis == "pair"
-        split = pairs and self.split
+    def _elsewhere(self, where: _Where, each: Sum | Access) -> tuple[Visit, Unit]:
+        """What another unit does in a chain: it adds partial sums, or reads or writes results."""
+        if isinstance(each, Access):
+            return _only(self.memory.kind.access(self.memory, each)), self.memory
+        unit = self.chip.unit("partial-sums")
+        group = len(where.pus) if unit.where == "pu" else 1
+        task = Task("partial-sums", macs=each.additions, group=group)
+        return _only(unit.kind.serve(unit, task)), unit
+
+    def _hop(self, where: _Where, hop: Hop, inputs: list[Input]) -> int:
+        link = self.chip.need_link(where.unit.name, self.memory.name)
+        bus = self.board.link(link, where.pus, inside=True)
+        service = link_service(link, hop.size_bytes, width=len(where.pus))
+        return self.board.add(
+            f"{where.name}{hop.label}",
+            where.name,
+            (bus,),
+            service,
+            inputs,
+            where.flow,
+            link.name,
+            places=self._places(where, "output", hop.waiting_bytes),
+        )
+
+    def _visit(self, where: _Where, visit: Visit, label: str, inputs: list[Input]) -> int:
+        lanes = self._lanes(where, visit) if visit.own else ()
+        macs, per_size = visit.macs
+        return self.board.add(
+            f"{where.name}{label}",
+            where.name,
+            lanes or (self.board.unit(where.unit, visit, where.pus),),
+            visit.service,
+            inputs,
+            where.flow,
+            where.unit.name,
+            places=self._places(where, "input", visit.waiting_bytes),
+            macs=macs,
+            macs_per_size=per_size,
+            macs_in=visit.planes,
+            planes=visit.planes,
+            split=visit.own and self._splits(where),
+        )
+
+    def _splits(self, where: _Where) -> bool:
+        return where.flow.axis == "pair" and self.split
+
+    def _parts(self, where: _Where, each: Visit | Hop | Sum | Access) -> int:
+        if not isinstance(each, Visit):
+            return 1
+        return each.planes * (self.wave if each.own and self._splits(where) else 1)
+
+    def _lanes(self, where: _Where, visit: Visit) -> tuple[int, ...]:
+        """The copies of a matrix's component, or all of them as one that works in step."""
+        weight, pus = where.weight, where.pus
+        assert weight is not None
+        pairs = where.flow.axis == "pair"
         copies = self.wave if pairs else weight.copies
         gang = 1
-        if pairs and not split:
+        if pairs and not self._splits(where):
             gang, copies = copies, 1
-        parts = planes * (self.wave if split else 1)
-        whole = hw.analog.input_bits if planes == 1 else 1
-        beat = crossbar.beat(hw, factor)
-        label = f"{name}.{factor.part}"
-        cut: dict[str, Any] = {"planes": planes, "split": split}
-
-        def lanes(kind: str) -> tuple[int, ...]:
-            return self._lanes(weight, factor, kind, copies, gang, pus, beat * whole)
-
-        bank = self.board.add(
-            f"{label}.bank",
-            name,
-            lanes("bank"),
-            crossbar.read(hw, factor, whole),
-            [Group(source, spread=parts)],
-            flow,
-            places=self._places("input", factor.rows, copies, pus, flow),
-            macs=factor.macs,
-            macs_in=planes,
-            **cut,
-        )
-        self.board.reserve(source, bank)
-        service = adc.convert(hw, factor, whole, beat)
-        if planes == 1:
-            extra = shift_add.actions(hw, factor, whole)
-            service = replace(service, actions=(*service.actions, *extra))
-        else:  # hand a plane over while its last column is converted
-            early = adc.plane(hw, factor) - shift_add.last_column(hw, factor)
-            service = replace(service, rate=replace(service.rate, fixed=early))
-        last = self.board.add(
-            f"{label}.adc", name, lanes("adc"), service, [Group(bank)], flow, **cut
-        )
-        if planes > 1:
-            last = self.board.add(
-                f"{label}.shift_add",
-                name,
-                lanes("shift_add"),
-                shift_add.add(hw, factor),
-                [Group(last)],
-                flow,
-                **cut,
-            )
-        out = self._bus_out(label, name, factor, last, parts, copies, pus, flow)
-        self.board.reserve(bank, out)
-        if factor.row_tiles == 1:
-            return out
-        adders = self.board.component(
-            "accumulator", "accumulator", pus, self.hw.pu.digital_modules * len(pus)
-        )
-        service = accumulator.accumulate(hw, factor, len(pus))
-        return self.board.add(f"{label}.sum", name, (adders,), service, [Group(out)], flow)
-
-    def _lanes(
-        self,
-        weight: Weight,
-        factor: Factor,
-        kind: str,
-        copies: int,
-        gang: int,
-        pus: tuple[int, ...],
-        busy_ps: int,
-    ) -> tuple[int, ...]:
-        """The copies of a bank (ADC, shift-and-add), or all of them as one that works in step."""
-        shadow: tuple[tuple[str, int, float], ...] = ()
-        units = factor.arrays * gang
-        if kind == "adc" and self.planes == 1:
-            shadow = (("shift_add", busy_ps, power_mw(self.hw, "shift_add", units)),)
-        short = f"{weight.ops[0].removeprefix(weight.layer + '.')}.{factor.part}.{kind}"
+        shadow = tuple((s.kind, s.busy_ps, s.power_mw * gang) for s in visit.shadow)
+        short = f"{weight.ops[0].removeprefix(weight.layer + '.')}.{visit.part}"
         if gang > 1:
             short += f"x{gang}"
         return tuple(
             self.board.component(
                 f"{short}[{copy}]" if copies > 1 else short,
-                kind,
+                visit.kind,
                 pus,
-                units,
+                visit.power_mw * gang,
                 layer=weight.layer,
                 shadow=shadow,
-                busy_ps=busy_ps,
+                busy_ps=visit.busy_ps,
             )
             for copy in range(copies)
         )
 
-    def _bus_out(
-        self,
-        label: str,
-        name: str,
-        factor: Factor,
-        source: int,
-        parts: int,
-        copies: int,
-        pus: tuple[int, ...],
-        flow: Flow,
-    ) -> int:
-        bus = self.board.bus("pu_bus", pus)
-        size = accumulator.partial_bytes(self.hw, factor.outputs, factor.row_tiles)
-        return self.board.add(
-            f"{label}.out",
-            name,
-            (bus,),
-            interconnect.transfer(self.hw, "pu_bus", size, len(pus)),
-            [Group(source, every=parts)],
-            flow,
-            places=self._places("output", factor.outputs, copies, pus, flow),
-        )
+    def _places(self, where: _Where, side: str, waiting_bytes: int | None) -> int | None:
+        """Places in an op's buffer; a wave of pairs is larger than that and waits in memory.
 
-    def _reduce(
-        self, name: str, factor: Factor, source: int, pus: tuple[int, ...], flow: Flow
-    ) -> int:
-        """Add up the partial sums of several PUs over the global bus (HyFlexPIM §3.1)."""
-        bus = self.board.bus("global_bus", (self.placement.chip(pus[0]),))
-        service = interconnect.transfer(self.hw, "global_bus", self._reduced_bytes(factor, pus))
-        return self.board.add(
-            f"{name}.{factor.part}.reduce", name, (bus,), service, [Group(source)], flow
-        )
-
-    # --- digital modules ------------------------------------------------------------------------
-
-    def _written(self, source: str, pus: tuple[int, ...]) -> int:
-        """The step that has written an operand into the NOR arrays of ``pus``."""
-        key = ("written", source, pus)
-        if key not in self.routes.moved:
-            step = self.routes.at(source, pus)
-            service = digital_pim.write(self.hw, self.graph.nodes[source]["width"], len(pus))
-            self.routes.moved[key] = self._digital(
-                f"{source}.write", service, [Group(step)], pus, op=source
-            )
-        return self.routes.moved[key]
-
-    def _pus(self, op: dict[str, Any]) -> tuple[int, ...]:
-        return self.placement.pus[op["layer"]]
-
-    def _digital(
-        self,
-        name: str,
-        service: Service,
-        inputs: list[Input],
-        pus: tuple[int, ...],
-        *,
-        op: str | None = None,
-        macs: int = 0,
-    ) -> int:
-        unit = self.board.component(
-            "digital", "digital_pim", pus, self.hw.pu.digital_modules * len(pus)
-        )
-        flow = self.routes.flow(op or name)
-        return self.board.add(name, op or name, (unit,), service, inputs, flow, macs_per_size=macs)
-
-    def _places(
-        self, side: str, token_bytes: int, copies: int, pus: tuple[int, ...], flow: Flow
-    ) -> int | None:
-        """Places in an op's buffer; a wave of pairs is larger than that and waits in memory."""
-        if flow.axis == "pair":
+        Every copy of a matrix brings buffers of that size along: it lies in other modules with
+        registers of their own, and copies that shared one buffer would wait for each other.
+        """
+        if waiting_bytes is None or where.flow.axis == "pair" or where.weight is None:
             return None
-        return copies * buffer.places(self.hw, side, token_bytes, len(pus))
+        memory, pus = self.memory, len(where.pus)
+        tokens = memory.kind.waiting_tokens(memory, side, waiting_bytes, pus)
+        return None if tokens is None else where.weight.copies * tokens
+
+
+def _only(chain: Chain) -> Visit:
+    """The one visit of a unit that adds, reads or writes for another."""
+    (visit,) = chain
+    assert isinstance(visit, Visit)
+    return visit
+
+
+def _follow(last: int, before: int, now: int) -> Group:
+    """How a step with ``now`` parts a token waits for one with ``before``."""
+    return Group(last) if now == before else Group(last, every=before, spread=now)
 
 
 def wave_size(graph: nx.DiGraph, placement: Placement) -> int:

@@ -1,20 +1,26 @@
 """Routes: where the results of ops lie, and the transfers that bring them elsewhere.
 
-Results lie in the digital modules of the PUs that made them. A consumer elsewhere gets them over
-the chip's global bus (one transfer, all listen) or chip-to-chip links.
+Results lie in the PUs that made them, in the unit that serves ``results``. A consumer elsewhere
+gets them over the link between PUs (one transfer, all listen) or from chip to chip. Inputs and
+outputs pass the host's port: that of the first chip, or that of the chip where they are needed
+(``ports``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+from math import isqrt
 from typing import Any
 
 import networkx as nx
 
+from hyflexsim.sim.chip.chip import Chip, Link
+from hyflexsim.sim.chip.service import Action, Service, transfer
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.plan import Group, Threshold
-from hyflexsim.sim.units import interconnect
 
 HOST = (-1,)
 """Where inputs come from and outputs go, in place of PUs."""
@@ -33,7 +39,7 @@ class Routes:
     ) -> None:
         self.graph = graph
         self.placement = placement
-        self.hw = placement.hw
+        self.chip = placement.chip
         self.board = board
         self.heads = heads
         self.ready: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -84,47 +90,112 @@ class Routes:
             return Group(step)
         return Threshold(step, rule)
 
+    def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:
+        """The step that brings a token of an op in from the host or out to it (``direction``)."""
+        link = self.chip.need_link("host", "chip")
+        chip = self._port_chip(pus)
+        where = "host" if chip == 0 else f"chip{chip}.host"
+        port = self.board.component(f"{where}.{direction}", link.name, chip=chip)
+        service = link_service(link, result_bytes(self.graph.nodes[name], self.chip))
+        return self.board.add(name, name, (port,), service, inputs, self.flow(name), link.name)
+
+    def _port_chip(self, pus: tuple[int, ...]) -> int:
+        """The chip whose port serves data that lie in, or go to, these PUs."""
+        link = self.chip.need_link("host", "chip")
+        return self.placement.chip_of(pus[0]) if link.ports == "each" and pus != HOST else 0
+
+    def home_of(self, name: str) -> tuple[int, ...]:
+        """Where an op would like its input: the PUs of its layer."""
+        return self.placement.pus[self.graph.nodes[name]["layer"]]
+
     def at(self, source: str, pus: tuple[int, ...]) -> int:
         """The step after which the result of ``source`` lies in ``pus``."""
         step, home = self.ready[source]
         if home == pus:
             return step
-        chip = 0 if home == HOST else self.placement.chip(home[0])
-        goal = 0 if pus == HOST else self.placement.chip(pus[0])
+        chip = self._port_chip(pus) if home == HOST else self.placement.chip_of(home[0])
+        goal = self._port_chip(home) if pus == HOST else self.placement.chip_of(pus[0])
         if chip == goal:
-            return self._carry(source, step, "global_bus", (chip,))
+            if self.chip.link("pu", "pu") is None and HOST in (home, pus):
+                return step  # the port is where the data lie
+            link = self.chip.need_link("pu", "pu")
+            return self._carry(source, step, link, (chip,), home, pus)
+        link = self.chip.need_link("chip", "chip")
         while chip != goal:
             following = chip + (1 if goal > chip else -1)
-            step = self._carry(source, step, "chip_link", (chip, following))
+            step = self._carry(source, step, link, (chip, following), home, pus)
             chip = following
         return step
 
-    def _carry(self, source: str, step: int, kind: str, ends: tuple[int, ...]) -> int:
-        """One transfer of a result, heard by all who need it there."""
-        key = ("carry", source, kind, ends)
+    def _carry(
+        self,
+        source: str,
+        step: int,
+        link: Link,
+        ends: tuple[int, ...],
+        home: tuple[int, ...],
+        pus: tuple[int, ...],
+    ) -> int:
+        """One transfer of a result, heard by all who need it there (in a mesh: by ``pus``)."""
+        op = self.graph.nodes[source]
+        size = result_bytes(op, self.chip)
+        where = "-".join(map(str, ends))
+        key: tuple[Any, ...] = ("carry", source, link.name, ends)
+        service = link_service(link, size)
+        if link.kind == "mesh":
+            key = (*key, pus)
+            service = link_service(link, size, hops(self.chip, home, pus))
         if key not in self.moved:
-            op = self.graph.nodes[source]
-            service = interconnect.transfer(self.hw, kind, result_bytes(op, self.hw))
-            where = "-".join(map(str, ends))
+            component = (
+                self.board.link(link, home, inside=True)
+                if link.kind == "mesh" and home != HOST
+                else self.board.link(link, ends)
+            )
             self.moved[key] = self.board.add(
-                f"{source}.{kind}{where}",
+                f"{source}.{link.name}{where}",
                 source,
-                (self.board.bus(kind, ends),),
+                (component,),
                 service,
                 [Group(step)],
                 self.flow(source),
+                link.name,
             )
         return self.moved[key]
 
-    def flow(self, name: str) -> Flow:
-        """How the tokens of an op run."""
+    def flow(self, name: str, every_key: bool = False) -> Flow:
+        """How the tokens of an op run; ``every_key``: before any is left out."""
         op = self.graph.nodes[name]
         size = {"all": "all", "prefix": "prefix"}.get(op["context"], "one")
         if op["axis"] == "pair":
             size = "wave"
-        return Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
+        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
+        keys = self.chip.serves.get(op["kind"])
+        if op["context"] and keys is not None and keys.keys and not every_key:
+            return replace(flow, kept=kept_share(self.chip, keys.keys))
+        return flow
 
 
-def result_bytes(op: dict[str, Any], hw: Any) -> int:
+def kept_share(chip: Chip, chooser: str) -> tuple[int, int]:
+    """The share of keys that a unit lets through, as a fraction."""
+    unit = chip.units[chooser]
+    share = Fraction(unit.kind.kept(unit)).limit_denominator(10**6)
+    return share.numerator, share.denominator
+
+
+def link_service(link: Link, size_bytes: int, hops: int = 1, width: int = 1) -> Service:
+    """Moving bytes per unit of size over ``width`` links side by side, in so many hops."""
+    values = link.values
+    action = Action(f"{link.name}_bit", 0, 8 * size_bytes * hops)
+    return transfer(size_bytes, values.bandwidth, values.latency * hops, (action,), width)
+
+
+def hops(chip: Chip, home: tuple[int, ...], pus: tuple[int, ...]) -> int:
+    """Routers between two PUs of a square mesh, row by row; the host's port is at PU 0."""
+    side = isqrt(chip.values.pus - 1) + 1
+    one, other = (0 if group == HOST else group[0] % chip.values.pus for group in (home, pus))
+    return max(1, abs(one % side - other % side) + abs(one // side - other // side))
+
+
+def result_bytes(op: dict[str, Any], chip: Chip) -> int:
     """Bytes of one result token (per token of context, where it has one)."""
-    return int(-(-op["width"] * op.get("bits", hw.analog.input_bits) // 8))
+    return int(-(-op["width"] * op.get("bits", chip.vector_bits) // 8))

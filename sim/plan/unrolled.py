@@ -87,7 +87,7 @@ class Pattern:
         self.count_of, counts = _distinct(_counting(step) for step in steps)
         self.examples = [steps[self.count_of.index(i)] for i in range(len(counts))]
         self.duration_of, durations = _distinct(
-            (count, step.rate, step.size, step.context_extra)
+            (count, step.rate, step.size, step.context_extra, step.kept)
             for count, step in zip(self.count_of, steps, strict=True)
         )
         firsts = [self.duration_of.index(i) for i in range(len(durations))]
@@ -260,10 +260,10 @@ class Shape:
     @cached_property
     def sizes(self) -> list[int]:
         """Sum of token sizes of each step, over one request."""
-        sums: dict[tuple[int, str, int], int] = {}
+        sums: dict[tuple[Any, ...], int] = {}
         sizes = []
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
-            key = (count, step.size, step.context_extra)
+            key = (count, step.size, step.context_extra, step.kept)
             if key not in sums:
                 each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())

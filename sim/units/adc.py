@@ -17,16 +17,16 @@ from fractions import Fraction
 from functools import cache
 from math import ceil
 
-from hyflexsim.sim.chip.hardware import Hardware
-from hyflexsim.sim.units.service import Action, Rate, Service
+from hyflexsim.sim.chip.service import Action, Rate, Service
+from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor
 
 PICOSECONDS = 10**12
 
 
-def slot(hw: Hardware) -> Fraction:
+def slot(module: AnalogValues) -> Fraction:
     """Time of one conversion in ps, exact: 781.25 at 1.28 GS/s."""
-    return _slot(hw.adc.rate)
+    return _slot(module.adc.rate)
 
 
 @cache
@@ -34,15 +34,16 @@ def _slot(rate: int) -> Fraction:
     return Fraction(PICOSECONDS, rate)
 
 
-def plane(hw: Hardware, factor: Factor) -> int:
+def plane(module: AnalogValues, factor: Factor) -> int:
     """Picoseconds to convert one bit-plane of the fullest array.
 
     >>> from hyflexsim.sim.units.tiling import factors
-    >>> hw = Hardware.load("hyflexpim")
-    >>> plane(hw, factors(hw, 64, 16, None, 1.0, "row-tile")[0])      # 128 columns
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> module = load_chip("hyflexpim").units["analog"].values
+    >>> plane(module, factors(module, 64, 16, None, 1.0, "row-tile")[0])      # 128 columns
     100000
     """
-    return _conversions(-(-factor.fullest // hw.adc.per_array), hw.adc.rate)
+    return _conversions(-(-factor.fullest // module.adc.per_array), module.adc.rate)
 
 
 @cache
@@ -50,10 +51,10 @@ def _conversions(count: int, rate: int) -> int:
     return ceil(count * _slot(rate))
 
 
-def convert(hw: Hardware, factor: Factor, planes: int, beat: int) -> Service:
+def convert(module: AnalogValues, factor: Factor, planes: int, beat: int) -> Service:
     """Convert ``planes`` bit-planes, one every ``beat`` ps; the visit is the last of them."""
     return Service(
-        Rate(fixed=plane(hw, factor)),
+        Rate(fixed=plane(module, factor)),
         (
             Action("adc_conversion_slc", planes * factor.columns_slc),
             Action("adc_conversion_mlc", planes * factor.columns_mlc),

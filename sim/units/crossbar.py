@@ -20,28 +20,29 @@ Left out: wire resistance, settling, sneak currents (accuracy, not time).
 
 from __future__ import annotations
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.service import Action, Rate, Service
 from hyflexsim.sim.units import adc
-from hyflexsim.sim.units.service import Action, Rate, Service
+from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor
 
 
-def beat(hw: Hardware, factor: Factor) -> int:
+def beat(module: AnalogValues, factor: Factor) -> int:
     """Picoseconds from one bit-plane to the next: the read cycle, or the ADC where it is slower."""
-    return max(hw.analog.read_cycle, adc.plane(hw, factor))
+    return max(module.read_cycle, adc.plane(module, factor))
 
 
-def read(hw: Hardware, factor: Factor, planes: int) -> Service:
+def read(module: AnalogValues, factor: Factor, planes: int) -> Service:
     """Read ``planes`` bit-planes of one vector (8 at fidelity ``token``, 1 at ``bit``).
 
     >>> from hyflexsim.sim.units.tiling import factors
-    >>> hw = Hardware.load("hyflexpim")
-    >>> (weight,) = factors(hw, 64, 16, None, 1.0, "row-tile")
-    >>> read(hw, weight, planes=8).rate.ps(1)
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> module = load_chip("hyflexpim").units["analog"].values
+    >>> (weight,) = factors(module, 64, 16, None, 1.0, "row-tile")
+    >>> read(module, weight, planes=8).rate.ps(1)
     800000
     """
     return Service(
-        Rate(fixed=planes * beat(hw, factor)),
+        Rate(fixed=planes * beat(module, factor)),
         (
             Action("wordline_drive", planes * factor.wordlines),
             Action("array_read", planes * factor.arrays),

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from math import ceil
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.service import Action, Rate, Service
 from hyflexsim.sim.units import adc
-from hyflexsim.sim.units.service import Action, Rate, Service
+from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor
 
 
-def last_column(hw: Hardware, factor: Factor) -> int:
+def last_column(module: AnalogValues, factor: Factor) -> int:
     """Picoseconds of the last column's shift-and-add, at most the plane's time less 1 ps."""
-    return max(1, min(ceil(adc.slot(hw)), adc.plane(hw, factor) - 1))
+    return max(1, min(ceil(adc.slot(module)), adc.plane(module, factor) - 1))
 
 
-def actions(hw: Hardware, factor: Factor, planes: int) -> tuple[Action, ...]:
+def actions(module: AnalogValues, factor: Factor, planes: int) -> tuple[Action, ...]:
     """What adding ``planes`` bit-planes costs; results go to the output register plane by plane."""
     return (
         Action("shift_add", planes * factor.conversions),
@@ -31,11 +31,11 @@ def actions(hw: Hardware, factor: Factor, planes: int) -> tuple[Action, ...]:
     )
 
 
-def add(hw: Hardware, factor: Factor) -> Service:
+def add(module: AnalogValues, factor: Factor) -> Service:
     """Add one bit-plane (fidelity ``bit``)."""
-    last = last_column(hw, factor)
+    last = last_column(module, factor)
     return Service(
         Rate(fixed=last),
-        actions(hw, factor, 1),
-        lead_ps=adc.plane(hw, factor) - last,
+        actions(module, factor, 1),
+        lead_ps=adc.plane(module, factor) - last,
     )

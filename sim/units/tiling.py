@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.units.analog_parameters import AnalogValues
 
 TILES = ("row-tile", "ideal")
 
@@ -58,20 +58,30 @@ class Factor:
         return self.columns_slc + self.columns_mlc
 
     @property
+    def pieces(self) -> int:
+        """The same: capacity of analog units is counted in arrays."""
+        return self.arrays
+
+    def cells(self) -> dict[str, int]:
+        """Arrays by mode."""
+        return {"arrays_slc": self.arrays_slc, "arrays_mlc": self.arrays_mlc, "bytes": 0}
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one vector."""
         return self.rows * self.outputs
 
 
-def cells_per_weight(hw: Hardware, mode: str) -> int:
+def cells_per_weight(module: AnalogValues, mode: str) -> int:
     """Cells that hold one weight in mode ``slc`` or ``mlc``.
 
-    >>> hw = Hardware.load("hyflexpim")
-    >>> cells_per_weight(hw, "slc"), cells_per_weight(hw, "mlc")
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> module = load_chip("hyflexpim").units["analog"].values
+    >>> cells_per_weight(module, "slc"), cells_per_weight(module, "mlc")
     (8, 4)
     """
-    bits = hw.analog.slc_bits if mode == "slc" else hw.analog.mlc_bits
-    return -(-hw.analog.weight_bits // bits)
+    bits = module.slc_bits if mode == "slc" else module.mlc_bits
+    return -(-module.weight_bits // bits)
 
 
 def protected(count: int, slc_rate: float) -> int:
@@ -90,38 +100,41 @@ def protected(count: int, slc_rate: float) -> int:
 
 
 def factors(
-    hw: Hardware, rows: int, outputs: int, rank: int | None, slc_rate: float, tiles: str
+    module: AnalogValues, rows: int, outputs: int, rank: int | None, slc_rate: float, tiles: str
 ) -> tuple[Factor, ...]:
     """The grids of a weight of ``rows`` inputs and ``outputs`` results; two where it has a rank.
 
-    >>> hw = Hardware.load("hyflexpim")
-    >>> [f.arrays for f in factors(hw, 1024, 1024, None, 1.0, "row-tile")]
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> module = load_chip("hyflexpim").units["analog"].values
+    >>> [f.arrays for f in factors(module, 1024, 1024, None, 1.0, "row-tile")]
     [1024]
-    >>> [f.arrays for f in factors(hw, 1024, 1024, 512, 1.0, "row-tile")]
+    >>> [f.arrays for f in factors(module, 1024, 1024, 512, 1.0, "row-tile")]
     [512, 512]
     """
     if tiles not in TILES:
         raise InputError(f"tiles must be one of {', '.join(TILES)}; got {tiles!r}")
     if rank is None:
-        return (_by_outputs(hw, "W", rows, outputs, protected(outputs, slc_rate), tiles),)
+        return (_by_outputs(module, "W", rows, outputs, protected(outputs, slc_rate), tiles),)
     slc = protected(rank, slc_rate)
     return (
-        _by_outputs(hw, "V", rows, rank, slc, tiles),
-        _by_rows(hw, rank, outputs, slc, tiles),
+        _by_outputs(module, "V", rows, rank, slc, tiles),
+        _by_rows(module, rank, outputs, slc, tiles),
     )
 
 
-def _by_outputs(hw: Hardware, part: str, rows: int, outputs: int, slc: int, tiles: str) -> Factor:
+def _by_outputs(
+    module: AnalogValues, part: str, rows: int, outputs: int, slc: int, tiles: str
+) -> Factor:
     """SLC and MLC outputs side by side on the same wordlines."""
-    row_tiles = -(-rows // hw.analog.rows)
-    width_slc = slc * cells_per_weight(hw, "slc")
-    width_mlc = (outputs - slc) * cells_per_weight(hw, "mlc")
-    columns = hw.analog.columns
+    row_tiles = -(-rows // module.rows)
+    width_slc = slc * cells_per_weight(module, "slc")
+    width_mlc = (outputs - slc) * cells_per_weight(module, "mlc")
+    columns = module.columns
     column_tiles = -(-(width_slc + width_mlc) // columns)
     arrays_slc = row_tiles * -(-width_slc // columns)
     arrays_mlc = row_tiles * column_tiles - arrays_slc
     if tiles == "ideal":
-        size = hw.analog.rows * columns
+        size = module.rows * columns
         arrays_slc, arrays_mlc = _divided(rows * width_slc, rows * width_mlc, size)
     return Factor(
         part=part,
@@ -139,16 +152,16 @@ def _by_outputs(hw: Hardware, part: str, rows: int, outputs: int, slc: int, tile
     )
 
 
-def _by_rows(hw: Hardware, rank: int, outputs: int, slc: int, tiles: str) -> Factor:
+def _by_rows(module: AnalogValues, rank: int, outputs: int, slc: int, tiles: str) -> Factor:
     """SLC and MLC ranks in row tiles of their own."""
-    height = hw.analog.rows
+    height = module.rows
     if tiles == "row-tile":
         slc = min(rank, height * -(-slc // height))
     mlc = rank - slc
     tiles_slc, tiles_mlc = -(-slc // height), -(-mlc // height)
-    width_slc = outputs * cells_per_weight(hw, "slc")
-    width_mlc = outputs * cells_per_weight(hw, "mlc")
-    columns = hw.analog.columns
+    width_slc = outputs * cells_per_weight(module, "slc")
+    width_mlc = outputs * cells_per_weight(module, "mlc")
+    columns = module.columns
     across_slc, across_mlc = -(-width_slc // columns), -(-width_mlc // columns)
     arrays_slc, arrays_mlc = tiles_slc * across_slc, tiles_mlc * across_mlc
     row_tiles = tiles_slc + tiles_mlc

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
-from hyflexsim.sim.units.service import Rate
 
 
 @pytest.fixture(scope="session")
 def hw():
-    return Hardware.load("hyflexpim")
+    return load_chip("hyflexpim")
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +98,7 @@ def make_chip(pus=4, arrays=10, **overrides):
     """
     changes = {"chip.pus": pus, "pu.analog_modules": 1, "analog.arrays": arrays}
     changes |= {key.replace("__", "."): value for key, value in overrides.items()}
-    return Hardware.load("hyflexpim", changes)
+    return load_chip("hyflexpim", changes)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
@@ -102,7 +102,7 @@ def test_energy_is_count_times_unit_with_its_status(linear, hw):
 
 def test_calibration_term_is_off_unless_asked_for(linear):
     """unhalved_mac, 0.119 pJ on each of 128 x 32 MACs, only with an override."""
-    hw = Hardware.load("hyflexpim", {"energy.unhalved_mac": "0.119 pJ"})
+    hw = load_chip("hyflexpim", {"energy.unhalved_mac": "0.119 pJ"})
     rows = energy.energy_rows(*played(linear, hw, 1), hw, "action")
     (row,) = [row for row in rows if row["action"] == "unhalved_mac"]
     assert row["count"] == 128 * 32
@@ -135,9 +135,9 @@ def test_writes_are_counted_in_cells(hw):
         g.add_op(graph, x, "gemv", layer="blocks.0", rows=64, cols=64, width=64, weight=x)
         g.connect(graph, "in", x)
     common = {"layer": "blocks.0", "context": "all", "heads": 1, "inner": 64}
-    g.add_op(graph, "qk", "matmul", width=1, operand_bits=[8, 8], **common)
+    g.add_op(graph, "qk", "matmul", width=1, multiplies=["values", "values"], **common)
     g.add_op(graph, "soft", "softmax", layer="blocks.0", context="all", width=1, elements=1)
-    g.add_op(graph, "pv", "matmul", width=64, operand_bits=[12, 8], **common)
+    g.add_op(graph, "pv", "matmul", width=64, multiplies=["probabilities", "values"], **common)
     for source, target, rule in (
         ("q", "qk", "stream"),
         ("k", "qk", "all"),

@@ -14,7 +14,14 @@ from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
 
 FC = {"layer": "l", "width": 2, "rows": 4, "cols": 2, "weight": "w"}
-QK = {"layer": "l", "width": 2, "heads": 2, "inner": 8, "operand_bits": [8, 8], "context": "all"}
+QK = {
+    "layer": "l",
+    "width": 2,
+    "heads": 2,
+    "inner": 8,
+    "multiplies": ["values", "values"],
+    "context": "all",
+}
 
 
 def refused(call, *arguments, **keywords):
@@ -33,9 +40,11 @@ def block(causal=False):
         g.add_op(graph, name, "gemv", layer="l", width=16, rows=16, cols=16, weight=name, bias=True)
         g.connect(graph, "in", name)
     bits = {"heads": 2, "inner": 8, "context": context}
-    g.add_op(graph, "qk", "matmul", layer="l", width=2, operand_bits=[8, 8], **bits)
+    g.add_op(graph, "qk", "matmul", layer="l", width=2, multiplies=["values", "values"], **bits)
     g.add_op(graph, "soft", "softmax", layer="l", width=2, elements=2, context=context)
-    g.add_op(graph, "pv", "matmul", layer="l", width=16, operand_bits=[12, 8], **bits)
+    g.add_op(
+        graph, "pv", "matmul", layer="l", width=16, multiplies=["probabilities", "values"], **bits
+    )
     g.add_op(graph, "o", "gemv", layer="l", width=16, rows=16, cols=16, weight="o", rank=8)
     g.add_op(graph, "add", "pointwise", layer="l", width=16, elements=16, function="add")
     g.add_op(graph, "norm", "norm", layer="l", width=16, elements=16, parameters=32)
@@ -118,7 +127,7 @@ def test_op_refused(kind, change, message):
 
 @pytest.mark.parametrize("kind", g.KINDS)
 def test_every_required_attribute_is_asked_for(kind):
-    values = {"context": "all", "operand_bits": [8, 8], "weight": "w", "function": "gelu"}
+    values = {"context": "all", "multiplies": ["values", "values"], "weight": "w", "function": "gelu"}
     full = {key: values.get(key, 4) for key in g.REQUIRED[kind]}
     g.add_op(g.new_graph("t"), "x", kind, layer="l", **full)
     for key in full:
@@ -167,7 +176,7 @@ def test_cycles():
 def test_whole_graph_refused():
     graph = block()
     graph.graph["format"] = "other"
-    assert refused(g.validate, graph) == "format must be 'hyflexsim-graph-1'; got 'other'"
+    assert refused(g.validate, graph) == "format must be 'hyflexsim-graph-2'; got 'other'"
     graph = block()
     del graph.graph["name"]
     assert refused(g.validate, graph) == "name must be a text; got None"

@@ -20,7 +20,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hyflexsim.sim.chip.hardware import Hardware
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.compiled.tables import Room, tables
 from hyflexsim.sim.engine.request import Request
@@ -29,6 +28,7 @@ from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.placement.memory import requests_at_once
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.benchmarks.bench import LARGE, WORKLOADS
 from hyflexsim.workloads.benchmarks.growth import encoder
 from hyflexsim.workloads.garbage import collect_less
@@ -84,7 +84,7 @@ def plays() -> Table:
     for title, name, changes in WORKLOADS:
         ready = prepare(Scenario.load(name, changes))
         cases.append((title, ready.plan, ready.requests, ready.window))
-    hardware = Hardware.load("hyflexpim")
+    hardware = load_chip("hyflexpim")
     for depth in DEPTHS:
         graph = encoder(depth, 768)
         placement = place(graph, hardware, Options(copies="none", chips=-(-depth // 24)))

@@ -73,7 +73,7 @@ def encoder(layers: int, width: int) -> Any:
             q,
             (k, "all"),
             width=12,
-            operand_bits=[8, 8],
+            multiplies=["values", "values"],
             context="all",
             **heads,
             **at,
@@ -85,7 +85,7 @@ def encoder(layers: int, width: int) -> Any:
             soft,
             (v, "all"),
             width=width,
-            operand_bits=[12, 8],
+            multiplies=["probabilities", "values"],
             context="all",
             **heads,
             **at,
@@ -131,7 +131,6 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     import resource  # noqa: PLC0415 (not on every system)
     import time  # noqa: PLC0415
 
-    from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
     from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415
     from hyflexsim.sim.engine.compiled.tables import Room, tables  # noqa: PLC0415
     from hyflexsim.sim.engine.request import Request  # noqa: PLC0415
@@ -139,19 +138,20 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     from hyflexsim.sim.placement.mapping import Options, place  # noqa: PLC0415
     from hyflexsim.sim.placement.memory import requests_at_once  # noqa: PLC0415
     from hyflexsim.sim.plan.planner import build_plan  # noqa: PLC0415
+    from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.garbage import collect_less  # noqa: PLC0415
 
     collect_less()
     chips = -(-case["layers"] * case["pus_per_layer"] // 24)
     warm = build_plan(
-        *_placed(encoder(1, 64), Options(copies="none"), Hardware.load("hyflexpim"), place)
+        *_placed(encoder(1, 64), Options(copies="none"), load_chip("hyflexpim"), place)
     )
     compiled.play(warm, [Request(0, 1)])  # machine code is loaded before the clock starts
     graph = encoder(case["layers"], case["width"])
     requests = [Request(0, case["tokens"])] * case["requests"]
     start = time.process_time()
     options = Options(copies="none", pus_per_layer=case["pus_per_layer"], chips=chips)
-    _, placement = _placed(graph, options, Hardware.load("hyflexpim"), place)
+    _, placement = _placed(graph, options, load_chip("hyflexpim"), place)
     window = requests_at_once(graph, placement, case["tokens"])
     plan = build_plan(graph, placement)
     tables(plan, requests, window, Room())

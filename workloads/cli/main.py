@@ -143,10 +143,10 @@ def validate(
         print(f"{file}: a graph of {len(graph)} ops, {g.parameters(graph):,} parameters")
         return
     if file.endswith(".toml") and _is_chip(Path(file)):
-        from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
+        from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
 
-        hw = Hardware.load(file)
-        print(f"{file}: a chip with {hw.chip.pus} PUs, {len(hw.provenance)} parameters")
+        hw = load_chip(file)
+        print(f"{file}: a chip with {hw.values.pus} PUs, {len(hw.provenance)} parameters")
         return
     from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
@@ -161,7 +161,8 @@ def validate(
 @app.command("list")
 def list_() -> None:
     """What comes with hyflexsim: scenarios, presets, models."""
-    from hyflexsim.sim.chip.hardware import Hardware, presets  # noqa: PLC0415
+    from hyflexsim.sim.chip.load import presets  # noqa: PLC0415
+    from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.extraction.model_zoo import ZOO  # noqa: PLC0415
     from hyflexsim.workloads.scenario import scenario as scenarios  # noqa: PLC0415
@@ -173,8 +174,8 @@ def list_() -> None:
     terminal.print(rows, "")
     rows = terminal_tables.table("presets", "name", ">PUs", ">nm")
     for name in presets():
-        hw = Hardware.load(name)
-        rows.add_row(name, str(hw.chip.pus), str(hw.chip.technology_nm))
+        hw = load_chip(name)
+        rows.add_row(name, str(hw.values.pus), str(hw.values.technology_nm))
     terminal.print(rows, "")
     rows = terminal_tables.table("models", "name", "family", "class")
     for name, config in ZOO.items():
@@ -233,12 +234,12 @@ def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -
         import pandas as pd  # noqa: PLC0415
 
         from hyflexsim.analysis import placement_map  # noqa: PLC0415
-        from hyflexsim.sim.placement.mapping import arrays_per_pu  # noqa: PLC0415
+        from hyflexsim.sim.placement.mapping import pieces_per_pu  # noqa: PLC0415
 
         axes = placement_map(
             pd.DataFrame(list(placement.rows())),
-            arrays_per_pu=arrays_per_pu(placement.hw),
-            pus_per_chip=placement.hw.chip.pus,
+            arrays_per_pu=pieces_per_pu(placement.chip),
+            pus_per_chip=placement.chip.values.pus,
         )
         _draw(axes, png)
 
@@ -306,10 +307,10 @@ def preset(
     ] = None,
 ) -> None:
     """Show a chip's parameters: value, unit, status, source."""
-    from hyflexsim.sim.chip.hardware import Hardware  # noqa: PLC0415
+    from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
 
-    hw = Hardware.load(name)
+    hw = load_chip(name)
     known = ("stated", "derived", "third-party", "inferred", "assumed")
     wanted = known if status is None else tuple(status.split(","))
     for word in wanted:

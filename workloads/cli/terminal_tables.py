@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import networkx as nx
 
-    from hyflexsim.sim.chip.hardware import Hardware
+    from hyflexsim.sim.chip.chip import Chip
     from hyflexsim.sim.placement.mapping import Placement
 
 _PREFIXES: tuple[tuple[float, str], ...] = (
@@ -141,7 +141,7 @@ def by_kind(summary: Mapping[str, Any]) -> Table:
 # --- a chip --------------------------------------------------------------------------------------
 
 
-def parameters(hw: Hardware, status: Sequence[str]) -> Table:
+def parameters(hw: Chip, status: Sequence[str]) -> Table:
     """Parameters of a chip and where they come from."""
     result = table(f"chip {hw.name}", "key", ">value", "unit", "status", "source")
     for row in hw.describe():
@@ -241,12 +241,12 @@ def _alike(graph: nx.DiGraph, order: Sequence[str]) -> Iterator[list[str]]:
 
 def layers(placement: Placement) -> Table:
     """Which layer sits where: a row a layer."""
-    from hyflexsim.sim.placement.mapping import arrays_per_pu  # noqa: PLC0415
+    from hyflexsim.sim.placement.mapping import pieces_per_pu  # noqa: PLC0415
 
-    size = arrays_per_pu(placement.hw)
-    pus = placement.options.chips * placement.hw.chip.pus
+    size, holder = pieces_per_pu(placement.chip), placement.chip.holder
+    pus = placement.options.chips * placement.chip.values.pus
     result = table(
-        f"{placement.pus_used} of {pus} PUs in use, {size:,} arrays each",
+        f"{placement.pus_used} of {pus} PUs in use, {size:,} {holder.kind.holds} each",
         "layer",
         "PUs",
         "chip",
@@ -258,13 +258,13 @@ def layers(placement: Placement) -> Table:
     )
     for layer, own in placement.pus.items():
         weights = [w for w in placement.weights.values() if w.layer == layer]
-        slc = sum(f.arrays_slc for w in weights for f in w.factors)
-        mlc = sum(f.arrays_mlc for w in weights for f in w.factors)
-        total = sum(w.arrays * w.copies for w in weights)
+        slc = sum(w.cells("arrays_slc") for w in weights)
+        mlc = sum(w.cells("arrays_mlc") for w in weights)
+        total = sum(w.pieces * w.copies for w in weights)
         result.add_row(
             layer,
             span(own),
-            span(sorted({placement.chip(pu) for pu in own})),
+            span(sorted({placement.chip_of(pu) for pu in own})),
             f"{slc:,}",
             f"{mlc:,}",
             span(sorted({w.copies for w in weights}), "–") or "–",

@@ -47,7 +47,7 @@ def cost(
     result = simulate(scenario, graph=graph)
     summary = result.summary
     return Cost(
-        arrays=sum(weight.arrays for weight in result.placement.weights.values()),
+        arrays=sum(weight.pieces for weight in result.placement.weights.values()),
         latency_ps=summary["latency_ps"]["p50"],
         makespan_ps=summary["makespan_ps"],
         throughput_per_s=summary["throughput_per_s"],

@@ -160,4 +160,4 @@ def _block_values(graph: nx.DiGraph) -> list[int]:
 
 
 def _arrays(result: Result) -> int:
-    return sum(weight.arrays for weight in result.placement.weights.values())
+    return sum(weight.pieces for weight in result.placement.weights.values())

@@ -14,7 +14,7 @@ from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
 
-QK_BITS, PV_BITS = [8, 8], [12, 8]
+SCORES, MIXES = ["values", "values"], ["probabilities", "values"]
 """Operand bits of QK^T and of PV (HyFlexPIM: INT8 Q, K, V; softmax out of a 12-bit unit)."""
 
 
@@ -153,7 +153,7 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
         return made
 
     shape = {"heads": heads, "inner": inner}
-    scores = step("matmul", "qk", q, heads, operand_bits=QK_BITS, **shape)
+    scores = step("matmul", "qk", q, heads, multiplies=SCORES, **shape)
     _see(scores.op, k, seen)
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
@@ -164,7 +164,7 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     weights = step("softmax", "softmax", scores, heads, elements=heads)
     shape["inner"] = shape_of(node, 2)[3]
     width = heads * shape["inner"]
-    result = step("matmul", "pv", weights, width, operand_bits=PV_BITS, **shape)
+    result = step("matmul", "pv", weights, width, multiplies=MIXES, **shape)
     _see(result.op, v, seen)
     return result
 

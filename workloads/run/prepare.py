@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import networkx as nx
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
@@ -33,7 +33,7 @@ from hyflexsim.workloads.scenario.schema import Generate, Jets
 class Prepared:
     """Everything that is decided before the first event."""
 
-    hw: Hardware
+    chip: Chip
     graph: nx.DiGraph
     placement: Placement
     plan: Plan
@@ -47,11 +47,11 @@ def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
 
     Copies are chosen for a request of mean length, memory is checked for the longest.
     """
-    hw = scenario.hardware()
+    chip = scenario.hardware()
     graph = load_graph(scenario) if graph is None else graph
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
-    placement = place(graph, hw, _options(scenario, graph))
+    placement = place(graph, chip, _options(scenario, graph))
     placement = apply_copies(graph, placement, -(-sum(lengths) // len(lengths)))
     window = requests_at_once(graph, placement, max(lengths))
     if scenario.run.window is not None:
@@ -65,7 +65,7 @@ def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
-    return Prepared(hw, graph, placement, plan, requests, labels, window)
+    return Prepared(chip, graph, placement, plan, requests, labels, window)
 
 
 def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:

@@ -18,7 +18,7 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim import energy
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
@@ -42,7 +42,7 @@ class Result:
     """
 
     scenario: Scenario
-    hw: Hardware
+    chip: Chip
     graph: nx.DiGraph
     placement: Placement
     plan: Plan
@@ -77,7 +77,7 @@ class Result:
     def _resolved(self) -> dict[str, Any]:
         return self.scenario.resolved() | {
             "op_kinds": dict(self.graph.nodes(data="kind")),
-            "hardware": {row.key: row._asdict() for row in self.hw.describe()},
+            "hardware": {row.key: row._asdict() for row in self.chip.describe()},
         }
 
 
@@ -131,7 +131,7 @@ def simulate(
         mode = scenario.run.energy
         tables: dict[str, Sequence[Row]] = {
             "components": energy.components(plan, played),
-            "energy": energy.energy_rows(plan, played, ready.hw, mode),
+            "energy": energy.energy_rows(plan, played, ready.chip, mode),
             "requests": request_table(ready, played, mode),
             "placement": list(ready.placement.rows()),
         }
@@ -144,7 +144,7 @@ def simulate(
             summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
     return Result(
         scenario=scenario,
-        hw=ready.hw,
+        chip=ready.chip,
         graph=ready.graph,
         placement=ready.placement,
         plan=plan,

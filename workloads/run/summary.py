@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hyflexsim.sim import energy
-from hyflexsim.sim.chip.area import chip_area, pu_area
-from hyflexsim.sim.chip.hardware import Hardware, used_assumptions
+from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
+from hyflexsim.sim.chip.chip import Chip, used_assumptions
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
@@ -30,7 +30,7 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     requests = ready.requests
     sizes = [(request.tokens, request.prefill) for request in requests]
     energies = {
-        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.hw, mode)
+        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
         for size in dict.fromkeys(sizes)
     }
     arrival = np.array([request.arrival for request in requests], dtype=np.int64)
@@ -71,8 +71,12 @@ def summarize(
     shares: dict[str, list[float]] = defaultdict(list)
     for row in tables["components"]:
         shares[row["kind"]].append(row["utilisation"])
-    ledger = energy.ledger(ready.plan, played)
-    actions = {row["action"] for row in ledger if row["count"]}
+    ledger = energy.ledger(ready.plan, played, ready.chip)
+    priced = {
+        f"{row['unit']}.energy.{'bit' if row['unit'] in ready.chip.links else row['action']}"
+        for row in ledger
+        if row["count"]
+    }
     return {
         "scenario": scenario.name,
         "model": ready.graph.graph["name"],
@@ -96,25 +100,23 @@ def summarize(
         "energy_by_kind_pj": dict(by_kind),
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
         "area_mm2": {
-            "chip": chip_area(ready.hw) * scenario.chip.chips,
-            "used": pu_area(ready.hw) * ready.placement.pus_used,
+            "chip": chip_area(ready.chip) * scenario.chip.chips,
+            "used": pu_area(ready.chip) * ready.placement.pus_used
+            + shared_area(ready.chip) * ready.placement.chips_used,
         },
         "writes_per_request": energy.cell_writes(ledger) / count,
         "visits": int(played.tally.visits.sum()),
         "macs": energy.macs(ready.plan, played),
-        "assumptions": _assumptions(ready.hw, actions, scenario.run.energy),
+        "assumptions": _assumptions(ready.chip, priced, scenario.run.energy),
         "notes": [*_notes(ready), *_kept(played)],
     }
 
 
-def _assumptions(hw: Hardware, actions: set[str], mode: str) -> list[str]:
-    """Parameters that no paper gives, but for energies of actions that were not priced."""
-    priced = {f"energy.{action}" for action in actions} if mode == "action" else set()
-    return [
-        key
-        for key in used_assumptions(hw)
-        if not key.startswith(("energy.", "device.")) or key in priced
-    ]
+def _assumptions(chip: Chip, priced: set[str], mode: str) -> list[str]:
+    """Parameters that no paper gives or a rule has made, but for energies that were not priced."""
+    counted = priced if mode == "action" else set()
+    names = {*used_assumptions(chip), *chip.derived}
+    return sorted(key for key in names if ".energy." not in key or key in counted)
 
 
 def _kept(played: Played) -> list[str]:
@@ -126,8 +128,5 @@ def _kept(played: Played) -> list[str]:
 
 
 def _notes(ready: Prepared) -> list[str]:
-    stale = [
-        f"{key} was derived from a parameter that the scenario has changed, and kept"
-        for key in ready.hw.stale
-    ]
-    return [*NOTES, *ready.graph.graph.get("notes", ()), *stale]
+    derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
+    return [*NOTES, *ready.graph.graph.get("notes", ()), *derived]

@@ -7,9 +7,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hyflexsim.sim.chip.parameters import PARAMETERS
+from hyflexsim.sim.chip.load import resolve
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.scenario.schema import KINDS, SECTIONS, dotted
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.workloads.scenario.schema import KINDS, SECTIONS, Chip, dotted
 
 FREE = ("chip.set", "mapping.slc_rates", "accuracy.conductance")
 """Tables whose keys the user chooses."""
@@ -28,8 +29,8 @@ def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any])
     {'workload': {'kind': 'tokens', 'tokens': 64}, 'chip': {'set': {'analog.read_cycle': '50 ns'}}}
     """
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
-    # kinds first, since they decide which other keys there are
-    ordered = sorted(pairs, key=lambda pair: not pair[0].endswith("kind"))
+    # kinds and the chip first, since they decide which other keys there are
+    ordered = sorted(pairs, key=lambda pair: not pair[0].endswith(("kind", "chip.preset")))
     return [_apply(content, key, value) for key, value in ordered]
 
 
@@ -79,9 +80,7 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
     parts = _split(key)
     where, last = ".".join(parts[:-1]), parts[-1]
     if not _in_scenario(parts):
-        if key not in PARAMETERS:
-            raise InputError(f"--set: unknown key {key!r}; {_meant(key)}")
-        parts, where = ["chip", "set", key], "chip.set"
+        parts, where = ["chip", "set", _of_chip(content, key)], "chip.set"
     table = content
     for part in parts[:-1]:
         if not isinstance(table.get(part), dict):
@@ -126,6 +125,17 @@ def _in_scenario(parts: list[str]) -> bool:
     return where in FREE or (where in SECTIONS and last in SECTIONS[where].model_fields)
 
 
+def _of_chip(content: dict[str, Any], key: str) -> str:
+    """The full name of a parameter of the scenario's chip."""
+    chip = content.get("chip", {})
+    preset = chip.get("preset", Chip.model_fields["preset"].default)
+    known = load_chip(preset).parameters if isinstance(preset, str) else {}
+    ends = [full for full in known if full == key or full.endswith(f".{key}")]
+    if not ends:
+        raise InputError(f"--set: unknown key {key!r}; {_meant(key, known)}")
+    return resolve(key, known)
+
+
 def _check_kind(where: str, last: str, kind: Any) -> None:
     owners = [name for name, section in KINDS[where].items() if last in section.model_fields]
     if kind not in owners and kind in KINDS[where]:
@@ -134,7 +144,7 @@ def _check_kind(where: str, last: str, kind: Any) -> None:
         )
 
 
-def _meant(key: str) -> str:
+def _meant(key: str, known: Iterable[str]) -> str:
     keys = [
         f"{name}.{field}" for name, section in SECTIONS.items() for field in section.model_fields
     ]
@@ -144,7 +154,7 @@ def _meant(key: str) -> str:
         for section in kinds.values()
         for field in section.model_fields
     ]
-    near = difflib.get_close_matches(key, [*dict.fromkeys(keys), *PARAMETERS], n=3, cutoff=0.6)
+    near = difflib.get_close_matches(key, [*dict.fromkeys(keys), *known], n=3, cutoff=0.6)
     if near:
         return f"nearest: {', '.join(near)}"
     return f"sections: {', '.join((*SECTIONS, 'workload'))}, or a parameter of the chip"

@@ -98,10 +98,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario import overrides as changes
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
 from hyflexsim.workloads.scenario.schema import (
@@ -164,9 +165,9 @@ class Scenario(Section):
         except ValidationError as error:
             raise refusal(cls, path.name, error, changed) from None
 
-    def hardware(self) -> Hardware:
+    def hardware(self) -> Machine:
         """The chip with its overrides."""
-        return Hardware.load(self.chip.preset, self.chip.set)
+        return load_chip(self.chip.preset, self.chip.set)
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""

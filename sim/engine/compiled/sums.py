@@ -44,14 +44,13 @@ def _size(sums, step, request, token):
         size = np.int64(token // row.parts) + 1 + row.extra
         if row.head:
             size += sums.tokens[request, 1] - 1
-    elif row.size == 3:
-        pairs = sums.tokens[request, 0] * (sums.tokens[request, 0] + 1) // 2
-        if row.split:
-            size = np.int64(token // row.planes < pairs)
-        else:
-            wave = np.int64(row.wave)
-            size = min(wave, pairs - np.int64(token // row.parts) * wave)
-    return size
+    if row.size < 3:
+        return (size * row.kept + row.of - 1) // row.of
+    pairs = sums.tokens[request, 0] * (sums.tokens[request, 0] + 1) // 2
+    if row.split:
+        return np.int64(token // row.planes < pairs)
+    wave = np.int64(row.wave)
+    return min(wave, pairs - np.int64(token // row.parts) * wave)
 
 
 def add(block, sums):

@@ -17,7 +17,7 @@ ROWS_128 = '[analog.rows]\nvalue = 128\nstatus = "assumed"\nsource = "what if"\n
 
 @pytest.fixture(scope="module")
 def hw():
-    return Hardware.load("hyflexpim")
+    return load_chip("hyflexpim")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def chip(tmp_path):
 
     def load(text, overrides=None):
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
-        return Hardware.load(tmp_path / "mine.toml", overrides)
+        return load_chip(tmp_path / "mine.toml", overrides)
 
     return load
 
@@ -42,7 +42,7 @@ def refused(call, *arguments):
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_gives_every_parameter_a_source(name):
-    hw = Hardware.load(name)
+    hw = load_chip(name)
     assert list(hw.provenance) == list(PARAMETERS)
     assert all(record.source and "override" not in record.source for record in hw.describe())
     assert hw.stale == ()
@@ -74,7 +74,7 @@ def test_parameters_are_described():
 
 def test_import_is_light():
     code = (
-        "import sys, hyflexsim.sim.chip.hardware as h; h.Hardware.load('hyflexpim');"
+        "import sys, hyflexsim.sim.chip.hardware as h; h.load_chip('hyflexpim');"
         "print(sorted({'torch', 'pandas', 'numpy', 'simpy', 'networkx'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -85,7 +85,7 @@ def test_import_is_light():
 
 
 def test_override_is_an_assumption():
-    hw = Hardware.load("hyflexpim", {"adc.slc_bits": 5, "interconnect.pu_bandwidth": "500 MB/s"})
+    hw = load_chip("hyflexpim", {"adc.slc_bits": 5, "interconnect.pu_bandwidth": "500 MB/s"})
     assert (hw.adc.slc_bits, hw.interconnect.pu_bandwidth) == (5, 0.5)
     record = hw.provenance["interconnect.pu_bandwidth"]
     assert (record.value, record.unit) == (500, "MB/s")
@@ -95,7 +95,7 @@ def test_override_is_an_assumption():
 
 def test_stale_names_what_was_derived_from_a_changed_value():
     def stale(**values):
-        return Hardware.load(
+        return load_chip(
             "hyflexpim", {k.replace("__", "."): v for k, v in values.items()}
         ).stale
 
@@ -273,11 +273,11 @@ def test_unknown_chip(name):
 
 
 def test_parts_scale_with_their_instances(hw):
-    half = Hardware.load("hyflexpim", {"analog.columns": 64, "adc.mlc_bits": 6, "sfu.lanes": 512})
+    half = load_chip("hyflexpim", {"analog.columns": 64, "adc.mlc_bits": 6, "sfu.lanes": 512})
     whole, less = analog_parts(hw, hw.area), analog_parts(half, half.area)
     assert less["arrays"] == whole["arrays"] / 2
     assert less["adcs"] == whole["adcs"] / 2  # one bit less
     assert less["wordline_drivers"] == whole["wordline_drivers"]
     assert digital_parts(half, half.area)["sfu"] == 2 * hw.area.digital_sfu
-    twice = Hardware.load("hyflexpim", {"chip.pus": 48})
+    twice = load_chip("hyflexpim", {"chip.pus": 48})
     assert chip_area(twice) == 2 * chip_area(hw)

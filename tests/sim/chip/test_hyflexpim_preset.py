@@ -16,7 +16,7 @@ from hyflexsim.sim.chip.area import (
 )
 from hyflexsim.sim.chip.hardware import Hardware, used_assumptions
 
-hw = Hardware.load("hyflexpim")
+hw = load_chip("hyflexpim")
 
 
 def rounds_to(value, printed):

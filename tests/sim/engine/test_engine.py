@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Group, Threshold
-from hyflexsim.sim.units.service import Rate
 
 
 def rows(played):

@@ -87,7 +87,7 @@ def test_memory_stays_bounded():
         "from hyflexsim.sim.engine.compiled.compiled import play\n"
         "from hyflexsim.sim.engine.request import Request\n"
         "from hyflexsim.sim.plan.plan import Component, Plan, Step\n"
-        "from hyflexsim.sim.units.service import Rate\n"
+        "from hyflexsim.sim.chip.service import Rate\n"
         "from hyflexsim.sim.engine.trace import Keep\n"
         "step = Step('s', 's', 'bank', 'l', (0,), Rate(7))\n"
         "plan = Plan((step,), (Component('c', 'bank'),), frozenset({0}))\n"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Options, arrays_per_pu, place
 
@@ -232,7 +232,7 @@ def test_options_refused_when_placed(put, option, key):
 
 def test_bert_large_dense_on_one_chip(chain_of):
     """24 blocks of 12,288 arrays in SLC fill 24 PUs; one array more and nothing fits."""
-    reference = Hardware.load("hyflexpim")
+    reference = load_chip("hyflexpim")
     block = [(1024, 1024)] * 4 + [(1024, 4096), (4096, 1024)]
     layers = {f"h.{i}": block for i in range(24)}
     placement = place(chain_of(layers), reference, Options())

@@ -3,7 +3,7 @@
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes, requests_at_once
@@ -18,8 +18,8 @@ def attention():
         g.add_op(graph, name, "gemv", layer="b.0", rows=64, cols=64, width=64, weight=name)
         g.connect(graph, "x", name)
     common = {"layer": "b.0", "context": "all", "heads": 1, "inner": 64}
-    g.add_op(graph, "qk", "matmul", width=1, operand_bits=[8, 8], **common)
-    g.add_op(graph, "pv", "matmul", width=64, operand_bits=[12, 8], **common)
+    g.add_op(graph, "qk", "matmul", width=1, multiplies=["values", "values"], **common)
+    g.add_op(graph, "pv", "matmul", width=64, multiplies=["probabilities", "values"], **common)
     g.connect(graph, "q", "qk")
     g.connect(graph, "k", "qk", "all")
     g.connect(graph, "qk", "pv")
@@ -48,7 +48,7 @@ def test_requests_at_once(attention, hw):
 def test_a_request_that_does_not_fit(attention):
     """8 modules of one array of 16 x 16 bit hold 256 B: one token, not two."""
     tiny = {"digital.arrays": 1, "digital.rows": 16, "digital.columns": 16}
-    hw = Hardware.load("hyflexpim", tiny)
+    hw = load_chip("hyflexpim", tiny)
     placement = place(attention, hw, Options())
     assert requests_at_once(attention, placement, 1) == 1
     with pytest.raises(CapacityError) as error:
@@ -94,7 +94,7 @@ def test_tables_that_do_not_fit(attention, hw):
 @pytest.mark.parametrize(("bits", "size"), [(8, 5), (4, 3)])
 def test_pairs_wait_as_many_as_there_are(bits, size):
     """N = 10: 55 pairs of 5 values wait for the rows of the queries; values in whole bytes."""
-    hw = Hardware.load("hyflexpim", {"analog.input_bits": bits})
+    hw = load_chip("hyflexpim", {"analog.input_bits": bits})
     graph = g.new_graph("pairs")
     g.add_op(graph, "u", "pointwise", axis="pair", layer="p", width=5, elements=5, function="gelu")
     g.add_op(graph, "a", "pointwise", layer="b.0", width=5, elements=5, function="add")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
@@ -96,7 +96,7 @@ def _block(draw, graph, layer, last, width):
         width=1,
         heads=1,
         inner=width,
-        operand_bits=[8, 8],
+        multiplies=["values", "values"],
         **common,
     )
     g.connect(graph, q, qk)
@@ -112,7 +112,7 @@ def _block(draw, graph, layer, last, width):
         width=width,
         heads=1,
         inner=width,
-        operand_bits=[12, 8],
+        multiplies=["probabilities", "values"],
         **common,
     )
     g.connect(graph, soft, pv)
@@ -164,7 +164,7 @@ def chips(draw):
         copies=draw(st.sampled_from(["none", "fill", 2, 3])),
         pus_per_layer=draw(st.sampled_from(["auto", 2])),
     )
-    return Hardware.load("hyflexpim", overrides), options
+    return load_chip("hyflexpim", overrides), options
 
 
 requests_strategy = st.lists(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.plan.plan import Group, Step, Threshold, size_of, tokens_of
 from hyflexsim.sim.plan.unrolled import ANSWER, GROUP, NEEDS, THRESHOLD, shape_of
-from hyflexsim.sim.units.service import Rate
 
 
 def step(**options):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
@@ -64,7 +64,7 @@ def attention_graph(causal=False, width=64, heads=1, layers=1):
             width=heads,
             heads=heads,
             inner=inner,
-            operand_bits=[8, 8],
+            multiplies=["values", "values"],
             context=context,
         )
         g.connect(graph, q, qk)
@@ -77,7 +77,7 @@ def attention_graph(causal=False, width=64, heads=1, layers=1):
             width=width,
             heads=heads,
             inner=inner,
-            operand_bits=[12, 8],
+            multiplies=["probabilities", "values"],
             context=context,
         )
         g.connect(graph, soft, pv)
@@ -153,7 +153,7 @@ def test_two_stage_bit_pipeline(hw):
 
 def test_a_slow_adc_sets_the_beat(hw):
     """At 0.64 GS/s 128 columns take 200 ns: a vector every 1600 ns, in both fidelities."""
-    slow = Hardware.load("hyflexpim", {"adc.rate": "0.64 GS/s"})
+    slow = load_chip("hyflexpim", {"adc.rate": "0.64 GS/s"})
     for fidelity in ("token", "bit"):
         plan, played = run(linear_graph((64, 16)), slow, [Request(0, 2)], fidelity=fidelity)
         vector = column(plan, played, "fc0.in", "end")[0]
@@ -238,7 +238,7 @@ def chain_graph():
 
     op("in", "input", width=64)
     op("kv", "gemv", rows=64, cols=64, width=64, weight="kv")
-    op("qk", "matmul", width=1, heads=1, inner=64, operand_bits=[8, 8], context="prefix")
+    op("qk", "matmul", width=1, heads=1, inner=64, multiplies=["values", "values"], context="prefix")
     op("softmax", "softmax", width=1, elements=1, context="prefix")
     op("o", "gemv", rows=64, cols=64, width=64, weight="o")
     op("out", "output", width=64, head=True)
@@ -287,7 +287,7 @@ def test_unknown_fidelity(hw):
 
 def test_layers_on_two_chips_cross_a_link(hw):
     """One PU a chip: the second block's input crosses a link of 128 GB/s: 64 B in 500 ps."""
-    small = Hardware.load("hyflexpim", {"chip.pus": 1})
+    small = load_chip("hyflexpim", {"chip.pus": 1})
     options = Options(copies="none", chips=2)
     plan, played = run(attention_graph(layers=2), small, [Request(0, 1)], options=options)
     link = "blocks.0.norm.chip_link0-1"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.sim.chip.service import Action
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units import (
     accumulator,
@@ -14,7 +15,6 @@ from hyflexsim.sim.units import (
     sfu,
     shift_add,
 )
-from hyflexsim.sim.units.service import Action
 from hyflexsim.sim.units.tiling import factors
 
 
@@ -26,7 +26,7 @@ def weight(hw):
 
 @pytest.fixture(scope="module")
 def hw():
-    return Hardware.load("hyflexpim")
+    return load_chip("hyflexpim")
 
 
 def test_bank(hw, weight):
@@ -50,7 +50,7 @@ def test_adc(hw, weight):
 
 
 def test_two_converters_an_array_take_half_the_time(weight):
-    assert adc.plane(Hardware.load("hyflexpim", {"adc.per_array": 2}), weight) == 50_000
+    assert adc.plane(load_chip("hyflexpim", {"adc.per_array": 2}), weight) == 50_000
 
 
 def test_shift_add_ends_with_the_plane(hw, weight):
@@ -91,7 +91,7 @@ def test_look_up_takes_one_cycle_a_row(hw):
 
 def test_a_digital_module_too_small_for_one_product():
     """191 columns hold no 64 NOR of 3 columns, least of all in a row step of 5 cycles."""
-    tiny = Hardware.load("hyflexpim", {"digital.arrays": 1, "digital.columns": 959})
+    tiny = load_chip("hyflexpim", {"digital.arrays": 1, "digital.columns": 959})
     with pytest.raises(InputError) as error:
         digital_pim.products_per_cycle(tiny, 8, 8)
     assert str(error.value) == (
@@ -102,7 +102,7 @@ def test_a_digital_module_too_small_for_one_product():
 def test_sfu(hw):
     """2048 elements a cycle; passes and depth where the chip has them."""
     assert sfu.apply(hw, "pointwise", 2049, pus=1).rate.ps(1) == 2000
-    slow = Hardware.load("hyflexpim", {"sfu.softmax_passes": 3, "sfu.depth": 10})
+    slow = load_chip("hyflexpim", {"sfu.softmax_passes": 3, "sfu.depth": 10})
     assert sfu.apply(slow, "softmax", 2048, pus=1).rate.ps(1) == 13_000
     assert sfu.apply(slow, "norm", 2048, pus=1).rate.ps(1) == 11_000
 
@@ -117,7 +117,7 @@ def test_buses(hw, kind, time):
 
 
 def test_bus_latency_adds_to_size_over_bandwidth():
-    hw = Hardware.load("hyflexpim", {"interconnect.pu_latency": "5 ns"})
+    hw = load_chip("hyflexpim", {"interconnect.pu_latency": "5 ns"})
     assert interconnect.transfer(hw, "pu_bus", 100).rate.ps(1) == 5100
     assert interconnect.transfer(hw, "pu_bus", 100, width=2).rate.ps(1) == 5050
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyflexsim.sim.chip.hardware import Hardware
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.tiling import TILES, cells_per_weight, factors, protected
 
@@ -67,7 +67,7 @@ def test_cells_of_a_weight():
     """ceil(weight bits / bits per cell)."""
     for weight, slc, mlc in ((8, 1, 2), (8, 1, 3), (6, 2, 4), (1, 1, 2)):
         bits = {"analog.weight_bits": weight, "analog.slc_bits": slc, "analog.mlc_bits": mlc}
-        hw = Hardware.load("hyflexpim", bits)
+        hw = load_chip("hyflexpim", bits)
         assert cells_per_weight(hw, "slc") == -(-weight // slc)
         assert cells_per_weight(hw, "mlc") == -(-weight // mlc)
 

@@ -152,8 +152,14 @@ def test_a_bert_block_op_by_op(zoo):
         attention + "value": "all",
     }
     qk, pv = graph.nodes[attention + "qk"], graph.nodes[attention + "pv"]
-    assert (qk["heads"], qk["inner"], qk["width"], qk["operand_bits"]) == (12, 64, 12, [8, 8])
-    assert (pv["heads"], pv["inner"], pv["width"], pv["operand_bits"]) == (12, 64, 768, [12, 8])
+    assert (qk["heads"], qk["inner"], qk["width"], qk["multiplies"]) == (
+        *(12, 64, 12),
+        ["values", "values"],
+    )
+    assert (pv["heads"], pv["inner"], pv["width"], pv["multiplies"]) == (
+        *(12, 64, 768),
+        ["probabilities", "values"],
+    )
     assert graph.nodes[here + "intermediate.intermediate_act_fn"]["function"] == "gelu"
     assert inputs_of(graph, "pooler.dense") == {"encoder.layer.11.output.LayerNorm": "first"}
 

@@ -26,13 +26,13 @@ def block(graph, layer, source, causal):
     for name in ("q", "k"):
         matrix = {"rows": WIDTH, "cols": WIDTH, "weight": f"{layer}.{name}.weight"}
         g.connect(graph, source, op(name, "gemv", width=WIDTH, **matrix))
-    bits = {"heads": 2, "inner": 32, "operand_bits": [8, 8]}
+    bits = {"heads": 2, "inner": 32, "multiplies": ["values", "values"]}
     scores = op("qk", "matmul", width=2, context=context, **bits)
     g.connect(graph, f"{layer}.q", scores)
     g.connect(graph, f"{layer}.k", scores, context)
     soft = op("softmax", "softmax", width=2, elements=2, context=context)
     g.connect(graph, scores, soft)
-    bits = {"heads": 2, "inner": 32, "operand_bits": [12, 8]}
+    bits = {"heads": 2, "inner": 32, "multiplies": ["probabilities", "values"]}
     mixed = op("pv", "matmul", width=WIDTH, context=context, **bits)
     g.connect(graph, soft, mixed)
     g.connect(graph, f"{layer}.k", mixed, context)

@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
-from hyflexsim.sim.units.service import Rate
 from hyflexsim.workloads.run import run_tables
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine import engine
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.compiled.tables import Room
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Group, Threshold
-from hyflexsim.sim.units.service import Rate
 
 SMALL = Room(nodes=1, bytes=1, marks=1, blocks=1)
 

@@ -119,7 +119,7 @@ def test_a_second_process_imports_no_numba():
         "import sys; from hyflexsim.sim.engine.compiled import compiled;"
         "from hyflexsim.sim.engine.request import Request;"
         "from hyflexsim.sim.plan.plan import Component, Plan, Step;"
-        "from hyflexsim.sim.units.service import Rate;"
+        "from hyflexsim.sim.chip.service import Rate;"
         "step = Step('host', 'host', 'host_port', 'l', lanes=(0,), rate=Rate(fixed=7));"
         "plan = Plan((step,), (Component('port', 'host_port'),), frozenset({0}));"
         "assert compiled.play(plan, [Request(0, 4)]).finished == [28];"

@@ -1,0 +1,253 @@
+"""Parameters of analog arrays with their converters; what they are: analog_array.py.
+
+Rows of ``power`` and ``area`` are what all instances of a part take in one module; ``instances``
+says how many instances a row stands for, so that a changed module counts in proportion.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from hyflexsim.sim.chip import rules
+from hyflexsim.sim.chip.kind import UnitValues
+from hyflexsim.sim.chip.parameters import Follows, Section, choice, parameter
+
+_PJ = ("pJ", 0, 1e12)
+_MW = ("mW", 0, 1e9)
+_MM2 = ("mm2", 0, 1e6)
+_MANY = ("", 1, 2**50)
+_NODE = Follows(rules.node_energy, ("chip.technology_nm",))
+_NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+
+
+def _converter(bits: str) -> Follows:
+    return Follows(rules.converter_energy, ("adc.model", bits, "adc.rate"))
+
+
+class Adc(Section):
+    """Successive-approximation converter, shared by the columns of an array."""
+
+    slc_bits: Annotated[
+        int,
+        parameter(
+            "bit",
+            1,
+            16,
+            "resolution for single-level columns",
+            "energy, area, values",
+            [Follows(rules.converter_bits, ("rows", "slc_bits"), "shifts")],
+        ),
+    ]
+    mlc_bits: Annotated[
+        int,
+        parameter(
+            "bit",
+            1,
+            16,
+            "resolution for multi-level columns",
+            "energy, area, values",
+            [Follows(rules.converter_bits, ("rows", "mlc_bits"), "shifts")],
+        ),
+    ]
+    rate: Annotated[
+        int, parameter("S/s", 1, 10**15, "conversions per second of one converter", "time, energy")
+    ]
+    per_array: Annotated[int, parameter("", 1, 65536, "converters per array", "time, area")]
+    model: Annotated[
+        str,
+        choice(rules.CONVERTER_MODELS, "how energy and area follow from bits and rate", "energy"),
+    ]
+
+
+class ShiftAdd(Section):
+    """Shift-and-add unit behind each converter."""
+
+    partial_sum_bits: Annotated[
+        int,
+        parameter(
+            "bit",
+            1,
+            64,
+            "width of a row tile's partial sum",
+            "time, energy",
+            [Follows(rules.partial_sum_bits, ("input_bits", "weight_bits", "rows"), "is")],
+        ),
+    ]
+
+
+class AnalogRegister(Section):
+    """Registers of a module."""
+
+    input_bytes: Annotated[int, parameter("B", 1, 2**30, "input register", "energy, area")]
+    output_bytes: Annotated[int, parameter("B", 1, 2**30, "output register", "energy, area")]
+
+
+class AnalogEnergy(Section):
+    """pJ of one action."""
+
+    wordline_drive: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "a row, a read cycle",
+            "energy",
+            [Follows(rules.wordline_energy, ("columns", "read_cycle")), _NODE],
+        ),
+    ]
+    array_read: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "an array, a read cycle",
+            "energy",
+            [Follows(rules.array_read_energy, ("rows", "columns", "read_cycle")), _NODE],
+        ),
+    ]
+    sample_hold: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "a column, a read cycle",
+            "energy",
+            [Follows(rules.proportional, ("read_cycle",)), _NODE],
+        ),
+    ]
+    adc_conversion_slc: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "a conversion of a single-level column",
+            "energy",
+            [_converter("adc.slc_bits"), _NODE],
+        ),
+    ]
+    adc_conversion_mlc: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "a conversion of a multi-level column",
+            "energy",
+            [
+                Follows(
+                    rules.mlc_conversion,
+                    (
+                        "adc.model",
+                        "energy.adc_conversion_slc",
+                        "adc.slc_bits",
+                        "adc.mlc_bits",
+                        "adc.rate",
+                    ),
+                    "is",
+                )
+            ],
+        ),
+    ]
+    shift_add: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "a converted column",
+            "energy",
+            [Follows(rules.proportional, ("shift_add.partial_sum_bits",)), _NODE],
+        ),
+    ]
+    input_register: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "an array, a read cycle",
+            "energy",
+            [
+                Follows(rules.proportional, ("registers.input_bytes", "read_cycle")),
+                Follows(rules.per_second, ("registers.input_bytes", "arrays")),
+                _NODE,
+            ],
+        ),
+    ]
+    output_register: Annotated[
+        float,
+        parameter(
+            *_PJ,
+            "an array, a read cycle",
+            "energy",
+            [
+                Follows(rules.proportional, ("registers.output_bytes", "read_cycle")),
+                Follows(rules.per_second, ("registers.output_bytes", "arrays")),
+                _NODE,
+            ],
+        ),
+    ]
+    unhalved_mac: Annotated[
+        float, parameter(*_PJ, "calibration: a MAC, in either cell mode", "energy")
+    ]
+
+
+class AnalogInstances(Section):
+    """Instances in a module that a row of power and area stands for."""
+
+    cells: Annotated[int, parameter(*_MANY, "cells", "area")]
+    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
+    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
+    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area")]
+    adcs: Annotated[int, parameter(*_MANY, "converters", "area")]
+    adc_bits: Annotated[int, parameter("bit", 1, 16, "their largest resolution", "area")]
+    shift_adds: Annotated[int, parameter(*_MANY, "units", "area")]
+    sample_holds: Annotated[int, parameter(*_MANY, "groups, one per array", "area")]
+
+
+class AnalogPower(Section):
+    """Power of a module's parts, everything busy."""
+
+    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy", [_NODE])]
+    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
+    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
+    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
+    adcs: Annotated[float, parameter(*_MW, "converters", "energy", [_NODE])]
+    shift_adds: Annotated[float, parameter(*_MW, "shift-and-add units", "energy", [_NODE])]
+    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
+
+
+class AnalogArea(Section):
+    """Area of a module's parts."""
+
+    arrays: Annotated[float, parameter(*_MM2, "RRAM arrays", "area", [_NODE_AREA])]
+    input_register: Annotated[float, parameter(*_MM2, "input register", "area", [_NODE_AREA])]
+    output_register: Annotated[float, parameter(*_MM2, "output register", "area", [_NODE_AREA])]
+    wordline_drivers: Annotated[float, parameter(*_MM2, "wordline drivers", "area", [_NODE_AREA])]
+    adcs: Annotated[float, parameter(*_MM2, "converters", "area", [_NODE_AREA])]
+    shift_adds: Annotated[float, parameter(*_MM2, "shift-and-add units", "area", [_NODE_AREA])]
+    sample_holds: Annotated[float, parameter(*_MM2, "sample-and-holds", "area", [_NODE_AREA])]
+
+
+class AnalogValues(UnitValues):
+    """A module: arrays that multiply an input bit-plane by stored weights. ``count``: modules."""
+
+    arrays: Annotated[int, parameter("", 1, 2**20, "arrays per module", "capacity, area, time")]
+    rows: Annotated[
+        int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area, time, values")
+    ]
+    columns: Annotated[
+        int, parameter("", 1, 65536, "bitlines per array", "capacity, energy, area, time")
+    ]
+    read_cycle: Annotated[
+        int, parameter("ps", 1, 10**12, "one bit-plane through an array", "time, energy")
+    ]
+    input_bits: Annotated[
+        int, parameter("bit", 1, 32, "of an input, one bit-plane each", "time, energy, values")
+    ]
+    weight_bits: Annotated[
+        int, parameter("bit", 1, 32, "of a stored weight", "capacity, time, energy, values")
+    ]
+    slc_bits: Annotated[
+        int, parameter("bit", 1, 4, "per cell, single-level mode", "capacity, time, energy, values")
+    ]
+    mlc_bits: Annotated[
+        int, parameter("bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, values")
+    ]
+    adc: Adc
+    shift_add: ShiftAdd
+    registers: AnalogRegister
+    energy: AnalogEnergy
+    instances: AnalogInstances
+    power: AnalogPower
+    area: AnalogArea
