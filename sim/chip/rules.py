@@ -39,33 +39,44 @@ def partial_sum_bits(input_bits: int, weight_bits: int, rows: int) -> int:
 
 
 def converter_energy(model: str, bits: int, rate: int) -> float:
-    """Relative energy of a conversion of a resolution (bits) at a rate (S/s).
+    """Energy of a conversion against resolution (bits) and rate (S/s), in units of the model.
 
-    ``doubling``: twice a bit (HyFlexPIM §3.2). ``isaac-split``: reference, memory and clock linear,
-    the capacitive DAC exponential (ISAAC §VI after Saberi et al. 2011; values in pJ at 32 nm as
-    published with hwcomponents-library). ``survey``: lower bound fitted to published converters
-    (Andrulis et al. 2023, hwcomponents-adc), here its dependence on bits and rate.
+    ``doubling``: twice a bit (HyFlexPIM §3.2), whatever the rate.
+    ``isaac-split``: reference, memory and clock linear, the capacitive DAC exponential (ISAAC §VI
+    after Saberi et al. 2011); pJ at 32 nm, as tabulated in hwcomponents-library, isaac.py.
+    ``survey``: pJ; Schreier's figure of merit on the front of published converters (Murmann's
+    survey) as fitted by Andrulis et al., accelergy-adc-plug-in, model.yaml: four times a bit.
 
     >>> converter_energy("doubling", 7, 1) / converter_energy("doubling", 6, 1)
     2.0
     >>> round(converter_energy("isaac-split", 7, 1) / converter_energy("isaac-split", 6, 1), 2)
     1.18
+    >>> round(converter_energy("survey", 6, 1_280_000_000), 3)
+    0.058
     """
     if model == "isaac-split":
         return _along(_ISAAC_BITS, _ISAAC_PJ, bits)
+    if model == "survey":
+        merit = min(180.14159, 302.73870 - 6.4607909 * math.log(rate))  # dB
+        noise = 6.02 * bits + 1.76  # dB
+        return 1e12 / (2 * 10 ** ((merit - noise) / 10))
     return 2.0**bits
 
 
-def converter_area(model: str, bits: int) -> float:
-    """Relative area of a converter of a resolution (bits); models as :func:`converter_energy`."""
+def converter_area(model: str, bits: int, rate: int, nm: int) -> float:
+    """Area of a converter of a resolution (bits); models and sources as :func:`converter_energy`."""
     if model == "isaac-split":
         return _along(_ISAAC_BITS, _ISAAC_UM2, bits)
+    if model == "survey":
+        energy = converter_energy(model, bits, rate)
+        return math.exp(
+            0.06665852 * math.log(rate)
+            + 0.79732396 * math.log(nm)
+            - 0.13437279 * bits
+            + 0.42365718 * math.log(energy)
+            + 4.85056707
+        )
     return 2.0**bits
-
-
-def converter_power(model: str, bits: int) -> float:
-    """Relative power of a converter of a resolution (bits) at an equal rate."""
-    return converter_energy(model, bits, 1)
 
 
 def mlc_conversion(model: str, slc_pj: float, slc_bits: int, mlc_bits: int, rate: int) -> float:
@@ -119,18 +130,39 @@ def _along(xs: Sequence[int], ys: Sequence[float], x: float) -> float:
     return math.exp(math.log(ys[i]) * (1 - share) + math.log(ys[i + 1]) * share)
 
 
-# Energy and area of digital logic against the node, relative to 32 nm, at nominal voltage.
-# Stillmaker and Baas, Integration 58 (2017), 74-81.
-_NODE_NM = (7, 10, 14, 16, 20, 32, 45, 65, 90, 130, 180)
-_NODE_ENERGY = (0.10, 0.17, 0.29, 0.33, 0.41, 1.0, 1.52, 2.33, 3.97, 6.72, 14.0)
-_NODE_AREA = (0.034, 0.058, 0.14, 0.17, 0.29, 1.0, 1.9, 3.2, 7.4, 16.0, 32.0)
+# Stillmaker and Baas, Integration 58 (2017) 74-81, as tabulated in hwcomponents, techscaling.py:
+# energy of a node is a V^2 + b V + c, here at V = 0.8; area relative to 32 nm.
+_NODE_NM = (7, 10, 14, 16, 20, 32, 45, 65, 90, 130)
+_NODE_ENERGY = (
+    (0.1776, -0.09097, 0.02447),
+    (0.2068, -0.09311, 0.02375),
+    (0.2363, -0.09675, 0.02239),
+    (0.2958, -0.1241, 0.03024),
+    (0.373, -0.1582, 0.04104),
+    (0.9559, -0.7823, 0.471),
+    (1.103, -0.362, 0.2767),
+    (3.755, -4.398, 1.975),
+    (4.762, -4.781, 2.092),
+    (7.171, -6.709, 2.904),
+)
+_NODE_AREA = (0.13, 0.22, 0.38, 0.41, 0.46, 1.0, 2.2, 3.3, 6.1, 14.0)
+_VOLTS = 0.8
 
 
 def node_energy(nm: int) -> float:
-    """Relative energy of an action against the technology node (nm)."""
-    return _along(_NODE_NM, _NODE_ENERGY, nm)
+    """Energy of switching against the technology node (nm), at 0.8 V.
+
+    >>> round(node_energy(65) / node_energy(32), 2)
+    1.88
+    """
+    energies = [(a * _VOLTS + b) * _VOLTS + c for a, b, c in _NODE_ENERGY]
+    return _along(_NODE_NM, energies, nm)
 
 
 def node_area(nm: int) -> float:
-    """Relative area against the technology node (nm)."""
+    """Area of logic against the technology node (nm).
+
+    >>> round(node_area(65) / node_area(32), 2)
+    3.3
+    """
     return _along(_NODE_NM, _NODE_AREA, nm)

@@ -52,7 +52,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     """
     chip = placement.chip
     sizes = request_bytes(graph, placement, tokens)
-    stored = _tables(graph, chip)
+    stored = _beside_results(graph, placement)
     memory = chip.served_by("results").unit
     fits = []
     for pus, layers in placement.groups().items():
@@ -65,7 +65,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
         room = capacity_bytes(chip, len(pus)) - tables
         need = sum(sizes[layer] for layer in layers)
         if need > room:
-            beside = f" beside {tables} bytes of tables" if tables else ""
+            beside = f" beside {tables} bytes of tables and weights" if tables else ""
             raise CapacityError(
                 f"{', '.join(layers)}: a request of {tokens} tokens keeps {need} bytes waiting"
                 f"{beside}; {memory} of {len(pus)} PU(s) holds "
@@ -73,6 +73,28 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
             )
         fits.append(room // need if need else None)
     return min((n for n in fits if n is not None), default=2**31)
+
+
+def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:
+    """Bytes by layer that take room in the memory of results: tables that lie there, and weights
+    fetched for a request. Tables in another memory are checked against that one.
+    """
+    chip = placement.chip
+    stored = _tables(graph, chip)
+    holder = chip.unit("lookup") if stored else None
+    if holder is not None and holder is not chip.unit("results"):
+        room = placement.options.chips * holder.kind.memory_bytes(holder)
+        if sum(stored.values()) > room:
+            raise CapacityError(
+                f"tables of {sum(stored.values())} bytes need {sum(stored.values()) - room} more "
+                f"than {holder.name} holds ({room})"
+            )
+        stored = {}
+    gemv = chip.served_by("gemv")
+    if gemv.weights and gemv.weights not in (gemv.unit, chip.served_by("results").unit):
+        for weight in placement.weights.values():
+            stored[weight.layer] = stored.get(weight.layer, 0) + weight.cells("bytes")
+    return stored
 
 
 def _tables(graph: nx.DiGraph, chip: Chip) -> dict[str, int]:

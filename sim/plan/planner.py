@@ -291,7 +291,7 @@ class _Builder:
 
     def _between(self, where: _Where, label: str, size: int, inputs: list[Input]) -> int:
         """A transfer among the PUs of a group."""
-        link = self.chip.need_link("pu", "pu")
+        link = self.chip.link("pu", "pu") or self.chip.need_link("chip", "chip")
         mesh = link.kind == "mesh"
         ends = where.pus if mesh else (self.placement.chip_of(where.pus[0]),)
         bus = self.board.link(link, ends, inside=mesh)

@@ -24,6 +24,8 @@ from hyflexsim.sim.units import adc, crossbar, shift_add
 from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor, factors
 
+NODE = 65  # nm: at which converters of two resolutions are compared, the same for both
+
 
 class AnalogArray(Kind):
     """See the head of this file."""
@@ -180,18 +182,23 @@ def part_power(unit: Unit, part: Factor) -> dict[str, float]:
 
 def _parts(module: AnalogValues, rows: Section) -> dict[str, float]:
     """Part of a module -> its share of ``area`` or ``power``, by instances."""
-    made, converter = module.instances, module.adc
-    adcs = module.arrays * converter.per_array
-    bits = max(converter.slc_bits, converter.mlc_bits)
-    grows = rules.converter_area if rows is module.area else rules.converter_power
+    made, adc_ = module.instances, module.adc
+    adcs = module.arrays * adc_.per_array
+    now, then = max(adc_.slc_bits, adc_.mlc_bits), made.adc_bits
+    if rows is module.area:
+        grown, stated = (
+            rules.converter_area(adc_.model, bits, adc_.rate, NODE) for bits in (now, then)
+        )
+    else:
+        grown, stated = (
+            rules.converter_energy(adc_.model, bits, adc_.rate) for bits in (now, then)
+        )
     shares = {
         "arrays": module.arrays * module.rows * module.columns / made.cells,
         "input_register": module.registers.input_bytes / made.input_register,
         "output_register": module.registers.output_bytes / made.output_register,
         "wordline_drivers": module.arrays * module.rows / made.wordline_drivers,
-        "adcs": adcs
-        / made.adcs
-        * (grows(converter.model, bits) / grows(converter.model, made.adc_bits)),
+        "adcs": adcs / made.adcs * (grown / stated),
         "shift_adds": adcs / made.shift_adds,
         "sample_holds": module.arrays / made.sample_holds,
     }

@@ -14,10 +14,27 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.chip.kind import Kind
 from hyflexsim.sim.units.adder import Adder
 from hyflexsim.sim.units.analog_array import AnalogArray
+from hyflexsim.sim.units.dram import Dram
+from hyflexsim.sim.units.mac_array import MacArray
+from hyflexsim.sim.units.near_bank import NearBank
 from hyflexsim.sim.units.nor_pim import NorPim
 from hyflexsim.sim.units.sfu import Sfu
+from hyflexsim.sim.units.sram import Sram
+from hyflexsim.sim.units.threshold import Mask, Threshold
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (AnalogArray(), NorPim(), Sfu(), Adder())}
+_ALL: tuple[Kind, ...] = (
+    AnalogArray(),
+    NorPim(),
+    Sfu(),
+    Adder(),
+    MacArray(),
+    Sram(),
+    Dram(),
+    NearBank(),
+    Threshold(),
+    Mask(),
+)
+KINDS = {kind.name: kind for kind in _ALL}
 """Kinds that come with hyflexsim, by the name that a chip's TOML gives."""
 
 

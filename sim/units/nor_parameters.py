@@ -26,9 +26,9 @@ class NorRegister(Section):
 class NorEnergy(Section):
     """pJ of one action."""
 
-    nor: Annotated[float, parameter(*_PJ, "a NOR operation", "energy", [_NODE])]
-    cell_read: Annotated[float, parameter(*_PJ, "a bit read from RRAM", "energy", [_NODE])]
-    cell_write: Annotated[float, parameter(*_PJ, "a bit written to RRAM", "energy", [_NODE])]
+    nor: Annotated[float, parameter(*_PJ, "a NOR operation", "energy")]
+    cell_read: Annotated[float, parameter(*_PJ, "a bit read from RRAM", "energy")]
+    cell_write: Annotated[float, parameter(*_PJ, "a bit written to RRAM", "energy")]
 
 
 class NorInstances(Section):
@@ -44,11 +44,11 @@ class NorInstances(Section):
 class NorPower(Section):
     """Power of a module's parts, everything busy."""
 
-    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy", [_NODE])]
-    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
-    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
-    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
-    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
+    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy")]
+    input_register: Annotated[float, parameter(*_MW, "input register", "energy")]
+    output_register: Annotated[float, parameter(*_MW, "output register", "energy")]
+    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy")]
+    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy")]
 
 
 class NorArea(Section):

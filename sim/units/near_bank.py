@@ -1,0 +1,130 @@
+"""Near-bank units: multipliers beside the banks of a DRAM stack, which work at the banks' bandwidth.
+
+Weights, keys and values lie in the banks; a vector is sent to all of them, and all work on it at
+once. So a matrix takes the longer of two times::
+
+    bytes / (banks x bandwidth of a bank)      and      products / (banks x lanes) cycles
+
+and reads every weight once a vector: energy a bit at the bank, without the way to the pins.
+
+Source: TransPIM (HPCA 2022) and FIMDRAM for the organisation; energies by path of Fine-Grained DRAM
+(MICRO 2017), as in AttAcc's public simulator.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, ClassVar
+
+from hyflexsim.sim.chip.kind import Kind, Part, Unit, UnitValues
+from hyflexsim.sim.chip.parameters import Section, parameter
+from hyflexsim.sim.chip.service import Access, Action, Chain, Rate, Service, Task, Visit, transfer
+from hyflexsim.sim.units.stored import Stored, stored_parts
+
+
+class BankEnergy(Section):
+    """pJ of one action."""
+
+    bank_activation: Annotated[float, parameter("pJ", 0, 1e12, "a row opened", "energy")]
+    bank_bit: Annotated[float, parameter("pJ", 0, 1e12, "a bit from or to a bank", "energy")]
+    bank_mac: Annotated[float, parameter("pJ", 0, 1e12, "an INT8 product", "energy")]
+
+
+class BankArea(Section):
+    """Units of all banks, without the DRAM."""
+
+    units: Annotated[float, parameter("mm2", 0, 1e6, "near-bank units of one stack", "area")]
+
+
+class BankPower(Section):
+    """Units of all banks."""
+
+    units: Annotated[float, parameter("mW", 0, 1e9, "near-bank units of one stack", "energy")]
+
+
+class BankValues(UnitValues):
+    """One stack. ``count``: of them, side by side."""
+
+    capacity: Annotated[int, parameter("B", 1, 2**50, "of one stack", "capacity")]
+    banks: Annotated[int, parameter("", 1, 65536, "of one stack", "time")]
+    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one bank", "time")]
+    row_bytes: Annotated[int, parameter("B", 1, 2**20, "of one bank", "energy")]
+    row_latency: Annotated[int, parameter("ps", 0, 10**9, "to the first column of a row", "time")]
+    lanes: Annotated[int, parameter("", 1, 65536, "products a cycle beside one bank", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    energy: BankEnergy
+    area: BankArea
+    power: BankPower
+
+
+class NearBank(Kind):
+    """See the head of this file."""
+
+    name = "near_bank"
+    Values = BankValues
+    serves = frozenset({"gemv", "matmul", "scan", "lookup", "results"})
+    holds = "bytes"
+    actions: ClassVar = dict.fromkeys(("bank_activation", "bank_bit", "bank_mac"), "near_bank")
+
+    def input_bits(self, unit: Unit, format: str) -> int:
+        """INT8."""
+        return 8
+
+    def hold(
+        self, unit: Unit, rows: int, outputs: int, rank: int | None, slc_rate: float, tiles: str
+    ) -> tuple[Stored, ...]:
+        """Bytes of its factors, over all banks."""
+        return stored_parts(rows, outputs, rank)
+
+    def capacity(self, unit: Unit) -> int:
+        """Bytes."""
+        return int(unit.total * unit.values.capacity)
+
+    def memory_bytes(self, unit: Unit) -> int:
+        """All of it."""
+        return self.capacity(unit)
+
+    def multiply(self, unit: Unit, part: Part, task: Task, planes: bool) -> Chain:
+        """All banks at once."""
+        return (self._visit(unit, task, part.macs, f".{part.part}.bank"),)
+
+    def serve(self, unit: Unit, task: Task) -> Chain:
+        """A product against what lies in the banks, or a row of a table."""
+        if task.op == "lookup":
+            return self.access(unit, Access("", task.width))
+        return (self._visit(unit, task, task.macs),)
+
+    def write(self, unit: Unit, task: Task) -> Chain:
+        """Keys and values into the banks."""
+        return self.access(unit, Access(".write", task.width, True))
+
+    def access(self, unit: Unit, access: Access) -> Chain:
+        """Bytes spread over all banks."""
+        values: BankValues = unit.values
+        ways = values.banks * unit.total
+        actions = self._reading(unit, access.size_bytes)
+        service = transfer(access.size_bytes, values.bandwidth, values.row_latency, actions, ways)
+        return (Visit("near_bank", service, access.label),)
+
+    def _reading(self, unit: Unit, size_bytes: int) -> tuple[Action, ...]:
+        rows = -(-size_bytes // unit.values.row_bytes)
+        return Action("bank_activation", 0, rows), Action("bank_bit", 0, 8 * size_bytes)
+
+    def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
+        values: BankValues = unit.values
+        banks = values.banks * unit.total * task.group
+        reading = Fraction(values.bandwidth).limit_denominator(10**6) * banks / 1000  # bytes a ps
+        working = Fraction(values.lanes * banks, values.clock_period)  # products a ps
+        slower = min(reading, working)
+        rate = Rate(values.row_latency, work=macs * slower.denominator, speed=slower.numerator)
+        service = Service(rate, (*self._reading(unit, macs), Action("bank_mac", 0, macs)))
+        power = values.power.units * unit.total * task.group
+        return Visit("near_bank", service, label, power_mw=power, macs=(0, macs))
+
+    def area(self, unit: Unit) -> dict[str, float]:
+        """One stack."""
+        return {"units": unit.values.area.units}
+
+    def power(self, unit: Unit) -> dict[str, float]:
+        """One stack."""
+        return {"units": unit.values.power.units}
