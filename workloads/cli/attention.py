@@ -97,7 +97,7 @@ def train(
 
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.training import training_plot  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
     from hyflexsim.workloads.part.train_part import train_part  # noqa: PLC0415
 
@@ -127,7 +127,7 @@ def _learning_curve(
 ) -> None:
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.training import learning_curve_plot  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
     with progress() as report, resumable():
@@ -156,7 +156,7 @@ def attention(
     import torch  # noqa: PLC0415
 
     from hyflexsim.analysis.attention.report import describe_attention  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_run import (  # noqa: PLC0415
         new_attention_dir,
         take_attention,
@@ -207,7 +207,7 @@ def cost(
 
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.cost import cost_plot, load_cost  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import attention_cost  # noqa: PLC0415
 
     torch.set_num_threads(threads)
