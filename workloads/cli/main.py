@@ -101,8 +101,8 @@ def run(
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
-    from hyflexsim.workloads.run.run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
     options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
@@ -198,7 +198,7 @@ def graph(
     """Show a model's ops with shapes, work and parameters; save or draw its graph."""
     from hyflexsim.sim import graph as g  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
+    from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
     loaded = _graph(model)
     fixed = loaded.graph.get("tokens")
