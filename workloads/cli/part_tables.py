@@ -42,7 +42,7 @@ def show_learning_curve(rows: list[dict[str, Any]]) -> None:
 
 
 def show_attention(found: dict[str, Any]) -> None:
-    """Print how binary the models are: the row measures of attention_report.summary."""
+    """Print how binary the models are: the row measures of analysis/attention/report.py."""
     names = (">max > 0.5", ">max > 0.9", ">max > 0.95", ">entropy", ">effective keys", ">keys 90 %")
     rows = table(f"rows of attention, {found['jets']} jets", "", ">accuracy", *names)
     for model in ("trained", "untrained"):

@@ -15,10 +15,9 @@ import pytest
 
 from hyflexsim.models.part.inputs import FEATURES, jet_features
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets import generator as jet_generator
-from hyflexsim.workloads.jets import jets, make_jets
-from hyflexsim.workloads.jets import sample as jet_sample
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, load_jets, particle_counts
+from hyflexsim.workloads.jets import generator, jets, make_jets, sample
+from hyflexsim.workloads.jets.jets import load_jets, particle_counts
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 
 CLASSES = ["QCD", "Tbqq", "Tbl", "Wqq", "Hbb"]
 
@@ -203,7 +202,7 @@ def stand_in(monkeypatch):
     def generate(label, count, seed, settings=(), progress=lambda found: None):
         calls.append((label, count))
         progress(count)
-        row = {field.name: [] for field in jet_generator.SCHEMA}
+        row = {field.name: [] for field in generator.SCHEMA}
         return pa.Table.from_pylist(
             [
                 row
@@ -213,7 +212,7 @@ def stand_in(monkeypatch):
                 | {name: [0] for name in ("part_charge", "part_pid", "part_d0", "part_dz")}
                 for i in range(count)
             ],
-            schema=jet_generator.SCHEMA,
+            schema=generator.SCHEMA,
         )
 
     monkeypatch.setattr(make_jets, "generate", generate)
@@ -327,7 +326,7 @@ def test_command(stand_in, monkeypatch, tmp_path):
 
 def test_mantissa_rounding():
     values = np.array([1.0, np.pi, -1234.567, 0.0])
-    short = jet_generator._short(values)
+    short = generator._short(values)
     np.testing.assert_allclose(short, values, rtol=1.6e-5)
     assert (short.view(np.uint32) & 0xFF == 0).all()
 
@@ -342,15 +341,15 @@ def hep():
 
 
 def test_pythia_same_seed_same_jets(hep):
-    a = jet_generator.generate("Tbqq", 8, 5, QUICK)
-    assert a.equals(jet_generator.generate("Tbqq", 8, 5, QUICK))
-    assert jet_generator.generate("Tbqq", 5, 5, QUICK).equals(a.slice(0, 5))
+    a = generator.generate("Tbqq", 8, 5, QUICK)
+    assert a.equals(generator.generate("Tbqq", 8, 5, QUICK))
+    assert generator.generate("Tbqq", 5, 5, QUICK).equals(a.slice(0, 5))
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_pythia_jets_hold_their_decay(hep, label, tmp_path):
     """Truth: the right particles, inside the jet, with the mass of their parent."""
-    made = jet_generator.generate(label, 6, 3, QUICK)
+    made = generator.generate(label, 6, 3, QUICK)
     pq.write_table(made, tmp_path / "jets.parquet")
     found = load_jets(tmp_path / "jets.parquet")
     assert set(found.labels) == {label}
@@ -370,13 +369,13 @@ def test_pythia_jets_hold_their_decay(hep, label, tmp_path):
 
 def test_pythia_refuses_a_setting(hep):
     with pytest.raises(InputError, match=r"^Pythia refuses the setting 'No:such=1'"):
-        jet_generator.generate("QCD", 1, 1, ["No:such=1"])
+        generator.generate("QCD", 1, 1, ["No:such=1"])
 
 
 @pytest.mark.parametrize("classes", [None, ["Hbb", "QCD"], ["Hcc"]])
 def test_lengths_of_the_sample_are_those_of_its_particles(classes):
     """Two columns say what all particles say; a class that the sample lacks gives nothing."""
-    counts, labels = jet_sample.sample_lengths(classes, 300)
+    counts, labels = sample.sample_lengths(classes, 300)
     if classes == ["Hcc"]:
         assert (counts, labels) == ([], [])
         return

@@ -96,7 +96,7 @@ def train(
     import torch  # noqa: PLC0415
 
     from hyflexsim.analysis import save  # noqa: PLC0415
-    from hyflexsim.analysis.training import training_plot  # noqa: PLC0415
+    from hyflexsim.analysis.attention.training import training_plot  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
     from hyflexsim.workloads.part.train_part import train_part  # noqa: PLC0415
@@ -126,7 +126,7 @@ def _learning_curve(
     out: Path, recipe: Any, sizes: Any, jets: Path | None, test: Path | None, baseline: bool
 ) -> None:
     from hyflexsim.analysis import save  # noqa: PLC0415
-    from hyflexsim.analysis.training import learning_curve_plot  # noqa: PLC0415
+    from hyflexsim.analysis.attention.training import learning_curve_plot  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
@@ -252,7 +252,7 @@ def _spec(model: str | None) -> Any:
     if model is None:
         return None
     from hyflexsim.models.part.checkpoint import named_spec  # noqa: PLC0415
-    from hyflexsim.workloads.jets.jets import LABELS  # noqa: PLC0415
+    from hyflexsim.workloads.jets.sample import LABELS  # noqa: PLC0415
 
     return named_spec(model, LABELS)
 
