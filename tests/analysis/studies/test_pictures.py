@@ -21,9 +21,7 @@ from hyflexsim.analysis.studies import (
 from hyflexsim.analysis.style import new_axes
 from hyflexsim.sim.errors import InputError
 
-synthetic = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).with_name("synthetic_accuracy.py")))
-)
+synthetic = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 PLAIN = {"name": "accuracy", "higher_is_better": True, "floor": None}
 LONG = "SmolLM2-135M, a decoder, on WikiText-2: perplexity under the noise of RRAM cells, " * 2
 FAR = {"name": "accuracy", "higher_is_better": True, "floor": 0.1}
