@@ -14,7 +14,7 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.redistribution import rank_scores
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression import accuracy as module
+from hyflexsim.workloads.compression import accuracy
 from hyflexsim.workloads.compression.accuracy import (
     Grid,
     prepared,
@@ -114,7 +114,7 @@ def test_an_interrupted_sweep_ends_as_another(checkpoint, tmp_path, monkeypatch,
         return score(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "score", counted)
+        patch.setattr(accuracy, "score", counted)
         sweep(checkpoint, settings(), GRID, tmp_path / "cut")
     assert (tmp_path / "cut.work").is_dir()
     with pytest.raises(InputError, match="of an unfinished job with another seeds"):
@@ -129,7 +129,7 @@ def test_a_checkpoint_that_changed_is_no_longer_the_same_job(checkpoint, tmp_pat
     mine = tmp_path / "mine"
     shutil.copytree(checkpoint, mine)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(accuracy, "_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         sweep(mine, settings(), GRID, tmp_path / "a")
     text = (mine / "ranks.json").read_text()
     (mine / "ranks.json").write_text(text.replace('"title": "tiny"', '"title": "other"'))
