@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 COLUMN, PAGE = 3.5, 7.16  # inches: widths of an IEEE column and page
 DPI = 200
@@ -71,6 +73,18 @@ KIND_NAMES = {
     "sfu": "SFU",
 }
 
+LABEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
+"""Colours of what has none of its own: classes of requests, methods, noises."""
+
+LEGEND: dict[str, Any] = {
+    "borderaxespad": 0,
+    "handlelength": 1,
+    "handleheight": 0.8,
+    "handletextpad": 0.4,
+    "columnspacing": 1.0,
+}
+"""Keywords of a legend without air around its handles."""
+
 RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 7.0,
@@ -114,6 +128,14 @@ def new_axes(width: float = COLUMN, height: float = 2.4) -> Axes:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot()
+
+
+def text_width(text: str, size: float) -> float:
+    """Width of a text in points."""
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, FontProperties(family="DejaVu Sans", size=size), False
+    )
+    return float(width)
 
 
 class Scale(NamedTuple):

@@ -15,16 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hyflexsim.workloads.compression.judged_run import simulate as simulate
     from hyflexsim.workloads.jets.jets import load_jets as load_jets
     from hyflexsim.workloads.run.run import Result as Result
-    from hyflexsim.workloads.run.run import simulate as simulate
     from hyflexsim.workloads.scenario.scenario import Scenario as Scenario
 
 _HOME = {
     "Result": "run.run",
     "Scenario": "scenario.scenario",
     "load_jets": "jets.jets",
-    "simulate": "run.run",
+    "simulate": "compression.judged_run",
 }
 
 __all__ = ["Result", "Scenario", "load_jets", "simulate"]

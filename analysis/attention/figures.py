@@ -1,4 +1,4 @@
-"""Pictures of attention's statistics. Frames in (attention_rows, attention_received), Axes out."""
+"""Pictures of attention's statistics. Frames in (rows.py, received.py), Axes out."""
 
 from __future__ import annotations
 

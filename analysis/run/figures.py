@@ -14,17 +14,17 @@ from hyflexsim.analysis import style
 from hyflexsim.analysis.run.measures import energy_by, kind_order, latency_quantiles, layer_order
 from hyflexsim.analysis.run.measures import utilisation as utilisation_of
 from hyflexsim.analysis.run.run import Run
-from hyflexsim.analysis.style import PAGE, context, kind_colour, kind_name, new_axes
+from hyflexsim.analysis.style import (
+    LABEL_COLOURS,
+    LEGEND,
+    PAGE,
+    context,
+    kind_colour,
+    kind_name,
+    new_axes,
+)
 
-LABEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
 LABEL_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-LEGEND: dict[str, Any] = {
-    "borderaxespad": 0,
-    "handlelength": 1,
-    "handleheight": 0.8,
-    "handletextpad": 0.4,
-    "columnspacing": 1.0,
-}
 
 
 def energy_breakdown(run: Run, *, ax: Axes | None = None, max_layers: int = 26) -> Axes:

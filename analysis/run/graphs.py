@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
 from hyflexsim.analysis.run.folding import Folded, fold
 from hyflexsim.analysis.run.layout import columns, layout, ranks
 from hyflexsim.sim.errors import InputError
@@ -150,7 +149,7 @@ def _size(op: dict[str, Any]) -> str:
 def _tail(name: str, layer: str, points: float, size: float) -> str:
     """The end of a name that fits, whole parts where possible."""
     text = name.removeprefix(f"{layer}.") if layer else name
-    while frame.text_width(text, size) > points and len(text) > 2:
+    while style.text_width(text, size) > points and len(text) > 2:
         text = text.partition(".")[2] if "." in text else "…" + text.lstrip("…")[1:]
     return text
 

@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Patch, Rectangle
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
 from hyflexsim.analysis.run.run import COLUMNS, Run
 from hyflexsim.sim.errors import InputError
 
@@ -142,9 +141,9 @@ def _draw_pu(
     side = ax.figure.get_figure(root=True)
     assert side is not None
     points = side.get_size_inches()[0] * 72 * ROOM / max(ax.get_xlim()[1], 8)
-    if frame.text_width(text, 5.5) > points and len(names) > 1:
+    if style.text_width(text, 5.5) > points and len(names) > 1:
         text = f"{style.short(names[0])} + {len(names) - 1}"
-    while frame.text_width(text, 5.5) > points and len(text) > 4:
+    while style.text_width(text, 5.5) > points and len(text) > 4:
         text = text[:-2] + "…"
     ax.text(x + ROOM / 2, y + tall + 0.02, text, ha="center", va="top", fontsize=5.5)
     box: dict[str, Any] = {"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.8}

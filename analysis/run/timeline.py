@@ -27,9 +27,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
-from hyflexsim.analysis.run.frame import BAR
+from hyflexsim.analysis.run import timeline_labels
 from hyflexsim.analysis.run.run import Run
+from hyflexsim.analysis.run.timeline_labels import BAR, Across
 from hyflexsim.analysis.run.timeline_rows import Rows, arrange, rows_of
 from hyflexsim.analysis.run.visits import CLASSES, Visits, Window, busy, select, with_others
 
@@ -84,8 +84,8 @@ def timeline(
     exact = rows.group == "component" and len(visits) <= EXACT
     with style.context():
         if ax is None:
-            ax = style.new_axes(style.PAGE, frame.height(rows, exact))
-        pitch = frame.pitch(ax, len(rows))
+            ax = style.new_axes(style.PAGE, timeline_labels.height(rows, exact))
+        pitch = timeline_labels.pitch(ax, len(rows))
         first, last = visits.window
         unit = style.time_scale(last - first)
         origin = first if first > 20 * (last - first) else 0
@@ -108,10 +108,10 @@ def timeline(
             edges = across(np.linspace(first, last, bins + 1))
             _draw_shares(ax, _shares(run, drawn, rows, bins), edges)
         share = _shares(run, visits, rows, 1)[:, :, 0].sum(axis=1)
-        frame.label_rows(ax, rows, pitch, share, "busy" if drawn is visits else "own")
-        frame.mark_requests(ax, run, visits, rows, across)
-        frame.name_selection(ax, run, layer=layer, request=request, tokens=tokens)
-        frame.legend(ax, drawn, rows, pitch)
+        timeline_labels.label_rows(ax, rows, pitch, share, "busy" if drawn is visits else "own")
+        timeline_labels.mark_requests(ax, run, visits, rows, across)
+        timeline_labels.name_selection(ax, run, layer=layer, request=request, tokens=tokens)
+        timeline_labels.legend(ax, drawn, rows, pitch)
     return ax
 
 
@@ -164,7 +164,7 @@ def _steps(
     return np.column_stack([np.repeat(edges[change], 2), base - y])
 
 
-def _draw_visits(ax: Axes, visits: Visits, rows: Rows, across: frame.Across, pitch: float) -> None:
+def _draw_visits(ax: Axes, visits: Visits, rows: Rows, across: Across, pitch: float) -> None:
     """A rectangle per visit; where there are bit-planes, a cell per plane under its token."""
     left, right = across(visits.start), across(visits.end)
     span = np.diff(ax.get_xlim())[0]
@@ -194,13 +194,15 @@ def _draw_visits(ax: Axes, visits: Visits, rows: Rows, across: frame.Across, pit
             ax.add_collection(band, autolim=False)
             middle = top[tokens] + STRIP * BAR / 2
             numbers = visits.token[tokens]
-            frame.write(ax, *where, middle, numbers, pitch * STRIP * 0.9, "white", "token ")
+            timeline_labels.write(
+                ax, *where, middle, numbers, pitch * STRIP * 0.9, "white", "token "
+            )
     own = visits.op_class != CLASSES.index("other requests")
     middle = (upper + top + BAR) / 2
     numbers = np.where(cut, visits.plane, visits.token)
     ink = np.where(cut & (visits.plane < planes / 2), "#202020", "white")
     room = pitch * BAR * 0.8 * (1 - STRIP if cut.any() else 1)
-    frame.write(ax, left[own], right[own], middle[own], numbers[own], room, ink[own])
+    timeline_labels.write(ax, left[own], right[own], middle[own], numbers[own], room, ink[own])
 
 
 def _whole_tokens(

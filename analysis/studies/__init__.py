@@ -1,0 +1,1 @@
+"""Directories of studies (accuracy, ranks, Pareto points): tables, statistics, pictures."""

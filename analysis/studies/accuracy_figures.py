@@ -20,7 +20,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run.figures import LABEL_COLOURS
 from hyflexsim.analysis.studies import score_axes
 from hyflexsim.analysis.studies.accuracy import noise_means
 from hyflexsim.analysis.studies.studies import STAGES, Study, StudyLike, load_study
@@ -314,7 +313,7 @@ def _one(data: Study, means: pd.DataFrame, column: str, wanted: Any, default: An
 
 def _sigma_look(index: int) -> dict[str, Any]:
     return {
-        "color": LABEL_COLOURS[index % len(LABEL_COLOURS)],
+        "color": style.LABEL_COLOURS[index % len(style.LABEL_COLOURS)],
         "marker": score_axes.MARKERS[index % len(score_axes.MARKERS)],
         "linestyle": ("-", "--", "-.", ":")[index % 4],
         "markersize": 3.4,

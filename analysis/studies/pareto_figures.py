@@ -15,7 +15,6 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
 from hyflexsim.analysis.studies import score_axes
 from hyflexsim.analysis.studies.accuracy import pareto_front
 from hyflexsim.analysis.studies.studies import Study, StudyLike, load_study
@@ -171,7 +170,7 @@ def _name_front(
     edges = np.array(ax.get_window_extent().extents) * scale
     for (px, py), rate in zip(spots, front["slc_rate"], strict=True):
         text = f"{100 * rate:g}"
-        wide, tall = frame.text_width(text, 5.5) + 1.5, 6.0
+        wide, tall = style.text_width(text, 5.5) + 1.5, 6.0
         for dx, dy in PLACES:
             left = px + (dx if dx > 0 else dx - wide if dx < 0 else -wide / 2)
             foot = py + (dy if dy > 0 else dy - tall if dy < 0 else -tall / 2)

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
 from hyflexsim.analysis.studies import score_axes
 from hyflexsim.analysis.studies.studies import StudyLike, load_study
 from hyflexsim.sim.errors import InputError
@@ -148,8 +147,8 @@ def _name_groups(ax: Axes, groups: list[tuple[str, int]]) -> None:
     for name, count in groups:
         room = WIDE * count / total - 3
         broken = name.replace(".", ".\n").replace(" (", "\n(")
-        fits = frame.text_width(name, 6.5) <= room
-        widest = max(frame.text_width(line, 6.5) for line in broken.split("\n"))
+        fits = style.text_width(name, 6.5) <= room
+        widest = max(style.text_width(line, 6.5) for line in broken.split("\n"))
         texts.append(broken if not fits and widest <= room else name)
         upright.append(not fits and widest > room)
     middles = [float(end) - count / 2 for end, (_, count) in zip(ends, groups, strict=True)]

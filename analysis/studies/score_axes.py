@@ -17,12 +17,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run import frame
-from hyflexsim.analysis.run.figures import LABEL_COLOURS, LEGEND
 from hyflexsim.analysis.studies.studies import Study
 
 MARKERS = "os^DvPX<>*"
-METHOD_COLOURS = (*LABEL_COLOURS, "#202020", "#AA4499", "#999933")
+METHOD_COLOURS = (*style.LABEL_COLOURS, "#202020", "#AA4499", "#999933")
 METHODS = ("tanh", "shrinkage", "sigmoid", "uniform", "energy", "global", "fwsvd")
 SELECT_COLOURS = {
     "gradient": "#0072B2",
@@ -215,7 +213,7 @@ def rate_ticks(ax: Axes, rates: Iterable[float]) -> None:
     free = -np.inf
     for tick in ticks:
         middle = (tick - low) / max(high - low, 1e-9) * wide
-        half = frame.text_width(f"{tick:g}", 6.5) / 2 + 1
+        half = style.text_width(f"{tick:g}", 6.5) / 2 + 1
         fits = middle - half >= free
         names.append(f"{tick:g}" if fits else "")
         free = middle + half if fits else free
@@ -243,7 +241,11 @@ def legend_below(
 ) -> None:
     """A legend that many points below the axes, outside them."""
     below = ScaledTranslation(0, -points / 72, ax.figure.dpi_scale_trans)
-    place: dict[str, Any] = LEGEND | {"loc": "upper left", "borderpad": 0, "handlelength": 2.0}
+    place: dict[str, Any] = style.LEGEND | {
+        "loc": "upper left",
+        "borderpad": 0,
+        "handlelength": 2.0,
+    }
     ax.legend(
         handles=list(handles),
         ncols=columns,
@@ -255,7 +257,7 @@ def legend_below(
 
 def columns_for(labels: Iterable[str], width: float, extra: float = 26.0) -> int:
     """How many columns of a legend with these labels fit into so many points."""
-    widest = max(frame.text_width(label, 6.5) for label in labels) + extra
+    widest = max(style.text_width(label, 6.5) for label in labels) + extra
     return max(int(width // widest), 1)
 
 
@@ -299,7 +301,7 @@ def _wrapped(study: Study, inches: float) -> str:
 
 def outside_legend(ax: Axes, handles: Sequence[Artist], place: str, columns: int = 1) -> None:
     """A legend of a whole figure, outside all its panels."""
-    look: dict[str, Any] = LEGEND | {"loc": f"outside {place}", "borderaxespad": 0.3}
+    look: dict[str, Any] = style.LEGEND | {"loc": f"outside {place}", "borderaxespad": 0.3}
     look |= {"handlelength": 2.0, "ncols": columns}
     figure_of(ax).legend(handles=list(handles), **look)
 

@@ -1,0 +1,1 @@
+"""The Particle Transformer: layers, inputs, training, top-k attention, checkpoints."""

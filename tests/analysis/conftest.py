@@ -44,9 +44,9 @@ def jets_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def attention_dir(tmp_path_factory):
-    """Eight jets, two layers of three heads, scores drawn at random; see attention_synthetic."""
+    """Eight jets, two layers of three heads, scores drawn at random; see attention/synthetic.py."""
     spec = importlib.util.spec_from_file_location(
-        "attention_synthetic", Path(__file__).with_name("attention_synthetic.py")
+        "attention_synthetic", Path(__file__).with_name("attention") / "synthetic.py"
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

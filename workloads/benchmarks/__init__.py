@@ -1,0 +1,1 @@
+"""How fast hyflexsim is and how it compares: timings, growth, peers, numbers of the papers."""

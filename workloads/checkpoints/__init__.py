@@ -1,0 +1,1 @@
+"""Compressed checkpoints that come with hyflexsim, one folder each (scenario/checkpoints.py)."""

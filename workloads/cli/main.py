@@ -18,8 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import attention as attention_cli
-from hyflexsim.workloads.cli import studies as study_cli
+from hyflexsim.workloads.cli import part, studies
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -42,8 +41,8 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario key or a chip parameter."),
 ]
 Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
-study_cli.register(app)
-attention_cli.register(app)
+studies.register(app)
+part.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -101,8 +100,8 @@ def run(
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
-    from hyflexsim.workloads.run.run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
     options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
@@ -165,12 +164,12 @@ def list_() -> None:
     from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.extraction.model_zoo import ZOO  # noqa: PLC0415
-    from hyflexsim.workloads.scenario import scenario as scenarios  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import Scenario, shipped  # noqa: PLC0415
 
     terminal = console()
     rows = terminal_tables.table("scenarios", "name", "what")
-    for name in scenarios.shipped():
-        rows.add_row(name, scenarios.Scenario.load(name).title)
+    for name in shipped():
+        rows.add_row(name, Scenario.load(name).title)
     terminal.print(rows, "")
     rows = terminal_tables.table("presets", "name", ">PUs", ">nm")
     for name in presets():
@@ -199,7 +198,7 @@ def graph(
     """Show a model's ops with shapes, work and parameters; save or draw its graph."""
     from hyflexsim.sim import graph as g  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
+    from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
     loaded = _graph(model)
     fixed = loaded.graph.get("tokens")

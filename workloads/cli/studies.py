@@ -91,7 +91,7 @@ def accuracy(
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
     from hyflexsim.workloads.compression.accuracy import Grid, sweep  # noqa: PLC0415
     from hyflexsim.workloads.compression.device_settings import settings_from  # noqa: PLC0415
-    from hyflexsim.workloads.compression.judged_models import find_checkpoint  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.checkpoints import find_checkpoint  # noqa: PLC0415
 
     folder = find_checkpoint(checkpoint)
     grid = Grid(
@@ -226,19 +226,17 @@ def data() -> None:
     """What there is to compress: recipes, checkpoints, weights, data sets."""
     from hyflexsim.workloads import datasets  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
-    from hyflexsim.workloads.compression import (  # noqa: PLC0415
-        judged_models,
-        recipe,
-        weights,
-    )
+    from hyflexsim.workloads.compression import recipe  # noqa: PLC0415
+    from hyflexsim.workloads.extraction import weights  # noqa: PLC0415
+    from hyflexsim.workloads.scenario import checkpoints  # noqa: PLC0415
 
     rows = terminal_tables.table("recipes", "name", "what")
     for name in recipe.shipped():
         rows.add_row(name, recipe.Recipe.load(name).title)
     console().print(rows, "")
     rows = terminal_tables.table("checkpoints", "name", "metric", ">dense", ">fine-tuned")
-    for name in judged_models.checkpoints():
-        about = judged_models.read_about(judged_models.find_checkpoint(name))
+    for name in checkpoints.shipped():
+        about = checkpoints.read_about(checkpoints.find_checkpoint(name))
         metric = about["metric"]["name"]
         scores = (f"{about['scores'][s][metric]:.4g}" for s in ("dense", "fine-tuned"))
         rows.add_row(name, metric, *scores)

@@ -19,37 +19,26 @@ checkpoint places it in SLC.
 from __future__ import annotations
 
 import copy
-import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import networkx as nx
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from hyflexsim.analysis import confidence
 from hyflexsim.models.cells.on_chip import masks_for, matrices, on_chip, wrong_cells
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import RANKS_FILE, read_ranks
 from hyflexsim.models.lowrank.redistribution import magnitude_scores, rank_scores
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.compression.device_settings import Sigma, device_of, sigmas_of
-from hyflexsim.workloads.compression.judged_models import (
-    Opened,
-    find_checkpoint,
-    open_checkpoint,
-    read_about,
-    score,
-)
-from hyflexsim.workloads.extraction.ranks import exact_ops
+from hyflexsim.workloads.compression.judged_models import Opened, open_checkpoint, score
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run import run_dir
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.checkpoints import read_about
 from hyflexsim.workloads.scenario.schema import Accuracy
 from hyflexsim.workloads.terminal import Say
 
@@ -121,56 +110,6 @@ def sweep(
     return Path(out)
 
 
-def accuracy_of_run(
-    scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say
-) -> dict[str, Any]:
-    """Scores of a scenario's checkpoint at its own SLC rates, as "accuracy" of summary.json.
-
-    `metric`; `references` (name: score, without noise); `noise`: a row a σ with mean, half width
-    of the 95 % interval over the seeds (None: one seed), what error rates the σ means, and which
-    share of this model's own cells reads wrong by it; `notes`.
-    """
-    settings = scenario.accuracy
-    folder = find_checkpoint(str(scenario.model.checkpoint))
-    about = read_about(folder)
-    opened = open_checkpoint(folder)
-    prefix = graph.graph["prefix"]
-    ops = [op for op, kind in graph.nodes(data="kind") if kind == "gemv"]
-    rows = []
-    for sigma in sigmas_of(settings):
-        values = noisy_scores(
-            opened,
-            folder,
-            settings,
-            sigma,
-            lambda path: _rate(placement, ops, path.removeprefix(prefix)),
-            say,
-        )
-        mean, half = confidence(values)
-        width = None if math.isnan(half) else half
-        own = wrong_cells(opened.model, device_of(settings, sigma, 0))
-        row = {**sigma._asdict(), "own_wrong_cells": own, "mean": mean}
-        rows.append(row | {"half_width": width, "scores": values})
-    return {
-        "checkpoint": str(scenario.model.checkpoint),
-        "metric": about["metric"],
-        "references": references(opened, about, settings.limit),
-        "noise": rows,
-        "notes": [*_notes(settings), *_exact_in_mlc(graph, placement)],
-    }
-
-
-def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
-    """A note where a pattern of mapping.slc_rates takes in what scores leave exact."""
-    ops = [op for op in exact_ops(graph) if placement.options.rate(op) < 1]
-    if not ops:
-        return []
-    return [
-        f"placed in MLC cells, but computed exactly for the scores: {', '.join(ops)} "
-        "(the noise model covers the matrices of blocks)"
-    ]
-
-
 def references(opened: Opened, about: Mapping[str, Any], limit: int | None) -> dict[str, float]:
     """Scores without noise by name: those of the checkpoint, which are of all held-out items.
 
@@ -180,18 +119,6 @@ def references(opened: Opened, about: Mapping[str, Any], limit: int | None) -> d
     if limit is not None:
         return {"fine-tuned": score(opened.model, opened.task, limit)[metric]}
     return {name: figures[metric] for name, figures in about["scores"].items()}
-
-
-def _rate(placement: Placement, ops: Sequence[str], matrix: str) -> float:
-    """The SLC rate of a matrix, which may be several ops: a fused projection that stayed dense."""
-    parts = [op for op in ops if op.startswith(f"{matrix}.")] or [matrix]
-    rates = {placement.options.rate(part) for part in parts}
-    if len(rates) > 1:
-        raise InputError(
-            f"mapping.slc_rates: {', '.join(parts)} are one matrix on the cells here; "
-            f"they must have one rate; got {', '.join(f'{rate:g}' for rate in sorted(rates))}"
-        )
-    return rates.pop()
 
 
 def noisy_scores(
@@ -324,7 +251,7 @@ def _about(
         "importance": about.get("importance"),
         "activation_bits": settings.activation_bits or None,
         "settings": settings.model_dump(mode="json"),
-        "notes": _notes(settings),
+        "notes": notes(settings),
     }
 
 
@@ -340,16 +267,17 @@ def _noise(opened: Opened, settings: Accuracy, sigmas: Sequence[Sigma]) -> list[
     ]
 
 
-def _notes(settings: Accuracy) -> list[str]:
-    notes = []
+def notes(settings: Accuracy) -> list[str]:
+    """What a reader of scores by these settings has to know."""
+    said = []
     if settings.limit is not None:
-        notes.append(
+        said.append(
             f"all scores, also of the reference, are of the first {settings.limit} held-out items; "
             "the floor is of all"
         )
     if settings.sign == "differential":
-        notes.append("pairs of cells take twice the columns, which the placement does not count")
-    return notes
+        said.append("pairs of cells take twice the columns, which the placement does not count")
+    return said
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -18,7 +18,8 @@ from hyflexsim.models.cells.noise_calibration import calibrate_sigma, noise_repo
 from hyflexsim.models.cells.on_chip import Device
 from hyflexsim.models.cells.rram_noise import SIGMA_RELEASED, ConductanceModel, MultiplicativeNoise
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.scenario.overrides import nearest, put
+from hyflexsim.workloads.nearest import nearest
+from hyflexsim.workloads.scenario.overrides import put
 from hyflexsim.workloads.scenario.refusals import refusal
 from hyflexsim.workloads.scenario.schema import Accuracy
 

@@ -10,16 +10,14 @@ import torch
 from torch import nn
 
 from hyflexsim.models.lowrank import compress as low_rank
-from hyflexsim.models.lowrank.checkpoint import load_compressed, read_ranks
+from hyflexsim.models.lowrank.checkpoint import load_compressed
 from hyflexsim.models.lowrank.layers import check_weight
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression import weights
 from hyflexsim.workloads.compression.recipe import Recipe
-from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.tasks import Task, load_task
-
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
-"""Compressed checkpoints that come with hyflexsim."""
+from hyflexsim.workloads.extraction import model_zoo, weights
+from hyflexsim.workloads.scenario.checkpoints import read_about
+from hyflexsim.workloads.tasks.base import Task
+from hyflexsim.workloads.tasks.catalogue import load_task
 
 
 class Opened(NamedTuple):
@@ -84,37 +82,6 @@ def _freeze(model: nn.Module, recipe: Recipe) -> None:
             )
         for name in names:
             parameters[name].requires_grad_(False)
-
-
-def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The folder of a checkpoint: one that comes with hyflexsim, by name, or a path.
-
-    Raises InputError for neither, naming those that come with hyflexsim.
-    """
-    if (CHECKPOINTS / str(name_or_path) / "ranks.json").is_file():
-        return CHECKPOINTS / str(name_or_path)
-    path = Path(name_or_path)
-    if not path.is_dir():
-        names = ", ".join(checkpoints()) or "none, since none comes with this version"
-        raise InputError(
-            f"checkpoint must be a folder made by hyflexsim compress, or one of {names}; "
-            f"got {str(name_or_path)!r}"
-        )
-    return path
-
-
-def checkpoints() -> tuple[str, ...]:
-    """Names of the checkpoints that come with hyflexsim."""
-    return tuple(sorted(path.parent.name for path in CHECKPOINTS.glob("*/ranks.json")))
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself. Raises InputError for one not made from a recipe."""
-    about: dict[str, Any] = read_ranks(path)["about"]
-    for key in ("recipe", "config", "scores", "metric"):
-        if key not in about:
-            raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
-    return about
 
 
 def open_checkpoint(path: Path) -> Opened:

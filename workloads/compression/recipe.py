@@ -14,7 +14,7 @@ Every key, with its default::
     frozen = []                    # patterns of parameters that no training changes
 
     [data]
-    name = "glue/mrpc"             # a data set by name (datasets.py)
+    name = "glue/mrpc"             # a data set by name (datasets/)
     max_length = 128               # further keys: options of its task (tasks/)
 
     [train]                        # before compression

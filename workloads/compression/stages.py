@@ -37,7 +37,7 @@ from hyflexsim.models.saver import Saver
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
-from hyflexsim.workloads.tasks import Task
+from hyflexsim.workloads.tasks.base import Task
 from hyflexsim.workloads.terminal import Say
 
 PROBES = 16

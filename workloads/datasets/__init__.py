@@ -28,6 +28,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.datasets.catalogue import ENTRIES
 from hyflexsim.workloads.datasets.kinds import Images, Sentences, Text
 from hyflexsim.workloads.datasets.places import Entry, folder, source_now
+from hyflexsim.workloads.nearest import nearest
 
 if TYPE_CHECKING:
     from hyflexsim.workloads.datasets.jets import JetSet
@@ -123,8 +124,6 @@ def describe(name: str) -> str:
 
 
 def _entry(name: str) -> Entry:
-    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
-
     if name not in ENTRIES:
         raise InputError(f"no data set {name!r}; {nearest(name, ENTRIES)}")
     return ENTRIES[name]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.datasets.kinds import spread
 from hyflexsim.workloads.datasets.places import Entry, place
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, Jets, load_jets
+from hyflexsim.workloads.jets.jets import Jets, load_jets
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 from hyflexsim.workloads.jets.sets import concatenate
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.datasets.columns import columns, from_file
+from hyflexsim.workloads.datasets.checked_columns import columns, from_file
 from hyflexsim.workloads.datasets.kinds import Images, Sentences, Text, spread
 from hyflexsim.workloads.datasets.places import Entry, Hub, place
 

@@ -1,0 +1,1 @@
+"""Jets: made, read, measured, split into sets."""

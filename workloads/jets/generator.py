@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hyflexsim.models.part.inputs import track_errors
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import MAX_PARTICLES
+from hyflexsim.workloads.jets.sample import MAX_PARTICLES
 
 RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.8, 500.0, 1000.0, 2.0  # the jet window: GeV, GeV
 PARTICLE_PT_MIN, PARTICLE_ETA_MAX = 0.5, 3.0  # GeV

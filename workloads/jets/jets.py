@@ -34,11 +34,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets import sample as jet_sample
-
-LABELS = jet_sample.LABELS
-MAX_PARTICLES = jet_sample.MAX_PARTICLES
-SAMPLE = jet_sample.SAMPLE
+from hyflexsim.workloads.jets.sample import LABELS, MAX_PARTICLES, SAMPLE
 
 JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
 PARTICLE_COLUMNS = (
@@ -73,7 +69,7 @@ class Jets:
         return np.array([LABELS.index(label) for label in self.labels], dtype=np.int64)
 
     def inputs(self, j: int) -> dict[str, NDArray[Any]]:
-        """Particles of jet j by the names that models.part_inputs.jet_features reads, (N,) each."""
+        """Particles of jet j by the names that models.part.inputs.jet_features reads, (N,) each."""
         own = slice(int(self.offsets[j]), int(self.offsets[j + 1]))
         out = {k.removeprefix("part_"): column[own] for k, column in self.particles.items()}
         momentum = [out[name].astype(np.float64) for name in ("px", "py", "pz", "mass")]

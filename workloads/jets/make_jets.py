@@ -33,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.generator import COMMON, PROCESSES, SCHEMA, generate
-from hyflexsim.workloads.jets.jets import LABELS
+from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.terminal import resumable
 
 CHUNK = 250  # jets

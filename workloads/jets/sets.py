@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, Jets, load_jets
+from hyflexsim.workloads.jets.jets import Jets, load_jets
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 
 DATA_FOLDER = "HYFLEXSIM_DATA"
 """Environment variable: a folder in which relative paths of data are looked up as well."""

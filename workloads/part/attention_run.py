@@ -34,8 +34,9 @@ from hyflexsim.models.part.topk import attention_shape
 from hyflexsim.models.part.training import JetTensors
 from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS, Jets
+from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.observables import axes_of, delta_r, observables
+from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.jets.sets import fingerprint, load_set
 from hyflexsim.workloads.jets.subjets import PRONGS
 from hyflexsim.workloads.part.train_part import tensors

@@ -21,7 +21,7 @@ class Curve:
 
     step, jets (seen), loss and accuracy (of training, since the last row),
     validation_accuracy, and how binary attention is on validation jets: share_50, share_90,
-    entropy (part_training.sharpness_of).
+    entropy (models/part/training.py, sharpness_of).
     """
 
     def __init__(self, validation: JetTensors, batch: int):

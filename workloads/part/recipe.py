@@ -22,7 +22,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS
+from hyflexsim.workloads.jets.sample import LABELS
 
 SHIPPED = ("part-small", "part-full")
 

@@ -1,0 +1,1 @@
+"""Recipes that come with hyflexsim, one TOML file each (compression/recipe.py)."""

@@ -1,0 +1,1 @@
+"""A scenario played: from model to plan, through the engine, into a run directory."""

@@ -25,6 +25,7 @@ from hyflexsim.workloads.extraction.extract import extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.scenario import arrivals
+from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Generate, Jets
 
@@ -89,7 +90,6 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
 def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
     """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
-    from hyflexsim.workloads.compression.judged_models import find_checkpoint, read_about  # noqa: PLC0415 (torch)
 
     folder = find_checkpoint(checkpoint)
     about = read_about(folder)

@@ -31,6 +31,10 @@ from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
 from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.terminal import Say
+
+Judge = Callable[[Scenario, nx.DiGraph, Placement, Say], dict[str, Any]]
+"""Scores a scenario's checkpoint on its placement: "accuracy" of summary.json."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,13 @@ def simulate(
     scenario: Scenario | str | Path,
     *,
     graph: nx.DiGraph | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Say | None = None,
     servers: engines.Servers | None = None,
+    judge: Judge | None = None,
 ) -> Result:
-    """Run a scenario (or the one of that name or path).
+    """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
 
-    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
-    done, requests finished, requests in all).
-    ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.engine.play`).
-
-    Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
-    :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
+    ``judge``: says how right the scenario's checkpoint is; without it only how long and how much.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -136,11 +136,9 @@ def simulate(
             "placement": list(ready.placement.rows()),
         }
         summary = summarize(scenario, ready, played, tables, engine)
-    if scenario.model.checkpoint is not None:
+    if judge is not None and scenario.model.checkpoint is not None:
         with _timed(seconds, "accuracy"):
-            from hyflexsim.workloads.compression.accuracy import accuracy_of_run  # noqa: PLC0415 (torch)
-
-            summary["accuracy"] = accuracy_of_run(scenario, ready.graph, ready.placement, say)
+            summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
             summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
     return Result(
         scenario=scenario,

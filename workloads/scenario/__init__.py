@@ -1,0 +1,1 @@
+"""One experiment in a TOML file: schema, changes from outside, arrivals, one-line refusals."""

@@ -54,17 +54,6 @@ def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
     return keys
 
 
-def nearest(key: str, known: Iterable[str]) -> str:
-    """What the user may have meant, for error messages.
-
-    >>> nearest("tokns", ["kind", "tokens"])
-    'nearest: tokens'
-    """
-    names = list(known)
-    near = difflib.get_close_matches(key, names, n=3, cutoff=0.6)
-    return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names)}"
-
-
 def _pair(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (equals and key.strip() and value.strip()):

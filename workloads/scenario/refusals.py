@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.scenario.overrides import nearest
+from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.scenario.schema import KINDS, Section
 
 

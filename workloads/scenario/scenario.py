@@ -104,6 +104,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario import overrides as changes
+from hyflexsim.workloads.scenario.checkpoints import is_shipped
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
 from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
@@ -120,7 +121,6 @@ from hyflexsim.workloads.scenario.schema import (
 )
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 PATHS = (
     *("model.name", "model.graph", "model.checkpoint", "chip.preset"),
     *("workload.file", "workload.arrivals.file"),
@@ -220,7 +220,7 @@ def _from_folder(content: dict[str, Any], folder: Path) -> None:
             last in ("graph", "file") or value.endswith((".toml", ".json"))
         ):
             table[last] = str(folder / value)
-        if isinstance(value, str) and last == "checkpoint" and not (CHECKPOINTS / value).is_dir():
+        if isinstance(value, str) and last == "checkpoint" and not is_shipped(value):
             table[last] = str(folder / value)
 
 

@@ -1,0 +1,1 @@
+"""Scenarios that come with hyflexsim, one TOML file each (scenario/scenario.py)."""

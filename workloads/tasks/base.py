@@ -1,17 +1,13 @@
-"""The contract of a task, the choice of one by name, and training batches in a repeatable order."""
+"""The contract of a task, and training batches in a repeatable order."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor, nn
-
-from hyflexsim.sim.errors import InputError
 
 Scores = dict[str, float]
 """Figures of merit by name; the task's own metric comes first."""
@@ -106,46 +102,3 @@ def in_order(items: int, size: int, lengths: np.ndarray | None = None) -> list[n
     """Row numbers of evaluation batches; with `lengths`, items of like length together."""
     order = np.arange(items) if lengths is None else np.argsort(lengths, kind="stable")
     return np.split(order, range(size, items, size))
-
-
-def _check_option(key: str, value: Any, kind: Any) -> None:
-    """Raise InputError unless an option of a task has the type of its argument."""
-    wanted = typing.get_type_hints(kind.__init__)[key]
-    options = typing.get_args(wanted) or (wanted,)
-    if type(value) not in options:
-        words = {int: "an integer", str: "a text", bool: "true or false"}
-        allowed = " or ".join(words[option] for option in options if option in words)
-        raise InputError(f"data.{key} must be {allowed}; got {value!r}")
-    if type(value) is int and value < (0 if key == "seed" else 1):
-        raise InputError(f"data.{key} must be at least 1; got {value}")
-
-
-def load_task(name: str, *, tokenizer: Any = None, options: dict[str, Any] | None = None) -> Task:
-    """The task of a data set.
-
-    `tokenizer`: the model's, for text. `options`: keyword arguments of the task's class (max
-    length, window, limits). Raises InputError for an unknown data set or option.
-    """
-    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
-    from hyflexsim.workloads.tasks import images, jets, language, sentences  # noqa: PLC0415
-
-    kinds: dict[str, Any] = {
-        "glue/stsb": sentences.Similarity,
-        **dict.fromkeys(("glue/mrpc", "glue/sst2", "glue/cola", "glue/rte"), sentences.Classes),
-        **dict.fromkeys(("wikitext-2", "tinyshakespeare", "pydoc"), language.NextToken),
-        "stories": language.OwnStories,
-        **dict.fromkeys(("cifar10", "digits"), images.Images),
-        **dict.fromkeys(("jets", "jets-20k"), jets.JetClasses),
-    }
-    if name not in kinds:
-        raise InputError(f"data.name: no data set {name!r}; {nearest(name, kinds)}")
-    arguments = dict(options or {})
-    kind = kinds[name]
-    known = set(inspect.signature(kind.__init__).parameters) - {"self", "name", "tokenizer"}
-    for key, value in arguments.items():
-        if key not in known:
-            raise InputError(f"data.{key}: not an option of {name}; {nearest(key, sorted(known))}")
-        _check_option(key, value, kind)
-    if kind.wants_tokenizer:
-        arguments["tokenizer"] = tokenizer
-    return kind(name, **arguments)  # type: ignore[no-any-return]

@@ -11,7 +11,8 @@ from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.jets.jets import LABELS, Jets
+from hyflexsim.workloads.jets.jets import Jets
+from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.tasks.base import Batches, Metric, Scores
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

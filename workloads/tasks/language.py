@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
+from hyflexsim.workloads.extraction import weights
 from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
 
 BYTES = 256
@@ -107,8 +108,6 @@ class OwnStories(_Windows):
     classes = 0
 
     def __init__(self, name: str, *, window: int = 250, texts: int = 32, seed: int = 0):
-        from hyflexsim.workloads.compression import weights  # noqa: PLC0415
-
         self.name, self.about = name, "written by stories260k itself at temperature 1"
         model = weights.load("stories260k").model
         self.vocabulary = int(model.config.vocab_size)

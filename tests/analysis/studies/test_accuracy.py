@@ -15,9 +15,7 @@ from hyflexsim.analysis.studies.rank_map import matrix_groups, rank_shares
 from hyflexsim.analysis.studies.score_axes import spread
 from hyflexsim.sim.errors import InputError
 
-synthetic = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).with_name("synthetic_accuracy.py")))
-)
+synthetic = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 KINDS = ("accuracy", "study", "pareto")
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.part import attention as part_attention
+from hyflexsim.models.part import attention
 from hyflexsim.models.part.pairs import pair_features
 from hyflexsim.models.part.transformer import PART_CONFIGS, Block, ParticleTransformer
 from hyflexsim.models.part.weights import convert_head_order, fold_head_scale, load_state_dict_any
@@ -371,7 +371,7 @@ def test_attention_can_be_replaced(small, monkeypatch):
         seen.append((q.shape[2], k.shape[2], bias is not None))
         return q
 
-    monkeypatch.setattr(part_attention, "attention", spy)
+    monkeypatch.setattr(attention, "attention", spy)
     small(*jets())
     assert seen == [(12, 12, True), (12, 12, True), (1, 13, False)]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hyflexsim.workloads.compression import judged_models
-from hyflexsim.workloads.compression import stages as compression
+from hyflexsim.workloads.compression import stages
 from hyflexsim.workloads.compression.recipe import shipped
+from hyflexsim.workloads.scenario import checkpoints
 
 RECIPE = """
 title = "tiny"
@@ -75,7 +75,7 @@ def test_an_interrupted_compression_goes_on_or_starts_anew(hyflexsim, folder, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(compression, "_factorised", stop)
+        patch.setattr(stages, "_factorised", stop)
         assert hyflexsim("compress", "tiny.toml")[0] == 130
     assert (folder / "runs/tiny.work").is_dir()
     code, _, err = hyflexsim("compress", "tiny.toml", "--set", "recover.lr=1e-3")
@@ -103,12 +103,12 @@ def test_ranks_and_pareto(hyflexsim, folder):
 
 
 def test_data_lists_what_there_is(hyflexsim, checkpoint, monkeypatch):
-    monkeypatch.setattr(judged_models, "CHECKPOINTS", checkpoint.parent)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", checkpoint.parent)
     code, out, _ = hyflexsim("data")
     assert code == 0
     for name in (*shipped(), "minilm", "smollm2", "stories260k", "glue/mrpc", "digits", "pydoc"):
         assert name in out
-    about = judged_models.read_about(checkpoint)
+    about = checkpoints.read_about(checkpoint)
     assert f"{about['scores']['fine-tuned']['accuracy']:.4g}" in out
 
 

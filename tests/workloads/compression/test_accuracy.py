@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import types
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,8 +14,7 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.redistribution import rank_scores
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement.mapping import Options
-from hyflexsim.workloads.compression import accuracy as module
+from hyflexsim.workloads.compression import accuracy
 from hyflexsim.workloads.compression.accuracy import (
     Grid,
     prepared,
@@ -24,7 +22,8 @@ from hyflexsim.workloads.compression.accuracy import (
     sweep,
 )
 from hyflexsim.workloads.compression.device_settings import device_of, settings_from, sigmas_of
-from hyflexsim.workloads.compression.judged_models import open_checkpoint, read_about, score
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
+from hyflexsim.workloads.scenario.checkpoints import read_about
 
 KEYS = ["select", "sigma", "slc_rate", "adc_bits", "seed"]
 GRID = Grid((0.0, 0.5, 1.0), ("gradient",), (0,))
@@ -115,7 +114,7 @@ def test_an_interrupted_sweep_ends_as_another(checkpoint, tmp_path, monkeypatch,
         return score(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "score", counted)
+        patch.setattr(accuracy, "score", counted)
         sweep(checkpoint, settings(), GRID, tmp_path / "cut")
     assert (tmp_path / "cut.work").is_dir()
     with pytest.raises(InputError, match="of an unfinished job with another seeds"):
@@ -130,7 +129,7 @@ def test_a_checkpoint_that_changed_is_no_longer_the_same_job(checkpoint, tmp_pat
     mine = tmp_path / "mine"
     shutil.copytree(checkpoint, mine)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(accuracy, "_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         sweep(mine, settings(), GRID, tmp_path / "a")
     text = (mine / "ranks.json").read_text()
     (mine / "ranks.json").write_text(text.replace('"title": "tiny"', '"title": "other"'))
@@ -195,20 +194,6 @@ def test_scores_by_which_ranks_are_chosen(checkpoint):
     with prepared(opened, "rank") as same:
         assert same is opened.model
     assert score(dense, opened.task) == pytest.approx(score(opened.model, opened.task))
-
-
-def test_a_fused_matrix_that_stayed_dense_has_one_rate():
-    ops = ["h.0.c_attn.q", "h.0.c_attn.k", "h.0.c_proj"]
-
-    def rate(matrix, **rates):
-        options = types.SimpleNamespace(options=Options(slc_rate=0.2, slc_rates=rates))
-        return module._rate(options, ops, matrix)
-
-    assert rate("h.0.c_proj") == rate("h.0.c_attn") == 0.2
-    assert rate("h.0.c_attn.q", **{"*.q": 0.5}) == 0.5
-    assert rate("h.0.c_attn", **{"*c_attn*": 0.7}) == 0.7
-    with pytest.raises(InputError, match=r"they must have one rate; got 0\.2, 0\.5"):
-        rate("h.0.c_attn", **{"*.q": 0.5})
 
 
 # -- references ----------------------------------------------------------------------------------

@@ -1,20 +1,10 @@
-"""Models with their tasks: what is found and opened, and what does not fit together."""
-
-import json
+"""Models with their tasks: what is opened, and what does not fit together."""
 
 import pytest
 import torch
 
-from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression import judged_models
-from hyflexsim.workloads.compression.judged_models import (
-    find_checkpoint,
-    open_recipe,
-    read_about,
-    score,
-)
+from hyflexsim.workloads.compression.judged_models import open_recipe, score
 
 
 def test_scores_are_taken_in_evaluation_mode_without_gradients(tiny_recipe):
@@ -30,30 +20,6 @@ def test_scores_are_taken_in_evaluation_mode_without_gradients(tiny_recipe):
     assert score(model, Task(), 3) == {"x": 1.0}
     assert seen == [(False, False, 3)]
     assert model.training
-
-
-def test_checkpoints_that_are_none(tmp_path, checkpoint):
-    with pytest.raises(InputError, match=r"^checkpoint must be a folder made by hyflexsim compre"):
-        find_checkpoint(tmp_path / "none")
-    (tmp_path / "model.pt").touch()
-    with pytest.raises(InputError, match=r"got '.*model\.pt'$"):
-        find_checkpoint(tmp_path / "model.pt")
-    with pytest.raises(ModelError, match="pickled checkpoints are not read"):
-        read_about(find_checkpoint(tmp_path))
-    assert find_checkpoint(checkpoint) == checkpoint
-    entry = read_ranks(checkpoint)
-    entry["about"].pop("config")
-    (tmp_path / "ranks.json").write_text(json.dumps(entry))
-    with pytest.raises(InputError, match=r"ranks\.json lacks about\.config; make it by"):
-        read_about(tmp_path)
-
-
-def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
-    monkeypatch.setattr(judged_models, "CHECKPOINTS", checkpoint.parent)
-    assert judged_models.checkpoints() == ("tiny",)
-    assert find_checkpoint("tiny") == checkpoint
-    with pytest.raises(InputError, match="or one of tiny; got 'tinny'"):
-        find_checkpoint("tinny")
 
 
 def test_a_head_of_another_size(tiny_recipe, vit_config):

@@ -4,17 +4,16 @@ import pytest
 
 from hyflexsim.models.cells.on_chip import matrices
 from hyflexsim.models.lowrank.checkpoint import read_ranks
-from hyflexsim.workloads.compression.judged_models import (
-    CHECKPOINTS,
-    checkpoints,
-    find_checkpoint,
-    open_checkpoint,
-    read_about,
-    score,
-)
-from hyflexsim.workloads.compression.recipe import shipped
+from hyflexsim.workloads.compression import recipe
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
 from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.run.prepare import checkpoint_graph
+from hyflexsim.workloads.scenario.checkpoints import (
+    CHECKPOINTS,
+    find_checkpoint,
+    read_about,
+    shipped,
+)
 
 
 def test_all_together_are_small():
@@ -22,11 +21,11 @@ def test_all_together_are_small():
     assert sum(sizes) <= 25e6
 
 
-@pytest.mark.parametrize("name", checkpoints())
+@pytest.mark.parametrize("name", shipped())
 def test_a_checkpoint_and_its_graph_agree(name):
     folder = find_checkpoint(name)
     about, layers = read_about(folder), read_ranks(folder)["layers"]
-    assert about["recipe"]["name"] in shipped()
+    assert about["recipe"]["name"] in recipe.shipped()
     graph = checkpoint_graph(name)
     prefix = graph.graph["prefix"]
     gemv = {op.split("@")[0]: data for op, data in graph.nodes(data=True) if data["kind"] == "gemv"}
@@ -37,7 +36,7 @@ def test_a_checkpoint_and_its_graph_agree(name):
     assert on_cells == gemv.keys() - {op.split("@")[0] for op in exact_ops(graph)}
 
 
-@pytest.mark.parametrize("name", [n for n in checkpoints() if n in ("vit-digits", "part-jets")])
+@pytest.mark.parametrize("name", [n for n in shipped() if n in ("vit-digits", "part-jets")])
 def test_a_score_is_the_one_it_says(name):
     # text of pydoc differs from Python to Python; digits and jets do not
     opened = open_checkpoint(find_checkpoint(name))

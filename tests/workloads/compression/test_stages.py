@@ -10,15 +10,11 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.layers import break_even
-from hyflexsim.workloads.compression import stages as compression
-from hyflexsim.workloads.compression.judged_models import (
-    open_checkpoint,
-    open_recipe,
-    read_about,
-    score,
-)
+from hyflexsim.workloads.compression import stages
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, open_recipe, score
 from hyflexsim.workloads.compression.recipe import BASELINES, LEARNED
 from hyflexsim.workloads.compression.stages import compress_recipe
+from hyflexsim.workloads.scenario.checkpoints import read_about
 
 
 def tensors(folder):
@@ -66,14 +62,14 @@ def test_ranks_and_scores_of_every_matrix(checkpoint):
 
 def test_the_model_of_a_checkpoint_answers_as_the_one_that_was_saved(tiny_recipe, tmp_path):
     recipe, kept = tiny_recipe(compress={"method": "tanh", "budget": 0.4}), {}
-    save = compression.save_compressed
+    save = stages.save_compressed
 
     def spy(model, path, **more):
         kept["model"] = model
         save(model, path, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compression, "save_compressed", spy)
+        patch.setattr(stages, "save_compressed", spy)
         about = compress_recipe(recipe, tmp_path / "c")
     opened = open_checkpoint(tmp_path / "c")
     batch = next(iter(opened.task.batches(50, 0)))["pixel_values"]
@@ -108,7 +104,7 @@ def factorised(tiny_recipe):
     def run(**how):
         recipe = tiny_recipe(compress=how, train={"epochs": 0})
         opened = open_recipe(recipe)
-        compression.factorise(recipe, opened.model, opened.task, lambda *_: None)
+        stages.factorise(recipe, opened.model, opened.task, lambda *_: None)
         return low_rank.counts(opened.model), low_rank.ranks(opened.model)
 
     return run
@@ -128,7 +124,7 @@ def test_budgets_are_met_by_both_readings(tiny_recipe, vit_config, method):
         )
         opened = open_recipe(recipe)
         parameters = sum(p.numel() for p in opened.model.parameters())
-        compression.factorise(recipe, opened.model, opened.task, lambda *_: None)
+        stages.factorise(recipe, opened.model, opened.task, lambda *_: None)
         counts = low_rank.counts(opened.model)
         assert counts.total_dense == parameters
         low_rank.fold(opened.model)
@@ -155,7 +151,7 @@ def test_ranks_are_rounded_to_tiles(factorised, method):
 def test_rounding_never_ships_more_than_the_dense_matrix():
     model = torch.nn.Module()
     model.blocks = torch.nn.ModuleList([torch.nn.Linear(64, 64), torch.nn.Linear(16, 16)])
-    found = compression._rounded(model, {"blocks.0": 31, "blocks.1": 5}, 16, low_rank.SKIP)
+    found = stages._rounded(model, {"blocks.0": 31, "blocks.1": 5}, 16, low_rank.SKIP)
     assert found == {"blocks.0": 32}  # 16 of 16 would hold twice the values: dense
 
 
@@ -185,7 +181,7 @@ def test_fine_tuning_leaves_the_generator_alone(tiny_recipe):
     recipe = tiny_recipe()
     opened = open_recipe(recipe)
     state = torch.get_rng_state()
-    compression.fine_tune(recipe, recipe.train, opened.model, opened.task, lambda *_: None)
+    stages.fine_tune(recipe, recipe.train, opened.model, opened.task, lambda *_: None)
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.datasets import places
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.datasets.places import DEFAULT
-from hyflexsim.workloads.jets.jets import LABELS
+from hyflexsim.workloads.jets.sample import LABELS
 
 pytestmark = pytest.mark.skipif(not DEFAULT.is_dir(), reason=f"no {DEFAULT}")
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, load_jets
+from hyflexsim.workloads.jets.jets import load_jets
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS, load_jets
+from hyflexsim.workloads.jets.jets import load_jets
+from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.jets.subjets import PRONGS, kt_subjets
 
 

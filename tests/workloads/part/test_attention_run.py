@@ -13,7 +13,8 @@ from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.transformer import PART_CONFIGS
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.main import main
-from hyflexsim.workloads.jets.jets import PARTICLE_COLUMNS, SAMPLE, load_jets
+from hyflexsim.workloads.jets.jets import PARTICLE_COLUMNS, load_jets
+from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.part import attention_run
 from hyflexsim.workloads.part.attention_run import choose, new_attention_dir, take_attention
 

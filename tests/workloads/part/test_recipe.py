@@ -3,7 +3,7 @@
 import pytest
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import LABELS
+from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.part.recipe import SHIPPED, PartRecipe
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from hyflexsim.models.part.checkpoint import load_part
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import SAMPLE
+from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.part import train_part as training
 from hyflexsim.workloads.part.baseline import boosted_trees
 from hyflexsim.workloads.part.learning_curve import learning_curve

@@ -3,6 +3,7 @@
 import pytest
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.scenario import checkpoints
 from hyflexsim.workloads.scenario.scenario import Scenario, find, shipped
 
 MINIMAL = """
@@ -61,7 +62,8 @@ def test_a_checkpoint_is_a_path_or_a_name_of_one_that_ships(tmp_path, monkeypatc
     path = write(tmp_path, text)
     assert Scenario.load(path).model.checkpoint == str(tmp_path / "tiny")
     (tmp_path / "shipped" / "tiny").mkdir(parents=True)
-    monkeypatch.setattr("hyflexsim.workloads.scenario.scenario.CHECKPOINTS", tmp_path / "shipped")
+    (tmp_path / "shipped" / "tiny" / "ranks.json").touch()
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "shipped")
     assert Scenario.load(path).model.checkpoint == "tiny"
     model = Scenario.load(path, ["model.checkpoint=runs/x"]).model
     assert (model.checkpoint, model.name, model.graph) == ("runs/x", None, None)

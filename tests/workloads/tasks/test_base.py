@@ -1,4 +1,4 @@
-"""Tasks by name, and batches whose order depends on seed and epoch alone."""
+"""Metrics that know their direction, and batches whose order depends on seed and epoch alone."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,7 @@ from torch import nn
 
 from hyflexsim.models.saver import Saver
 from hyflexsim.models.training import fine_tune
-from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.tasks import Metric, load_task
-from hyflexsim.workloads.tasks.base import Batches, in_order
+from hyflexsim.workloads.tasks.base import Batches, Metric, in_order
 
 sizes = st.tuples(st.integers(1, 300), st.integers(1, 40), st.integers(0, 5), st.integers(0, 3))
 
@@ -102,32 +100,3 @@ def test_better_knows_the_direction():
     assert Metric("accuracy").better(0.9, 0.8)
     assert Metric("perplexity", False).better(2.0, 3.0)
     assert not Metric("perplexity", False).better(3.0, 3.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("digit", {}, "data.name: no data set 'digit'; nearest: digits"),
-        (
-            "digits",
-            {"augmented": True},
-            "data.augmented: not an option of digits; nearest: augment",
-        ),
-        ("digits", {"tokenizer": 1}, "data.tokenizer: not an option of digits; known: "),
-        ("digits", {"augment": 1}, "data.augment must be true or false; got 1"),
-        ("digits", {"train_limit": 0}, "data.train_limit must be at least 1; got 0"),
-        ("digits", {"train_limit": "9"}, "data.train_limit must be an integer; got '9'"),
-        ("digits", {"train_limit": True}, "data.train_limit must be an integer; got True"),
-        ("pydoc", {"window": 1}, "data.window must be at least 2 tokens; got 1"),
-        ("pydoc", {"window": 64.0}, "data.window must be an integer; got 64.0"),
-        ("pydoc", {"test_split": "tests"}, "split of pydoc must be one of train, valid, test"),
-        ("glue/mrpc", {}, "data.name: glue/mrpc is text; the model has no tokenizer"),
-        ("glue/stsb", {}, "data.name: glue/stsb is text; the model has no tokenizer"),
-        ("jets", {"features": "all"}, "data.features must be kin, kinpid or full; got 'all'"),
-    ],
-)
-def test_refusals(name, options, message):
-    with pytest.raises(InputError) as caught:
-        load_task(name, options=options)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.jets.jets import LABELS
-from hyflexsim.workloads.tasks import load_task
+from hyflexsim.workloads.jets.sample import LABELS
+from hyflexsim.workloads.tasks.catalogue import load_task
 
 OPTIONS = {"train_limit": 40, "test_limit": 30, "particles": 16}
 

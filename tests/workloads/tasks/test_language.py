@@ -9,7 +9,7 @@ from torch import nn
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.tasks import load_task
+from hyflexsim.workloads.tasks.catalogue import load_task
 
 here = datasets.folder("stories260k")
 needs_stories = pytest.mark.skipif(here is None, reason="stories260k is not on this machine")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.tasks import load_task
+from hyflexsim.workloads.tasks.catalogue import load_task
 from hyflexsim.workloads.tasks.sentences import _figures
 
 TEXTS = ["a b", "a b c d", "b", "c c c", "d a", "a"]

@@ -1,4 +1,4 @@
-"""What stands around the bars of a timeline: names of rows and layers, request marks, legend."""
+"""Words on a timeline: names of rows and layers, numbers in bars, request marks, legend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.textpath import text_to_path
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
@@ -47,14 +45,6 @@ def pitch(ax: Axes, rows: int) -> float:
     return max(tall, 1.0) / rows
 
 
-def text_width(text: str, size: float) -> float:
-    """Width of a text in points."""
-    width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(family="DejaVu Sans", size=size), False
-    )
-    return float(width)
-
-
 def _aside(ax: Axes, x: float, y: float = 0.0) -> Any:
     """Transform with x a share of the axes and y in rows, moved by so many points."""
     return ax.get_yaxis_transform() + ScaledTranslation(x / 72, y / 72, ax.figure.dpi_scale_trans)
@@ -82,7 +72,7 @@ def label_rows(ax: Axes, rows: Rows, pitch: float, share: NDArray[np.float64], h
         )
     ax.text(1, 0, head, transform=_aside(ax, 4, 2), va="bottom", **note)
     if rows.group != "layer" and len(bands) > 1:
-        widest = max(text_width(row.label, size) for row in rows.rows)
+        widest = max(style.text_width(row.label, size) for row in rows.rows)
         _name_bands(ax, bands, pitch, widest + 10)
 
 
@@ -90,7 +80,7 @@ def _name_bands(ax: Axes, bands: list[tuple[str, int, int]], pitch: float, offse
     """Layer names left of the row names: upright where all fit so, else level."""
     names = [style.short(layer) for layer, _, _ in bands]
     upright = all(
-        text_width(name, 6.5) < (last - first) * pitch - 2
+        style.text_width(name, 6.5) < (last - first) * pitch - 2
         for name, (_, first, last) in zip(names, bands, strict=True)
     )
     for name, (_, first, last) in zip(names, bands, strict=True):
@@ -146,11 +136,11 @@ def write(
     points = ax.get_position().width * figure.get_size_inches()[0] * 72 / (high - low)
     wide = (right - left) * points
     colours = np.broadcast_to(np.asarray(colour), numbers.shape)
-    digits = np.array([text_width("8" * n, size) for n in range(12)])
+    digits = np.array([style.text_width("8" * n, size) for n in range(12)])
     length = digits[[len(str(n)) for n in numbers.tolist()]]
     inside = (left < high) & (right > low)
     fits = np.flatnonzero((length + 1.5 < wide) & inside)
-    extra = text_width(word, size)
+    extra = style.text_width(word, size)
     long = bool(len(fits)) and bool((length[fits] + extra + 2 < wide[fits]).all())
     for i in fits[:LABELS]:
         text = f"{word if long else ''}{numbers[i]}"
@@ -210,7 +200,7 @@ def _number(ax: Axes, starts: dict[int, float]) -> None:
     for request, x in sorted(starts.items(), key=lambda item: (item[1], item[0])):
         if low <= x <= high and x * points >= free:
             _above(ax, x, str(request), "left", data=True)
-            free = x * points + text_width(str(request), 6) + 4
+            free = x * points + style.text_width(str(request), 6) + 4
 
 
 def _above(

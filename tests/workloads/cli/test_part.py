@@ -9,7 +9,8 @@ import pytest
 from hyflexsim.workloads.cli.main import main
 from hyflexsim.workloads.jets import make_jets
 from hyflexsim.workloads.jets.generator import SCHEMA
-from hyflexsim.workloads.jets.jets import SAMPLE, load_jets
+from hyflexsim.workloads.jets.jets import load_jets
+from hyflexsim.workloads.jets.sample import SAMPLE
 
 TINY = ["--set", 'classes=["QCD","Tbqq"]', "--set", "particles=8", "--set", "steps=3"]
 TINY += ["--set", "batch=8", "--set", "watch_every=1"]

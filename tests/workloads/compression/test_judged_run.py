@@ -12,9 +12,11 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate
 from hyflexsim.workloads.cli import main as cli
 from hyflexsim.workloads.compression.accuracy import rank_scores_of
-from hyflexsim.workloads.compression.judged_models import open_checkpoint, read_about, score
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
+from hyflexsim.workloads.run import run
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES
+from hyflexsim.workloads.scenario.checkpoints import read_about
 
 TEXT = """
 [model]
@@ -60,6 +62,12 @@ def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
         with on_chip(opened.model, Device(MultiplicativeNoise(0.4)), seed) as chip:
             chip.protect(masks_for(chip, scores, 0.25))
             assert score(opened.model, opened.task, 30)["accuracy"] == expected
+
+
+def test_without_a_judge_a_run_says_that_it_does_not_know(scenario):
+    summary = run.simulate(scenario()).summary
+    assert "accuracy" not in summary
+    assert NOTES[0] in summary["notes"]
 
 
 def test_what_is_exact_for_the_scores_but_in_mlc_is_said(scenario):

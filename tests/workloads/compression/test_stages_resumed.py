@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression import stages as compression
+from hyflexsim.workloads.compression import stages
 from hyflexsim.workloads.compression.stages import compress_recipe
 
 
@@ -33,7 +33,7 @@ class StoppedError(Exception):
     """The interruption."""
 
 
-def stop_in(monkeypatch, name, module=compression):
+def stop_in(monkeypatch, name, module=stages):
     """Make a function of the module raise at its call."""
 
     def stop(*_, **__):
@@ -79,7 +79,7 @@ def test_a_compression_resumes_at_every_stage(tiny_recipe, tmp_path, monkeypatch
         if stage[0] == "say" and said.count(stage[1]) == stage[2]:
             raise StoppedError
 
-    monkeypatch.setattr(compression.Saver, "__init__", eager)
+    monkeypatch.setattr(stages.Saver, "__init__", eager)
     for stage in STAGES:
         if stage[1] == "learning ranks" and method == "hard-threshold":
             continue

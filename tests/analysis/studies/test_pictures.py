@@ -11,14 +11,17 @@ import pytest
 from matplotlib.text import Text
 
 from hyflexsim import analysis
-from hyflexsim.analysis.studies import accuracy_figures, pareto_figures, rank_figures, score_axes
-from hyflexsim.analysis.studies import report as study_report
+from hyflexsim.analysis.studies import (
+    accuracy_figures,
+    pareto_figures,
+    rank_figures,
+    report,
+    score_axes,
+)
 from hyflexsim.analysis.style import new_axes
 from hyflexsim.sim.errors import InputError
 
-synthetic = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).with_name("synthetic_accuracy.py")))
-)
+synthetic = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 PLAIN = {"name": "accuracy", "higher_is_better": True, "floor": None}
 LONG = "SmolLM2-135M, a decoder, on WikiText-2: perplexity under the noise of RRAM cells, " * 2
 FAR = {"name": "accuracy", "higher_is_better": True, "floor": 0.1}
@@ -122,7 +125,7 @@ def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
     for kind in ("accuracy", "study", "pareto"):
         if not (path / f"{kind}.parquet").exists():
             continue
-        for name, draw in study_report.PICTURES[kind](analysis.load_study(path, kind)):
+        for name, draw in report.PICTURES[kind](analysis.load_study(path, kind)):
             axes = draw()
             ax = axes[0] if isinstance(axes, list) else axes
             texts, page = texts_of(ax, monkeypatch)
@@ -153,7 +156,7 @@ def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
 def test_file_names(directories, case, files):
     path = directories[case]
     kinds = [k for k in analysis.STUDIES if (path / f"{k}.parquet").exists()]
-    found = [n for k in kinds for n, _ in study_report.PICTURES[k](analysis.load_study(path, k))]
+    found = [n for k in kinds for n, _ in report.PICTURES[k](analysis.load_study(path, k))]
     assert found == [f"{name}.png" for name in files.split()]
 
 

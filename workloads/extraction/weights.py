@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.nearest import nearest
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "tokenizer.model")
@@ -163,8 +164,6 @@ def _find(name: str) -> tuple[Path, dict[str, Any], str]:
         return Path(name), {}, f"folder {Path(name).name}"
     if (Path(name) / "recipe.json").is_file() and (Path(name) / "model.safetensors").is_file():
         return Path(name) / "model.safetensors", {}, f"training {Path(name).name}"
-    from hyflexsim.workloads.scenario.overrides import nearest  # noqa: PLC0415
-
     raise InputError(
         f"model.weights: no weights {name!r} and no such folder; {nearest(name, _SOURCES)}"
     )

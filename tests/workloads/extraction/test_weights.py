@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from hyflexsim.models.part.checkpoint import named_spec, save_part
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.compression import weights
-from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.tasks import load_task
+from hyflexsim.workloads.extraction import model_zoo, weights
+from hyflexsim.workloads.tasks.catalogue import load_task
 
 BERT = {
     "model_type": "bert",

@@ -13,7 +13,8 @@ from hyflexsim.workloads.datasets.catalogue import ENTRIES, JET_CLASSES
 from hyflexsim.workloads.datasets.jets import interleave, split_rows
 from hyflexsim.workloads.datasets.kinds import spread
 from hyflexsim.workloads.datasets.read import cut_paragraphs, pydoc_paragraphs
-from hyflexsim.workloads.jets.jets import LABELS, SAMPLE, Jets, load_jets
+from hyflexsim.workloads.jets.jets import Jets, load_jets
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 
 
 @pytest.fixture(autouse=True)

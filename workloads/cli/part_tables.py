@@ -1,16 +1,15 @@
-"""Scores of a training on the terminal."""
+"""What the commands on ParT print: scores of a training, its attention, keys and accuracy."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from hyflexsim.workloads.cli.terminal_tables import table
 from hyflexsim.workloads.terminal import console
 
 
 def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
     """Print accuracy, then a row a class: AUC and rejections (95 %) of the ParT and the trees."""
-    from hyflexsim.workloads.cli.terminal_tables import table  # noqa: PLC0415
-
     print(
         f"accuracy {scores['accuracy']:.3f} ± {scores['accuracy_error']:.3f}, mean AUC "
         f"{scores['auc_mean']:.4f}, on {scores['jets']} jets that training never saw"
@@ -32,8 +31,6 @@ def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
 
 def show_learning_curve(rows: list[dict[str, Any]]) -> None:
     """Print a row a sample size: accuracy of ParT and trees, how binary attention is."""
-    from hyflexsim.workloads.cli.terminal_tables import table  # noqa: PLC0415
-
     head = (">jets a class", ">accuracy", ">mean AUC", ">max > 0.5", ">max > 0.9", ">trees")
     shown = table("learning curve", *head)
     for row in rows:
@@ -45,9 +42,7 @@ def show_learning_curve(rows: list[dict[str, Any]]) -> None:
 
 
 def show_attention(found: dict[str, Any]) -> None:
-    """Print how binary the models are: the row measures of attention_report.summary."""
-    from hyflexsim.workloads.cli.terminal_tables import table  # noqa: PLC0415
-
+    """Print how binary the models are: the row measures of analysis/attention/report.py."""
     names = (">max > 0.5", ">max > 0.9", ">max > 0.95", ">entropy", ">effective keys", ">keys 90 %")
     rows = table(f"rows of attention, {found['jets']} jets", "", ">accuracy", *names)
     for model in ("trained", "untrained"):
@@ -64,8 +59,6 @@ def show_attention(found: dict[str, Any]) -> None:
 
 def show_cost(found: dict[str, Any]) -> None:
     """Print accuracy per k, the heads that can be cut first, and the joint table's size."""
-    from hyflexsim.workloads.cli.terminal_tables import table  # noqa: PLC0415
-
     head = (">keys", "how", ">accuracy", ">change", ">same decision", ">divergence (nats)")
     rows = table(f"top-k attention, {found['jets']} jets", *head)
     for row in [*found["rows"], found["joint"]]:

@@ -96,8 +96,8 @@ def train(
     import torch  # noqa: PLC0415
 
     from hyflexsim.analysis import save  # noqa: PLC0415
-    from hyflexsim.analysis.training import training_plot  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.analysis.attention.training import training_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
     from hyflexsim.workloads.part.train_part import train_part  # noqa: PLC0415
 
@@ -126,8 +126,8 @@ def _learning_curve(
     out: Path, recipe: Any, sizes: Any, jets: Path | None, test: Path | None, baseline: bool
 ) -> None:
     from hyflexsim.analysis import save  # noqa: PLC0415
-    from hyflexsim.analysis.training import learning_curve_plot  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.analysis.attention.training import learning_curve_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
     with progress() as report, resumable():
@@ -156,7 +156,7 @@ def attention(
     import torch  # noqa: PLC0415
 
     from hyflexsim.analysis.attention.report import describe_attention  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_run import (  # noqa: PLC0415
         new_attention_dir,
         take_attention,
@@ -207,7 +207,7 @@ def cost(
 
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.cost import cost_plot, load_cost  # noqa: PLC0415
-    from hyflexsim.workloads.part import tables as part_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import attention_cost  # noqa: PLC0415
 
     torch.set_num_threads(threads)
@@ -252,7 +252,7 @@ def _spec(model: str | None) -> Any:
     if model is None:
         return None
     from hyflexsim.models.part.checkpoint import named_spec  # noqa: PLC0415
-    from hyflexsim.workloads.jets.jets import LABELS  # noqa: PLC0415
+    from hyflexsim.workloads.jets.sample import LABELS  # noqa: PLC0415
 
     return named_spec(model, LABELS)
 

@@ -1,0 +1,43 @@
+"""A run that also says how right its model is: the way in for users.
+
+:func:`~hyflexsim.workloads.run.run.simulate` asks the simulator how long and how much. Here it is
+given a judge beside, which scores a scenario's checkpoint on the cells of the same placement.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from hyflexsim.sim.engine import engines
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.workloads.run import run
+from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.terminal import Say
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    *,
+    graph: nx.DiGraph | None = None,
+    progress: Say | None = None,
+    servers: engines.Servers | None = None,
+) -> run.Result:
+    """Run a scenario (or the one of that name or path).
+
+    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
+    done, requests finished, requests in all).
+    ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.engine.play`).
+
+    Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
+    :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
+    """
+    return run.simulate(scenario, graph=graph, progress=progress, servers=servers, judge=_judge)
+
+
+def _judge(scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say) -> dict[str, Any]:
+    from hyflexsim.workloads.compression.accuracy_of_run import accuracy_of_run  # noqa: PLC0415 (torch)
+
+    return accuracy_of_run(scenario, graph, placement, say)
