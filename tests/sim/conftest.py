@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.units.catalogue import load_chip
@@ -69,6 +70,32 @@ def make_plan(*rows, components=None, outputs=None):
 @pytest.fixture(scope="session")
 def plan_of():
     return make_plan
+
+
+def take_turns(draw, plan):
+    """The plan with some of its components under a sequencer or two: all lanes of a step under one.
+
+    ``draw``: of hypothesis.
+    """
+    group = list(range(len(plan.components)))
+    for step in plan.steps:
+        for lane in step.lanes:
+            old, new = group[lane], group[step.lanes[0]]
+            group = [new if each == old else each for each in group]
+    count = draw(st.integers(0, 2))
+    first = len(group)
+    of = {each: draw(st.integers(-1, count - 1)) for each in sorted(set(group))}
+    components = [
+        dataclasses.replace(component, sequencer=first + of[each] if of[each] >= 0 else -1)
+        for component, each in zip(plan.components, group, strict=True)
+    ]
+    components += [Component(f"sequencer {i}", "sequencer") for i in range(count)]
+    return dataclasses.replace(plan, components=tuple(components))
+
+
+@pytest.fixture(scope="session")
+def sequenced():
+    return take_turns
 
 
 def all_of(play, plan, requests, **options):

@@ -2,7 +2,8 @@
 
 Each step has a queue of its own at its component (a *channel*). Tokens come in serving order, so a
 linked list will do; only those of one instant may have to change places. A component keeps those
-of its channels that may start in a heap, by their first token.
+of its channels that may start in a heap, by their first token; a sequencer, whose order depends on
+what had the turn last, keeps them in no order, and looks at all of them.
 
 Written for numba: a function takes the records it needs (table_types.py has their fields). Indices
 are unsigned, so that no code is made for negative ones; :data:`NONE` stands where there is none.
@@ -65,6 +66,55 @@ def take_first(components, channels, ready, c):
         below = np.uint32(2 * at + 1)
     ready[base + at] = moved
     return first
+
+
+# --- a sequencer's channels: in no order ---------------------------------------------------------
+
+
+@called
+def put(components, channels, ready, channel):
+    """Put a channel among those of its sequencer that may start."""
+    component = components[channels[channel].component]
+    channels[channel].place = component.ready
+    ready[component.ready_at + component.ready] = channel
+    component.ready += 1
+
+
+@called
+def withdraw(components, channels, ready, channel):
+    """Take a channel out; the last takes its place."""
+    component = components[channels[channel].component]
+    component.ready -= 1
+    last, place = ready[component.ready_at + component.ready], channels[channel].place
+    ready[component.ready_at + place] = last
+    channels[last].place = place
+    channels[channel].place = NONE
+
+
+@called
+def first_in_turn(components, channels, ready, nodes, c):
+    """The channel whose first token is first in a sequencer's order."""
+    component = components[c]
+    base = component.ready_at
+    best = ready[base]
+    for i in range(base + 1, base + component.ready):
+        if _ahead(component, channels, nodes, ready[i], best):
+            best = ready[i]
+    return best
+
+
+@called
+def _ahead(component, channels, nodes, a, b):
+    mine, other = nodes[channels[a].head], nodes[channels[b].head]
+    step, beside = channels[a].step, channels[b].step
+    goes_on = step == component.step and mine.request == component.request
+    if goes_on != (beside == component.step and other.request == component.request):
+        return goes_on
+    if mine.request != other.request:
+        return mine.request < other.request
+    if mine.arrival != other.arrival:
+        return mine.arrival < other.arrival
+    return step < beside or (step == beside and mine.token < other.token)
 
 
 # --- channels ------------------------------------------------------------------------------------
