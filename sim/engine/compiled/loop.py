@@ -222,7 +222,15 @@ def _give_turn(t, c, now):
     lane, left, at = np.uint32(0), np.uint32(0), np.uint32(0)
     while sequencer.ready > 0:
         if sequencer.state == TURN:
-            channel = queues.first_in_turn(t.components, t.channels, t.ready, t.nodes, c)
+            channel = np.uint32(NONE)
+            if sequencer.step != NONE:
+                last = t.steps[sequencer.step]
+                stop = last.lane_at + last.lanes
+                channel = queues.goes_on(
+                    t.channels, t.nodes, t.lanes, last.lane_at, stop, sequencer.request
+                )
+            if channel == NONE:
+                channel = queues.first_in_turn(t.components, t.channels, t.ready, t.nodes, c)
             row = t.steps[t.channels[channel].step]
             first = t.nodes[t.channels[channel].head].token
             at, left = row.lane_at, np.uint32(row.lanes)

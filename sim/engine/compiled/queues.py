@@ -92,29 +92,38 @@ def withdraw(components, channels, ready, channel):
 
 
 @called
-def first_in_turn(components, channels, ready, nodes, c):
-    """The channel whose first token is first in a sequencer's order."""
-    component = components[c]
-    base = component.ready_at
-    best = ready[base]
-    for i in range(base + 1, base + component.ready):
-        if _ahead(component, channels, nodes, ready[i], best):
-            best = ready[i]
+def goes_on(channels, nodes, lanes, first, stop, request):
+    """Of the lanes of the step that had the turn, the channel that is first with its request."""
+    best = np.uint32(NONE)
+    for i in range(first, stop):
+        channel = np.uint32(lanes[i].channel)
+        if channels[channel].place != NONE and nodes[channels[channel].head].request == request:
+            if best == NONE or _ahead(channels, nodes, channel, best):
+                best = channel
     return best
 
 
 @called
-def _ahead(component, channels, nodes, a, b):
+def first_in_turn(components, channels, ready, nodes, c):
+    """The channel whose first token is first by (request, arrival, step, token)."""
+    base = components[c].ready_at
+    best = np.uint32(ready[base])
+    for i in range(base + 1, base + components[c].ready):
+        if _ahead(channels, nodes, ready[i], best):
+            best = np.uint32(ready[i])
+    return best
+
+
+@called
+def _ahead(channels, nodes, a, b):
     mine, other = nodes[channels[a].head], nodes[channels[b].head]
-    step, beside = channels[a].step, channels[b].step
-    goes_on = step == component.step and mine.request == component.request
-    if goes_on != (beside == component.step and other.request == component.request):
-        return goes_on
     if mine.request != other.request:
         return mine.request < other.request
     if mine.arrival != other.arrival:
         return mine.arrival < other.arrival
-    return step < beside or (step == beside and mine.token < other.token)
+    if channels[a].step != channels[b].step:
+        return channels[a].step < channels[b].step
+    return mine.token < other.token
 
 
 # --- channels ------------------------------------------------------------------------------------
