@@ -126,10 +126,12 @@ class Sequencer:
     """Decides for the components that take turns under it; serves nothing itself.
 
     At any time one step has the turn. Each of its lanes serves one token; when all have ended, the
-    sequencer decides anew: first in order is the step that had the turn, with tokens of the same
-    request; then (request, arrival, step, token). The first token that has its places gives its
-    step the turn, and the other lanes of that step take their first tokens along, lane by lane from
-    there on. So a request goes ahead of those after it, and its tokens go through a step together.
+    sequencer decides anew, among the tokens that are first in line at a lane for a step: the
+    request that had the turn goes on as long as it can, and with it the step that had it; then
+    the first by (request, arrival, step, token). The first that has its places gives its step the
+    turn, and the other lanes of that step take the first in their lines along, lane by lane from
+    there on. So a request's tokens go through a step together, and the request leaves the group
+    before the next one walks through it: requests that come together are in several groups at once.
     """
 
     def __init__(self, engine: Run, index: int) -> None:
@@ -171,9 +173,10 @@ class Sequencer:
             lane = visit[3] // row.planes % len(row.lanes)
             self.lines.setdefault((visit[1], lane), deque()).append(visit)
 
-    def _rank(self, line: tuple[int, int]) -> tuple[bool, int, int, int, int]:
+    def _rank(self, line: tuple[int, int]) -> tuple[bool, bool, int, int, int, int]:
         arrival, step, request, token = self.lines[line][0]
-        return ((step, request) != self.turn, request, arrival, step, token)
+        goes_on = (step, request) == self.turn
+        return (request != self.turn[1], not goes_on, request, arrival, step, token)
 
     def _starts(self, step: int, lane: int, now: int) -> bool:
         """Start the first token of a line, if there is one that has its places."""

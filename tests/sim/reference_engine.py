@@ -88,7 +88,7 @@ def play(plan: Plan, requests):
         return sorted(visit for visit in queues[component] if visit[1] == step)[:1]
 
     def take_turns(sequencer, now):
-        """One step, of the request that had the turn if it can go on, else of the first."""
+        """One step: of the request that had the turn, and that step itself, if they can go on."""
         if any(component in busy for component in led[sequencer]):
             return
         heads = [
@@ -100,7 +100,8 @@ def play(plan: Plan, requests):
 
         def rank(head):
             _, (arrival, step, request, token) = head
-            return ((step, request) != turn[sequencer], request, arrival, step, token)
+            other = request != turn[sequencer][1], (step, request) != turn[sequencer]
+            return (*other, request, arrival, step, token)
 
         for component, visit in sorted(heads, key=rank):
             if may_start(visit, now):
@@ -118,7 +119,7 @@ def play(plan: Plan, requests):
     for i, c in enumerate(plan.components):
         if c.sequencer >= 0:
             led.setdefault(c.sequencer, []).append(i)
-    turn = dict.fromkeys(led)
+    turn = dict.fromkeys(led, (None, None))
     now = 0
     while True:
         for arrival, request in list(entering):

@@ -98,26 +98,28 @@ def goes_on(channels, nodes, lanes, first, stop, request):
     for i in range(first, stop):
         channel = np.uint32(lanes[i].channel)
         if channels[channel].place != NONE and nodes[channels[channel].head].request == request:
-            if best == NONE or _ahead(channels, nodes, channel, best):
+            if best == NONE or _ahead(channels, nodes, channel, best, request):
                 best = channel
     return best
 
 
 @called
 def first_in_turn(components, channels, ready, nodes, c):
-    """The channel whose first token is first by (request, arrival, step, token)."""
-    base = components[c].ready_at
-    best = np.uint32(ready[base])
-    for i in range(base + 1, base + components[c].ready):
-        if _ahead(channels, nodes, ready[i], best):
+    """The first channel: of the request that had the turn, then by (request, arrival, step)."""
+    component = components[c]
+    best = np.uint32(ready[component.ready_at])
+    for i in range(component.ready_at + 1, component.ready_at + component.ready):
+        if _ahead(channels, nodes, ready[i], best, component.request):
             best = np.uint32(ready[i])
     return best
 
 
 @called
-def _ahead(channels, nodes, a, b):
+def _ahead(channels, nodes, a, b, request):
     mine, other = nodes[channels[a].head], nodes[channels[b].head]
     if mine.request != other.request:
+        if mine.request == request or other.request == request:
+            return mine.request == request
         return mine.request < other.request
     if mine.arrival != other.arrival:
         return mine.arrival < other.arrival

@@ -198,7 +198,8 @@ def _channels(
         rows[name] = NONE
     components = np.zeros(len(plan.components), dtype=COMPONENT)
     sequencers = [component for i, component in enumerate(plan.deciding) if i != component]
-    components["state"][sequencers], components["step"][sequencers] = TURN, NONE
+    components["state"][sequencers] = TURN
+    components["step"][sequencers] = components["request"][sequencers] = NONE
     mine = np.bincount(rows["component"], minlength=len(components))
     components["ready_at"] = _starts(mine.tolist())
     return {
