@@ -36,7 +36,7 @@ def test_no_more_copies_than_tokens(chain_of, chip_of):
 
 def test_copying_stops_at_the_bottleneck(chain_of, chip_of):
     """A bus of 0.1 GB/s takes 64 B in and 44 B out: 1080 ns a token, more than the 800 ns bank."""
-    assert copies_of(chain_of({"b.0": [1]}), chip_of(interconnect__pu_bandwidth="0.1 GB/s")) == {
+    assert copies_of(chain_of({"b.0": [1]}), chip_of(pu_bus__bandwidth="0.1 GB/s")) == {
         "b.0.fc0": 1
     }
 
@@ -47,7 +47,7 @@ def test_copying_stops_when_the_bus_is_slower(chain_of, chip_of, rate, copies):
 
     A converter of half the speed stretches each plane to 200 ns, the bank to 1600: 8 copies.
     """
-    hw = chip_of(interconnect__pu_bandwidth="0.5 GB/s", adc__rate=rate)
+    hw = chip_of(pu_bus__bandwidth="0.5 GB/s", analog__adc__rate=rate)
     assert copies_of(chain_of({"b.0": [1]}), hw, tokens=100) == {"b.0.fc0": copies}
 
 
