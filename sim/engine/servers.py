@@ -138,8 +138,8 @@ class Sequencer:
         self.engine = engine
         self.index = index
         self.queue: list[Visit] = []  # what has come since the last decision
-        self.lines: dict[tuple[int, int], deque[Visit]] = {}  # by step and lane, in order; not empty
-        self.held: set[tuple[int, int]] = set()  # of these, whose first waits for a place
+        self.lines: dict[tuple[int, int], deque[Visit]] = {}  # by step and lane; none is empty
+        self.held: set[tuple[int, int]] = set()  # lines whose first waits for a place
         self.visit: Visit | None = None  # one of those served
         self.serving = 0
         self.turn = (-1, -1)  # step and request that had the turn

@@ -45,8 +45,9 @@ class Tally:
     """Exact sums over all visits, as integer arrays; times in ps.
 
     By step: ``visits``, ``sizes`` (of tokens), ``served_ps``, ``first_wait_ps`` (from arrival to
-    start of the first part of each token: the time it spends in its buffer). By component: ``component_visits``, ``component_served_ps``, ``component_wait_ps``, and
-    ``peak_queue``, its longest queue at the end of an instant. ``end_ps``: of the last visit.
+    start of the first part of each token: the time it spends in its buffer). By component:
+    ``component_visits``, ``component_served_ps``, ``component_wait_ps``, and ``peak_queue``, its
+    longest queue at the end of an instant. ``end_ps``: of the last visit.
     """
 
     visits: np.ndarray

@@ -34,7 +34,8 @@ def apply_copies(
 ) -> Placement:
     """``placement`` with the copies its options ask for; ``tokens``: a typical request's length.
 
-    ``overlap``: how the plan will be played. Raises :class:`CapacityError` when a fixed number of copies does not fit.
+    ``overlap``: how the plan will be played. Raises :class:`CapacityError` when a fixed number of
+    copies does not fit.
     """
     wanted = placement.options.copies
     if wanted == "none":

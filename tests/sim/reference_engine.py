@@ -152,7 +152,6 @@ def play(plan: Plan, requests):
             blocked = set()
             for visit in sorted(queues[component]):
                 _, step, request, token = visit
-                s = steps[step]
                 if step in blocked:
                     continue
                 if not may_start(visit, now):

@@ -97,9 +97,10 @@ def goes_on(channels, nodes, lanes, first, stop, request):
     best = np.uint32(NONE)
     for i in range(first, stop):
         channel = np.uint32(lanes[i].channel)
-        if channels[channel].place != NONE and nodes[channels[channel].head].request == request:
-            if best == NONE or _ahead(channels, nodes, channel, best, request):
-                best = channel
+        if channels[channel].place == NONE or nodes[channels[channel].head].request != request:
+            continue
+        if best == NONE or _ahead(channels, nodes, channel, best, request):
+            best = channel
     return best
 
 
@@ -118,9 +119,9 @@ def first_in_turn(components, channels, ready, nodes, c):
 def _ahead(channels, nodes, a, b, request):
     mine, other = nodes[channels[a].head], nodes[channels[b].head]
     if mine.request != other.request:
-        if mine.request == request or other.request == request:
-            return mine.request == request
-        return mine.request < other.request
+        if other.request == request:
+            return False
+        return mine.request == request or mine.request < other.request
     if mine.arrival != other.arrival:
         return mine.arrival < other.arrival
     if channels[a].step != channels[b].step:

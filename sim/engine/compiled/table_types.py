@@ -47,7 +47,7 @@ LANE = np.dtype(
     [
         ("channel", "u4"),
         ("component", "u4"),  # that decides when a token is served: the channel's
-        ("server", "u4"),  # that serves it: the same, or one that this one, a sequencer, decides for
+        ("server", "u4"),  # that serves it: the same, but under a sequencer
         ("_", "u4"),
     ]
 )

@@ -1,5 +1,7 @@
 """Layer-serial: a PU group takes turns, copies serve side by side, requests walk layer by layer."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,9 +43,7 @@ def _attention(graph, layer, last, rule, width):
     q, k, v = (_gemv(graph, f"{layer}.{x}", layer, last, width) for x in "qkv")
     common = {"layer": layer, "context": rule}
     heads = {"heads": 1, "inner": width, **common}
-    qk = g.add_op(
-        graph, f"{layer}.qk", "matmul", width=1, multiplies=["values", "values"], **heads
-    )
+    qk = g.add_op(graph, f"{layer}.qk", "matmul", width=1, multiplies=["values", "values"], **heads)
     soft = g.add_op(graph, f"{layer}.softmax", "softmax", width=1, elements=1, **common)
     pv = g.add_op(
         graph, f"{layer}.pv", "matmul", width=width, multiplies=["probabilities", "values"], **heads
@@ -124,8 +124,8 @@ def test_a_step_with_copies_takes_a_turn_for_as_many_tokens(plan_of, under):
 
 
 def test_a_request_leaves_a_group_before_the_next_walks_through_it(plan_of, under):
-    """Two groups of two steps of 10. Three tokens take 60 in each; the first leaves the first at 40,
-    so the first request ends at 100, and every 60 another.
+    """Two groups of two steps of 10, three tokens: 60 in each. A token reaches the second group at
+    40, so the first request ends at 100, and every 60 another.
     """
     rows = [(i, 10, [Group(i - 1)] if i else [], None, {}) for i in range(4)]
     plan = under(plan_of(*rows), {0: 0, 1: 0, 2: 1, 3: 1})
@@ -200,7 +200,7 @@ def test_copies_serve_as_many_tokens_in_a_turn(hw):
 
 
 def test_components_stay_visible(hw):
-    """The trace says bank, ADC and bus, not sequencer; steps and counts are those of `pipelined`."""
+    """The trace says bank, ADC and bus, not sequencer; the steps are those of `pipelined`."""
     plain, plan = plan_for(hw, ffn(), "pipelined"), plan_for(hw, ffn())
     assert plan.steps == plain.steps
     inside = {c.kind for c in plan.components if c.sequencer >= 0}
@@ -268,7 +268,7 @@ def test_no_switch_makes_a_token_faster_than_its_chain_of_visits(chip_of, data):
 @settings(max_examples=40)
 @given(data=st.data(), count=st.integers(1, 4))
 def test_turns_are_never_faster_than_overlap(chip_of, data, count):
-    """The same plan, with and without sequencers; the same visits, whatever the order."""
+    """The same plan, with and without sequencers; the same visits and so the same actions."""
     chip, graph, copies, build, tokens = data.draw(cases(chip_of))
     plan = plan_for(chip, graph, "pipelined", copies, tokens, **build)
     requests = [Request(0, tokens)] * count
@@ -281,11 +281,15 @@ def test_turns_are_never_faster_than_overlap(chip_of, data, count):
 @settings(max_examples=30)
 @given(data=st.data())
 def test_a_full_pipeline_serves_a_request_per_layer_time(chip_of, data):
-    """Many equal requests at once: at least as many as one group's turns allow, or the buses."""
+    """Many equal requests at once: as many as one group's turns allow.
+
+    With copies, tokens that come one by one leave some turns partly empty: of a few tokens, some.
+    """
     chip, graph, copies, build, tokens = data.draw(cases(chip_of))
     plan = plan_for(chip, graph, copies=copies, tokens=tokens, **build)
     finished = play(plan, [Request(0, tokens)] * 20).finished
-    assert rates(finished) >= 0.9 / max(turns_ps(plan, tokens).values())
+    least = 0.999 if copies == "none" else 0.8
+    assert least <= rates(finished) * max(turns_ps(plan, tokens).values()) <= 1.001
 
 
 @settings(max_examples=30)
@@ -308,4 +312,4 @@ def test_one_step_has_the_turn(chip_of, data, count):
             assert lane not in turn[2]
             turn[2].add(lane)
         ends = [(start, turn[0]) for start, turn in sorted(turns.items())]
-        assert all(a[1] <= b[0] for a, b in zip(ends, ends[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in pairwise(ends))
