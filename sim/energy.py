@@ -84,14 +84,14 @@ def macs(plan: Plan, played: Played) -> int:
 
 def busy_ps(plan: Plan, step: Step, visits: int, served_ps: int) -> int:
     """Busy time of a step's component: of analog parts by beats, of others the time served."""
-    component = plan.components[_shown(step)[0]]
+    component = plan.components[step.lanes[0]]
     return served_ps if component.busy_ps is None else visits * component.busy_ps
 
 
 def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
     counts: dict[tuple[str, str, str, float], int] = defaultdict(int)
     for step, visit, time in zip(plan.steps, visits, served, strict=True):
-        component = plan.components[_shown(step)[0]]
+        component = plan.components[step.lanes[0]]
         key = (step.layer, step.op, step.kind, component.power_mw)
         counts[key] += busy_ps(plan, step, visit, time)
         for kind, beat, power in component.shadow:
@@ -146,15 +146,11 @@ def cell_writes(rows: list[Row]) -> int:
     return sum(row["count"] for row in rows if row["action"] == "cell_write")
 
 
-def _shown(step: Step) -> tuple[int, ...]:
-    return step.shown or step.lanes
-
-
 class ServedBy:
-    """Finds the component of a visit, as reported."""
+    """Finds the component of a visit."""
 
     def __init__(self, plan: Plan) -> None:
-        lanes = [_shown(step) for step in plan.steps]
+        lanes = [step.lanes for step in plan.steps]
         self._table = np.zeros((len(lanes), max(map(len, lanes))), dtype=np.int32)
         for i, row in enumerate(lanes):
             self._table[i, : len(row)] = row
@@ -204,7 +200,7 @@ def _buffers(plan: Plan, played: Played) -> list[Row]:
     rows = []
     for index, peak in played.peak_places.items():
         step = plan.steps[index]
-        component = plan.components[_shown(step)[0]]
+        component = plan.components[step.lanes[0]]
         kind = "output_buffer" if step.unit == step.kind else "input_buffer"  # links have their own
         group = component.name.partition(".")[0]
         wait = int(tally.first_wait_ps[index])

@@ -10,7 +10,8 @@ that ends in this picosecond delivers its token; then, when no event of this ins
 every idle component decides, in component order, and takes the first token in
 (arrival, step, request, token) order whose buffers downstream have places. It reserves them at
 once and gives its own place back 1 ps later: a credit that took no time would again depend on
-the order of events.
+the order of events. Components of a sequencer do not decide: it does, for all of them, when none
+serves (:class:`~hyflexsim.sim.engine.servers.Sequencer`).
 
 A visit costs one SimPy event. Three things keep it so: a component uses one event object again
 and again; a place that nobody waits for is given back by bookkeeping alone; and deciding needs no
@@ -29,7 +30,7 @@ from simpy.events import Event
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.request import Request, check_order
 from hyflexsim.sim.engine.result import Played
-from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Server
+from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequencer, Server
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import Keep, Recorder
 from hyflexsim.sim.errors import DeadlockError
@@ -42,7 +43,7 @@ class Clock(simpy.Environment):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(initial_time=0)
-        self.idle: list[Server] = []
+        self.idle: list[Server | Sequencer] = []
 
     def step(self) -> None:
         """Process one event; if it was the last of its instant, let idle components decide.
@@ -107,18 +108,24 @@ class Engine:
         self.counter = Counter(plan, requests)
         count = len(plan.components)
         own = servers or {}
-        built = {
-            i: own.get(plan.components[i].kind, Server)(self, i)
+        deciding = plan.deciding
+        sequencers = {j for i, j in enumerate(deciding) if i != j}
+        built: dict[int, Any] = {
+            i: Sequencer(self, i)
+            if i in sequencers
+            else own.get(plan.components[i].kind, Server)(self, i)
             for i in (construction or range(count))
         }
         self.servers = [built[i] for i in range(count)]
-        self.lanes = [tuple(self.servers[i] for i in step.lanes) for step in plan.steps]
-        self.only = [lanes[0] if len(lanes) == 1 else None for lanes in self.lanes]
+        for i, j in enumerate(deciding):
+            if i != j:
+                built[i].sequencer = built[j]
+        self.lanes = [tuple(built[deciding[i]] for i in step.lanes) for step in plan.steps]
+        self.only = [lanes[0] if len(set(lanes)) == 1 else None for lanes in self.lanes]
         self.planes = [step.planes for step in plan.steps]
         self.queues = [QueueLength() for _ in range(count)]
-        shown = [step.shown or step.lanes for step in plan.steps]
-        self.shown = [tuple(self.queues[i] for i in lanes) for lanes in shown]
-        self.lengths = [lanes[0] if len(lanes) == 1 else None for lanes in self.shown]
+        self.queue_of = [tuple(self.queues[i] for i in step.lanes) for step in plan.steps]
+        self.lengths = [lanes[0] if len(lanes) == 1 else None for lanes in self.queue_of]
         self.buffers = {
             i: InputBuffer(self, step.places)
             for i, step in enumerate(plan.steps)
@@ -196,7 +203,7 @@ class Engine:
             self.progress(request)
 
     def arrive(self, step: int, request: int, token: int, now: int) -> None:
-        """Queue a token, all of whose inputs are there, at the component that serves it."""
+        """Queue a token, all of whose inputs are there, at who decides when it is served."""
         server = self.only[step]
         if server is None:
             lanes = self.lanes[step]
@@ -211,8 +218,8 @@ class Engine:
 
     def length_of(self, step: int, token: int) -> QueueLength:
         """Length of the queue that a token of a step stands in, where there are several."""
-        shown = self.shown[step]
-        return shown[token // self.planes[step] % len(shown)]
+        queues = self.queue_of[step]
+        return queues[token // self.planes[step] % len(queues)]
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
         """Tell everyone who waits for this token."""
@@ -267,15 +274,16 @@ class Engine:
         self.finished[request] = now
 
 
-def _by_index(server: Server) -> int:
+def _by_index(server: Server | Sequencer) -> int:
     return server.index
 
 
 def _who_waits(engine: Engine) -> tuple[list[Blocked], list[Waiting]]:
     blocked = [
-        Blocked(index, step, server.index, *server.lines[step][0][2:])
+        Blocked(index, step, server.index, request, token)
         for index, buffer in engine.buffers.items()
-        for server, step in buffer.waiting
+        for server, line in buffer.waiting
+        for _, step, request, token in (server.waiting(line),)
     ]
     waiting = [
         Waiting(request, step, next(n for n, count in enumerate(left) if count))

@@ -1,7 +1,8 @@
 """The processes of the SimPy engine: components that serve, buffers that hand places back.
 
 Nobody calls into another component: a server asks buffers for places, and what it has finished
-goes through the engine (engine.py) into the queue of the next one.
+goes through the engine (engine.py) into the queue of the next one. Only a sequencer tells others
+when to serve: those of its PU group, which take turns.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Run(Protocol):
     flow: list[Flow | None]
     lengths: list[QueueLength | None]
     durations: dict[int, list[int | list[int]]]
+    plan: Any  # a Plan
+    servers: list[Any]  # of its components
 
     def length_of(self, step: int, token: int) -> QueueLength:
         """The queue that a token of a step stands in."""
@@ -51,6 +54,7 @@ class Server:
         self.lines: dict[int, Line] = {}
         self.visit: Visit | None = None
         self.started = 0
+        self.sequencer: Sequencer | None = None
         self.done = standing_event(engine.clock)
         engine.clock.process(self.serve())
 
@@ -59,12 +63,15 @@ class Server:
         engine = self.engine
         clock, recorder, done = engine.clock, engine.recorder, self.done
         rows, limit = recorder.rows, recorder.limit
+        sequencer = self.sequencer
         while True:
             yield done
             done.callbacks = []
             arrival, step, request, token = self.visit  # type: ignore[misc]
             self.visit = None
-            if self.queue:
+            if sequencer is not None:
+                sequencer.ended()
+            elif self.queue:
                 clock.idle.append(self)
             now = clock.now
             rows.extend((step, request, token, arrival, self.started, now))
@@ -84,19 +91,121 @@ class Server:
             flow = engine.flow[step]
             if flow is not None and not flow.passes(self, visit, now):
                 continue
-            self.visit = visit
-            self.started = now
-            length = engine.lengths[step] or engine.length_of(step, visit[3])
-            if length.at != now:
-                length.see(now)
-            length.queued -= 1
-            engine.clock.schedule(self.done, NORMAL, self.service_ps(step, visit[2], visit[3]))
+            self.start(visit, now)
             return
+
+    def start(self, visit: Visit, now: int) -> None:
+        """Begin a visit that has its places."""
+        engine = self.engine
+        _, step, request, token = visit
+        self.visit = visit
+        self.started = now
+        length = engine.lengths[step] or engine.length_of(step, token)
+        if length.at != now:
+            length.see(now)
+        length.queued -= 1
+        engine.clock.schedule(self.done, NORMAL, self.service_ps(step, request, token))
+
+    def retry(self, step: int) -> None:
+        """A buffer that ``step`` waits for has a place: the first of its line may try again."""
+        line = self.lines[step]
+        line.probe = line.popleft()
+        heappush(self.queue, line.probe)
+
+    def waiting(self, step: int) -> Visit:
+        """The first of the line of ``step``."""
+        return self.lines[step][0]
 
     def service_ps(self, step: int, request: int, token: int) -> int:
         """Picoseconds of one visit, at least 1: what a component of your own may override."""
         duration = self.engine.durations[request][step]
         return duration[token] if type(duration) is list else duration  # type: ignore[return-value]
+
+
+class Sequencer:
+    """Decides for the components that take turns under it; serves nothing itself.
+
+    At any time one step has the turn. Each of its lanes serves one token; when all have ended, the
+    sequencer decides anew, among the tokens that are first in line at a lane for a step: the
+    request that had the turn goes on as long as it can, and with it the step that had it; then
+    the first by (request, arrival, step, token). The first that has its places gives its step the
+    turn, and the other lanes of that step take the first in their lines along, lane by lane from
+    there on. So a request's tokens go through a step together, and the request leaves the group
+    before the next one walks through it: requests that come together are in several groups at once.
+    """
+
+    def __init__(self, engine: Run, index: int) -> None:
+        self.engine = engine
+        self.index = index
+        self.queue: list[Visit] = []  # what has come since the last decision
+        self.lines: dict[tuple[int, int], deque[Visit]] = {}  # by step and lane; none is empty
+        self.held: set[tuple[int, int]] = set()  # lines whose first waits for a place
+        self.visit: Visit | None = None  # one of those served
+        self.serving = 0
+        self.turn = (-1, -1)  # step and request that had the turn
+
+    def ended(self) -> None:
+        """One of the visits has ended; after the last, decide again."""
+        self.serving -= 1
+        if not self.serving:
+            self.visit = None
+            if self.queue or self.lines:
+                self.engine.clock.idle.append(self)
+
+    def decide(self, now: int) -> None:
+        """Give the turn to the step of the first token in order that has its places."""
+        if self.visit is not None:
+            return
+        self._line_up()
+        ready = [line for line in self.lines if line not in self.held]
+        for step, lane in sorted(ready, key=self._rank):
+            if self._starts(step, lane, now):
+                lanes = len(self.engine.plan.steps[step].lanes)
+                for other in range(lane + 1, lane + lanes):
+                    self._starts(step, other % lanes, now)
+                return
+
+    def _line_up(self) -> None:
+        steps = self.engine.plan.steps
+        while self.queue:
+            visit = heappop(self.queue)
+            row = steps[visit[1]]
+            lane = visit[3] // row.planes % len(row.lanes)
+            self.lines.setdefault((visit[1], lane), deque()).append(visit)
+
+    def _rank(self, line: tuple[int, int]) -> tuple[bool, bool, int, int, int, int]:
+        arrival, step, request, token = self.lines[line][0]
+        goes_on = (step, request) == self.turn
+        return (request != self.turn[1], not goes_on, request, arrival, step, token)
+
+    def _starts(self, step: int, lane: int, now: int) -> bool:
+        """Start the first token of a line, if there is one that has its places."""
+        engine, line = self.engine, (step, lane)
+        if line not in self.lines or line in self.held:
+            return False
+        visit = self.lines[line][0]
+        flow = engine.flow[step]
+        full = None if flow is None else flow.full(visit, now)
+        if full is not None:
+            self.held.add(line)
+            full.wait(self, line)
+            return False
+        self.lines[line].popleft()
+        if not self.lines[line]:
+            del self.lines[line]
+        if self.visit is None:
+            self.visit, self.turn = visit, (step, visit[2])
+        self.serving += 1
+        engine.servers[engine.plan.steps[step].lanes[lane]].start(visit, now)
+        return True
+
+    def retry(self, line: tuple[int, int]) -> None:
+        """A buffer that a line waits for has a place."""
+        self.held.discard(line)
+
+    def waiting(self, line: tuple[int, int]) -> Visit:
+        """The first of a line."""
+        return self.lines[line][0]
 
 
 class QueueLength:
@@ -131,34 +240,42 @@ class Flow:
         self.reserves: tuple[InputBuffer, ...] = ()
 
     def passes(self, server: Server, visit: Visit, now: int) -> bool:
-        """Reserve for ``visit`` and say True; or put it into the step's line and say False.
-
-        Only the first part of a token asks, since an analog read cannot stop halfway; the others
-        stay behind it because a line keeps its order.
-        """
+        """Reserve for ``visit`` and say True; or put it into the step's line and say False."""
         line = server.lines.get(self.step)
         if line is not None and visit is not line.probe:
             line.append(visit)
             return False
-        if visit[3] % self.parts == 0:
-            for buffer in self.reserves:
-                if not buffer.has_place(now):
-                    if line is None:
-                        line = server.lines[self.step] = Line()
-                    line.appendleft(visit)
-                    line.probe = None
-                    buffer.wait(server, self.step)
-                    return False
-            for buffer in self.reserves:
-                buffer.reserve()
-            if self.own is not None:
-                self.own.give_back(now)
+        full = self.full(visit, now)
+        if full is not None:
+            if line is None:
+                line = server.lines[self.step] = Line()
+            line.appendleft(visit)
+            line.probe = None
+            full.wait(server, self.step)
+            return False
         if line:
             line.probe = line.popleft()
             heappush(server.queue, line.probe)
         elif line is not None:
             del server.lines[self.step]
         return True
+
+    def full(self, visit: Visit, now: int) -> InputBuffer | None:
+        """A buffer that has no place for ``visit``; or reserve in all, give back one's own, None.
+
+        Only the first part of a token asks, since an analog read cannot stop halfway; the others
+        stay behind it because a line keeps its order.
+        """
+        if visit[3] % self.parts:
+            return None
+        for buffer in self.reserves:
+            if not buffer.has_place(now):
+                return buffer
+        for buffer in self.reserves:
+            buffer.reserve()
+        if self.own is not None:
+            self.own.give_back(now)
+        return None
 
 
 class InputBuffer:
@@ -171,7 +288,7 @@ class InputBuffer:
         self.freed = 0  # places given back at `freed_at`: seen from the next picosecond on
         self.freed_at = -1
         self.least_free = places
-        self.waiting: list[tuple[Server, int]] = []
+        self.waiting: list[tuple[Any, Any]] = []  # a server or sequencer, a line of its own
         self.scheduled = False
         self.credit = standing_event(engine.clock)
         engine.clock.process(self.serve())
@@ -183,10 +300,8 @@ class InputBuffer:
             self.credit.callbacks = []
             self.scheduled = False
             waiting, self.waiting = self.waiting, []
-            for server, step in waiting:
-                line = server.lines[step]
-                line.probe = line.popleft()
-                heappush(server.queue, line.probe)
+            for server, line in waiting:
+                server.retry(line)
                 self.engine.clock.idle.append(server)
 
     def has_place(self, now: int) -> bool:
@@ -211,9 +326,9 @@ class InputBuffer:
         if self.waiting:
             self._send_credit()
 
-    def wait(self, server: Server, step: int) -> None:
-        """Wake ``server`` for ``step`` when a place is free."""
-        self.waiting.append((server, step))
+    def wait(self, server: Server | Sequencer, line: int | tuple[int, int]) -> None:
+        """Wake ``server`` for one of its lines when a place is free."""
+        self.waiting.append((server, line))
         if self.freed:
             self._send_credit()
 

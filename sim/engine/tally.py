@@ -30,8 +30,8 @@ STEP = np.dtype(
         ("wave", "u4"),
         ("head", "u4"),
         ("split", "u4"),
-        ("shown", "u4"),
-        ("shown_at", "u4"),
+        ("lanes", "u4"),
+        ("lane_at", "u4"),
     ]
 )
 BY_STEP = np.dtype(  # `sizes`: where they are not always 1
@@ -45,9 +45,9 @@ class Tally:
     """Exact sums over all visits, as integer arrays; times in ps.
 
     By step: ``visits``, ``sizes`` (of tokens), ``served_ps``, ``first_wait_ps`` (from arrival to
-    start of the first part of each token: the time it spends in its buffer). By component as
-    reported: ``component_visits``, ``component_served_ps``, ``component_wait_ps``, and
-    ``peak_queue``, its longest queue at the end of an instant. ``end_ps``: of the last visit.
+    start of the first part of each token: the time it spends in its buffer). By component:
+    ``component_visits``, ``component_served_ps``, ``component_wait_ps``, and ``peak_queue``, its
+    longest queue at the end of an instant. ``end_ps``: of the last visit.
     """
 
     visits: np.ndarray
@@ -65,7 +65,7 @@ class Sums(NamedTuple):
     """Tables that a visit is looked up in, and those it is added to."""
 
     steps: np.ndarray
-    shown: np.ndarray  # components to report, by step and lane
+    lanes: np.ndarray  # components that serve, by step and lane
     tokens: np.ndarray  # (requests, 2): all of them, and those there from the start
     by_step: np.ndarray
     by_component: np.ndarray
@@ -110,8 +110,8 @@ class Counter:
 
 
 def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """What the size of a step's token follows from, and the components to report."""
-    shown = [step.shown or step.lanes for step in plan.steps]
+    """What the size of a step's token follows from, and the components that serve it."""
+    lanes = [step.lanes for step in plan.steps]
     rows = np.zeros(len(plan.steps), dtype=STEP)
     rows["size"] = [SIZES.index(step.size) for step in plan.steps]
     rows["extra"] = [step.context_extra for step in plan.steps]
@@ -119,6 +119,6 @@ def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     rows["of"] = [step.kept[1] for step in plan.steps]
     for name in ("parts", "planes", "wave", "head", "split"):
         rows[name] = [getattr(step, name) for step in plan.steps]
-    rows["shown"] = lengths = [len(each) for each in shown]
-    rows["shown_at"] = np.cumsum([0, *lengths])[:-1]
-    return rows, np.array([lane for each in shown for lane in each], dtype=np.uint32)
+    rows["lanes"] = lengths = [len(each) for each in lanes]
+    rows["lane_at"] = np.cumsum([0, *lengths])[:-1]
+    return rows, np.array([lane for each in lanes for lane in each], dtype=np.uint32)

@@ -224,7 +224,7 @@ class Filter:
         names = [component.name for component in plan.components]
         wanted = _matching("trace.components", keep.components, names)
         layers = _matching("trace.layers", keep.layers, [step.layer for step in plan.steps])
-        lanes = [step.shown or step.lanes for step in plan.steps]
+        lanes = [step.lanes for step in plan.steps]
         self._planes = np.array([step.planes for step in plan.steps])
         self._lanes = np.array([len(each) for each in lanes])
         self._table = np.zeros((len(lanes), max(self._lanes)), dtype=bool)

@@ -1,9 +1,16 @@
 """Copies: what the arrays that a layer leaves free are used for.
 
-A matrix with c copies serves c tokens at once. Copies go to the slowest matrix of a PU group,
-one by one, until it is no longer the group's bottleneck (bus, digital PIM or SFU are), until
-every token has a copy of its own, or until the arrays run out. The matrices of the pair
-network are copied together, since a wave of pairs goes through all of them in step.
+A matrix with c copies serves c tokens at once. What a further copy is worth depends on whether the
+units of a layer overlap (overlap.py):
+
+``pipelined``     the slowest part of a PU group sets the pace. Copies go to the slowest matrix, one
+                  by one, until it is no longer the group's bottleneck (bus, digital PIM or SFU
+                  are), until every token has a copy of its own, or until the arrays run out.
+``layer-serial``  all steps of a group add up. A step of n tokens takes ceil(n / c) turns, so copies
+                  go where they save the most time per array, until none fits that saves any.
+
+The matrices of the pair network are copied together, since a wave of pairs goes through all of them
+in step.
 """
 
 from __future__ import annotations
@@ -22,16 +29,19 @@ from hyflexsim.sim.plan.unrolled import shape_of
 ROUNDS = 8
 
 
-def apply_copies(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+def apply_copies(
+    graph: nx.DiGraph, placement: Placement, tokens: int, overlap: str = "pipelined"
+) -> Placement:
     """``placement`` with the copies its options ask for; ``tokens``: a typical request's length.
 
-    Raises :class:`CapacityError` when a fixed number of copies does not fit.
+    ``overlap``: how the plan will be played. Raises :class:`CapacityError` when a fixed number of
+    copies does not fit.
     """
     wanted = placement.options.copies
     if wanted == "none":
         return placement
     if isinstance(wanted, str):
-        return fill(graph, placement, tokens)
+        return fill(graph, placement, tokens, overlap)
     copied = placement.with_copies(_given(placement, wanted))
     for pus, layers in copied.groups().items():
         if copied.free(pus) < 0:
@@ -52,7 +62,18 @@ def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]
     }
 
 
-def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+def fill(
+    graph: nx.DiGraph, placement: Placement, tokens: int, overlap: str = "pipelined"
+) -> Placement:
+    """Copies for all arrays that are left and worth using, group by group."""
+    if not placement.chip.unit("gemv").kind.copied:
+        return placement
+    if overlap == "layer-serial":
+        return _fill_turns(graph, placement, tokens)
+    return _fill_pipelined(graph, placement, tokens)
+
+
+def _fill_pipelined(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     """Copy the bottleneck of every PU group until it is none, or nothing is left to copy it to.
 
     Copies of the pair network make waves of pairs larger, which spends less of the SFU's cycles on
@@ -60,8 +81,6 @@ def fill(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
     copies do not change it: a plan with no more than those of the pair network measures it.
     """
     unit = placement.chip.unit("gemv")
-    if not unit.kind.copied:
-        return placement
     pairs = _pair_weights(graph)
     filled, wave = placement, 1
     for _ in range(ROUNDS):
@@ -113,7 +132,10 @@ def component_loads(plan: Plan, tokens: int) -> list[int]:
 
 
 class _Unit:
-    """Matrices that are copied together: pieces of a copy, runs and time of a request."""
+    """Matrices that are copied together: pieces of a copy, runs and time of a request.
+
+    ``visits``: of a request to parts that copies have of their own, and how long each takes.
+    """
 
     def __init__(self, names: list[str], pieces: int, runs: int, load: int) -> None:
         self.names = names
@@ -121,6 +143,18 @@ class _Unit:
         self.runs = runs
         self.load = load
         self.copies = 1
+        self.visits: list[tuple[int, int]] = []
+
+    def turns_ps(self, copies: int) -> int:
+        """Time of a request where so many copies take turns with everything else."""
+        return sum(-(-count // copies) * ps for count, ps in self.visits)
+
+    def next_worth(self) -> int:
+        """The next number of copies that saves time; 0 if none does."""
+        most = max((count for count, _ in self.visits), default=1)
+        now = self.turns_ps(self.copies)
+        more = range(self.copies + 1, most + 1)
+        return next((copies for copies in more if self.turns_ps(copies) < now), 0)
 
 
 def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
@@ -148,3 +182,43 @@ def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
         slowest.copies += 1
         free -= slowest.pieces
     return {name: unit.copies for unit in units for name in unit.names}
+
+
+def _fill_turns(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
+    """Copies of what saves the most time per array, where all parts of a group take turns."""
+    name = placement.chip.unit("gemv").name
+    plan = build_plan(graph, placement)
+    shape = shape_of(plan, tokens)
+    visits: dict[str, list[tuple[int, int]]] = {}
+    for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
+        op = graph.nodes[step.op]
+        if step.unit == name and op["kind"] == "gemv":
+            longest = max(duration, default=0) if isinstance(duration, list) else duration
+            visits.setdefault(op["weight"], []).append((count, longest))
+    copies: dict[str, int] = {}
+    for pus, layers in placement.groups().items():
+        units = _units(graph, placement, layers, tokens)
+        for unit in units:
+            unit.visits = [each for weight in unit.names for each in visits[weight]]
+        copies |= _fill_group_turns(units, placement.free(pus))
+    pairs = _pair_weights(graph)
+    wave = min((copies[weight] for weight in pairs), default=1)
+    return placement.with_copies(copies | dict.fromkeys(pairs, wave))
+
+
+def _fill_group_turns(units: list[_Unit], free: int) -> dict[str, int]:
+    while True:
+        best: tuple[float, int, _Unit] | None = None
+        for unit in units:
+            copies = unit.next_worth()
+            arrays = (copies - unit.copies) * unit.pieces
+            if not copies or arrays > free:
+                continue
+            saved = (unit.turns_ps(unit.copies) - unit.turns_ps(copies)) / max(arrays, 1)
+            if best is None or saved > best[0]:
+                best = saved, copies, unit
+        if best is None:
+            return {name: unit.copies for unit in units for name in unit.names}
+        _, copies, unit = best
+        free -= (copies - unit.copies) * unit.pieces
+        unit.copies = copies

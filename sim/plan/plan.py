@@ -75,7 +75,6 @@ class Step:
     ``planes`` > 1 only the first plane asks, because an analog read cannot stop halfway.
     ``lead_ps``: the component has worked on the token for so long when the visit starts
     (an ADC converts the earlier bit-planes while the last ones are read): for traces only.
-    ``shown``: components to report, where a sequencer serves in their place.
     ``macs``: multiply-accumulates as (per visit, per size), complete after ``macs_in`` visits.
     """
 
@@ -102,7 +101,6 @@ class Step:
     macs: tuple[int, int] = (0, 0)
     macs_in: int = 1
     lead_ps: int = 0
-    shown: tuple[int, ...] = ()
 
     @property
     def parts(self) -> int:
@@ -117,6 +115,9 @@ class Component:
     ``shadow``: kinds that work in the same breath and have no process of their own at fidelity
     ``token`` (shift-and-add behind its ADC), with the time each is busy per visit.
     ``power_mw``: drawn while busy (energy mode ``power-time``).
+    ``sequencer``: index of the one that decides for it when it serves (-1: it decides itself).
+    Those of one sequencer take turns: at any time one step has the turn, and of its lanes each
+    serves a token (engine.py has the rule). A sequencer serves nothing itself.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Component:
     pu: int = -1
     chip: int = 0
     power_mw: float = 0.0
+    sequencer: int = -1
     busy_ps: int | None = None
     shadow: tuple[tuple[str, int, float], ...] = ()
 
@@ -143,6 +145,16 @@ class Plan:
             bad = [i for i in step.reserves if self.steps[i].places is None]
             if bad:
                 raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
+            if len({self.components[lane].sequencer for lane in step.lanes}) > 1:
+                raise ValueError(f"lanes of {step.name} have several sequencers")
+
+    @property
+    def deciding(self) -> list[int]:
+        """Who decides for each component when it serves: itself, or its sequencer."""
+        return [
+            i if component.sequencer < 0 else component.sequencer
+            for i, component in enumerate(self.components)
+        ]
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.units.catalogue import load_chip
@@ -71,6 +72,42 @@ def plan_of():
     return make_plan
 
 
+def under_sequencers(plan, group):
+    """The plan with components under sequencers: ``group``, of each component that takes turns."""
+    count, first = 1 + max(group.values(), default=-1), len(plan.components)
+    components = [
+        dataclasses.replace(component, sequencer=first + group[i] if i in group else -1)
+        for i, component in enumerate(plan.components)
+    ]
+    components += [Component(f"sequencer {i}", "sequencer") for i in range(count)]
+    return dataclasses.replace(plan, components=tuple(components))
+
+
+@pytest.fixture(scope="session")
+def under():
+    return under_sequencers
+
+
+def take_turns(draw, plan):
+    """The plan with some of its components under a sequencer or two: all lanes of a step under one.
+
+    ``draw``: of hypothesis.
+    """
+    joined = list(range(len(plan.components)))
+    for step in plan.steps:
+        for lane in step.lanes:
+            old, new = joined[lane], joined[step.lanes[0]]
+            joined = [new if each == old else each for each in joined]
+    of = {each: draw(st.sampled_from([None, 0, 1])) for each in sorted(set(joined))}
+    group = {i: of[each] for i, each in enumerate(joined) if of[each] is not None}
+    return under_sequencers(plan, group)
+
+
+@pytest.fixture(scope="session")
+def sequenced():
+    return take_turns
+
+
 def all_of(play, plan, requests, **options):
     """Everything an engine returns as plain lists, or the text of its deadlock report."""
     try:
@@ -94,9 +131,9 @@ def outcome():
 def make_chip(pus=4, arrays=10, **overrides):
     """A chip whose PUs hold so few arrays of 64 x 128 that one can count them; else the reference.
 
-    Keywords name parameters with ``__`` for the dot: ``adc__rate="0.64 GS/s"``.
+    Keywords name parameters with ``__`` for the dot: ``analog__adc__rate="0.64 GS/s"``.
     """
-    changes = {"chip.pus": pus, "pu.analog_modules": 1, "analog.arrays": arrays}
+    changes = {"chip.pus": pus, "analog.count": 1, "analog.arrays": arrays}
     changes |= {key.replace("__", "."): value for key, value in overrides.items()}
     return load_chip("hyflexpim", changes)
 

@@ -64,6 +64,62 @@ def play(plan: Plan, requests):
         freed = sum(1 for time, i in gone if i == step and time <= now)
         return steps[step].places - taken[step] + freed
 
+    def may_start(visit, now):
+        _, step, _, token = visit
+        s = steps[step]
+        return token % s.parts != 0 or all(places(i, now) >= 1 for i in s.reserves)
+
+    def begin(component, visit, now):
+        _, step, request, token = visit
+        s = steps[step]
+        if token % s.parts == 0:
+            for i in s.reserves:
+                taken[i] += 1
+            if s.places is not None:
+                gone.append((now + 1, step))
+        queues[component].remove(visit)
+        busy[component] = (visit, now)
+        tokens, prefill = shape(request)
+        time = s.rate.ps(size_of(s, token, tokens, prefill))
+        heapq.heappush(events, (now + time, component))
+
+    def first(step, component):
+        """The first token of a step at a component, or nothing."""
+        return sorted(visit for visit in queues[component] if visit[1] == step)[:1]
+
+    def take_turns(sequencer, now):
+        """One step: of the request that had the turn, and that step itself, if they can go on."""
+        if any(component in busy for component in led[sequencer]):
+            return
+        heads = [
+            (component, visit)
+            for component in led[sequencer]
+            for step in {visit[1] for visit in queues[component]}
+            for visit in first(step, component)
+        ]
+
+        def rank(head):
+            _, (arrival, step, request, token) = head
+            other = request != turn[sequencer][1], (step, request) != turn[sequencer]
+            return (*other, request, arrival, step, token)
+
+        for component, visit in sorted(heads, key=rank):
+            if may_start(visit, now):
+                _, step, request, _ = visit
+                turn[sequencer] = (step, request)
+                lanes = steps[step].lanes
+                at = lanes.index(component)
+                for lane in lanes[at:] + lanes[:at]:
+                    for own in first(step, lane):
+                        if may_start(own, now):
+                            begin(lane, own, now)
+                return
+
+    led = {}  # sequencer: components that take turns under it
+    for i, c in enumerate(plan.components):
+        if c.sequencer >= 0:
+            led.setdefault(c.sequencer, []).append(i)
+    turn = dict.fromkeys(led, (None, None))
     now = 0
     while True:
         for arrival, request in list(entering):
@@ -87,28 +143,21 @@ def play(plan: Plan, requests):
                 lanes = steps[step].lanes
                 lane = lanes[token // steps[step].planes % len(lanes)]
                 queues[lane].append((now, *key))
-        for component in range(len(plan.components)):
-            if component in busy:
+        for component, row in enumerate(plan.components):
+            if component in led:
+                take_turns(component, now)
+                continue
+            if component in busy or row.sequencer >= 0:
                 continue
             blocked = set()
             for visit in sorted(queues[component]):
                 _, step, request, token = visit
-                s = steps[step]
                 if step in blocked:
                     continue
-                if token % s.parts == 0 and any(places(i, now) < 1 for i in s.reserves):
+                if not may_start(visit, now):
                     blocked.add(step)
                     continue
-                if token % s.parts == 0:
-                    for i in s.reserves:
-                        taken[i] += 1
-                    if s.places is not None:
-                        gone.append((now + 1, step))
-                queues[component].remove(visit)
-                busy[component] = (visit, now)
-                tokens, prefill = shape(request)
-                time = s.rate.ps(size_of(s, token, tokens, prefill))
-                heapq.heappush(events, (now + time, component))
+                begin(component, visit, now)
                 break
         future = [t for t, _ in events[:1]] + [a for a, _ in entering]
         future += [t for t, _ in gone if t > now]

@@ -53,7 +53,8 @@ def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
     placement = place(graph, chip, _options(scenario, graph))
-    placement = apply_copies(graph, placement, -(-sum(lengths) // len(lengths)))
+    usual = -(-sum(lengths) // len(lengths))
+    placement = apply_copies(graph, placement, usual, scenario.run.overlap)
     window = requests_at_once(graph, placement, max(lengths))
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)

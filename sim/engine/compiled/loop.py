@@ -20,13 +20,17 @@ from hyflexsim.sim.engine.compiled import queues, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
     BLOCKS,
+    BUSY,
     BYTES,
     COMPONENTS,
     DONE,
+    EMPTY,
     ENTERED,
     FAN_OUT,
     FREE_NODES,
     FULL,
+    HEAP,
+    HOLDS,
     HOST,
     HOST_DUE,
     HOST_WAITS,
@@ -40,14 +44,14 @@ from hyflexsim.sim.engine.compiled.registers import (
     PENDING,
     ROOM,
     ROWS,
+    TURN,
     WINDOW,
 )
-from hyflexsim.sim.engine.compiled.sums import add_visit, shown_by
+from hyflexsim.sim.engine.compiled.sums import add_visit
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EMPTY, HOLDS, BUSY = range(3)  # states of a component: nothing in hand, a token, one being served
 GROUP, THRESHOLD = 2, 3  # kinds of edge, as in plan/unrolled.py; any other is a stream
 
 
@@ -60,7 +64,7 @@ def _inlined(function: F) -> F:
 
 @_inlined
 def _arrive(t, step, request, token, now):
-    """A token, all of whose inputs are there, comes to the component that serves it.
+    """A token, all of whose inputs are there, comes to the component that decides about it.
 
     Where nothing else is, it stays in hand, since most tokens start as soon as the instant is over.
     """
@@ -82,23 +86,28 @@ def _arrive(t, step, request, token, now):
         if component.state == HOLDS:
             _put_down(t, c, now)
         if _enqueue(t, c, step, channel, request, token, now):
-            queues.offer(t.components, t.channels, t.ready, channel)
-        if component.state == EMPTY:
+            _offer(t, channel)
+        if component.state != BUSY:
             queues.wake(t.registers, t.idle, c)
 
 
 @_inlined
-def _shown(t, c, step, token):
-    """The component to report for a token that ``c`` serves."""
-    if t.steps[step].shown:
-        return shown_by(t.steps[step], t.shown, token)
-    return c
+def _offer(t, channel):
+    """Let a channel's first token start when it is its turn."""
+    if t.channels[channel].place == HEAP:
+        queues.offer(t.components, t.channels, t.ready, channel)
+    else:
+        queues.put(t.components, t.channels, t.ready, channel)
 
 
 @_inlined
 def _enqueue(t, c, step, channel, request, token, now):
     """Queue a token; True if there was none in the channel."""
-    queues.count(t.components, _shown(t, c, step, token), now, 1)
+    server = np.uint32(c)
+    row = t.steps[step]
+    if row.sequenced:
+        server = t.lanes[row.lane_at + np.uint32(token // row.planes % row.lanes)].server
+    queues.count(t.components, server, now, 1)
     return queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now)
 
 
@@ -109,7 +118,7 @@ def _put_down(t, c, now):
     component.state = EMPTY
     channel = component.channel
     if _enqueue(t, c, component.step, channel, component.request, component.token, now):
-        queues.offer(t.components, t.channels, t.ready, channel)
+        _offer(t, channel)
 
 
 @_inlined
@@ -146,7 +155,7 @@ def _receive_credit(t, buffer):
     t.buffers[buffer].last = NONE
     while channel != NONE:
         after = t.channels[channel].next
-        queues.offer(t.components, t.channels, t.ready, channel)
+        _offer(t, channel)
         queues.wake(t.registers, t.idle, t.channels[channel].component)
         channel = after
 
@@ -176,8 +185,8 @@ def _pick_up(t, c, channel, now):
     component.token = node.token
     component.arrival = node.arrival
     if queues.dequeue(t.registers, t.channels, t.nodes, channel):
-        queues.offer(t.components, t.channels, t.ready, channel)
-    queues.count(t.components, _shown(t, c, component.step, component.token), now, -1)
+        _offer(t, channel)
+    queues.count(t.components, c, now, -1)
 
 
 @_inlined
@@ -204,6 +213,53 @@ def _decide(t, c, now):
 
 
 @_inlined
+def _give_turn(t, c, now):
+    """A sequencer's first token in order that has its places starts, with its step's other lanes.
+
+    These follow lane by lane from there on.
+    """
+    sequencer = t.components[c]
+    lane, left, at = np.uint32(0), np.uint32(0), np.uint32(0)
+    while sequencer.ready > 0:
+        if sequencer.state == TURN:
+            channel = np.uint32(NONE)
+            if sequencer.step != NONE:
+                last = t.steps[sequencer.step]
+                stop = last.lane_at + last.lanes
+                channel = queues.goes_on(
+                    t.channels, t.nodes, t.lanes, last.lane_at, stop, sequencer.request
+                )
+            if channel == NONE:
+                channel = queues.first_in_turn(t.components, t.channels, t.ready, t.nodes, c)
+            row = t.steps[t.channels[channel].step]
+            first = t.nodes[t.channels[channel].head].token
+            at, left = row.lane_at, np.uint32(row.lanes)
+            lane = np.uint32(first // row.planes % row.lanes)
+        else:
+            left -= np.uint32(1)
+            if left == 0:
+                break
+            lane += np.uint32(1)
+            if lane == t.steps[sequencer.step].lanes:
+                lane = np.uint32(0)
+            channel = t.lanes[at + lane].channel
+            if t.channels[channel].place == NONE:
+                continue
+        queues.withdraw(t.components, t.channels, t.ready, channel)
+        node = t.nodes[t.channels[channel].head]
+        step, request = t.channels[channel].step, node.request
+        if _passes(t, step, node.token, channel, now):
+            if sequencer.state == TURN:
+                sequencer.state = BUSY
+                sequencer.step = step
+                sequencer.request = request
+            sequencer.serving += 1
+            server = t.lanes[at + lane].server
+            _pick_up(t, server, channel, now)
+            _start(t, server, now)
+
+
+@_inlined
 def _decide_all(t, now):
     """Every idle component decides, in component order."""
     t.registers[IDLE] = 0
@@ -213,7 +269,9 @@ def _decide_all(t, now):
             while bits:
                 c = np.uint32((word << np.uint64(6)) + first_bit(bits))
                 bits &= bits - np.uint64(1)
-                if t.components[c].state != BUSY and _decide(t, c, now):
+                if t.components[c].state == TURN:
+                    _give_turn(t, c, now)
+                elif t.components[c].state != BUSY and _decide(t, c, now):
                     _start(t, c, now)
 
 
@@ -405,6 +463,17 @@ def _host(t, now):
 
 
 @_inlined
+def _end_turn(t, c):
+    """One of the visits that a sequencer has started ends; after the last it decides again."""
+    sequencer = t.components[c]
+    sequencer.serving -= 1
+    if sequencer.serving == 0:
+        sequencer.state = TURN
+        if sequencer.ready > 0:
+            queues.wake(t.registers, t.idle, c)
+
+
+@_inlined
 def _finish(t, rows, sums, c, now):
     """A visit ends: record it, hand the token on, look for the next."""
     component = t.components[c]
@@ -418,11 +487,13 @@ def _finish(t, rows, sums, c, now):
     rows[4][row] = component.started
     rows[5][row] = now
     wait, served = component.started - component.arrival, now - component.started
-    shown = _shown(t, c, step, token)
-    add_visit(sums, t.steps[step], step, request, token, shown, wait, served)
-    component.state = EMPTY
-    if component.ready > 0:
-        queues.wake(t.registers, t.idle, c)
+    add_visit(sums, t.steps[step], step, request, token, c, wait, served)
+    if t.steps[step].sequenced:
+        _end_turn(t, t.lanes[t.steps[step].lane_at].component)
+    else:
+        component.state = EMPTY
+        if component.ready > 0:
+            queues.wake(t.registers, t.idle, c)
     _deliver(t, step, request, token, now)
 
 

@@ -2,7 +2,8 @@
 
 Each step has a queue of its own at its component (a *channel*). Tokens come in serving order, so a
 linked list will do; only those of one instant may have to change places. A component keeps those
-of its channels that may start in a heap, by their first token.
+of its channels that may start in a heap, by their first token; a sequencer, whose order depends on
+what had the turn last, keeps them in no order, and looks at all of them.
 
 Written for numba: a function takes the records it needs (table_types.py has their fields). Indices
 are unsigned, so that no code is made for negative ones; :data:`NONE` stands where there is none.
@@ -65,6 +66,67 @@ def take_first(components, channels, ready, c):
         below = np.uint32(2 * at + 1)
     ready[base + at] = moved
     return first
+
+
+# --- a sequencer's channels: in no order ---------------------------------------------------------
+
+
+@called
+def put(components, channels, ready, channel):
+    """Put a channel among those of its sequencer that may start."""
+    component = components[channels[channel].component]
+    channels[channel].place = component.ready
+    ready[component.ready_at + component.ready] = channel
+    component.ready += 1
+
+
+@called
+def withdraw(components, channels, ready, channel):
+    """Take a channel out; the last takes its place."""
+    component = components[channels[channel].component]
+    component.ready -= 1
+    last, place = ready[component.ready_at + component.ready], channels[channel].place
+    ready[component.ready_at + place] = last
+    channels[last].place = place
+    channels[channel].place = NONE
+
+
+@called
+def goes_on(channels, nodes, lanes, first, stop, request):
+    """Of the lanes of the step that had the turn, the channel that is first with its request."""
+    best = np.uint32(NONE)
+    for i in range(first, stop):
+        channel = np.uint32(lanes[i].channel)
+        if channels[channel].place == NONE or nodes[channels[channel].head].request != request:
+            continue
+        if best == NONE or _ahead(channels, nodes, channel, best, request):
+            best = channel
+    return best
+
+
+@called
+def first_in_turn(components, channels, ready, nodes, c):
+    """The first channel: of the request that had the turn, then by (request, arrival, step)."""
+    component = components[c]
+    best = np.uint32(ready[component.ready_at])
+    for i in range(component.ready_at + 1, component.ready_at + component.ready):
+        if _ahead(channels, nodes, ready[i], best, component.request):
+            best = np.uint32(ready[i])
+    return best
+
+
+@called
+def _ahead(channels, nodes, a, b, request):
+    mine, other = nodes[channels[a].head], nodes[channels[b].head]
+    if mine.request != other.request:
+        if other.request == request:
+            return False
+        return mine.request == request or mine.request < other.request
+    if mine.arrival != other.arrival:
+        return mine.arrival < other.arrival
+    if channels[a].step != channels[b].step:
+        return channels[a].step < channels[b].step
+    return mine.token < other.token
 
 
 # --- channels ------------------------------------------------------------------------------------

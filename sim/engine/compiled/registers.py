@@ -5,6 +5,9 @@ from __future__ import annotations
 NONE = 2**32 - 1
 """An index where there is none."""
 
+HEAP = NONE - 1
+"""In place of a channel's position: its component keeps channels that may start in a heap."""
+
 FINE = 9
 DIGIT = 12
 SLOTS = 2**DIGIT
@@ -14,6 +17,9 @@ DIGITS = 5
 WORDS = SLOTS // 64
 BITS = DIGITS * WORDS + DIGITS
 """Words that say which slots of a digit hold events; and of each digit, which words are not 0."""
+
+EMPTY, HOLDS, BUSY, TURN = range(4)
+"""States of a component: nothing in hand, a token, one being served; a sequencer: it may decide."""
 
 DONE, FULL, ROOM = range(3)
 """Why the loop has returned: nothing moves; the block of the trace is full; a table is."""

@@ -11,17 +11,17 @@ _called = numba.njit(forceinline=True, **OPTIONS)
 
 
 @_called
-def shown_by(row, shown, token):
-    """The component to report for a token of the step of ``row``."""
+def served_by(row, lanes, token):
+    """The component that serves a token of the step of ``row``."""
     lane = np.uint32(0)
-    if row.shown > 1:
-        lane = token // row.planes % row.shown
-    return shown[row.shown_at + lane]
+    if row.lanes > 1:
+        lane = token // row.planes % row.lanes
+    return lanes[row.lane_at + lane]
 
 
 @_called
 def add_visit(sums, row, step, request, token, c, wait, served):
-    """Component ``c`` is the one to report; ``row``, of the step, says how it is cut and sized."""
+    """Component ``c`` has served; ``row``, of the step, says how it is cut and sized."""
     mine = sums.by_step[step]
     mine.visits += 1
     mine.served += served
@@ -29,10 +29,10 @@ def add_visit(sums, row, step, request, token, c, wait, served):
         mine.first_wait += wait
     if row.size:  # otherwise 1, as often as it is visited
         mine.sizes += _size(sums, step, request, token)
-    shown = sums.by_component[c]
-    shown.visits += 1
-    shown.served += served
-    shown.wait += wait
+    its = sums.by_component[c]
+    its.visits += 1
+    its.served += served
+    its.wait += wait
 
 
 @_called
@@ -59,6 +59,6 @@ def add(block, sums):
     for i in range(len(step)):
         wait, served = start[i] - arrival[i], end[i] - start[i]
         row, mine = sums.steps[step[i]], np.uint32(token[i])
-        c = shown_by(row, sums.shown, mine)
+        c = served_by(row, sums.lanes, mine)
         add_visit(sums, row, np.uint32(step[i]), np.uint32(request[i]), mine, c, wait, served)
     return 0

@@ -22,8 +22,8 @@ STEP = np.dtype(
         ("parts", "u4"),
         ("lanes", "u4"),
         ("lane_at", "u4"),
-        ("shown", "u4"),  # 0: components are reported as they serve
-        ("shown_at", "u4"),
+        ("sequenced", "u4"),  # 1: a sequencer decides when its components serve
+        ("_", "u4"),
         ("duration", "u4"),
         ("own", "u4"),  # its input buffer
         ("reserves", "u4"),
@@ -43,25 +43,32 @@ OUTPUT = np.dtype(
         ("only", "u2"),  # 1: nothing else is waited for, in requests of every length
     ]
 )
-LANE = np.dtype([("channel", "u4"), ("component", "u4")])
-CHANNEL = np.dtype(  # tokens of one step at one component, in serving order
+LANE = np.dtype(
+    [
+        ("channel", "u4"),
+        ("component", "u4"),  # that decides when a token is served: the channel's
+        ("server", "u4"),  # that serves it: the same, but under a sequencer
+        ("_", "u4"),
+    ]
+)
+CHANNEL = np.dtype(  # tokens of one step for one lane, in serving order
     [
         ("arrival", "i8"),  # of the first
         ("step", "u4"),
-        ("component", "u4"),
+        ("component", "u4"),  # that decides
         ("head", "u4"),
         ("tail", "u4"),
         ("next", "u4"),  # waiting for a place in the same buffer
-        ("_", "u4"),
+        ("place", "u4"),  # among the sequencer's in `ready`, or NONE; HEAP: there is no sequencer
     ]
 )
 COMPONENT = np.dtype(
     [
-        ("ready_at", "u4"),  # channels that may start: a heap of `ready` from here
+        ("ready_at", "u4"),  # channels that may start: in `ready` from here, in a heap
         ("ready", "u4"),  # how many
         ("state", "u4"),
         ("channel", "u4"),  # of a token in hand that may yet be put down
-        ("step", "u4"),
+        ("step", "u4"),  # of a sequencer: what had the turn, step and request
         ("request", "u4"),
         ("token", "u4"),
         ("arrival", "i8"),
@@ -69,7 +76,7 @@ COMPONENT = np.dtype(
         ("counted_at", "i8"),
         ("peak", "i4"),  # most at the end of an instant before `counted_at`
         ("queued", "i4"),  # tokens that wait here
-        ("_", "u4"),  # 64 bytes: one cache line
+        ("serving", "u4"),  # components of a sequencer that serve; 64 bytes: one cache line
     ]
 )
 BUFFER = np.dtype(
@@ -129,7 +136,6 @@ class Tables(NamedTuple):
     registers: np.ndarray
     steps: np.ndarray
     lanes: np.ndarray  # by step and lane
-    shown: np.ndarray  # components to report in place of others, by step and lane
     reserves: np.ndarray  # buffers
     outputs: np.ndarray
     edges: np.ndarray  # (shapes, edges)

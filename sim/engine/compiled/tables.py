@@ -14,11 +14,13 @@ from hyflexsim.sim.engine.compiled.registers import (
     FAN_OUT,
     FREE_NODE,
     FREE_NODES,
+    HEAP,
     HOST,
     HOST_DUE,
     NONE,
     REGISTERS,
     SLOTS,
+    TURN,
     WINDOW,
 )
 from hyflexsim.sim.engine.compiled.table_types import (
@@ -140,18 +142,18 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     for i, step in enumerate(steps):
         for lane in step.lanes:
             channel_of.setdefault((i, lane), len(channel_of))
+    deciding = np.array([*plan.deciding, 0], dtype=np.uint32)
     rows = np.zeros(len(steps), dtype=STEP)
     for name in ("planes", "parts"):
         rows[name] = [getattr(step, name) for step in steps]
     many: dict[str, list[list[Any]]] = {
         "lane": [[channel_of[i, c] for c in s.lanes] for i, s in enumerate(steps)],
-        "shown": [list(step.shown) for step in steps],
         "reserve": [[buffer_of[i] for i in step.reserves] for step in steps],
         "output": pattern.outputs,
     }
     for name, lists in many.items():
         lengths = [len(each) for each in lists]
-        rows[name if name == "shown" else f"{name}s"] = lengths
+        rows[f"{name}s"] = lengths
         rows[f"{name}_at"] = _starts(lengths)
     rows["size"] = [SIZES.index(step.size) for step in steps]
     rows["duration"] = pattern.duration_of
@@ -162,14 +164,15 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     rows["answers"] = [i in plan.outputs for i in range(len(steps))]
     lanes = np.zeros(len(flat["lane"]), dtype=LANE)
     lanes["channel"] = flat["lane"]
-    lanes["component"] = [component for step in steps for component in step.lanes]
+    lanes["server"] = [component for step in steps for component in step.lanes]
+    lanes["component"] = deciding[lanes["server"]]
+    rows["sequenced"] = [deciding[step.lanes[0]] != step.lanes[0] for step in steps]
     return {
         "steps": rows,
         "lanes": lanes,
-        "shown": np.array([*flat["shown"], 0], dtype=np.uint32),
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
         "outputs": outputs,
-        **_channels(plan, list(channel_of)),
+        **_channels(plan, list(channel_of), deciding),
         "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
     }
 
@@ -184,12 +187,19 @@ def _outputs(ends: list[Output], counts: np.ndarray) -> tuple[np.ndarray, np.nda
     return rows, prefix
 
 
-def _channels(plan: Plan, channels: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+def _channels(
+    plan: Plan, channels: list[tuple[int, int]], deciding: np.ndarray
+) -> dict[str, np.ndarray]:
     rows = np.zeros(len(channels), dtype=CHANNEL)
-    rows["step"], rows["component"] = np.array(channels, dtype=np.uint32).reshape(-1, 2).T
+    rows["step"], servers = np.array(channels, dtype=np.uint32).reshape(-1, 2).T
+    rows["component"] = deciding[servers]
+    rows["place"] = np.where(rows["component"] == servers, HEAP, NONE)
     for name in ("head", "tail", "next"):
         rows[name] = NONE
     components = np.zeros(len(plan.components), dtype=COMPONENT)
+    sequencers = [component for i, component in enumerate(plan.deciding) if i != component]
+    components["state"][sequencers] = TURN
+    components["step"][sequencers] = components["request"][sequencers] = NONE
     mine = np.bincount(rows["component"], minlength=len(components))
     components["ready_at"] = _starts(mine.tolist())
     return {

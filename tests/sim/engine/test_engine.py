@@ -256,17 +256,17 @@ requests_strategy = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), requests=requests_strategy)
-def test_equal_to_the_plain_event_loop(plan_of, reference, data, requests):
-    """Every arrival, start and end, also under back-pressure."""
-    plan = data.draw(plans(plan_of))
+def test_equal_to_the_plain_event_loop(plan_of, sequenced, reference, data, requests):
+    """Every arrival, start and end, also under back-pressure, and where components take turns."""
+    plan = sequenced(data.draw, data.draw(plans(plan_of)))
     assert rows(play(plan, requests)) == reference(plan, requests)
 
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), requests=requests_strategy, seed=st.integers(0, 2**16))
-def test_construction_order_does_not_matter(plan_of, data, requests, seed):
+def test_construction_order_does_not_matter(plan_of, sequenced, data, requests, seed):
     """The same trace, row by row and in the same order, however the components were built."""
-    plan = data.draw(plans(plan_of))
+    plan = sequenced(data.draw, data.draw(plans(plan_of)))
     order = list(range(len(plan.components)))
     random.Random(seed).shuffle(order)
     straight, shuffled = play(plan, requests), play(plan, requests, construction=order)
@@ -276,9 +276,9 @@ def test_construction_order_does_not_matter(plan_of, data, requests, seed):
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), requests=requests_strategy)
-def test_tokens_in_are_tokens_out(plan_of, data, requests):
+def test_tokens_in_are_tokens_out(plan_of, sequenced, data, requests):
     """Every step serves every token of every request exactly once; nothing is left behind."""
-    plan = data.draw(plans(plan_of))
+    plan = sequenced(data.draw, data.draw(plans(plan_of)))
     played = play(plan, requests)
     keys = [(s, r, t) for s, r, t, *_ in rows(played)]
     assert keys == [

@@ -6,11 +6,12 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies, component_loads
+from hyflexsim.sim.plan.overlap import layer_serial, turns_ps
 from hyflexsim.sim.plan.planner import build_plan
 
 
-def copies_of(graph, hw, tokens=8, **options):
-    placement = apply_copies(graph, place(graph, hw, Options(**options)), tokens)
+def copies_of(graph, hw, tokens=8, overlap="pipelined", **options):
+    placement = apply_copies(graph, place(graph, hw, Options(**options)), tokens, overlap)
     return {name: weight.copies for name, weight in placement.weights.items()}
 
 
@@ -36,7 +37,7 @@ def test_no_more_copies_than_tokens(chain_of, chip_of):
 
 def test_copying_stops_at_the_bottleneck(chain_of, chip_of):
     """A bus of 0.1 GB/s takes 64 B in and 44 B out: 1080 ns a token, more than the 800 ns bank."""
-    assert copies_of(chain_of({"b.0": [1]}), chip_of(interconnect__pu_bandwidth="0.1 GB/s")) == {
+    assert copies_of(chain_of({"b.0": [1]}), chip_of(pu_bus__bandwidth="0.1 GB/s")) == {
         "b.0.fc0": 1
     }
 
@@ -47,7 +48,7 @@ def test_copying_stops_when_the_bus_is_slower(chain_of, chip_of, rate, copies):
 
     A converter of half the speed stretches each plane to 200 ns, the bank to 1600: 8 copies.
     """
-    hw = chip_of(interconnect__pu_bandwidth="0.5 GB/s", adc__rate=rate)
+    hw = chip_of(pu_bus__bandwidth="0.5 GB/s", analog__adc__rate=rate)
     assert copies_of(chain_of({"b.0": [1]}), hw, tokens=100) == {"b.0.fc0": copies}
 
 
@@ -86,3 +87,53 @@ def test_too_many_copies_are_refused(chain_of, chip_of):
     with pytest.raises(CapacityError) as error:
         copies_of(chain_of({"b.0": [3]}), chip_of(), copies=4)
     assert str(error.value) == "4 copies of b.0 need 2 arrays more than PU 0 has"
+
+
+# --- layer-serial: all parts of a group take turns -----------------------------------------------
+
+
+def serial(graph, hw, tokens=8):
+    return copies_of(graph, hw, tokens, "layer-serial")
+
+
+def test_in_turns_copies_help_whatever_else_is_slow(chain_of, chip_of):
+    """A bus of 0.1 GB/s is slower than the bank, yet each copy saves its turns: until 8 for 8."""
+    graph, hw = chain_of({"b.0": [1]}), chip_of(pu_bus__bandwidth="0.1 GB/s")
+    assert copies_of(graph, hw) == {"b.0.fc0": 1}
+    assert serial(graph, hw) == {"b.0.fc0": 8}
+
+
+def test_in_turns_copies_go_where_an_array_saves_most(chain_of, chip_of):
+    """Of 10 arrays 4 are free beside 2 and 4. 60 tokens: a second copy of the smaller saves 30
+    turns for 2 arrays, of the larger 30 for 4; a third of the smaller 10 for the last 2."""
+    assert serial(chain_of({"b.0": [2, 4]}), chip_of(), tokens=60) == {"b.0.fc0": 3, "b.0.fc1": 1}
+
+
+def test_in_turns_a_smaller_one_fits_where_the_best_does_not(chain_of, chip_of):
+    """Of 10 arrays 2 are free beside 5 and 3: neither fits again. Beside 8 and 1 the small one."""
+    assert serial(chain_of({"b.0": [5, 3]}), chip_of()) == {"b.0.fc0": 1, "b.0.fc1": 1}
+    assert serial(chain_of({"b.0": [1, 8]}), chip_of()) == {"b.0.fc0": 2, "b.0.fc1": 1}
+
+
+def test_in_turns_no_copy_without_a_turn_less(chain_of, chip_of):
+    """5 tokens: 3 copies take 2 turns, as 4 would, and an array is left; 11 tokens: 6 take 2."""
+    assert serial(chain_of({"b.0": [2, 1]}), chip_of(), tokens=5) == {"b.0.fc0": 3, "b.0.fc1": 3}
+    assert serial(chain_of({"b.0": [1]}), chip_of(), tokens=11) == {"b.0.fc0": 6}
+
+
+def test_in_turns_pair_networks_are_copied_together(chain_of, chip_of):
+    """6 pairs of 3 particles: waves of 3 take 2 turns and 9 of 10 arrays."""
+    chain = chain_of({"pairs": [1, 1, 1]}, axis="pair")
+    assert serial(chain, chip_of(), tokens=3) == {f"pairs.fc{i}": 3 for i in range(3)}
+
+
+def test_in_turns_a_copy_is_worth_what_it_saves(chain_of, chip_of):
+    """A request's time falls by the turns that the copies save, and no faster."""
+    graph, hw = chain_of({"b.0": [1, 2]}), chip_of()
+    times = {}
+    for copies in ("none", "fill"):
+        placement = place(graph, hw, Options(copies=copies))
+        plan = build_plan(graph, apply_copies(graph, placement, 8, "layer-serial"))
+        (times[copies],) = turns_ps(layer_serial(plan), 8).values()
+    assert serial(graph, hw) == {"b.0.fc0": 4, "b.0.fc1": 3}
+    assert times["none"] - times["fill"] == (6 + 5) * 900_000

@@ -324,20 +324,6 @@ def test_conservation(graph, chip, requests, serial):
         assert sum(each) == pytest.approx(total, rel=1e-12)
 
 
-@settings(max_examples=15, deadline=None)
-@given(graph=graphs(), chip=chips(), tokens=st.integers(1, 5))
-def test_layer_serial_is_the_sum_of_the_steps(graph, chip, tokens):
-    """One visit at a time in a PU group: their service times never overlap."""
-    hw, options = chip
-    plan = layer_serial(build_plan(graph, apply_copies(graph, place(graph, hw, options), tokens)))
-    played = play(plan, [Request(0, tokens)])
-    trace = played.trace
-    where = np.array([step.lanes[0] for step in plan.steps])[trace.step]
-    for component in np.unique(where):
-        start, end = trace.start[where == component], trace.end[where == component]
-        assert (np.sort(start)[1:] >= np.sort(end)[:-1]).all()
-
-
 @settings(max_examples=20, deadline=None)
 @given(graph=graphs(), chip=chips(), requests=requests_strategy)
 def test_window_of_one_runs_requests_alone(graph, chip, requests):

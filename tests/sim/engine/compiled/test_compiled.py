@@ -17,9 +17,9 @@ SMALL = Room(nodes=1, bytes=1, marks=1, blocks=1)
 
 
 @st.composite
-def plans(draw, plan_of):
+def plans(draw, plan_of, sequenced):
     """Anything a plan can say: bit-planes, single tokens, sampled tokens, lags, thresholds, lanes,
-    sizes, components shown in place of a sequencer; buffers of a place or two, also where that
+    sizes, components that take turns under a sequencer; buffers of a place or two, also where that
     must end in a deadlock."""
     count = draw(st.integers(1, 8))
     components = draw(st.integers(1, 5))
@@ -42,13 +42,10 @@ def plans(draw, plan_of):
             inputs.append(group if rule in ("stream", "lag") else Threshold(source, rule))
         if draw(st.integers(0, 4)) == 0:
             inputs.append(Group(i, every=options["planes"], spread=options["planes"], lag=1))
-        if draw(st.integers(0, 3)) == 0:
-            options["shown"] = tuple(draw(lanes))
         places = draw(st.sampled_from([None, None, 1, 2])) if inputs else None
         rate = Rate(draw(st.integers(0, 6)), 1, draw(st.integers(0, 3)), draw(st.integers(1, 3)))
         chain.append((tuple(draw(lanes)), rate, inputs, places, options))
-    # names for all components, also those that only a step's `shown` knows
-    return plan_of(*chain, components=[f"c{i}" for i in range(components)])
+    return sequenced(draw, plan_of(*chain))
 
 
 @st.composite
@@ -63,8 +60,8 @@ def streams(draw):
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), requests=streams(), window=st.sampled_from([None, 1, 2]))
-def test_equal_to_the_simpy_engine(plan_of, outcome, data, requests, window):
-    plan = data.draw(plans(plan_of))
+def test_equal_to_the_simpy_engine(plan_of, sequenced, outcome, data, requests, window):
+    plan = data.draw(plans(plan_of, sequenced))
     expected = outcome(engine.play, plan, requests, window=window)
     assert outcome(compiled.play, plan, requests, window=window) == expected
     # tables that start with next to no room grow on the way, and nothing else changes
@@ -73,9 +70,9 @@ def test_equal_to_the_simpy_engine(plan_of, outcome, data, requests, window):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), requests=streams(), scale=st.sampled_from([97, 10**5 + 3, 10**9 + 7]))
-def test_equal_also_where_events_are_far_apart(plan_of, outcome, data, requests, scale):
+def test_equal_also_where_events_are_far_apart(plan_of, sequenced, outcome, data, requests, scale):
     """Service times and arrivals at the distances that real chips have, and beyond."""
-    plan = data.draw(plans(plan_of))
+    plan = data.draw(plans(plan_of, sequenced))
     slow = tuple(
         replace(step, rate=replace(step.rate, fixed=step.rate.fixed * scale, quantum=scale // 3))
         for step in plan.steps
@@ -87,9 +84,9 @@ def test_equal_also_where_events_are_far_apart(plan_of, outcome, data, requests,
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), before=streams(), requests=streams())
-def test_a_plan_played_before_is_as_new(plan_of, outcome, data, before, requests):
+def test_a_plan_played_before_is_as_new(plan_of, sequenced, outcome, data, before, requests):
     """Tables are kept with the plan; a run leaves nothing in them."""
-    plan = data.draw(plans(plan_of))
+    plan = data.draw(plans(plan_of, sequenced))
     fresh = outcome(compiled.play, replace(plan), requests)
     outcome(compiled.play, plan, before)
     assert outcome(compiled.play, plan, requests) == fresh
