@@ -10,10 +10,10 @@ import pytest
 from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
+from hyflexsim.sim.units.catalogue import load_chip
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,11 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.units.catalogue import load_chip
 
 
 @pytest.fixture(scope="module")

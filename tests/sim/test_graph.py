@@ -127,7 +127,12 @@ def test_op_refused(kind, change, message):
 
 @pytest.mark.parametrize("kind", g.KINDS)
 def test_every_required_attribute_is_asked_for(kind):
-    values = {"context": "all", "multiplies": ["values", "values"], "weight": "w", "function": "gelu"}
+    values = {
+        "context": "all",
+        "multiplies": ["values", "values"],
+        "weight": "w",
+        "function": "gelu",
+    }
     full = {key: values.get(key, 4) for key in g.REQUIRED[kind]}
     g.add_op(g.new_graph("t"), "x", kind, layer="l", **full)
     for key in full:

@@ -95,9 +95,7 @@ def test_override_is_an_assumption():
 
 def test_stale_names_what_was_derived_from_a_changed_value():
     def stale(**values):
-        return load_chip(
-            "hyflexpim", {k.replace("__", "."): v for k, v in values.items()}
-        ).stale
+        return load_chip("hyflexpim", {k.replace("__", "."): v for k, v in values.items()}).stale
 
     assert stale(digital__write_cycles=3) == ("device.slc_write_time",)
     assert stale(digital__write_cycles=4) == ()  # the same value as before

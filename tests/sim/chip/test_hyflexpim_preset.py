@@ -14,7 +14,7 @@ from hyflexsim.sim.chip.area import (
     pu_area,
     pu_power,
 )
-from hyflexsim.sim.chip.hardware import Hardware, used_assumptions
+from hyflexsim.sim.chip.hardware import used_assumptions
 
 hw = load_chip("hyflexpim")
 

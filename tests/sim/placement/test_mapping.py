@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Options, arrays_per_pu, place
+from hyflexsim.sim.units.catalogue import load_chip
 
 
 def blocks(*sizes):

@@ -3,10 +3,10 @@
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes, requests_at_once
+from hyflexsim.sim.units.catalogue import load_chip
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
@@ -20,6 +19,7 @@ from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.interconnect import BUSES
 
 ANALOG = ("bank", "adc", "shift_add")

@@ -5,7 +5,6 @@ import itertools
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
@@ -13,6 +12,7 @@ from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
+from hyflexsim.sim.units.catalogue import load_chip
 
 NS = 1000
 
@@ -238,7 +238,15 @@ def chain_graph():
 
     op("in", "input", width=64)
     op("kv", "gemv", rows=64, cols=64, width=64, weight="kv")
-    op("qk", "matmul", width=1, heads=1, inner=64, multiplies=["values", "values"], context="prefix")
+    op(
+        "qk",
+        "matmul",
+        width=1,
+        heads=1,
+        inner=64,
+        multiplies=["values", "values"],
+        context="prefix",
+    )
     op("softmax", "softmax", width=1, elements=1, context="prefix")
     op("o", "gemv", rows=64, cols=64, width=64, weight="o")
     op("out", "output", width=64, head=True)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.chip.service import Action
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units import (
@@ -15,6 +14,7 @@ from hyflexsim.sim.units import (
     sfu,
     shift_add,
 )
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.tiling import factors
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.tiling import TILES, cells_per_weight, factors, protected
 
 SIZES = st.integers(1, 700)
