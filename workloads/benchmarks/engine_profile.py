@@ -48,7 +48,7 @@ PARTS = (
         "from hyflexsim.workloads.run.run import engines, prepare, Scenario;"
         "from hyflexsim.sim.engine.compiled import compiled;"
         "from hyflexsim.sim.engine.compiled.tables import Room, tables;"
-        "from hyflexsim.sim.engine.result import Request",
+        "from hyflexsim.sim.engine.request import Request",
     ),
     ("graph, copies, plan", "r = prepare(Scenario.load('part-jets'))"),
     ("tables", "tables(r.plan, r.requests, r.window, Room())"),

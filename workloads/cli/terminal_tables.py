@@ -146,7 +146,8 @@ def parameters(hw: Chip, status: Sequence[str]) -> Table:
     result = table(f"chip {hw.name}", "key", ">value", "unit", "status", "source")
     for row in hw.describe():
         if row.status in status:
-            result.add_row(row.key, f"{row.value:g}", row.unit, row.status, row.source)
+            value = row.value if isinstance(row.value, str) else f"{row.value:g}"
+            result.add_row(row.key, value, row.unit, row.status, row.source)
     return result
 
 

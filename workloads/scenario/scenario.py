@@ -83,7 +83,7 @@ key that a scenario has is the scenario's; any other is a parameter of the chip.
 
 >>> scenario = Scenario.load("bert-base", ["workload.tokens=64", "adc.slc_bits=5"])
 >>> scenario.workload.tokens, scenario.chip.set
-(64, {'adc.slc_bits': 5})
+(64, {'analog.adc.slc_bits': 5})
 
 Anything that is not allowed raises :class:`InputError`: one line with file, key, what is allowed
 and what was given.

@@ -54,7 +54,7 @@ def test_a_request_that_does_not_fit(attention):
     with pytest.raises(CapacityError) as error:
         requests_at_once(attention, placement, 2)
     assert str(error.value) == (
-        "b.0: a request of 2 tokens keeps 512 bytes waiting; the digital modules of 1 PU(s) hold "
+        "b.0: a request of 2 tokens keeps 512 bytes waiting; digital of 1 PU(s) holds "
         "256 bytes: 256 short"
     )
 
@@ -86,8 +86,9 @@ def test_tables_that_do_not_fit(attention, hw):
     with pytest.raises(CapacityError) as error:
         requests_at_once(graph, place(graph, hw, Options()), 100)
     assert str(error.value) == (
-        "b.0: a request of 100 tokens keeps 25600 bytes waiting beside 269484032 bytes of tables; "
-        "the digital modules of 1 PU(s) hold 268435456 bytes: 1074176 short"
+        "b.0: a request of 100 tokens keeps 25600 bytes waiting beside 269484032 bytes "
+        "of tables and weights; "
+        "digital of 1 PU(s) holds 268435456 bytes: 1074176 short"
     )
 
 

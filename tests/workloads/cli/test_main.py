@@ -88,7 +88,10 @@ BAD = {
     "unknown chip key": (["--set", "adc.slcbits=3"], "unknown key 'adc.slcbits'"),
     "wrong unit": (["--set", "analog.read_cycle=100 mV"], "analog.read_cycle must be"),
     "negative": (["--set", "adc.slc_bits=-3"], "adc.slc_bits must be"),
-    "negative memory": (["--set", "buffer.analog_input_register=-5"], "analog_input_register must"),
+    "negative memory": (
+        ["--set", "analog.registers.input_bytes=-5"],
+        "analog.registers.input_bytes must",
+    ),
     "absurd": (["--set", "analog.rows=1e300"], "analog.rows must be"),
     "missing graph": (["--set", "model.graph=none.json"], "none.json: No such file or directory"),
     "missing chip": (["--set", "chip.preset=none.toml"], "got 'none.toml'"),
@@ -105,7 +108,7 @@ BAD = {
     "nothing to sample": (["--set", "workload.kind=generate"], "has no op marked head"),
     "too long": (["--set", "workload.tokens=9000"], "9000 tokens need 2 PUs per layer"),
     "does not fit": (
-        ["--set", "chip.pus=1", "--set", "pu.analog_modules=1", "--set", "analog.arrays=1"],
+        ["--set", "chip.pus=1", "--set", "analog.count=1", "--set", "analog.arrays=1"],
         "arrays) short",
     ),
     "too many copies": (["--set", "mapping.copies=1000000"], "copies of"),

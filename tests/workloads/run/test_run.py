@@ -185,12 +185,13 @@ def test_strings_are_encoded_once(scenario, tmp_path):
     assert str(schema.field("plane").type) == "int16"
 
 
-def test_assumptions_are_named_and_stale_values_noted(scenario):
+def test_assumptions_are_named_and_derived_values_noted(scenario):
     summary = simulate(scenario("adc.slc_bits=5")).summary
     assert "sfu.depth" in summary["assumptions"]
-    assert "adc.slc_bits" in summary["assumptions"]  # an override is nobody's measurement
-    assert "energy.link_bit" not in summary["assumptions"]  # one chip has no links
-    assert any("energy.adc_conversion_slc was derived" in note for note in summary["notes"])
+    assert "analog.adc.slc_bits" in summary["assumptions"]  # an override is nobody's measurement
+    assert "analog.energy.adc_conversion_slc" in summary["assumptions"]  # it follows from one
+    assert "chip_link.energy.bit" not in summary["assumptions"]  # one chip has no links
+    assert any("analog.energy.adc_conversion_slc was derived" in x for x in summary["notes"])
 
 
 def test_a_length_that_the_model_does_not_take(scenario, tmp_path):
@@ -208,7 +209,7 @@ def test_a_model_that_cannot_generate(scenario):
 
 def test_a_model_that_does_not_fit(scenario):
     with pytest.raises(CapacityError, match=r"arrays\) short$"):
-        simulate(scenario("chip.pus=1", "pu.analog_modules=1", "analog.arrays=8"))
+        simulate(scenario("chip.pus=1", "analog.count=1", "analog.arrays=8"))
 
 
 def test_more_jets_than_there_are(scenario):

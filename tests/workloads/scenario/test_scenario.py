@@ -84,12 +84,12 @@ def test_paths_of_overrides_start_from_the_current_folder(minimal):
         ("mapping.copies=3", lambda s: s.mapping.copies == 3),
         ('mapping.slc_rates."*.fc1"=0.3', lambda s: s.options().rate("blocks.0.fc1") == 0.3),
         ("model.name=bert-base", lambda s: (s.model.name, s.model.graph) == ("bert-base", None)),
-        ("adc.slc_bits=5", lambda s: s.hardware().adc.slc_bits == 5),
-        ("chip.set.adc.slc_bits=5", lambda s: s.hardware().adc.slc_bits == 5),
-        ("analog.read_cycle=50 ns", lambda s: s.hardware().analog.read_cycle == 50_000),
+        ("adc.slc_bits=5", lambda s: s.hardware()["analog.adc.slc_bits"] == 5),
+        ("chip.set.adc.slc_bits=5", lambda s: s.hardware()["analog.adc.slc_bits"] == 5),
+        ("analog.read_cycle=50 ns", lambda s: s.hardware()["analog.read_cycle"] == 50_000),
         # both the scenario and a chip have a table called chip
         ("chip.chips=2", lambda s: s.chip.chips == 2),
-        ("chip.pus=2", lambda s: s.hardware().chip.pus == 2),
+        ("chip.pus=2", lambda s: s.hardware()["chip.pus"] == 2),
         ("title=mine", lambda s: s.title == "mine"),
     ],
 )
@@ -99,7 +99,7 @@ def test_an_override_reaches_its_place(minimal, override, read):
 
 def test_overrides_may_be_a_mapping(minimal):
     scenario = Scenario.load(minimal, {"workload.tokens": 3, "adc.rate": "2 GS/s"})
-    assert (scenario.workload.tokens, scenario.hardware().adc.rate) == (3, 2 * 10**9)
+    assert (scenario.workload.tokens, scenario.hardware()["analog.adc.rate"]) == (3, 2 * 10**9)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,10 @@ def test_a_new_kind_drops_the_keys_of_the_old_one():
 
 REFUSED = [
     ("workload.tokns=3", "unknown key 'workload.tokns'; nearest: workload.tokens, workload.kind"),
-    ("adc.slcbits=3", "unknown key 'adc.slcbits'; nearest: adc.slc_bits, adc.mlc_bits"),
+    (
+        "adc.slcbits=3",
+        "unknown key 'adc.slcbits'; nearest: analog.adc.slc_bits, analog.slc_bits, analog.adc.mlc_bits",
+    ),
     (
         "colour=3",
         "unknown key 'colour'; sections: model, chip, mapping, accuracy, run, trace, workload, "
