@@ -85,7 +85,8 @@ SUMMARY = (
     *("scenario", "model", "preset", "requests", "tokens", "fidelity", "overlap", "energy_mode"),
     *("makespan_ps", "latency_ps", "throughput_per_s", "energy_per_request_pj"),
     *("energy_by_kind_pj", "utilisation_by_kind", "area_mm2", "writes_per_request", "visits"),
-    *("macs", "assumptions", "notes"),
+    *("macs", "assumptions", "notes", "power_w", "tops", "energy_per_token_pj"),
+    *("energy_delay_pj_s", "bound"),
 )
 """Keys of summary.json."""
 

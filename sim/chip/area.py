@@ -53,10 +53,14 @@ def chip_area(chip: Chip) -> float:
     return chip.values.pus * pu_area(chip) + shared_area(chip)
 
 
+def shared_power(chip: Chip) -> float:
+    """What all PUs of a chip share, everything busy, mW."""
+    return math.fsum(unit.total * unit_power(unit) for unit in _at(chip, "chip"))
+
+
 def chip_power(chip: Chip) -> float:
     """One chip, everything busy, mW."""
-    shared = math.fsum(unit.total * unit_power(unit) for unit in _at(chip, "chip"))
-    return chip.values.pus * pu_power(chip) + shared
+    return chip.values.pus * pu_power(chip) + shared_power(chip)
 
 
 def _at(chip: Chip, where: str) -> list[Unit]:

@@ -24,8 +24,6 @@ from hyflexsim.sim.units import adc, crossbar, shift_add
 from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor, factors
 
-NODE = 65  # nm: at which converters of two resolutions are compared, the same for both
-
 
 class AnalogArray(Kind):
     """See the head of this file."""
@@ -185,14 +183,8 @@ def _parts(module: AnalogValues, rows: Section) -> dict[str, float]:
     made, adc_ = module.instances, module.adc
     adcs = module.arrays * adc_.per_array
     now, then = max(adc_.slc_bits, adc_.mlc_bits), made.adc_bits
-    if rows is module.area:
-        grown, stated = (
-            rules.converter_area(adc_.model, bits, adc_.rate, NODE) for bits in (now, then)
-        )
-    else:
-        grown, stated = (
-            rules.converter_energy(adc_.model, bits, adc_.rate) for bits in (now, then)
-        )
+    grows = rules.converter_area if rows is module.area else rules.converter_energy
+    grown, stated = (grows(adc_.model, bits, adc_.rate) for bits in (now, then))
     shares = {
         "arrays": module.arrays * module.rows * module.columns / made.cells,
         "input_register": module.registers.input_bytes / made.input_register,

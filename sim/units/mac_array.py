@@ -1,7 +1,7 @@
 """Digital MAC array: dot products of operands that come from the memory of results.
 
-Output-stationary: a result stays in its accumulator while operands stream past, ``lanes`` products a
-cycle. A weight that is read serves ``sharing`` tokens at once (rows of the array); with 1 every
+Output-stationary: a result stays in its accumulator while operands stream past, ``lanes`` products
+a cycle. A weight that is read serves ``sharing`` tokens at once (rows of the array); with 1 every
 product reads its weight anew, as in a plain dot-product unit. So a matrix of m inputs and n
 outputs takes ceil(m n / lanes) cycles and reads m n / sharing weights and m inputs.
 

@@ -1,4 +1,4 @@
-"""Near-bank units: multipliers beside the banks of a DRAM stack, which work at the banks' bandwidth.
+"""Near-bank units: multipliers beside the banks of a DRAM stack, at the banks' bandwidth.
 
 Weights, keys and values lie in the banks; a vector is sent to all of them, and all work on it at
 once. So a matrix takes the longer of two times::

@@ -1,4 +1,4 @@
-"""SRAM (or eDRAM) buffer: where results lie and operands are read from, on chips without PIM memory.
+"""SRAM (or eDRAM) buffer: where results lie and operands are read from.
 
 One access of so many bytes takes bytes / bandwidth. Energy a byte grows with the root of the
 capacity (rules.sram_energy), area with the capacity.

@@ -304,17 +304,23 @@ def preset(
     status: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only such, e.g. assumed,inferred.")
     ] = None,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="What follows from what, and by which rule.")
+    ] = False,
 ) -> None:
     """Show a chip's parameters: value, unit, status, source."""
+    from hyflexsim.sim.chip.provenance import STATUSES  # noqa: PLC0415
     from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
 
     hw = load_chip(name)
-    known = ("stated", "derived", "third-party", "inferred", "assumed")
-    wanted = known if status is None else tuple(status.split(","))
+    if rules:
+        console().print(terminal_tables.rules(hw), "", terminal_tables.converter_models(hw))
+        return
+    wanted = STATUSES if status is None else tuple(status.split(","))
     for word in wanted:
-        if word not in known:
-            raise InputError(f"--status must be of {', '.join(known)}; got {word!r}")
+        if word not in STATUSES:
+            raise InputError(f"--status must be of {', '.join(STATUSES)}; got {word!r}")
     console().print(terminal_tables.parameters(hw, wanted))
 
 

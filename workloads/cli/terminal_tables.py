@@ -90,6 +90,23 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
         si(summary["energy_per_request_pj"] * 1e-12, "J"),
         f"mode {summary['energy_mode']}",
     )
+    power, tops, bound = summary["power_w"], summary["tops"], summary["bound"]
+    result.add_row(
+        "energy per token",
+        si(summary["energy_per_token_pj"] * 1e-12, "J"),
+        f"energy–delay {si(summary['energy_delay_pj_s'] * 1e-12, 'J s')} a request",
+    )
+    result.add_row(
+        "power", si(power["mean"], "W"), f"mean; {si(power['peak'], 'W')} with all used PUs busy"
+    )
+    result.add_row(
+        "TOPS",
+        f"{tops['achieved']:.3g}",
+        f"{tops['per_w']:.3g} TOPS/W, {tops['per_mm2']:.3g} TOPS/mm² (two operations a MAC)",
+    )
+    result.add_row(
+        "bound by", bound["kind"], f"{bound['utilisation']:.0%} busy: {bound['roofline']} bound"
+    )
     area = summary["area_mm2"]
     result.add_row("area", f"{area['chip']:,.0f} mm²", f"of which in use {area['used']:,.0f} mm²")
     result.add_row("RRAM cells written", si(summary["writes_per_request"]), "per request")
@@ -148,6 +165,37 @@ def parameters(hw: Chip, status: Sequence[str]) -> Table:
         if row.status in status:
             value = row.value if isinstance(row.value, str) else f"{row.value:g}"
             result.add_row(row.key, value, row.unit, row.status, row.source)
+    return result
+
+
+def rules(chip: Chip) -> Table:
+    """What follows from what: parameter, rule, inputs, and the rule's first line."""
+    result = table(f"chip {chip.name}: rules", "key", "how", "rule", "of", "what it says")
+    for key, one in chip.parameters.items():
+        for each in one.follows:
+            said = (each.rule.__doc__ or "").strip().partition("\n")[0]
+            result.add_row(key, each.how, each.rule.__name__, ", ".join(each.of), said)
+    return result
+
+
+def converter_models(chip: Chip) -> Table:
+    """Energy and area of a converter by resolution, of every model, relative to 6 bits."""
+    from hyflexsim.sim.chip import rules as by_name  # noqa: PLC0415
+
+    models = by_name.CONVERTER_MODELS
+    columns = [f">{word} {model}" for word in ("energy", "area") for model in models]
+    result = table("converters at 1.28 GS/s, relative to 6 bits", ">bits", *columns)
+    rate = 1_280_000_000
+    for bits in range(4, 11):
+        energies = [
+            by_name.converter_energy(m, bits, rate) / by_name.converter_energy(m, 6, rate)
+            for m in models
+        ]
+        areas = [
+            by_name.converter_area(m, bits, rate) / by_name.converter_area(m, 6, rate)
+            for m in models
+        ]
+        result.add_row(str(bits), *(f"{x:.3g}" for x in (*energies, *areas)))
     return result
 
 

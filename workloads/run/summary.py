@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from hyflexsim.sim import energy
-from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
+from hyflexsim.sim.chip.area import (
+    chip_area,
+    pu_area,
+    pu_power,
+    shared_area,
+    shared_power,
+)
 from hyflexsim.sim.chip.chip import Chip, used_assumptions
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
@@ -99,6 +105,7 @@ def summarize(
         "energy_per_request_pj": sum(by_kind.values()),
         "energy_by_kind_pj": dict(by_kind),
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
+        **figures_of_merit(ready, played, sum(by_kind.values()) * count, tables["components"]),
         "area_mm2": {
             "chip": chip_area(ready.chip) * scenario.chip.chips,
             "used": pu_area(ready.chip) * ready.placement.pus_used
@@ -109,6 +116,67 @@ def summarize(
         "macs": energy.macs(ready.plan, played),
         "assumptions": _assumptions(ready.chip, priced, scenario.run.energy),
         "notes": [*_notes(ready), *_kept(played)],
+    }
+
+
+def figures_of_merit(
+    ready: Prepared, played: Played, energy_pj: float, components: Sequence[Row]
+) -> dict[str, Any]:
+    """What users of simulators ask first.
+
+    ``power_w``: mean over the run, and of all used PUs with everything busy. ``tops``: two
+    operations a multiply-accumulate, over the makespan, and per W and mm² of the used PUs.
+    ``energy_delay_pj_s``: of one request, energy times mean latency. ``bound``: the kind of
+    component that holds the run up (:func:`bound_by`).
+    """
+    seconds = max(played.tally.end_ps, 1) * 1e-12
+    used = ready.placement
+    tera = 2 * energy.macs(ready.plan, played) / seconds * 1e-12
+    watts = energy_pj * 1e-12 / seconds
+    peak = pu_power(ready.chip) * used.pus_used + shared_power(ready.chip) * used.chips_used
+    area = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
+    tokens = sum(request.tokens for request in ready.requests)
+    latency = sum(
+        end - request.arrival for end, request in zip(played.finished, ready.requests, strict=True)
+    )
+    each = len(ready.requests)
+    return {
+        "power_w": {"mean": watts, "peak": peak * 1e-3},
+        "tops": {
+            "achieved": tera,
+            "per_w": tera / watts if watts else 0.0,
+            "per_mm2": tera / area if area else 0.0,
+        },
+        "energy_per_token_pj": energy_pj / tokens,
+        "energy_delay_pj_s": energy_pj / each * (latency * 1e-12 / each),
+        "bound": bound_by(ready.chip, components),
+    }
+
+
+def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
+    """The busiest component of a run, and what a roofline would call that.
+
+    ``memory`` where it is a link or a unit that only stores and moves, ``compute`` where it
+    multiplies, ``latency`` where even the busiest idles more than half of the time.
+    """
+    buffers = ("input_buffer", "output_buffer")
+    rows = [row for row in components if row["kind"] not in buffers]
+    if not rows:
+        return {"kind": "", "component": "", "utilisation": 0.0, "roofline": "latency"}
+    busiest = max(rows, key=lambda row: float(row["utilisation"]))
+    moves = {*chip.links} | {
+        shown
+        for unit in chip.units.values()
+        if not unit.kind.serves & {"gemv", "matmul", "softmax", "partial-sums"}
+        for shown in unit.kind.actions.values()
+    }
+    word = "memory" if busiest["kind"] in moves else "compute"
+    share = float(busiest["utilisation"])
+    return {
+        "kind": busiest["kind"],
+        "component": busiest["component"],
+        "utilisation": share,
+        "roofline": word if share >= 0.5 else "latency",
     }
 
 
