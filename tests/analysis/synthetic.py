@@ -234,6 +234,11 @@ def write_run(path, model, requests, labels=None):
         "writes_per_request": 1234,
         "visits": len(trace),
         "macs": 10**9,
+        "power_w": {"mean": 12.0, "peak": 75.0},
+        "tops": {"achieved": 2.0, "per_w": 1.6, "per_mm2": 0.03},
+        "energy_per_token_pj": 1e6,
+        "energy_delay_pj_s": 1e3,
+        "bound": {"kind": "bank", "component": "pu00.x", "utilisation": 0.6, "roofline": "compute"},
         "assumptions": [],
         "notes": [],
     }
