@@ -89,6 +89,13 @@ class Kind:
     per_mac: ClassVar[str] = ""
     """An action that every multiply-accumulate counts beside the others."""
 
+    def __eq__(self, other: object) -> bool:
+        """Kinds have no state: one is as good as another of its class."""
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def check(self, unit: Unit) -> None:
         """Raise :class:`~hyflexsim.sim.errors.InputError` for parameters that do not go
         together.

@@ -161,7 +161,9 @@ class _Draft:
                 if not isinstance(table, dict):
                     raise InputError(f"{file}: {section}.{name} must be a table; got {table!r}")
                 given = {key: table[key] for key in STRUCTURE[section] if key in table}
-                entries.setdefault(name, {"file": file}).update(given)
+                entry = entries.setdefault(name, {"file": file})
+                if given:
+                    entry.update(given, file=file)  # errors name the file that said it last
         for ops, table in content.get("serves", {}).items():
             if not isinstance(table, dict):
                 raise InputError(

@@ -49,8 +49,8 @@ class Options:
         each = copies.values() if isinstance(copies, dict) else [copies]
         if copies not in ("none", "fill") and not all(map(_positive, each)):
             raise InputError(
-                "copies must be none, fill, a positive integer or a table of pattern = positive "
-                f"integer; got {copies!r}"
+                "copies must be none, fill, a positive integer or a table of such by pattern; "
+                f"got {copies!r}"
             )
         if not _positive(self.pus_per_layer) and self.pus_per_layer not in ("auto", "fill"):
             raise InputError(

@@ -12,7 +12,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario.schema import KINDS, SECTIONS, Chip, dotted
 
-FREE = ("chip.set", "mapping.slc_rates", "accuracy.conductance")
+FREE = ("chip.set", "mapping.slc_rates", "mapping.copies", "accuracy.conductance")
 """Tables whose keys the user chooses."""
 
 SOURCES = ("name", "graph", "checkpoint")

@@ -21,7 +21,8 @@ Every key, with its default::
     slc_rate = 1.0               # share of ranks (outputs, where dense) in single-level cells
     slc_rates = { "*.fc1" = 0.3 }# other rates by pattern of op name (default: none)
     tiles = "row-tile"           # or "ideal"
-    copies = "fill"              # "none", "fill" or a number
+    copies = "fill"              # "none", "fill", a number (of the blocks' matrices),
+                                 # or numbers by pattern: { "lm_head" = 2 }
     pus_per_layer = "auto"       # "auto", "fill" or a number
 
     [workload]                   # one of three kinds

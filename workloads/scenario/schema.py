@@ -116,9 +116,9 @@ class Placing(Section):
     slc_rates: Annotated[dict[str, Rate], allows("a table of numbers from 0 to 1")] = {}
     tiles: Annotated[Literal["row-tile", "ideal"], allows("row-tile or ideal")] = "row-tile"
     copies: Annotated[
-        Literal["none", "fill"] | int,
+        Literal["none", "fill"] | int | dict[str, Count],
         AfterValidator(_word_or_count),
-        allows("none, fill or a positive integer"),
+        allows("none, fill, a positive integer or a table of such by pattern"),
     ] = "fill"
     pus_per_layer: Annotated[
         Literal["auto", "fill"] | int,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError, InputError
-from hyflexsim.sim.placement.mapping import Options, arrays_per_pu, place
+from hyflexsim.sim.placement.mapping import Options, pieces_per_pu, place
 from hyflexsim.sim.units.catalogue import load_chip
 
 
@@ -142,7 +142,7 @@ def test_a_pattern_of_slc_rates_that_matches_nothing(put):
 def test_several_chips(put):
     placement = put(blocks(9, 9, 9, 9, 9, 9), chips=2)
     assert [pus for (*pus,) in placement.pus.values()] == [[0], [1], [2], [3], [4], [5]]
-    assert [placement.chip(pu) for pu in range(6)] == [0, 0, 0, 0, 1, 1]
+    assert [placement.chip_of(pu) for pu in range(6)] == [0, 0, 0, 0, 1, 1]
 
 
 def test_no_layer_straddles_chips_where_that_costs_no_chip(put):
@@ -201,12 +201,15 @@ def test_refusal_of_too_few_pus_per_layer(put):
     )
 
 
+COPIES = "copies must be none, fill, a positive integer or a table of such by pattern; got "
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"copies": 0}, "copies must be none, fill or a positive integer; got 0"),
-        ({"copies": "many"}, "copies must be none, fill or a positive integer; got 'many'"),
-        ({"copies": True}, "copies must be none, fill or a positive integer; got True"),
+        ({"copies": 0}, COPIES + "0"),
+        ({"copies": "many"}, COPIES + "'many'"),
+        ({"copies": True}, COPIES + "True"),
         ({"pus_per_layer": 1.5}, "pus_per_layer must be auto, fill or a positive integer; got 1.5"),
         ({"chips": 0}, "chips must be a positive integer; got 0"),
         ({"chips": 1.5}, "chips must be a positive integer; got 1.5"),
@@ -242,7 +245,7 @@ def test_bert_large_dense_on_one_chip(chain_of):
     # in MLC two blocks would fit into one PU; they do not have to
     half = place(chain_of(layers), reference, Options(slc_rate=0.0))
     assert [half.free((pu,)) for pu in range(24)] == [6144] * 24
-    assert arrays_per_pu(reference) == 12_288
+    assert pieces_per_pu(reference) == 12_288
 
 
 def test_a_shared_weight_is_counted_once(chip_of):
@@ -253,7 +256,7 @@ def test_a_shared_weight_is_counted_once(chip_of):
     g.add_op(graph, "two", "gemv", layer="b.1", axis="single", **shape)
     placement = place(graph, chip_of(), Options())
     (weight,) = placement.weights.values()
-    assert (weight.ops, weight.layer, weight.arrays) == (("one", "two"), "b.0", 4)
+    assert (weight.ops, weight.layer, weight.pieces) == (("one", "two"), "b.0", 4)
     assert sum(row["arrays_total"] for row in placement.rows()) == 4
     assert placement.free(placement.pus["b.0"]) == 6
 
@@ -263,7 +266,7 @@ def test_rates_by_pattern(chip_of, chain_of):
     graph = chain_of({"b.0": [(64, 32)] * 2, "b.1": [(64, 32)] * 2})
     rates = {"b.0.fc1": 0.0, "b.0.*": 1.0, "*.fc0": 0.5}
     placement = place(graph, chip_of(), Options(slc_rate=0.0, slc_rates=rates))
-    cells = {n: (w.factors[0].cells_slc, w.arrays) for n, w in placement.weights.items()}
+    cells = {n: (w.parts[0].cells_slc, w.pieces) for n, w in placement.weights.items()}
     assert cells == {
         "b.0.fc0": (64 * 32 * 8, 2),
         "b.0.fc1": (0, 1),
@@ -289,6 +292,7 @@ def test_table_of_a_matrix_on_three_pus(put):
         "arrays_mlc": 0,
         "copies": 2,
         "arrays_total": 17,
+        "bytes": 0,
     }
     assert [row["arrays_slc"] for row in rows] == [9, 8, 8]
     assert [row["arrays_total"] for row in rows] == [17, 17, 16]
@@ -308,9 +312,9 @@ def test_table_adds_up(put, shapes, copies, tenths):
     rows = list(placement.rows())
     for weight in placement.weights.values():
         mine = [row for row in rows if row["weight"] == weight.name]
-        assert sum(row["arrays_slc"] for row in mine) == sum(f.arrays_slc for f in weight.factors)
-        assert sum(row["arrays_mlc"] for row in mine) == sum(f.arrays_mlc for f in weight.factors)
-        assert sum(row["arrays_total"] for row in mine) == copies * weight.arrays
+        assert sum(row["arrays_slc"] for row in mine) == sum(f.arrays_slc for f in weight.parts)
+        assert sum(row["arrays_mlc"] for row in mine) == sum(f.arrays_mlc for f in weight.parts)
+        assert sum(row["arrays_total"] for row in mine) == copies * weight.pieces
         assert tuple(row["pu"] for row in mine) == placement.pus[weight.layer]
         if copies == 1:
             assert all(r["arrays_slc"] + r["arrays_mlc"] == r["arrays_total"] for r in mine)

@@ -20,7 +20,6 @@ from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.sim.units.interconnect import BUSES
 
 ANALOG = ("bank", "adc", "shift_add")
 
@@ -154,9 +153,9 @@ def _pairs(draw, graph, layer, qk):
 def chips(draw):
     """The reference chip with small buffers, slow buses or ADCs, in several modes."""
     overrides = {
-        "buffer.input_bytes": draw(st.sampled_from([1, 200, 8192])),
-        "buffer.output_bytes": draw(st.sampled_from([1, 200, 8192])),
-        "interconnect.pu_bandwidth": draw(st.sampled_from(["1 GB/s", "3 GB/s", "1000 GB/s"])),
+        "digital.registers.input_bytes": draw(st.sampled_from([1, 25, 1024])),
+        "digital.registers.output_bytes": draw(st.sampled_from([1, 25, 1024])),
+        "pu_bus.bandwidth": draw(st.sampled_from(["1 GB/s", "3 GB/s", "1000 GB/s"])),
         "adc.rate": draw(st.sampled_from(["1.28 GS/s", "0.7 GS/s"])),
     }
     options = Options(
@@ -232,7 +231,7 @@ def test_bit_and_token_agree_to_the_picosecond_and_the_count(graph, chip, reques
     a, b = play(token, requests), play(bit, requests)
     assert whole_tokens(token, a) == whole_tokens(bit, b)
     assert a.finished == b.finished
-    assert by_op(energy.ledger(token, a)) == by_op(energy.ledger(bit, b))
+    assert by_op(energy.ledger(token, a, chip[0])) == by_op(energy.ledger(bit, b, chip[0]))
     assert energy.macs(token, a) == energy.macs(bit, b)
     assert analog_spans(token, a) == analog_spans(bit, b)
     if not split:  # a gang of copies is one component, the copies by themselves are many
@@ -264,7 +263,7 @@ def test_waves_and_single_pairs_agree(graph, chip, requests):
     waves, pairs = prepare(graph, chip), prepare(graph, chip, split_pairs=True)
     a, b = play(waves, requests), play(pairs, requests)
     assert whole_tokens(waves, a) == whole_tokens(pairs, b)
-    assert by_op(energy.ledger(waves, a)) == by_op(energy.ledger(pairs, b))
+    assert by_op(energy.ledger(waves, a, chip[0])) == by_op(energy.ledger(pairs, b, chip[0]))
 
 
 @settings(max_examples=15, deadline=None)
@@ -289,13 +288,13 @@ def test_conservation(graph, chip, requests, serial):
     if serial:
         plan = layer_serial(plan)
     played = play(plan, requests)
-    rows = energy.ledger(plan, played)
+    rows = energy.ledger(plan, played, hw)
 
     assert energy.macs(plan, played) == sum(sum(g.macs(graph, r.tokens).values()) for r in requests)
     for weight in placement.weights.values():
         (op,) = weight.ops
         runs = sum(g.token_count(graph.nodes[op], r.tokens) for r in requests)
-        columns = sum(factor.conversions for factor in weight.factors)
+        columns = sum(factor.conversions for factor in weight.parts)
         conversions = sum(
             row["count"]
             for row in rows
@@ -304,13 +303,13 @@ def test_conservation(graph, chip, requests, serial):
         assert conversions == 8 * columns * runs
         added = sum(r["count"] for r in rows if r["op"] == op and r["action"] == "shift_add")
         assert added == conversions
-    bits = {k: sum(r["count"] for r in rows if r["action"] == k) for k in ("host_bit",)}
+    bits = {k: sum(r["count"] for r in rows if r["action"] == k) for k in ("host_port_bit",)}
     width = graph.nodes["in"]["width"]
-    assert bits["host_bit"] == 2 * 8 * width * sum(r.tokens for r in requests)
+    assert bits["host_port_bit"] == 2 * 8 * width * sum(r.tokens for r in requests)
     visits, _ = energy.totals(played)
     for reader, step in zip(visits, plan.steps, strict=True):
         for edge in step.inputs:
-            if isinstance(edge, Group) and plan.steps[edge.source].kind in BUSES:
+            if isinstance(edge, Group) and plan.steps[edge.source].unit in hw.links:
                 # every token that a bus has sent is received once by each of its readers
                 assert reader * edge.every == visits[edge.source] * edge.spread
     entered = {s.name: i for i, s in enumerate(plan.steps)}

@@ -14,16 +14,22 @@ RANKS = st.none() | st.integers(1, 300)
 SLC, MLC = 1.0, 0.0
 
 
-def arrays(hw, rows, cols, rank=None, rate=SLC, tiles="row-tile"):
-    return sum(factor.arrays for factor in factors(hw, rows, cols, rank, rate, tiles))
+@pytest.fixture(scope="module")
+def module(hw):
+    """The analog module of the reference chip."""
+    return hw.units["analog"].values
+
+
+def arrays(module, rows, cols, rank=None, rate=SLC, tiles="row-tile"):
+    return sum(factor.arrays for factor in factors(module, rows, cols, rank, rate, tiles))
 
 
 # ---- one matrix by hand
 
 
-def test_dense_matrix(hw):
+def test_dense_matrix(module):
     """100 x 20 at 30 % SLC: 6 outputs of 8 cells, 14 of 4: 104 columns, on 2 row tiles."""
-    (w,) = factors(hw, 100, 20, None, 0.3, "row-tile")
+    (w,) = factors(module, 100, 20, None, 0.3, "row-tile")
     assert (w.part, w.rows, w.outputs, w.row_tiles) == ("W", 100, 20, 2)
     assert (w.columns_slc, w.columns_mlc) == (2 * 48, 2 * 56)
     assert (w.cells_slc, w.cells_mlc) == (100 * 48, 100 * 56)
@@ -32,9 +38,9 @@ def test_dense_matrix(hw):
     assert (w.arrays, w.conversions, w.macs) == (2, 208, 2000)
 
 
-def test_two_factors(hw):
+def test_two_factors(module):
     """200 x 30 of rank 100 at 10 %: V 200 x 100, U 100 x 30; 10 ranks in SLC, U rounds to 64."""
-    v, u = factors(hw, 200, 30, 100, 0.1, "row-tile")
+    v, u = factors(module, 200, 30, 100, 0.1, "row-tile")
     # V: 10 ranks of 8 columns and 90 of 4: 440 columns, 4 arrays wide; 200 rows: 4 high
     assert (v.part, v.rows, v.outputs, v.row_tiles) == ("V", 200, 100, 4)
     assert (v.arrays_slc, v.arrays_mlc) == (4 * 1, 4 * 3)
@@ -48,9 +54,9 @@ def test_two_factors(hw):
     assert (u.wordlines, u.fullest) == (64 * 2 + 36 * 1, 128)
 
 
-def test_ideal_shares_the_tile_where_modes_meet(hw):
+def test_ideal_shares_the_tile_where_modes_meet(module):
     """The same U: 10 SLC and 90 MLC ranks are 10 x 240 + 90 x 120 = 13,200 cells of 8,192."""
-    _, u = factors(hw, 200, 30, 100, 0.1, "ideal")
+    _, u = factors(module, 200, 30, 100, 0.1, "ideal")
     assert (u.row_tiles, u.arrays_slc, u.arrays_mlc) == (2, 1, 1)
     # 64 rows a conversion: ceil(10 x 240 / 64) = 38; of both, with 28 rows unused,
     # ceil((10 x 240 + 118 x 120) / 64) = 259
@@ -67,20 +73,20 @@ def test_cells_of_a_weight():
     """ceil(weight bits / bits per cell)."""
     for weight, slc, mlc in ((8, 1, 2), (8, 1, 3), (6, 2, 4), (1, 1, 2)):
         bits = {"analog.weight_bits": weight, "analog.slc_bits": slc, "analog.mlc_bits": mlc}
-        hw = load_chip("hyflexpim", bits)
-        assert cells_per_weight(hw, "slc") == -(-weight // slc)
-        assert cells_per_weight(hw, "mlc") == -(-weight // mlc)
+        module = load_chip("hyflexpim", bits).units["analog"].values
+        assert cells_per_weight(module, "slc") == -(-weight // slc)
+        assert cells_per_weight(module, "mlc") == -(-weight // mlc)
 
 
 @pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan")])
-def test_rates_refused(hw, rate):
+def test_rates_refused(module, rate):
     with pytest.raises(InputError, match=f"^slc_rate must be from 0 to 1; got {rate}$"):
-        factors(hw, 64, 64, None, rate, "row-tile")
+        factors(module, 64, 64, None, rate, "row-tile")
 
 
-def test_tiles_refused(hw):
+def test_tiles_refused(module):
     with pytest.raises(InputError, match=r"^tiles must be one of row-tile, ideal; got 'coarse'$"):
-        factors(hw, 64, 64, None, 1.0, "coarse")
+        factors(module, 64, 64, None, 1.0, "coarse")
 
 
 # ---- the papers' tables
@@ -94,11 +100,11 @@ def test_tiles_refused(hw):
         (819, 64 / 819),  # 40 -> 64: 7.8 %
     ],
 )
-def test_effective_share_of_u(hw, rank, share):
+def test_effective_share_of_u(module, rank, share):
     """Worked by hand: at 5 %, 64 ceil(k s / 64) / k of the ranks of U are in SLC."""
-    _, u = factors(hw, 1024, 1024, rank, 0.05, "row-tile")
+    _, u = factors(module, 1024, 1024, rank, 0.05, "row-tile")
     assert u.cells_slc / (1024 * 8) / rank == share
-    _, u = factors(hw, 1024, 1024, rank, 0.05, "ideal")
+    _, u = factors(module, 1024, 1024, rank, 0.05, "ideal")
     assert u.cells_slc == int(rank * 0.05) * 1024 * 8
 
 
@@ -107,23 +113,23 @@ def test_effective_share_of_u(hw, rank, share):
     # ceil(768/64) ceil(4r/128) + ceil(r/64) ceil(4 x 768/128) = 12 ceil(r/32) + 24 ceil(r/64)
     [(None, 288), (180, 144), (192, 144), (193, 180), (200, 180), (240, 192), (256, 192)],
 )
-def test_staircase_of_a_square_matrix(hw, rank, tiles):
+def test_staircase_of_a_square_matrix(module, rank, tiles):
     """768 x 768 in MLC: the second factor steps every 64 ranks."""
-    assert arrays(hw, 768, 768, rank, MLC) == tiles
+    assert arrays(module, 768, 768, rank, MLC) == tiles
 
 
 @pytest.mark.parametrize(("rank", "tiles"), [(None, 1152), (307, 600), (320, 600), (321, 708)])
-def test_staircase_of_a_wide_matrix(hw, rank, tiles):
+def test_staircase_of_a_wide_matrix(module, rank, tiles):
     """768 x 3072 in MLC: 12 ceil(r / 32) + 96 ceil(r / 64); half the parameters are 52 %."""
-    assert arrays(hw, 768, 3072, rank, MLC) == tiles
+    assert arrays(module, 768, 3072, rank, MLC) == tiles
 
 
-def layer(hw, width, square, wide, rate):
+def layer(module, width, square, wide, rate):
     """Arrays of four square matrices and the two of an FFN of four times the width."""
     return (
-        4 * arrays(hw, width, width, square, rate)
-        + arrays(hw, width, 4 * width, wide, rate)
-        + arrays(hw, 4 * width, width, wide, rate)
+        4 * arrays(module, width, width, square, rate)
+        + arrays(module, width, 4 * width, wide, rate)
+        + arrays(module, 4 * width, width, wide, rate)
     )
 
 
@@ -131,17 +137,17 @@ def layer(hw, width, square, wide, rate):
     ("width", "square", "wide", "slc", "mlc"),
     [(768, 384, 614, 7_044, 3_552), (1024, 512, 819, 12_416, 6_208)],
 )
-def test_arrays_of_a_layer(hw, width, square, wide, slc, mlc):
+def test_arrays_of_a_layer(module, width, square, wide, slc, mlc):
     """Worked by hand: BERT-Base and BERT-Large with hard-threshold ranks."""
-    assert layer(hw, width, square, wide, SLC) == slc
-    assert layer(hw, width, square, wide, MLC) == mlc
+    assert layer(module, width, square, wide, SLC) == slc
+    assert layer(module, width, square, wide, MLC) == mlc
 
 
-def test_dense_bert_large_fills_a_pu_to_the_last_array(hw):
+def test_dense_bert_large_fills_a_pu_to_the_last_array(module):
     """4 x 16 x 64 + 2 x 16 x 256 = 12,288 = 24 modules x 512 arrays, and every cell of them."""
-    assert layer(hw, 1024, None, None, SLC) == 12_288 == 24 * 512
+    assert layer(module, 1024, None, None, SLC) == 12_288 == 24 * 512
     cells = sum(
-        n * factors(hw, rows, cols, None, SLC, "row-tile")[0].cells_slc
+        n * factors(module, rows, cols, None, SLC, "row-tile")[0].cells_slc
         for n, rows, cols in ((4, 1024, 1024), (1, 1024, 4096), (1, 4096, 1024))
     )
     assert cells == 24 * 512 * 64 * 128
@@ -149,18 +155,18 @@ def test_dense_bert_large_fills_a_pu_to_the_last_array(hw):
 
 @pytest.mark.parametrize("percent", [0, 5, 10, 20, 30, 40, 50, 100])
 @pytest.mark.parametrize("tiles", TILES)
-def test_density_gain(hw, percent, tiles):
+def test_density_gain(module, percent, tiles):
     """rho(s) = 2 / (1 + s): 640 outputs take 2560 (1 + s) columns, a multiple of 128."""
-    dense = arrays(hw, 640, 640, None, percent / 100, tiles)
-    assert dense * 2 * 100 == arrays(hw, 640, 640, None, SLC, tiles) * (100 + percent)
+    dense = arrays(module, 640, 640, None, percent / 100, tiles)
+    assert dense * 2 * 100 == arrays(module, 640, 640, None, SLC, tiles) * (100 + percent)
 
 
 @pytest.mark.parametrize("percent", [5, 10, 20, 30, 40, 50])
-def test_density_gain_of_factors(hw, percent):
+def test_density_gain_of_factors(module, percent):
     """640 x 640 of rank 640: each factor takes 200 (1 + s) arrays where tiles are ideal."""
-    ideal = factors(hw, 640, 640, 640, percent / 100, "ideal")
+    ideal = factors(module, 640, 640, 640, percent / 100, "ideal")
     assert [f.arrays * 200 for f in ideal] == [400 * (100 + percent)] * 2
-    _, u = factors(hw, 640, 640, 640, percent / 100, "row-tile")
+    _, u = factors(module, 640, 640, 640, percent / 100, "row-tile")
     # 640 ranks are 10 row tiles: s rounds up to tenths
     assert u.arrays == 20 * (10 + -(-percent // 10))
 
@@ -169,23 +175,23 @@ def test_density_gain_of_factors(hw, percent):
 
 
 @given(SIZES, SIZES, RANKS, RATES, st.sampled_from(TILES))
-def test_every_weight_has_its_cells(hw, rows, cols, rank, rate, tiles):
+def test_every_weight_has_its_cells(module, rows, cols, rank, rate, tiles):
     """Cells of a mode = weights of that mode x cells per weight; all weights are somewhere."""
-    for factor in factors(hw, rows, cols, rank, rate, tiles):
+    for factor in factors(module, rows, cols, rank, rate, tiles):
         assert factor.cells_slc % 8 == factor.cells_mlc % 4 == 0
         assert factor.cells_slc // 8 + factor.cells_mlc // 4 == factor.rows * factor.outputs
         # a rank (or output) is in one mode as a whole
         ranks = factor.rows if factor.part == "U" else factor.outputs
         assert factor.cells_slc % (8 * factor.macs // ranks) == 0
     protect = protected(cols if rank is None else rank, rate)
-    (first, *_) = factors(hw, rows, cols, rank, rate, tiles)
+    (first, *_) = factors(module, rows, cols, rank, rate, tiles)
     assert first.cells_slc == rows * protect * 8
 
 
 @given(SIZES, SIZES, RANKS, RATES)
-def test_conversions_are_row_tiles_times_columns(hw, rows, cols, rank, rate):
+def test_conversions_are_row_tiles_times_columns(module, rows, cols, rank, rate):
     """Of every row tile each used column is converted once a bit-plane."""
-    first, *rest = factors(hw, rows, cols, rank, rate, "row-tile")
+    first, *rest = factors(module, rows, cols, rank, rate, "row-tile")
     outputs = cols if rank is None else rank
     protect = protected(outputs, rate)
     assert first.row_tiles == -(-rows // 64)
@@ -197,8 +203,8 @@ def test_conversions_are_row_tiles_times_columns(hw, rows, cols, rank, rate):
 
 
 @given(SIZES, SIZES, RANKS, RATES, st.sampled_from(TILES))
-def test_arrays_hold_what_is_in_them(hw, rows, cols, rank, rate, tiles):
-    for factor in factors(hw, rows, cols, rank, rate, tiles):
+def test_arrays_hold_what_is_in_them(module, rows, cols, rank, rate, tiles):
+    for factor in factors(module, rows, cols, rank, rate, tiles):
         cells = factor.cells_slc + factor.cells_mlc
         assert cells <= factor.arrays * 64 * 128
         assert factor.arrays_slc >= 0 and factor.arrays_mlc >= 0
@@ -210,9 +216,9 @@ def test_arrays_hold_what_is_in_them(hw, rows, cols, rank, rate, tiles):
 
 
 @given(SIZES, SIZES, RANKS, RATES)
-def test_ideal_is_a_lower_bound(hw, rows, cols, rank, rate):
-    ideal = factors(hw, rows, cols, rank, rate, "ideal")
-    real = factors(hw, rows, cols, rank, rate, "row-tile")
+def test_ideal_is_a_lower_bound(module, rows, cols, rank, rate):
+    ideal = factors(module, rows, cols, rank, rate, "ideal")
+    real = factors(module, rows, cols, rank, rate, "row-tile")
     for low, high in zip(ideal, real, strict=True):
         assert low.arrays == -(-(low.cells_slc + low.cells_mlc) // (64 * 128))
         assert low.arrays <= high.arrays
@@ -223,10 +229,10 @@ def test_ideal_is_a_lower_bound(hw, rows, cols, rank, rate):
 
 
 @given(SIZES, SIZES, RANKS, RATES, RATES, st.sampled_from(TILES))
-def test_more_slc_never_takes_fewer_arrays(hw, rows, cols, rank, one, other, tiles):
+def test_more_slc_never_takes_fewer_arrays(module, rows, cols, rank, one, other, tiles):
     low, high = sorted((one, other))
-    less = factors(hw, rows, cols, rank, low, tiles)
-    more = factors(hw, rows, cols, rank, high, tiles)
+    less = factors(module, rows, cols, rank, low, tiles)
+    more = factors(module, rows, cols, rank, high, tiles)
     for a, b in zip(less, more, strict=True):
         assert a.arrays <= b.arrays
         assert a.conversions <= b.conversions
@@ -234,11 +240,11 @@ def test_more_slc_never_takes_fewer_arrays(hw, rows, cols, rank, one, other, til
 
 
 @given(SIZES, SIZES, SIZES, RATES)
-def test_in_one_mode_both_tilings_agree_on_conversions(hw, rows, cols, rank, rate):
+def test_in_one_mode_both_tilings_agree_on_conversions(module, rows, cols, rank, rate):
     for whole in (SLC, MLC):
         for low, high in zip(
-            factors(hw, rows, cols, rank, whole, "ideal"),
-            factors(hw, rows, cols, rank, whole, "row-tile"),
+            factors(module, rows, cols, rank, whole, "ideal"),
+            factors(module, rows, cols, rank, whole, "row-tile"),
             strict=True,
         ):
             assert (low.columns_slc, low.columns_mlc) == (high.columns_slc, high.columns_mlc)

@@ -120,7 +120,8 @@ REFUSED = [
     ("workload.tokns=3", "unknown key 'workload.tokns'; nearest: workload.tokens, workload.kind"),
     (
         "adc.slcbits=3",
-        "unknown key 'adc.slcbits'; nearest: analog.adc.slc_bits, analog.slc_bits, analog.adc.mlc_bits",
+        "unknown key 'adc.slcbits'; nearest: analog.adc.slc_bits, analog.slc_bits, "
+        "analog.adc.mlc_bits",
     ),
     (
         "colour=3",
@@ -153,8 +154,8 @@ REFUSED = [
     ),
     ("mapping.slc_rate=1.01", "mapping.slc_rate must be a number from 0 to 1; got 1.01"),
     ("mapping.slc_rate=nan", "mapping.slc_rate must be a number from 0 to 1; got nan"),
-    ("mapping.copies=0", "mapping.copies must be none, fill or a positive integer; got 0"),
-    ("mapping.copies=some", "mapping.copies must be none, fill or a positive integer; got 'some'"),
+    ("mapping.copies=0", "mapping.copies must be none, fill, a positive integer"),
+    ("mapping.copies=some", "mapping.copies must be none, fill, a positive integer"),
     ("mapping.pus_per_layer=-2", "mapping.pus_per_layer must be auto, fill or a positive integer"),
     ("mapping.tiles=round", "mapping.tiles must be row-tile or ideal; got 'round'"),
     ("model.rank=2", "model.rank must be dense, hard-threshold or a share of its rank, above 0"),

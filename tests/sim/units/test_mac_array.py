@@ -1,0 +1,33 @@
+"""A digital MAC array, by hand."""
+
+from hyflexsim.sim.chip.service import Access, Action, Task
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.sim.units.stored import Stored
+
+
+def test_a_matrix_and_a_vector():
+    """100 x 50 on 4096 lanes: two cycles; 5000 weights and 100 inputs are read."""
+    unit = load_chip("non-pim").units["macs"]
+    read, visit = unit.kind.multiply(unit, Stored("W", 100, 50), Task("gemv"), False)
+    assert read == Access(".W.read", 5100)
+    assert visit.service.rate.ps(1) == 2000
+    assert visit.service.actions == (Action("mac_int8", 0, 5000),)
+    assert visit.macs == (0, 5000)
+
+
+def test_tokens_share_a_weight_that_was_read():
+    unit = load_chip("non-pim", {"macs.sharing": 8}).units["macs"]
+    read, _ = unit.kind.multiply(unit, Stored("W", 100, 50), Task("gemv"), False)
+    assert read.size_bytes == 5000 // 8 + 100
+
+
+def test_formats_have_their_own_energies():
+    unit = load_chip("non-pim").units["macs"]
+    for task, action in (
+        (Task("matmul", macs=7), "mac_int8"),
+        (Task("matmul", macs=7, probabilities=True), "mac_int12"),
+        (Task("matmul", macs=7, format="fp32"), "mac_fp32"),
+    ):
+        read, visit = unit.kind.serve(unit, task)
+        assert visit.service.actions == (Action(action, 0, 7),)
+        assert read.size_bytes == (28 if task.format else 7)
