@@ -26,21 +26,9 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.op_classes import KINDS
 
 FORMAT = "hyflexsim-graph-2"
-
-KINDS = {
-    "input": "tokens that enter from the host",
-    "gemv": "matrix times token vector; static weight, analog PIM",
-    "matmul": "product of two activations (QK^T, PV); digital PIM",
-    "softmax": "row-wise softmax; SFU",
-    "norm": "layer, RMS or batch normalisation; SFU",
-    "pointwise": "element by element function or sum; SFU",
-    "lookup": "row of a table (embedding); host",
-    "scan": "linear recurrence over tokens (Mamba); digital PIM",
-    "output": "tokens that leave to the host",
-}
-"""Op classes and what executes them."""
 
 AXES = ("sequence", "pair", "single")
 CONTEXTS = (None, "all", "prefix")

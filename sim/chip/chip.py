@@ -27,7 +27,7 @@ A chip is a TOML file, read by ``load.py``::
     "softmax|norm|pointwise" = { unit = "sfu" }
     results = { unit = "digital" }   # where results lie and wait
 
-Beside the op classes of :mod:`~hyflexsim.sim.graph` there are two roles: ``results`` and
+Beside the op classes (``sim/op_classes.py``) there are two roles: ``results`` and
 ``partial-sums``, the unit that adds partial sums of row tiles. ``weights`` names a unit that
 holds the weights of a gemv where the one that multiplies does not: they are fetched once a request.
 ``keys`` names a unit that chooses which keys an attention product is computed for.
@@ -38,15 +38,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from hyflexsim.sim import graph as g
+from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import Unit
-from hyflexsim.sim.chip.parameters import Parameter, Section, parameter, value_of
+from hyflexsim.sim.chip.parameters import Follows, Parameter, Section, parameter, value_of
 from hyflexsim.sim.chip.provenance import ASSUMPTIONS, Record, Row
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.op_classes import KINDS
 
 ROLES = ("results", "partial-sums")
-SERVED = (*(kind for kind in g.KINDS if kind not in ("input", "output")), *ROLES)
+SERVED = (*(kind for kind in KINDS if kind not in ("input", "output")), *ROLES)
 """What ``[serves]`` may name."""
+OPERANDS = ("matmul.values", "matmul.probabilities")
+"""Op classes told apart by what they multiply."""
 ENDS = ("pu", "chip", "host")
 """Ends of links that are no units."""
 
@@ -54,7 +57,9 @@ ENDS = ("pu", "chip", "host")
 class ChipValues(Section):
     """What a chip is as a whole."""
 
-    pus: Annotated[int, parameter("", 1, 4096, "processing units per chip", "area, capacity, time")]
+    pus: Annotated[
+        int, parameter("", 1, 4096, "processing units per chip", "area, capacity, time, energy")
+    ]
     max_tokens: Annotated[
         int, parameter("", 1, 2**24, "longest sequence one PU serves alone", "capacity")
     ]
@@ -66,7 +71,17 @@ class ChipValues(Section):
 class LinkEnergy(Section):
     """Of a link."""
 
-    bit: Annotated[float, parameter("pJ", 0, 1e12, "a bit (of a mesh: a bit and hop)", "energy")]
+    bit: Annotated[
+        float,
+        parameter(
+            "pJ",
+            0,
+            1e12,
+            "a bit (of a mesh: a bit and hop)",
+            "energy",
+            [Follows(rules.node_energy, ("chip.technology_nm",))],
+        ),
+    ]
 
 
 _BANDWIDTH = (1e-6, 1e9)  # GB/s: one kilobyte to one exabyte per second
@@ -78,6 +93,23 @@ class LinkValues(Section):
     bandwidth: Annotated[float, parameter("GB/s", *_BANDWIDTH, "of one transfer", "time")]
     latency: Annotated[int, parameter("ps", 0, 10**12, "beyond size / bandwidth", "time")]
     energy: LinkEnergy
+
+
+class PortEnergy(Section):
+    """Of a link that leaves the chip."""
+
+    bit: Annotated[float, parameter("pJ", 0, 1e12, "a bit", "energy")]
+
+
+class PortValues(LinkValues):
+    """A link that leaves the chip: its circuits are not of the chip's node."""
+
+    energy: PortEnergy  # type: ignore[assignment]
+
+
+def link_values(joins: tuple[str, str]) -> type[LinkValues]:
+    """The parameters of a link between two ends."""
+    return PortValues if {"chip", "host"} & set(joins) else LinkValues
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,13 @@ class UnitValues(Section):
 
     count: Annotated[
         int,
-        parameter("", 1, 2**20, "of it in each place (in each module it is beside)", "time, area"),
+        parameter(
+            "",
+            1,
+            2**20,
+            "of it in each place (in each module it is beside)",
+            "time, energy, area",
+        ),
     ]
 
 
@@ -77,7 +83,7 @@ class Kind:
     """Base of all kinds."""
 
     name: ClassVar[str] = ""
-    Values: ClassVar[type[UnitValues]] = UnitValues
+    Values: ClassVar[type[Section]] = UnitValues
     serves: ClassVar[frozenset[str]] = frozenset()
     """Op classes (and roles, see ``chip.py``) it can be given."""
     holds: ClassVar[str] = ""

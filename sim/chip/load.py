@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from hyflexsim.sim.chip import measure
-from hyflexsim.sim.chip.chip import ENDS, SERVED, Assignment, Chip, ChipValues, Link, LinkValues
+from hyflexsim.sim.chip.chip import (
+    ENDS,
+    OPERANDS,
+    SERVED,
+    Assignment,
+    Chip,
+    ChipValues,
+    Link,
+    link_values,
+)
 from hyflexsim.sim.chip.formats import FORMATS
 from hyflexsim.sim.chip.kind import PLACES, Kind, Unit
 from hyflexsim.sim.chip.parameters import Follows, Parameter, fill, parameters_of
@@ -38,6 +47,8 @@ PRESETS = Path(__file__).parent / "presets"
 SECTIONS = ("chip", "units", "links", "serves")
 STRUCTURE = {"units": ("kind", "where", "beside"), "links": ("kind", "joins", "ports")}
 """Keys of an entry that are no parameters."""
+ASSIGNED = ("unit", "format", "weights", "keys")
+"""Keys of an entry of ``[serves]``."""
 
 
 def presets() -> tuple[str, ...]:
@@ -114,7 +125,7 @@ def _parameter_tables(file: str, content: dict[str, Any]) -> Iterator[tuple[str,
 
 
 def _flat(key: str, table: object) -> Iterator[tuple[str, object]]:
-    if isinstance(table, dict) and table and all(isinstance(each, dict) for each in table.values()):
+    if isinstance(table, dict) and table and not _is_record(table):
         for name, inner in table.items():
             yield from _flat(f"{key}.{name}", inner)
     else:
@@ -129,6 +140,8 @@ def resolve(key: str, known: Mapping[str, object]) -> str:
     """
     if key in known:
         return key
+    if not isinstance(key, str):
+        raise InputError(f"overrides: keys must be names of parameters; got {key!r}")
     ends = [full for full in known if full.endswith(f".{key}")]
     if len(ends) == 1:
         return ends[0]
@@ -137,11 +150,17 @@ def resolve(key: str, known: Mapping[str, object]) -> str:
     raise InputError(_unknown("overrides", key, known))
 
 
+def _is_record(table: dict[str, Any]) -> bool:
+    """Whether a table is a parameter's (a section may have one that is called ``unit``)."""
+    return any(not isinstance(table.get(name, {}), dict) for name in Record.model_fields)
+
+
 class _Draft:
     """A chip in the making: structure first, then numbers, layer upon layer."""
 
     def __init__(self, path: Path, kinds: Mapping[str, Kind]) -> None:
         self.path = path
+        self.file = path.name
         self.kinds = kinds
         self.units: dict[str, dict[str, Any]] = {}
         self.links: dict[str, dict[str, Any]] = {}
@@ -173,8 +192,8 @@ class _Draft:
 
     def _serve(self, file: str, ops: str, table: dict[str, Any]) -> None:
         for key in table:
-            if key not in ("unit", "format", "weights", "keys"):
-                raise InputError(_unknown(f"{file}: serves.{ops}", key, Assignment.__annotations__))
+            if key not in ASSIGNED:
+                raise InputError(_unknown(f"{file}: serves.{ops}", key, ASSIGNED))
         for op in ops.split("|"):
             if op.partition(".")[0] not in SERVED:
                 raise InputError(_unknown(f"{file}: serves", op, SERVED))
@@ -196,24 +215,27 @@ class _Draft:
             self.parameters |= dict(parameters_of(kind.Values, f"{name}."))
         for name, entry in self.links.items():
             self._check_link(name, entry)
-            self.parameters |= dict(parameters_of(LinkValues, f"{name}."))
+            self.parameters |= dict(parameters_of(link_values(entry["joins"]), f"{name}."))
         for op, (file, table) in self.serves.items():
             self._check_served(file, op, table)
         self.order = self._order()
 
     def _check_unit(self, name: str, entry: dict[str, Any]) -> None:
         at = f"{entry['file']}: units.{name}"
-        if name in (*ENDS, *self.links):
-            raise InputError(f"{at} must have a name of its own; {name!r} is taken")
-        if entry.get("kind") not in self.kinds:
+        _check_name(at, name, (*ENDS, *self.links))
+        if entry.get("kind") not in list(self.kinds):
             kinds = ", ".join(self.kinds)
             raise InputError(f"{at}.kind must be one of {kinds}; got {entry.get('kind')!r}")
         host = entry.get("beside")
         if host is not None:
-            if host not in self.units or host == name or "beside" in self.units[host]:
+            if host not in list(self.units) or host == name or "beside" in self.units[host]:
                 others = ", ".join(u for u, e in self.units.items() if "beside" not in e)
                 raise InputError(f"{at}.beside must be one of {others}; got {host!r}")
-            entry.setdefault("where", self.units[host].get("where"))
+            there = self.units[host].get("where")
+            if entry.setdefault("where", there) != there:
+                raise InputError(
+                    f"{at}.where must be {there}, as {host} is, or left out; got {entry['where']!r}"
+                )
         if entry.get("where") not in PLACES:
             raise InputError(
                 f"{at}.where must be one of {', '.join(PLACES)}; got {entry.get('where')!r}"
@@ -221,10 +243,16 @@ class _Draft:
 
     def _check_link(self, name: str, entry: dict[str, Any]) -> None:
         at = f"{entry['file']}: links.{name}"
+        _check_name(at, name, ENDS)
         joins = entry.get("joins")
         ends = (*ENDS, *self.units)
         if not isinstance(joins, list) or len(joins) != 2 or any(e not in ends for e in joins):
             raise InputError(f"{at}.joins must be two of {', '.join(ends)}; got {joins!r}")
+        for other, one in self.links.items():
+            if other == name:
+                break
+            if sorted(one["joins"]) == sorted(joins):
+                raise InputError(f"{at}.joins must differ from that of {other}; got {joins!r}")
         for key, allowed in (("kind", ("bus", "mesh")), ("ports", ("first", "each"))):
             if entry.get(key, allowed[0]) not in allowed:
                 raise InputError(
@@ -234,16 +262,23 @@ class _Draft:
     def _check_served(self, file: str, op: str, table: dict[str, Any]) -> None:
         at = f"{file}: serves.{op}"
         unit = table.get("unit")
-        if unit not in self.units:
+        if "." in op and op not in OPERANDS:
+            raise InputError(f"{at} must be an op class or one of {', '.join(OPERANDS)}")
+        if unit not in list(self.units):
             raise InputError(f"{at}.unit must be one of {', '.join(self.units)}; got {unit!r}")
         kind, op_class = self.kinds[self.units[unit]["kind"]], op.partition(".")[0]
         if op_class not in kind.serves:
             able = [u for u, e in self.units.items() if op_class in self.kinds[e["kind"]].serves]
+            if not able:
+                raise InputError(f"{at}: no unit of the chip can serve {op_class}; got {unit!r}")
             raise InputError(
-                f"{at}.unit must be one of {', '.join(able) or 'none of the units'}, which serve "
-                f"{op_class}; got {unit!r}, a {kind.name}"
+                f"{at}.unit must be one of {', '.join(able)}, which serve {op_class}; got "
+                f"{unit!r}, a {kind.name}"
             )
-        if table.get("format", "int8") not in FORMATS:
+        for key, ops in (("weights", ("gemv",)), ("keys", ("matmul", "softmax"))):
+            if key in table and op_class not in ops:
+                raise InputError(f"{at}.{key} goes with {' and '.join(ops)}; {op} has none")
+        if table.get("format", "int8") not in list(FORMATS):
             raise InputError(
                 f"{at}.format must be one of {', '.join(FORMATS)}; got {table['format']!r}"
             )
@@ -256,9 +291,10 @@ class _Draft:
         keys = table.get("keys")
         choosers = [u for u, e in self.units.items() if "keys" in self.kinds[e["kind"]].serves]
         if keys is not None and keys not in choosers:
+            if not choosers:
+                raise InputError(f"{at}.keys: no unit of the chip chooses keys; got {keys!r}")
             raise InputError(
-                f"{at}.keys must be one of {', '.join(choosers) or 'none of the units'}, which "
-                f"choose keys; got {keys!r}"
+                f"{at}.keys must be one of {', '.join(choosers)}, which choose keys; got {keys!r}"
             )
 
     def _order(self) -> list[str]:
@@ -294,9 +330,12 @@ class _Draft:
 
     def override(self, overrides: Mapping[str, object]) -> None:
         """Single values on top."""
-        given = {}
+        self.file = f"{self.path.name} with overrides"
+        given: dict[str, Any] = {}
         for written, value in overrides.items():
             key = resolve(written, self.parameters)
+            if key in given:
+                raise InputError(f"overrides: {key} is given twice, once as {written!r}")
             record = self._override(key, value)
             given[key] = self._number("overrides", key, record, value)
             self.records[key] = record
@@ -326,11 +365,18 @@ class _Draft:
                 continue
             value = _followed(each, value, now, then)
             said.append(f"{each.rule.__name__}({', '.join(inputs)})")
-        value = min(max(value, one.low), one.high)
-        self.numbers[key] = round(value) if one.whole else value
+        value = round(value) if one.whole else value
+        if value == before.get(key):
+            return
+        if not one.low <= value <= one.high:
+            raise InputError(
+                f"{self.file}: {key} would be {value:g} by {', '.join(said)}; it must be "
+                f"{one.allowed}"
+            )
+        self.numbers[key] = value
         self.derived[key] = ", ".join(said)
         self.records[key] = Record(
-            value=self.numbers[key],
+            value=value,
             unit=one.unit,
             status="derived",
             source=f"derived by {self.derived[key]}",
@@ -398,7 +444,7 @@ class _Draft:
         if given is None:
             given = f"{record.value} {record.unit}" if record.unit else record.value
         if one.options:
-            if record.value not in one.options:
+            if record.unit or record.value not in one.options:
                 raise self._refusal(file, key, given)
             return record.value
         if isinstance(record.value, str):
@@ -424,16 +470,19 @@ class _Draft:
             kind = self.kinds[entry["kind"]]
             host = entry.get("beside", "")
             values = fill(kind.Values, self.numbers, f"{name}.")
-            total = values.count * (units[host].total if host else 1)
+            total = getattr(values, "count", 1) * (units[host].total if host else 1)
             units[name] = Unit(name, kind, entry["where"], total, values, host)
-            kind.check(units[name])
+            try:
+                kind.check(units[name])
+            except InputError as error:
+                raise InputError(f"{self.file}: {error}") from None
         units = {name: units[name] for name in self.units}
         links = {
             name: Link(
                 name,
                 entry.get("kind", "bus"),
                 (entry["joins"][0], entry["joins"][1]),
-                fill(LinkValues, self.numbers, f"{name}."),
+                fill(link_values(entry["joins"]), self.numbers, f"{name}."),
                 entry.get("ports", "first"),
             )
             for name, entry in self.links.items()
@@ -448,6 +497,13 @@ class _Draft:
             parameters={key: one for key, one in self.parameters.items() if key in self.records},
             derived=dict(self.derived),
         )
+
+
+def _check_name(at: str, name: str, taken: Collection[str]) -> None:
+    if not name.isidentifier():
+        raise InputError(f"{at} must be named with letters, digits and _; got {name!r}")
+    if name in taken:
+        raise InputError(f"{at} must have a name of its own; {name!r} is taken")
 
 
 def _followed(each: Follows, value: Any, now: list[Any], then: list[Any]) -> Any:

@@ -43,6 +43,7 @@ def parameter(
     meaning: str,
     acts: str = "",
     follows: Sequence[Follows] = (),
+    default: Any = ...,
 ) -> Any:
     """A number: its canonical unit, inclusive range, meaning; ``acts``: answers,
     comma-separated.
@@ -54,7 +55,7 @@ def parameter(
         "acts": tuple(answer.strip() for answer in acts.split(",") if answer.strip()),
         "follows": tuple(follows),
     }
-    return Field(ge=low, le=high, description=meaning, json_schema_extra=extra)
+    return Field(default, ge=low, le=high, description=meaning, json_schema_extra=extra)
 
 
 def choice(options: Sequence[str], meaning: str, acts: str = "") -> Any:

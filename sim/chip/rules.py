@@ -108,9 +108,9 @@ def proportional(*factors: float) -> float:
     return float(math.prod(factors))
 
 
-def per_second(count: float, seconds: float) -> float:
-    """``count / seconds``: shared by so many, or spread over so long."""
-    return count / seconds
+def shared_by(count: int) -> float:
+    """One over ``count``: what so many share."""
+    return 1 / count
 
 
 def sram_energy(capacity: int) -> float:

@@ -259,6 +259,12 @@ def _assign(
     """
     size = pieces_per_pu(chip)
     total = chip.values.pus * options.chips
+    if not size and any(pieces.values()):
+        holder = chip.holder
+        raise CapacityError(
+            f"{holder.name} holds less than one of its {holder.kind.holds} a PU; the model needs "
+            f"{sum(pieces.values())}"
+        )
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
     _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
     runs = (

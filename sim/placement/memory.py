@@ -54,6 +54,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     sizes = request_bytes(graph, placement, tokens)
     stored = _beside_results(graph, placement)
     memory = chip.served_by("results").unit
+    what = "fetched weights and tables" if chip.served_by("gemv").weights else "tables"
     fits = []
     for pus, layers in placement.groups().items():
         if tokens > chip.values.max_tokens * len(pus):
@@ -65,7 +66,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
         room = capacity_bytes(chip, len(pus)) - tables
         need = sum(sizes[layer] for layer in layers)
         if need > room:
-            beside = f" beside {tables} bytes of tables and weights" if tables else ""
+            beside = f" beside {tables} bytes of {what}" if tables else ""
             raise CapacityError(
                 f"{', '.join(layers)}: a request of {tokens} tokens keeps {need} bytes waiting"
                 f"{beside}; {memory} of {len(pus)} PU(s) holds "

@@ -20,7 +20,7 @@ from fnmatch import fnmatch
 import networkx as nx
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Placement, is_block
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
@@ -40,16 +40,36 @@ def apply_copies(
     wanted = placement.options.copies
     if wanted == "none":
         return placement
+    _refuse_idle_copies(placement)
     if isinstance(wanted, str):
         return fill(graph, placement, tokens, overlap)
     copied = placement.with_copies(_given(placement, wanted))
+    number = f"{wanted} " if isinstance(wanted, int) else ""
     for pus, layers in copied.groups().items():
         if copied.free(pus) < 0:
             raise CapacityError(
-                f"{wanted} copies of {', '.join(layers)} need {-copied.free(pus)} arrays more than "
-                f"PU {', '.join(map(str, pus))} has"
+                f"{number}copies of {', '.join(layers)} need {-copied.free(pus)} "
+                f"{placement.chip.holder.kind.holds} more than PU {', '.join(map(str, pus))} has"
             )
     return copied
+
+
+def _refuse_idle_copies(placement: Placement) -> None:
+    """Raise :class:`InputError` for numbers of copies that could do nothing."""
+    wanted, unit = placement.options.copies, placement.chip.unit("gemv")
+    if isinstance(wanted, str):
+        return
+    if not unit.kind.copied:
+        raise InputError(
+            f"copies must be none or fill on {placement.chip.name}: a second copy in {unit.name} "
+            f"serves no second token; got {wanted!r}"
+        )
+    ops = [weight.ops[0] for weight in placement.weights.values()]
+    for pattern in wanted if isinstance(wanted, dict) else ():
+        if not any(fnmatch(op, pattern) for op in ops):
+            raise InputError(
+                f"copies: no matrix matches {pattern!r}; names are like {', '.join(ops[:3])}"
+            )
 
 
 def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]:

@@ -41,7 +41,7 @@ class AdderArea(Section):
 class AdderValues(UnitValues):
     """A group of adders."""
 
-    adders: Annotated[int, parameter("", 1, 2**20, "adders in one unit", "time, area")]
+    adders: Annotated[int, parameter("", 1, 2**20, "adders in one unit", "time, energy, area")]
     clock_period: Annotated[int, parameter("ps", 1, 10**9, "one addition", "time")]
     energy: AdderEnergy
     power: AdderPower

@@ -13,6 +13,7 @@ Source: HyFlexPIM §3.1, §5.4; ISAAC (ISCA 2016) for the pipeline of array, con
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import ClassVar
 
 from hyflexsim.sim.chip import rules
@@ -161,19 +162,22 @@ def _conversion(unit: Unit, part: Factor, planes: bool, power: dict[str, float])
 def part_power(unit: Unit, part: Factor) -> dict[str, float]:
     """mW of a matrix's bank, converters and shift-and-add units while they work.
 
-    A converter draws what its conversions take: the row of ``power`` is that of single-level
-    columns, multi-level ones take more in the ratio of their energies.
+    A converter draws what its conversions take, energy times rate (1 mW in HyFlexPIM's Table 2 for
+    single-level columns, by its energies twice that for multi-level ones), as long as it works.
     """
     module: AnalogValues = unit.values
     rows = _parts(module, module.power)
     share = part.arrays / module.arrays
     energy = module.energy
-    ratio = energy.adc_conversion_mlc / energy.adc_conversion_slc if part.columns_mlc else 1.0
-    mixed = (part.columns_slc + part.columns_mlc * ratio) / part.conversions
+    single = part.columns_slc * energy.adc_conversion_slc
+    multi = part.columns_mlc * energy.adc_conversion_mlc
+    mean = (single + multi) / part.conversions  # pJ
+    working = Fraction(adc.plane(module, part), crossbar.beat(module, part))
+    converters = part.arrays * module.adc.per_array * working
     bank = ("arrays", "wordline_drivers", "sample_holds", "input_register", "output_register")
     return {
         "bank": sum(rows[name] for name in bank) * share,
-        "adc": rows["adcs"] * share * mixed,
+        "adc": float(converters) * module.adc.rate * mean * 1e-9,
         "shift_add": rows["shift_adds"] * share,
     }
 

@@ -50,12 +50,17 @@ class Adc(Section):
         ),
     ]
     rate: Annotated[
-        int, parameter("S/s", 1, 10**15, "conversions per second of one converter", "time, energy")
+        int,
+        parameter(
+            "S/s", 1, 10**15, "conversions per second of one converter", "time, energy, area"
+        ),
     ]
-    per_array: Annotated[int, parameter("", 1, 65536, "converters per array", "time, area")]
+    per_array: Annotated[int, parameter("", 1, 65536, "converters per array", "time, energy, area")]
     model: Annotated[
         str,
-        choice(rules.CONVERTER_MODELS, "how energy and area follow from bits and rate", "energy"),
+        choice(
+            rules.CONVERTER_MODELS, "how energy and area follow from bits and rate", "energy, area"
+        ),
     ]
 
 
@@ -100,7 +105,7 @@ class AnalogEnergy(Section):
             *_PJ,
             "an array, a read cycle",
             "energy",
-            [Follows(rules.array_read_energy, ("rows", "columns", "read_cycle")), _NODE],
+            [Follows(rules.array_read_energy, ("rows", "columns", "read_cycle"))],
         ),
     ]
     sample_hold: Annotated[
@@ -159,7 +164,7 @@ class AnalogEnergy(Section):
             "energy",
             [
                 Follows(rules.proportional, ("registers.input_bytes", "read_cycle")),
-                Follows(rules.per_second, ("registers.input_bytes", "arrays")),
+                Follows(rules.shared_by, ("arrays",)),
                 _NODE,
             ],
         ),
@@ -172,7 +177,7 @@ class AnalogEnergy(Section):
             "energy",
             [
                 Follows(rules.proportional, ("registers.output_bytes", "read_cycle")),
-                Follows(rules.per_second, ("registers.output_bytes", "arrays")),
+                Follows(rules.shared_by, ("arrays",)),
                 _NODE,
             ],
         ),
@@ -185,20 +190,20 @@ class AnalogEnergy(Section):
 class AnalogInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area")]
-    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
-    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
-    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area")]
-    adcs: Annotated[int, parameter(*_MANY, "converters", "area")]
-    adc_bits: Annotated[int, parameter("bit", 1, 16, "their largest resolution", "area")]
-    shift_adds: Annotated[int, parameter(*_MANY, "units", "area")]
-    sample_holds: Annotated[int, parameter(*_MANY, "groups, one per array", "area")]
+    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy")]
+    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
+    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
+    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area, energy")]
+    adcs: Annotated[int, parameter(*_MANY, "converters", "area, energy")]
+    adc_bits: Annotated[int, parameter("bit", 1, 16, "their largest resolution", "area, energy")]
+    shift_adds: Annotated[int, parameter(*_MANY, "units", "area, energy")]
+    sample_holds: Annotated[int, parameter(*_MANY, "groups, one per array", "area, energy")]
 
 
 class AnalogPower(Section):
     """Power of a module's parts, everything busy."""
 
-    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy", [_NODE])]
+    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy")]
     input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
     output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
     wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
@@ -222,7 +227,12 @@ class AnalogArea(Section):
 class AnalogValues(UnitValues):
     """A module: arrays that multiply an input bit-plane by stored weights. ``count``: modules."""
 
-    arrays: Annotated[int, parameter("", 1, 2**20, "arrays per module", "capacity, area, time")]
+    count: Annotated[
+        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area")
+    ]
+    arrays: Annotated[
+        int, parameter("", 1, 2**20, "arrays per module", "capacity, area, time, energy")
+    ]
     rows: Annotated[
         int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area, time, values")
     ]
@@ -233,16 +243,23 @@ class AnalogValues(UnitValues):
         int, parameter("ps", 1, 10**12, "one bit-plane through an array", "time, energy")
     ]
     input_bits: Annotated[
-        int, parameter("bit", 1, 32, "of an input, one bit-plane each", "time, energy, values")
+        int,
+        parameter(
+            "bit", 1, 32, "of an input, one bit-plane each", "time, energy, capacity, values"
+        ),
     ]
     weight_bits: Annotated[
         int, parameter("bit", 1, 32, "of a stored weight", "capacity, time, energy, values")
     ]
     slc_bits: Annotated[
-        int, parameter("bit", 1, 4, "per cell, single-level mode", "capacity, time, energy, values")
+        int,
+        parameter("bit", 1, 4, "per cell, single-level mode", "capacity, time, energy, values"),
     ]
     mlc_bits: Annotated[
-        int, parameter("bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, values")
+        int,
+        parameter(
+            "bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, area, values"
+        ),
     ]
     adc: Adc
     shift_add: ShiftAdd

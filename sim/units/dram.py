@@ -29,6 +29,7 @@ class DramEnergy(Section):
 class DramValues(UnitValues):
     """One stack or package. ``count``: of them, side by side."""
 
+    count: Annotated[int, parameter("", 1, 2**20, "of them, side by side", "capacity, time")]
     capacity: Annotated[int, parameter("B", 1, 2**50, "of one", "capacity")]
     channels: Annotated[int, parameter("", 1, 4096, "of one", "time")]
     bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one channel", "time")]

@@ -18,19 +18,23 @@ from hyflexsim.sim.chip.formats import FORMATS
 from hyflexsim.sim.chip.kind import Kind, Part, Unit, UnitValues
 from hyflexsim.sim.chip.parameters import Follows, Section, parameter
 from hyflexsim.sim.chip.service import Access, Action, Chain, Service, Task, Visit, cycles
+from hyflexsim.sim.errors import InputError
 
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _LANES = Follows(rules.proportional, ("lanes",))
 
 
-class MacEnergy(Section):
-    """pJ of one multiply-accumulate, its registers included."""
+_Mac = float | None  # a chip gives those of the formats that it uses
 
-    mac_int8: Annotated[float, parameter("pJ", 0, 1e12, "INT8", "energy", [_NODE])]
-    mac_int12: Annotated[float, parameter("pJ", 0, 1e12, "INT12 times INT8", "energy", [_NODE])]
-    mac_fp16: Annotated[float, parameter("pJ", 0, 1e12, "FP16", "energy", [_NODE])]
-    mac_fp32: Annotated[float, parameter("pJ", 0, 1e12, "FP32", "energy", [_NODE])]
+
+class MacEnergy(Section):
+    """pJ of one multiply-accumulate, its registers included; of the formats that a chip uses."""
+
+    mac_int8: _Mac = parameter("pJ", 0, 1e12, "INT8", "energy", [_NODE], None)
+    mac_int12: _Mac = parameter("pJ", 0, 1e12, "INT12 times INT8", "energy", [_NODE], None)
+    mac_fp16: _Mac = parameter("pJ", 0, 1e12, "FP16", "energy", [_NODE], None)
+    mac_fp32: _Mac = parameter("pJ", 0, 1e12, "FP32", "energy", [_NODE], None)
 
 
 class MacPower(Section):
@@ -48,7 +52,7 @@ class MacArea(Section):
 class MacValues(UnitValues):
     """One array."""
 
-    lanes: Annotated[int, parameter("", 1, 2**20, "products a cycle", "time, area")]
+    lanes: Annotated[int, parameter("", 1, 2**20, "products a cycle", "time, energy, area")]
     sharing: Annotated[
         int, parameter("", 1, 65536, "tokens that a weight serves once read", "time, energy")
     ]
@@ -93,6 +97,8 @@ class MacArray(Kind):
         number = task.format or "int8"
         if task.probabilities and number == "int8":
             number = "int12"  # HyFlexPIM §3.3: scores are 12 bits wide
+        if getattr(values.energy, f"mac_{number}", None) is None:
+            raise InputError(f"{unit.name}.energy.mac_{number} must be given: {task.op} needs it")
         lanes = values.lanes * unit.total * task.group
         service = Service(
             cycles(values.clock_period, macs, lanes), (Action(f"mac_{number}", 0, macs),)

@@ -45,6 +45,9 @@ class BankPower(Section):
 class BankValues(UnitValues):
     """One stack. ``count``: of them, side by side."""
 
+    count: Annotated[
+        int, parameter("", 1, 2**20, "stacks, side by side", "capacity, time, energy, area")
+    ]
     capacity: Annotated[int, parameter("B", 1, 2**50, "of one stack", "capacity")]
     banks: Annotated[int, parameter("", 1, 65536, "of one stack", "time")]
     bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one bank", "time")]

@@ -19,8 +19,8 @@ _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 class NorRegister(Section):
     """Registers of a module, in which tokens wait for units that work beside it."""
 
-    input_bytes: Annotated[int, parameter("B", 1, 2**40, "input register", "time, area")]
-    output_bytes: Annotated[int, parameter("B", 1, 2**40, "output register", "time, area")]
+    input_bytes: Annotated[int, parameter("B", 1, 2**40, "input register", "time, energy, area")]
+    output_bytes: Annotated[int, parameter("B", 1, 2**40, "output register", "time, energy, area")]
 
 
 class NorEnergy(Section):
@@ -34,21 +34,21 @@ class NorEnergy(Section):
 class NorInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area")]
-    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
-    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area")]
-    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area")]
-    sample_holds: Annotated[int, parameter(*_MANY, "groups, one a column", "area")]
+    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy")]
+    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
+    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
+    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area, energy")]
+    sample_holds: Annotated[int, parameter(*_MANY, "groups, one a column", "area, energy")]
 
 
 class NorPower(Section):
     """Power of a module's parts, everything busy."""
 
     arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy")]
-    input_register: Annotated[float, parameter(*_MW, "input register", "energy")]
-    output_register: Annotated[float, parameter(*_MW, "output register", "energy")]
-    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy")]
-    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy")]
+    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
+    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
+    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
+    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
 
 
 class NorArea(Section):
@@ -64,9 +64,14 @@ class NorArea(Section):
 class NorValues(UnitValues):
     """A module. ``count``: modules."""
 
-    arrays: Annotated[int, parameter("", 1, 2**20, "per module", "capacity, time, area")]
-    rows: Annotated[int, parameter("", 1, 65536, "wordlines per array", "capacity, area")]
-    columns: Annotated[int, parameter("", 1, 65536, "bitlines per array", "capacity, time, area")]
+    count: Annotated[
+        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area")
+    ]
+    arrays: Annotated[int, parameter("", 1, 2**20, "per module", "capacity, time, energy, area")]
+    rows: Annotated[int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area")]
+    columns: Annotated[
+        int, parameter("", 1, 65536, "bitlines per array", "capacity, time, energy, area")
+    ]
     clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
     columns_per_nor: Annotated[
         int, parameter("", 1, 1024, "two operand bits and the result bit", "time")

@@ -44,7 +44,9 @@ class SfuArea(Section):
 class SfuValues(UnitValues):
     """One unit."""
 
-    lanes: Annotated[int, parameter("", 1, 2**20, "elements per cycle of one unit", "time, area")]
+    lanes: Annotated[
+        int, parameter("", 1, 2**20, "elements per cycle of one unit", "time, energy, area")
+    ]
     clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
     softmax_passes: Annotated[
         int, parameter("", 1, 1024, "times a softmax row goes through", "time, energy")

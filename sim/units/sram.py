@@ -60,8 +60,11 @@ class SramArea(Section):
 class SramValues(UnitValues):
     """One buffer."""
 
+    count: Annotated[
+        int, parameter("", 1, 2**20, "buffers in each place", "capacity, time, energy, area")
+    ]
     capacity: Annotated[int, parameter("B", 1, 2**50, "of one buffer", "capacity, energy, area")]
-    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one buffer", "time")]
+    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one buffer", "time, energy")]
     energy: SramEnergy
     power: SramPower
     area: SramArea

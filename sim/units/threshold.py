@@ -34,6 +34,7 @@ class ThresholdArea(Section):
 class ThresholdValues(UnitValues):
     """One unit."""
 
+    count: Annotated[int, parameter("", 1, 2**20, "units in each place", "time, area")]
     keys: Annotated[int, parameter("", 1, 2**20, "keys that one read of a unit answers", "time")]
     read_cycle: Annotated[int, parameter("ps", 1, 10**12, "one read", "time")]
     kept: Annotated[float, parameter("", 0, 1, "share of keys that pass", "time, energy")]
@@ -65,7 +66,7 @@ class Threshold(Kind):
         return {"unit": unit.values.area.unit}
 
 
-class MaskValues(UnitValues):
+class MaskValues(Section):
     """A mask that is the same for all queries and costs nothing to apply."""
 
     kept: Annotated[float, parameter("", 0, 1, "share of keys inside the mask", "time, energy")]

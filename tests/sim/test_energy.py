@@ -94,6 +94,14 @@ def test_power_time_agrees_with_actions_for_the_analog_part(linear, hw):
     assert sums[0] == pytest.approx(sums[1], rel=1e-5)
 
 
+def test_what_table_2_does_not_list_draws_nothing(linear, hw):
+    """Buses, links and the host's port count actions, and have no power of their own."""
+    run = played(linear, hw, 1)
+    kinds = [{row["kind"] for row in energy.energy_rows(*run, hw, m)} for m in energy.MODES]
+    assert kinds[0] & set(hw.links) == {"pu_bus", "global_bus", "host_port"}
+    assert kinds[1] & set(hw.links) == set()
+
+
 def test_energy_is_count_times_unit_with_its_status(linear, hw):
     for row in energy.energy_rows(*played(linear, hw, 2), hw, "action"):
         assert row["energy_pj"] == row["count"] * row["unit_pj"]

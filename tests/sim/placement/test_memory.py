@@ -87,7 +87,7 @@ def test_tables_that_do_not_fit(attention, hw):
         requests_at_once(graph, place(graph, hw, Options()), 100)
     assert str(error.value) == (
         "b.0: a request of 100 tokens keeps 25600 bytes waiting beside 269484032 bytes "
-        "of tables and weights; "
+        "of tables; "
         "digital of 1 PU(s) holds 268435456 bytes: 1074176 short"
     )
 

@@ -89,6 +89,25 @@ def test_too_many_copies_are_refused(chain_of, chip_of):
     assert str(error.value) == "4 copies of b.0 need 2 arrays more than PU 0 has"
 
 
+def test_a_number_is_for_the_matrices_of_blocks(chain_of, chip_of):
+    """What is not in a block (embedding, classifier) keeps one copy."""
+    graph = chain_of({"embed": [1], "b.0": [1, 2], "pooler": [1]})
+    assert copies_of(graph, chip_of(), copies=3) == {
+        **{"embed.fc0": 1, "pooler.fc0": 1},
+        **{"b.0.fc0": 3, "b.0.fc1": 3},
+    }
+
+
+def test_copies_by_pattern(chain_of, chip_of):
+    """The first pattern that matches an op counts, in blocks or not; the rest have one copy."""
+    graph = chain_of({"b.0": [1, 1], "b.1": [1], "pooler": [1]})
+    wanted = {"b.0.fc1": 2, "b.0.*": 4, "pooler.*": 5}
+    assert copies_of(graph, chip_of(), copies=wanted) == {
+        **{"b.0.fc0": 4, "b.0.fc1": 2},
+        **{"b.1.fc0": 1, "pooler.fc0": 5},
+    }
+
+
 # --- layer-serial: all parts of a group take turns -----------------------------------------------
 
 

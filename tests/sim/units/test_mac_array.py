@@ -1,6 +1,9 @@
 """A digital MAC array, by hand."""
 
+import pytest
+
 from hyflexsim.sim.chip.service import Access, Action, Task
+from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.stored import Stored
 
@@ -22,12 +25,19 @@ def test_tokens_share_a_weight_that_was_read():
 
 
 def test_formats_have_their_own_energies():
-    unit = load_chip("non-pim").units["macs"]
+    chip = load_chip("non-pim", {"macs.energy.mac_int12": "0.7 pJ"})
+    unit = chip.units["macs"]
     for task, action in (
         (Task("matmul", macs=7), "mac_int8"),
         (Task("matmul", macs=7, probabilities=True), "mac_int12"),
-        (Task("matmul", macs=7, format="fp32"), "mac_fp32"),
     ):
         read, visit = unit.kind.serve(unit, task)
         assert visit.service.actions == (Action(action, 0, 7),)
-        assert read.size_bytes == (28 if task.format else 7)
+        assert read.size_bytes == 7
+
+
+def test_a_format_needs_its_energy():
+    unit = load_chip("non-pim").units["macs"]
+    with pytest.raises(InputError) as error:
+        unit.kind.serve(unit, Task("matmul", macs=7, format="fp32"))
+    assert str(error.value) == "macs.energy.mac_fp32 must be given: matmul needs it"
