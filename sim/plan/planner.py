@@ -35,18 +35,21 @@ def build_plan(
     *,
     fidelity: str = "token",
     generate: bool = False,
+    last_logits: bool = False,
     split_pairs: bool = False,
 ) -> Plan:
     """The plan of ``graph`` on ``placement``.
 
     ``generate``: the last op's token n is fed back as the first op's token n + 1, so that text is
-    generated token by token; needs a causal graph with an op marked ``head``. Raises
+    generated token by token; needs a causal graph with an op marked ``head``. ``last_logits``: of a
+    prompt, ops marked ``head`` and what follows them run for the last token only: nobody reads
+    what the others would say. Raises
     :class:`InputError` for a graph that cannot do so, an unknown fidelity, or an op class that no
     unit of the chip serves.
     """
     if fidelity not in FIDELITIES:
         raise InputError(f"fidelity must be one of {', '.join(FIDELITIES)}; got {fidelity!r}")
-    return _Builder(graph, placement, fidelity == "bit", generate, split_pairs).build()
+    return _Builder(graph, placement, fidelity == "bit", generate, split_pairs, last_logits).build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,13 @@ class _Where:
 
 class _Builder:
     def __init__(
-        self, graph: nx.DiGraph, placement: Placement, bit: bool, generate: bool, split: bool
+        self,
+        graph: nx.DiGraph,
+        placement: Placement,
+        bit: bool,
+        generate: bool,
+        split: bool,
+        last_logits: bool,
     ) -> None:
         self.graph = graph
         self.placement = placement
@@ -72,7 +81,7 @@ class _Builder:
         self.split = split
         self.generate = generate
         self.wave = wave_size(graph, placement)
-        self.heads = _head_ops(graph) if generate else set()
+        self.heads = _head_ops(graph) if generate or last_logits else set()
         self.board = Board(graph, placement, self.wave)
         self.routes = Routes(graph, placement, self.board, self.heads)
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group

@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.run import run
@@ -24,17 +25,22 @@ def simulate(
     graph: nx.DiGraph | None = None,
     progress: Say | None = None,
     servers: engines.Servers | None = None,
+    chip: Chip | None = None,
 ) -> run.Result:
     """Run a scenario (or the one of that name or path).
 
     ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
     done, requests finished, requests in all).
-    ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.engine.play`).
+    ``chip``: instead of the scenario's, such as one with kinds of units of your own
+    (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
+    by kind (:func:`hyflexsim.sim.engine.engine.play`).
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
     """
-    return run.simulate(scenario, graph=graph, progress=progress, servers=servers, judge=_judge)
+    return run.simulate(
+        scenario, graph=graph, progress=progress, servers=servers, chip=chip, judge=_judge
+    )
 
 
 def _judge(scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.scenario import arrivals
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.scenario.schema import Generate, Jets
+from hyflexsim.workloads.scenario.schema import Generate, Jets, Tokens
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,15 @@ class Prepared:
     window: int
 
 
-def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
+def prepare(
+    scenario: Scenario, graph: nx.DiGraph | None = None, chip: Chip | None = None
+) -> Prepared:
     """Everything up to the first event: also what ``hyflexsim validate`` and ``map`` do.
 
-    Copies are chosen for a request of mean length, memory is checked for the longest.
+    ``graph`` and ``chip``: instead of the scenario's. Copies are chosen for a request of mean
+    length, memory is checked for the longest.
     """
-    chip = scenario.hardware()
+    chip = scenario.hardware() if chip is None else chip
     graph = load_graph(scenario) if graph is None else graph
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
@@ -63,6 +66,7 @@ def prepare(scenario: Scenario, graph: nx.DiGraph | None = None) -> Prepared:
         placement,
         fidelity=scenario.run.fidelity,
         generate=isinstance(scenario.workload, Generate),
+        last_logits=isinstance(scenario.workload, Tokens) and scenario.workload.logits == "last",
         split_pairs=scenario.run.split_pairs,
     )
     if scenario.run.overlap == "layer-serial":

@@ -91,6 +91,7 @@ def simulate(
     graph: nx.DiGraph | None = None,
     progress: Say | None = None,
     servers: engines.Servers | None = None,
+    chip: Chip | None = None,
     judge: Judge | None = None,
 ) -> Result:
     """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
@@ -104,7 +105,7 @@ def simulate(
     with _timed(seconds, "prepare"):
         what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
         say(f"placing {what}", 0, 0)
-        ready = prepare(scenario, graph)
+        ready = prepare(scenario, graph, chip)
     plan, requests = ready.plan, ready.requests
     keep = _keep(scenario, len(requests))
     with _timed(seconds, "play"):

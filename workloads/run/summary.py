@@ -86,7 +86,7 @@ def summarize(
     return {
         "scenario": scenario.name,
         "model": ready.graph.graph["name"],
-        "preset": scenario.chip.preset,
+        "preset": ready.chip.name,
         "requests": count,
         "tokens": sum(request.tokens for request in requests),
         "fidelity": scenario.run.fidelity,

@@ -33,6 +33,7 @@ Every key, with its default::
     # kind = "tokens"            # requests of one length
     # tokens = 128
     # requests = 1
+    # logits = "last"            # of a causal model: those of the last token, or of "all"
     # kind = "generate"          # text: a prompt, then token by token
     # prefill = 128              # tokens of the prompt
     # decode = 32                # tokens generated; the last one is not fed back

@@ -176,6 +176,7 @@ class Tokens(Section):
     kind: Literal["tokens"] = "tokens"
     tokens: Length = 128
     requests: Count = 1
+    logits: Annotated[Literal["last", "all"], allows("last or all")] = "last"
     arrivals: Arrivals = AtOnce()
 
 

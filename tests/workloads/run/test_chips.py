@@ -77,6 +77,41 @@ def test_larger_models_run_on_every_chip(chip, model):
     assert summary["energy_per_request_pj"] > 0
 
 
+def test_both_energy_modes_give_multi_level_cells_the_same_advantage():
+    """All-SLC against 5 % SLC, linear layers of BERT-Large: 1.26 in both."""
+    gains = []
+    for mode in ("action", "power-time"):
+        analog = []
+        for rate in (1.0, 0.05):
+            changes = [
+                *("model.name=bert-large", "workload.tokens=4", "workload.requests=1"),
+                *(f"run.energy={mode}", f"mapping.slc_rate={rate}", "mapping.copies=none"),
+                *("chip.chips=2", "mapping.pus_per_layer=auto"),
+            ]
+            rows = simulate(Scenario.load("bert-base", changes)).tables["energy"]
+            kinds = ("bank", "adc", "shift_add", "input_buffer", "output_buffer")
+            analog.append(sum(row["energy_pj"] for row in rows if row["kind"] in kinds))
+        gains.append(analog[0] / analog[1])
+    assert gains[0] == pytest.approx(gains[1], rel=0.03)
+    assert 1.2 < gains[0] < 1.3
+
+
+def test_logits_that_nobody_reads_are_not_made():
+    """The head of GPT-2 runs once a prompt, or for all its eight tokens where all are asked for."""
+    runs = {}
+    for logits in ("last", "all"):
+        changes = [
+            *("model.name=gpt2", 'workload={kind="tokens", tokens=8}', f"workload.logits={logits}"),
+            *("mapping.slc_rate=0.1", "mapping.pus_per_layer=auto"),
+        ]
+        runs[logits] = simulate(Scenario.load("bert-base", changes))
+    graph = runs["all"].graph
+    head = next(op for op, marked in graph.nodes(data="head") if marked)
+    saved = 7 * g.unit_macs(graph.nodes[head])
+    assert runs["all"].summary["macs"] - runs["last"].summary["macs"] == saved
+    assert runs["last"].summary["latency_ps"]["p50"] <= runs["all"].summary["latency_ps"]["p50"]
+
+
 def test_pruned_keys_are_counted_out():
     """Sixteen keys, an eighth kept: two of sixteen products of queries and keys."""
     changes = ["chip.preset=hyflexpim-slc", "workload.tokens=16", "workload.requests=1"]
