@@ -48,6 +48,7 @@ def test_defaults_are_filled_in(minimal):
         "kind": "tokens",
         "tokens": 128,
         "requests": 1,
+        "logits": "last",
         "arrivals": {"kind": "at-once"},
     }
     assert resolved["run"]["window"] is None
@@ -207,7 +208,7 @@ def test_an_override_needs_an_equals_sign(minimal):
         ),
         (
             MINIMAL + "speed = 3\n",
-            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, requests, arrivals",
+            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, requests, logits, arrivals",
         ),
         (
             MINIMAL + "[mappings]\n",
