@@ -208,7 +208,8 @@ def test_an_override_needs_an_equals_sign(minimal):
         ),
         (
             MINIMAL + "speed = 3\n",
-            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, requests, logits, arrivals",
+            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, requests, logits, "
+            "arrivals",
         ),
         (
             MINIMAL + "[mappings]\n",
