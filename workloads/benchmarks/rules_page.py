@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import typer
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from hyflexsim.analysis import save, style
 from hyflexsim.sim.chip import rules
@@ -45,7 +46,7 @@ NODE_AREA: Points = [(32, 1.0), (65, 3.25)]
 """The same: area."""
 
 
-def draw() -> plt.Figure:
+def draw() -> Figure:
     """Six panels: a line is a rule, a mark what a source prints, both relative to one point."""
     with style.context():
         figure, axes = plt.subplots(2, 3, figsize=(style.PAGE * 1.25, style.PAGE * 0.78))
