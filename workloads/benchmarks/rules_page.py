@@ -149,7 +149,7 @@ def main(
     ),
 ) -> None:
     """Draw the rules beside their sources."""
-    save(draw(), out)
+    save(draw().axes[0], out)
     print(f"written to {out}")
 
 

@@ -22,6 +22,19 @@ def test_tokens_share_a_weight_that_was_read():
     unit = load_chip("non-pim", {"macs.sharing": 8}).units["macs"]
     read, _ = unit.kind.multiply(unit, Stored("W", 100, 50), Task("gemv"), False)
     assert read.size_bytes == 5000 // 8 + 100
+    read, _ = unit.kind.multiply(unit, Stored("W", 101, 50), Task("gemv"), False)
+    assert read.size_bytes == 632 + 101  # 631.25 weights
+
+
+def test_a_cycle_that_is_begun_is_a_cycle():
+    """4096 products in one, 4097 in two; two PUs have twice the lanes."""
+    unit = load_chip("non-pim").units["macs"]
+
+    def time(macs, group=1):
+        _, visit = unit.kind.serve(unit, Task("matmul", macs=macs, group=group))
+        return visit.service.rate.ps(1)
+
+    assert (time(4096), time(4097), time(4097, group=2)) == (1000, 2000, 1000)
 
 
 def test_formats_have_their_own_energies():
