@@ -22,8 +22,8 @@ A chip is a TOML file, read by ``load.py``::
 
     [serves]
     gemv = { unit = "analog" }
-    matmul = { unit = "digital", format = "int8" }
-    "matmul.probabilities" = { unit = "digital", format = "int12" }     # scores times V
+    matmul = { unit = "digital", format = "fp32" }
+    "matmul.probabilities" = { unit = "digital" }     # scores times V
     "softmax|norm|pointwise" = { unit = "sfu" }
     results = { unit = "digital" }   # where results lie and wait
 

@@ -15,7 +15,7 @@ from hyflexsim.sim.chip.parameters import Section, parameter
 from hyflexsim.sim.chip.service import Access, Chain, Task
 
 PLACES = ("pu", "chip", "system")
-"""Where a unit may be: in every PU, once a chip, or beside the chips."""
+"""Where a unit may be: in every PU, once a chip, or beside each chip."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Kind:
     Values: ClassVar[type[Section]] = UnitValues
     serves: ClassVar[frozenset[str]] = frozenset()
     """Op classes (and roles, see ``chip.py``) it can be given."""
+    formats: ClassVar[frozenset[str]] = frozenset()
+    """Formats of numbers (formats.py) that ``[serves]`` may ask of it."""
     holds: ClassVar[str] = ""
     """What its capacity is counted in, where static weights may lie in it: arrays, bytes."""
     copied: ClassVar[bool] = False

@@ -278,9 +278,11 @@ class _Draft:
         for key, ops in (("weights", ("gemv",)), ("keys", ("matmul", "softmax"))):
             if key in table and op_class not in ops:
                 raise InputError(f"{at}.{key} goes with {' and '.join(ops)}; {op} has none")
-        if table.get("format", "int8") not in list(FORMATS):
+        allowed = [name for name in FORMATS if name in kind.formats]
+        if "format" in table and table["format"] not in allowed:
+            some = f"one of {', '.join(allowed)}" if allowed else "left out"
             raise InputError(
-                f"{at}.format must be one of {', '.join(FORMATS)}; got {table['format']!r}"
+                f"{at}.format must be {some}, for a {kind.name}; got {table['format']!r}"
             )
         holders = [u for u, e in self.units.items() if self.kinds[e["kind"]].holds]
         if op_class == "gemv" and table.get("weights", unit) not in holders:

@@ -127,6 +127,7 @@ class Access:
     label: str
     size_bytes: int
     write: bool = False
+    group: int = 1
 
 
 Chain = tuple[Visit | Hop | Sum | Access, ...]

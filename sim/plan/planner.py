@@ -11,7 +11,7 @@ with the same times). How results get from PU to PU is in routes.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -162,7 +162,7 @@ class _Builder:
             heads=op.get("heads", 1),
             probabilities=op["kind"] == "matmul" and op["multiplies"][0] == "probabilities",
             format=given.format,
-            group=len(pus) if unit.where == "pu" else 1,
+            group=self._group(unit, pus),
         )
 
     def _operand(self, source: str, unit: Unit, given: Assignment, pus: tuple[int, ...]) -> int:
@@ -173,8 +173,7 @@ class _Builder:
         if key not in self.routes.moved:
             step = self.routes.at(source, pus)
             width = self.graph.nodes[source]["width"]
-            group = len(pus) if unit.where == "pu" else 1
-            task = Task("write", width=width, format=given.format, group=group)
+            task = Task("write", width=width, format=given.format, group=self._group(unit, pus))
             where = _Where(source, pus, self.routes.flow(source), unit)
             chain = unit.kind.write(unit, task)
             self.routes.moved[key] = self._chain(where, chain, [Group(step)]) if chain else step
@@ -187,7 +186,8 @@ class _Builder:
         if not given.keys or task.op != "matmul" or task.probabilities:
             return inputs
         chooser = self.chip.units[given.keys]
-        chain = chooser.kind.serve(chooser, task)
+        own = replace(task, group=self._group(chooser, where.pus))
+        chain = chooser.kind.serve(chooser, own)
         if not chain:
             return inputs
         flow = self.routes.flow(where.name, every_key=True)
@@ -213,8 +213,7 @@ class _Builder:
         given = self.chip.served_by("gemv")
         unit = self.chip.units[given.unit]
         where = _Where(name, pus, self.routes.flow(name), unit, weight)
-        group = len(pus) if unit.where == "pu" else 1
-        task = Task("gemv", width=op["width"], format=given.format, group=group)
+        task = Task("gemv", width=op["width"], format=given.format, group=self._group(unit, pus))
         fetched = self._fetched(where, given)
         sharded = self._sharded_input(name, pus)
         last = -1
@@ -318,7 +317,7 @@ class _Builder:
     ) -> int:
         """Steps of a chain; the first waits for ``inputs`` and the step ``after``; the last one."""
         last, parts, asks = after, 1, after
-        for each in self._needed(chain):
+        for each in self._needed(chain, where.pus):
             waits: list[Input]
             waits = inputs if last is None else [_follow(last, parts, self._parts(where, each))]
             if last is not None and last == after:
@@ -331,14 +330,21 @@ class _Builder:
         assert last is not None
         return last
 
-    def _needed(self, chain: Chain) -> Chain:
-        """Without accesses that the memory of results does not count."""
+    def _needed(self, chain: Chain, pus: tuple[int, ...]) -> Chain:
+        """Without accesses that the memory of results does not count; the others to all of it."""
         memory = self.memory
-        return tuple(
-            each
-            for each in chain
-            if not isinstance(each, Access) or memory.kind.access(memory, each)
-        )
+        found: list[Visit | Hop | Sum | Access] = []
+        for each in chain:
+            if isinstance(each, Access):
+                whole = replace(each, group=self._group(memory, pus))
+                found += [whole] if memory.kind.access(memory, whole) else []
+            else:
+                found.append(each)
+        return tuple(found)
+
+    def _group(self, unit: Unit, pus: tuple[int, ...]) -> int:
+        """How many of a unit's places work as one for a layer on ``pus``."""
+        return len(pus) if unit.where == "pu" else 1
 
     def _link(
         self,
@@ -362,8 +368,7 @@ class _Builder:
         if isinstance(each, Access):
             return _only(self.memory.kind.access(self.memory, each)), self.memory
         unit = self.chip.unit("partial-sums")
-        group = len(where.pus) if unit.where == "pu" else 1
-        task = Task("partial-sums", macs=each.additions, group=group)
+        task = Task("partial-sums", macs=each.additions, group=self._group(unit, where.pus))
         return _only(unit.kind.serve(unit, task)), unit
 
     def _hop(self, where: _Where, hop: Hop, inputs: list[Input]) -> int:

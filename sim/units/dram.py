@@ -69,19 +69,19 @@ class Dram(Kind):
 
     def serve(self, unit: Unit, task: Task) -> Chain:
         """A row of a table."""
-        return (self._stream(unit, task.width, ""),)
+        return (self._stream(unit, task.width, "", task.group),)
 
     def access(self, unit: Unit, access: Access) -> Chain:
         """One read or write of results."""
-        return (self._stream(unit, access.size_bytes, access.label),)
+        return (self._stream(unit, access.size_bytes, access.label, access.group),)
 
-    def _stream(self, unit: Unit, size_bytes: int, label: str) -> Visit:
+    def _stream(self, unit: Unit, size_bytes: int, label: str, group: int = 1) -> Visit:
         values: DramValues = unit.values
         actions = (
             Action("dram_activation", 0, -(-size_bytes // values.row_bytes)),
             Action("dram_bit", 0, 8 * size_bytes),
         )
-        ways = values.channels * unit.total
+        ways = values.channels * unit.total * group
         opened = values.banks * values.row_bytes / values.row_cycle * 1000  # bytes a ns: GB/s
         speed = min(values.bandwidth, opened)
         service = transfer(size_bytes, speed, values.latency, actions, ways)

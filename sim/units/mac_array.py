@@ -68,6 +68,7 @@ class MacArray(Kind):
     name = "mac_array"
     Values = MacValues
     serves = frozenset({"gemv", "matmul", "scan"})
+    formats = frozenset({"int8", "int12", "fp16", "fp32"})
     actions: ClassVar = dict.fromkeys(
         ("mac_int8", "mac_int12", "mac_fp16", "mac_fp32"), "mac_array"
     )

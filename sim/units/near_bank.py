@@ -5,7 +5,8 @@ once. So a matrix takes the longer of two times::
 
     bytes / (banks x bandwidth of a bank)      and      products / (banks x lanes) cycles
 
-and reads every weight once a vector: energy a bit at the bank, without the way to the pins.
+and reads every weight once a vector: energy a bit at the bank, without the way to the pins. Weights
+and keys lie packed, so that a row that is opened is used whole.
 
 Source: TransPIM (HPCA 2022) and FIMDRAM for the organisation; energies by path of Fine-Grained DRAM
 (MICRO 2017), as in AttAcc's public simulator.
@@ -16,8 +17,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, ClassVar
 
+from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import Kind, Part, Unit, UnitValues
-from hyflexsim.sim.chip.parameters import Section, parameter
+from hyflexsim.sim.chip.parameters import Follows, Section, parameter
 from hyflexsim.sim.chip.service import Access, Action, Chain, Rate, Service, Task, Visit, transfer
 from hyflexsim.sim.units.stored import Stored, stored_parts
 
@@ -25,7 +27,17 @@ from hyflexsim.sim.units.stored import Stored, stored_parts
 class BankEnergy(Section):
     """pJ of one action."""
 
-    bank_activation: Annotated[float, parameter("pJ", 0, 1e12, "a row opened", "energy")]
+    bank_activation: Annotated[
+        float,
+        parameter(
+            "pJ",
+            0,
+            1e12,
+            "a byte's share of opening its row, all of which is used",
+            "energy",
+            [Follows(rules.shared_by, ("row_bytes",))],
+        ),
+    ]
     bank_bit: Annotated[float, parameter("pJ", 0, 1e12, "a bit from or to a bank", "energy")]
     bank_mac: Annotated[float, parameter("pJ", 0, 1e12, "an INT8 product", "energy")]
 
@@ -66,6 +78,7 @@ class NearBank(Kind):
     name = "near_bank"
     Values = BankValues
     serves = frozenset({"gemv", "matmul", "scan", "lookup", "results"})
+    formats = frozenset({"int8"})
     holds = "bytes"
     actions: ClassVar = dict.fromkeys(("bank_activation", "bank_bit", "bank_mac"), "near_bank")
 
@@ -94,24 +107,23 @@ class NearBank(Kind):
     def serve(self, unit: Unit, task: Task) -> Chain:
         """A product against what lies in the banks, or a row of a table."""
         if task.op == "lookup":
-            return self.access(unit, Access("", task.width))
+            return self.access(unit, Access("", task.width, group=task.group))
         return (self._visit(unit, task, task.macs),)
 
     def write(self, unit: Unit, task: Task) -> Chain:
         """Keys and values into the banks."""
-        return self.access(unit, Access(".write", task.width, True))
+        return self.access(unit, Access(".write", task.width, True, task.group))
 
     def access(self, unit: Unit, access: Access) -> Chain:
         """Bytes spread over all banks."""
         values: BankValues = unit.values
-        ways = values.banks * unit.total
-        actions = self._reading(unit, access.size_bytes)
+        ways = values.banks * unit.total * access.group
+        actions = self._reading(access.size_bytes)
         service = transfer(access.size_bytes, values.bandwidth, values.row_latency, actions, ways)
         return (Visit("near_bank", service, access.label),)
 
-    def _reading(self, unit: Unit, size_bytes: int) -> tuple[Action, ...]:
-        rows = -(-size_bytes // unit.values.row_bytes)
-        return Action("bank_activation", 0, rows), Action("bank_bit", 0, 8 * size_bytes)
+    def _reading(self, size_bytes: int) -> tuple[Action, ...]:
+        return Action("bank_activation", 0, size_bytes), Action("bank_bit", 0, 8 * size_bytes)
 
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: BankValues = unit.values
@@ -120,7 +132,7 @@ class NearBank(Kind):
         working = Fraction(values.lanes * banks, values.clock_period)  # products a ps
         slower = min(reading, working)
         rate = Rate(values.row_latency, work=macs * slower.denominator, speed=slower.numerator)
-        service = Service(rate, (*self._reading(unit, macs), Action("bank_mac", 0, macs)))
+        service = Service(rate, (*self._reading(macs), Action("bank_mac", 0, macs)))
         power = values.power.units * unit.total * task.group
         return Visit("near_bank", service, label, power_mw=power, macs=(0, macs))
 

@@ -29,6 +29,7 @@ class NorPim(Kind):
     name = "nor_pim"
     Values = NorValues
     serves = frozenset({"matmul", "scan", "lookup", "results"})
+    formats = frozenset({"int8", "fp16", "fp32"})  # int8: integers of the unit's own widths
     actions: ClassVar = {
         "nor": "digital_pim",
         "cell_write": "digital_pim",

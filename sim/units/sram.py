@@ -101,13 +101,14 @@ class Sram(Kind):
         """One read or write, over all buffers of the place."""
         values: SramValues = unit.values
         action = Action("sram_byte", 0, access.size_bytes)
-        service = transfer(access.size_bytes, values.bandwidth, 0, (action,), unit.total)
-        power = values.power.buffer * unit.total
+        ways = unit.total * access.group
+        service = transfer(access.size_bytes, values.bandwidth, 0, (action,), ways)
+        power = values.power.buffer * ways
         return (Visit("sram", service, access.label, power_mw=power),)
 
     def serve(self, unit: Unit, task: Task) -> Chain:
         """A row of a table."""
-        return self.access(unit, Access("", task.width))
+        return self.access(unit, Access("", task.width, group=task.group))
 
     def area(self, unit: Unit) -> dict[str, float]:
         """One buffer."""

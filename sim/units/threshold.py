@@ -1,10 +1,10 @@
 """Analog thresholding of scores: which keys are worth an exact product (SPRINT's first step).
 
 The upper bits of keys lie in RRAM arrays; a query is multiplied with them in memory, comparators
-compare each score with a threshold, and only keys above it are computed anew, exactly. All keys of
-an array answer at once, so a query takes ``read_cycle`` per so many keys, and each key costs its
-products and one comparison. ``kept`` is the share that passes: a mean, where the distribution is
-not known; a study of the values themselves gives it by query.
+compare each score with a threshold, and only keys above it are computed anew, exactly. All columns
+of an array answer at once, so a query takes ``read_cycle`` per so many scores (keys times heads),
+and each key costs its products and a comparison a head. ``kept`` is the share that passes: a mean,
+where the distribution is not known; a study of the values themselves gives it by query.
 
 Source: SPRINT (MICRO 2022, arXiv 2209.00606): 4-bit keys, 1-bit comparators.
 """
@@ -35,7 +35,7 @@ class ThresholdValues(UnitValues):
     """One unit."""
 
     count: Annotated[int, parameter("", 1, 2**20, "units in each place", "time, area")]
-    keys: Annotated[int, parameter("", 1, 2**20, "keys that one read of a unit answers", "time")]
+    keys: Annotated[int, parameter("", 1, 2**20, "scores that one read of a unit answers", "time")]
     read_cycle: Annotated[int, parameter("ps", 1, 10**12, "one read", "time")]
     kept: Annotated[float, parameter("", 0, 1, "share of keys that pass", "time, energy")]
     energy: ThresholdEnergy
@@ -57,7 +57,7 @@ class Threshold(Kind):
     def serve(self, unit: Unit, task: Task) -> Chain:
         """One query against all keys of its context."""
         values: ThresholdValues = unit.values
-        rate = cycles(values.read_cycle, 1, values.keys * unit.total * task.group)
+        rate = cycles(values.read_cycle, task.heads, values.keys * unit.total * task.group)
         actions = Action("threshold_mac", 0, task.macs), Action("comparison", 0, task.heads)
         return (Visit("threshold", Service(rate, actions), ".threshold"),)
 

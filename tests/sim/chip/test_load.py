@@ -366,7 +366,7 @@ SERVES = "[serves]\n"
         ),
         (
             SERVES + 'matmul = { unit = "digital", format = "fp8" }',
-            "serves.matmul.format must be one of int4, int8, int12, int16, fp16, fp32; got 'fp8'",
+            "serves.matmul.format must be one of int8, fp16, fp32, for a nor_pim; got 'fp8'",
         ),
         (
             SERVES + 'matmul = { unit = "digital", keys = "sfu" }',

@@ -23,7 +23,7 @@ def test_the_longer_of_reading_and_multiplying():
 
 def test_every_weight_is_read_once_a_vector():
     assert visit_of().actions == (
-        Action("bank_activation", 0, 1024),
+        Action("bank_activation", 0, 2**20),
         Action("bank_bit", 0, 8 * 2**20),
         Action("bank_mac", 0, 2**20),
     )

@@ -6,11 +6,11 @@ from hyflexsim.sim.units.catalogue import load_chip
 
 
 def test_a_read_answers_so_many_keys():
-    """128 keys a read of 100 ns, 129 take two; each costs its products, a comparison a head."""
+    """128 scores a read of 100 ns; each key costs its products, and a comparison a head."""
     unit = load_chip("sprint").units["thresholds"]
     (visit,) = unit.kind.serve(unit, Task("matmul", macs=768, heads=12))
-    assert visit.service.rate.ps(128) == 100_000
-    assert visit.service.rate.ps(129) == 200_000
+    assert visit.service.rate.ps(10) == 100_000  # 120 scores
+    assert visit.service.rate.ps(11) == 200_000  # 132
     assert visit.service.actions == (
         Action("threshold_mac", 0, 768),
         Action("comparison", 0, 12),
