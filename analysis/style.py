@@ -54,9 +54,15 @@ KIND_COLOURS = {
     "output_buffer": "#999933",
     "accumulator": "#44AA99",
     "digital_pim": "#CC4433",
+    "threshold": "#882255",
+    "mac_array": "#E07B39",
+    "near_bank": "#B5651D",
     "sfu": "#AA4499",
+    "sram": "#6A9F58",
+    "dram": "#4E6E4E",
 }
-"""Colour of each kind of component, in the order in which a token meets them."""
+"""Colour of each kind of component, in the order in which a token meets them. Links of other names
+are grey."""
 
 KIND_NAMES = {
     "host_port": "host port",
@@ -70,7 +76,11 @@ KIND_NAMES = {
     "output_buffer": "output buffer",
     "accumulator": "accumulator",
     "digital_pim": "digital PIM",
+    "mac_array": "MAC array",
+    "near_bank": "near-bank units",
     "sfu": "SFU",
+    "sram": "SRAM",
+    "dram": "DRAM",
 }
 
 LABEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")

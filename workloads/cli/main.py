@@ -122,7 +122,7 @@ def run(
     print(
         f"rests on {len(result.summary['assumptions'])} parameters that no paper gives (names: "
         "summary.json; values and sources: "
-        f"hyflexsim preset {loaded.chip.preset} --status assumed,inferred)"
+        f"hyflexsim preset {loaded.chip.preset} --status assumed,inferred,fitted,derived)"
     )
     print(f"written to {target}")
 
