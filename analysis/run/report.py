@@ -32,9 +32,14 @@ def draw_all(run_dir: str | Path) -> list[Path]:
 
     Equal runs give equal bytes: neither dates nor versions are written into the files.
     """
-    columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
-    run = load(run_dir, trace_columns=columns)
+    run = load_for_pictures(run_dir)
     return [save(draw(run), run.path / name) for name, draw in PICTURES.items()]
+
+
+def load_for_pictures(run_dir: str | Path) -> Run:
+    """A run with what its pictures need of the trace."""
+    columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
+    return load(run_dir, trace_columns=columns)
 
 
 def save(ax: Axes, path: str | Path) -> Path:

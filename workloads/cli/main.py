@@ -9,9 +9,10 @@ input, in one line; 130 interrupted. Nothing half-written stays in any case.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
             code = _complain(error.format_message(), 2)
         else:
             raise
+    gc.freeze()  # what the process leaves behind need not be searched for garbage at its end
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -99,6 +101,21 @@ def run(
     plots: Annotated[bool, typer.Option(help="Draw pictures into the run directory.")] = True,
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
+    from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
+
+    with painter() if plots else nullcontext() as draw:  # first of all: it takes a while to start
+        _run(scenario, changes, fidelity, overlap, engine, out, draw)
+
+
+def _run(
+    scenario: str,
+    changes: list[str] | None,
+    fidelity: str | None,
+    overlap: str | None,
+    engine: str | None,
+    out: Path | None,
+    draw: Callable[[Path], None] | None,
+) -> None:
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
@@ -108,10 +125,10 @@ def run(
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
     target = run_dir.check_target(out or Path("runs") / loaded.name)
-    with progress() as say:
-        result = simulate(loaded, progress=say)
-        say("drawing" if plots else "writing", len(result.requests), len(result.requests))
-        result.save(target, pictures=plots)
+    with progress() as say, run_dir.new_run_dir(target) as folder:
+        result = simulate(loaded, progress=say, folder=folder)
+        say("drawing" if draw else "writing", len(result.requests), len(result.requests))
+        result.fill(folder, draw)
     terminal = console()
     terminal.print(terminal_tables.headline(result.summary, result.tables["requests"]), "")
     terminal.print(terminal_tables.by_kind(result.summary), "")

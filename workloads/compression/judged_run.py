@@ -24,17 +24,21 @@ def simulate(
     graph: nx.DiGraph | None = None,
     progress: Say | None = None,
     servers: engines.Servers | None = None,
+    folder: Path | None = None,
 ) -> run.Result:
     """Run a scenario (or the one of that name or path).
 
     ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
     done, requests finished, requests in all).
     ``servers``: components written in Python, by kind (:func:`hyflexsim.sim.engine.engine.play`).
+    ``folder``: where the trace is written meanwhile, for :meth:`Result.fill`.
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
     """
-    return run.simulate(scenario, graph=graph, progress=progress, servers=servers, judge=_judge)
+    return run.simulate(
+        scenario, graph=graph, progress=progress, servers=servers, judge=_judge, folder=folder
+    )
 
 
 def _judge(scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say) -> dict[str, Any]:

@@ -5,9 +5,7 @@ The schema with its meaning: docs/architecture.md.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from hyflexsim.sim.energy import ServedBy
-from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.trace import DTYPES, Block
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run import arrow_columns
@@ -85,75 +82,10 @@ TRACE_PARQUET = {
     "write_statistics": list(_DELTA),  # of words they take a third of the time and tell nothing
 }
 
-AHEAD = 16
-"""Blocks that may wait to be written, 9 MB each."""
-
 
 def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One of :data:`SCHEMAS` from its rows."""
     write_rows(folder / f"{name}.parquet", SCHEMAS[name], rows)
-
-
-def write_trace(folder: Path, plan: Plan, played: Played) -> None:
-    """``trace.parquet``, piece by piece: memory does not grow with its length."""
-    with TraceWriter(folder, plan) as file:
-        for block in played.trace.blocks():
-            file.add(block)
-
-
-class TraceWriter:
-    """Writes ``trace.parquet`` block by block, in threads of its own: names in one, pages in another.
-
-    Both are machine code most of the time, so a trace is written while the engine plays.
-    """
-
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self._path = folder / "trace.parquet"
-        self._plan = plan
-        self._naming, self._packing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._ahead: deque[Future[None]] = deque()
-        self._opened = self._naming.submit(self._open)
-
-    def add(self, block: Block) -> None:
-        """Have a block written, which must not change any more; waits where many lie ready."""
-        named = self._naming.submit(lambda: self._opened.result()[0](block))
-        self._ahead.append(self._packing.submit(self._pack, named))
-        while len(self._ahead) > AHEAD or (self._ahead and self._ahead[0].done()):
-            self._ahead.popleft().result()
-
-    def finish(self) -> None:
-        """Wait until everything is written."""
-        try:
-            while self._ahead:
-                self._ahead.popleft().result()
-            self._opened.result()
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Write no more, and close the file; nothing happens where it is closed."""
-        for thread in (self._naming, self._packing):
-            thread.shutdown(cancel_futures=True)
-        if not self._opened.cancelled() and self._opened.exception() is None:
-            self._opened.result()[1].close()
-
-    def __enter__(self) -> TraceWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abandon()
-
-    def _open(self) -> tuple[Callable[[Block], Any], Any]:
-        import pyarrow.parquet as pq  # noqa: PLC0415 (while the engine plays)
-
-        name = TraceNames(self._plan)
-        return name, pq.ParquetWriter(self._path, name(EMPTY).schema, **TRACE_PARQUET)
-
-    def _pack(self, named: Future[Any]) -> None:
-        self._opened.result()[1].write_table(named.result())
 
 
 EMPTY = tuple(np.zeros(0, dtype=dtype) for dtype in DTYPES)
