@@ -28,14 +28,15 @@ def layer_order(run: Run) -> list[str]:
     if "layer" in run.trace:
         codes = pd.unique(run.trace["layer"].cat.codes)
         names = dict.fromkeys(str(run.trace["layer"].cat.categories[c]) for c in codes if c >= 0)
-    names |= dict.fromkeys(run.placement["layer"])
+    names |= dict.fromkeys(run.placement["layer"].unique().tolist())
     home: dict[str, int] = {}
     rows = pd.concat([run.placement[["layer", "pu"]], run.components[["layer", "pu"]]])
     for layers, pu in rows[rows["pu"] >= 0].drop_duplicates().itertuples(index=False):
         for layer in str(layers).split("+"):
             names.setdefault(layer)
             home[layer] = min(int(pu), home.get(layer, int(pu)))
-    names |= dict.fromkeys(n for joint in run.components["layer"] for n in joint.split("+"))
+    joints = run.components["layer"].unique().tolist()
+    names |= dict.fromkeys(n for joint in joints for n in joint.split("+"))
     seen = {name: i for i, name in enumerate(names)}
     first = min((seen[name] for name in home), default=0)
 
@@ -50,7 +51,7 @@ def home_layers(components: pd.DataFrame) -> dict[str, str]:
     """Layer that a component is shown with: of layers that share it (``a+b``), the largest."""
     count = components["layer"].value_counts().to_dict()
     homes = {}
-    for joint in dict.fromkeys(components["layer"]):
+    for joint in components["layer"].unique().tolist():
         parts = joint.split("+")
         homes[joint] = max(parts, key=lambda part: count.get(part, 0)) if "+" in joint else joint
     return homes

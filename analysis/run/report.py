@@ -24,7 +24,7 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
-_UNUSED = ("step", "arrival_ps")
+_UNUSED = ("step", "kind", "arrival_ps")
 
 
 def draw_all(run_dir: str | Path) -> list[Path]:

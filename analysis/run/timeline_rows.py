@@ -67,15 +67,15 @@ def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
 
 def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     """One row per component, kind in a layer, or layer; only those with visits."""
-    table = run.components.set_index("component")
+    table = {name: run.components[name].tolist() for name in ("component", "layer", "kind")}
     used = np.bincount(visits.component, minlength=len(visits.components)) > 0
     layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
     kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
-    position = {name: i for i, name in enumerate(table.index)}
+    position = {name: i for i, name in enumerate(table["component"])}
     homes = home_layers(run.components)
     owner: dict[str, tuple[str, str]] = {
         name: (homes[layer], kind)
-        for name, layer, kind in zip(table.index, table["layer"], table["kind"], strict=True)
+        for name, layer, kind in zip(*table.values(), strict=True)
     }
     missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
     if missing:
@@ -91,7 +91,7 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     order = sorted(set(keys.values()))
     number = {k: i for i, k in enumerate(order)}
     servers = dict.fromkeys(order, 0)
-    for name in table.index:  # idle ones count: a share of all
+    for name in table["component"]:  # idle ones count: a share of all
         if (k := key(name)) in servers:
             servers[k] += 1
     first = {k: name for name, k in sorted(keys.items(), reverse=True)}
