@@ -237,36 +237,53 @@ def _by_groups(source: Any, names: list[str]) -> pd.DataFrame:
     """A long table, one row group at a time into arrays of its length: half of the memory."""
     rows = source.metadata.num_rows
     arrays: dict[str, np.ndarray] = {}
-    words: dict[str, dict[Any, int]] = {}
+    words: dict[str, _Words] = {}
     done = 0
     for group in range(source.num_row_groups):
         table = source.read_row_group(group, columns=names)
         for name in names:
             at = done
             for piece in table[name].chunks:
-                values = piece
                 if hasattr(piece, "dictionary"):
-                    known = words.setdefault(name, {})
-                    number = [known.setdefault(w, len(known)) for w in piece.dictionary.to_pylist()]
-                    values = piece.indices.fill_null(-1)
-                part = values.to_numpy(zero_copy_only=False)
-                if hasattr(piece, "dictionary") and number != list(range(len(number))):
-                    part = np.array([*number, -1], dtype=np.int32)[part]
+                    part = words.setdefault(name, _Words()).codes(piece)
+                else:
+                    part = piece.to_numpy(zero_copy_only=False)
                 if name not in arrays:
                     arrays[name] = np.empty(rows, dtype=part.dtype)
                 arrays[name][at : at + len(part)] = part
                 at += len(part)
         done += len(table)
+    if len(arrays) < len(names):  # not a row
+        empty: pd.DataFrame = source.read(columns=names).to_pandas()
+        return empty
     columns = {
-        name: pd.Categorical.from_codes(arrays.pop(name), list(words[name]), validate=False)
+        name: pd.Categorical.from_codes(array, list(words[name].known), validate=False)
         if name in words
-        else arrays.pop(name)
-        for name in names
-        if name in arrays
+        else array
+        for name, array in arrays.items()
     }
-    if len(columns) < len(names):  # not a row
-        columns = source.read(columns=names).to_pandas()
     return pd.DataFrame(columns, columns=names, copy=False)
+
+
+class _Words:
+    """The words of a column, numbered alike in all row groups: first seen first."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, int] = {}
+        self._last: Any = None
+        self._number = np.zeros(0, dtype=np.int32)
+
+    def codes(self, piece: Any) -> np.ndarray:
+        """Numbers of the words of a dictionary-encoded piece; -1 where there is none."""
+        if self._last is None or not piece.dictionary.equals(self._last):
+            self._last = piece.dictionary
+            given = piece.dictionary.to_pylist()
+            number = [self.known.setdefault(word, len(self.known)) for word in given]
+            self._number = np.array([*number, -1], dtype=np.int32)
+        indices = piece.indices
+        if indices.null_count:
+            indices = indices.fill_null(-1)
+        return self._number[indices.to_numpy(zero_copy_only=False)]
 
 
 def _matches(given: Any, kind: str) -> bool:

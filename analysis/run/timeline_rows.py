@@ -58,11 +58,10 @@ def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
         raise InputError(f"max_rows must be positive; got {max_rows!r}")
     if group is not None:
         return rows_of(run, visits, group)
-    for choice in GROUPS:
-        rows = rows_of(run, visits, choice)
-        if len(rows) <= (max_rows if choice != "component" else min(max_rows, 60)):
-            break
-    return rows
+    if len(np.unique(visits.component)) <= min(max_rows, 60):
+        return rows_of(run, visits, "component")
+    rows = rows_of(run, visits, "kind")
+    return rows if len(rows) <= max_rows else rows_of(run, visits, "layer")
 
 
 def rows_of(run: Run, visits: Visits, group: str) -> Rows:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 DONE = "drawn"
-CODE = "from hyflexsim.analysis.run.painting import main; main()"
+CODE = "import gc; gc.disable(); from hyflexsim.analysis.run.painting import main; main()"
 
 
 def draw_here(folder: Path) -> None:
