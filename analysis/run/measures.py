@@ -25,7 +25,9 @@ def layer_order(run: Run) -> list[str]:
     Layers without a PU (the host's) stand first or last, by when they finish something first.
     """
     names: dict[str, None] = {}
-    if "layer" in run.trace:
+    if run.layers:
+        names = dict.fromkeys(run.layers)
+    elif "layer" in run.trace:
         codes = pd.unique(run.trace["layer"].cat.codes)
         names = dict.fromkeys(str(run.trace["layer"].cat.categories[c]) for c in codes if c >= 0)
     names |= dict.fromkeys(run.placement["layer"].unique().tolist())
@@ -123,7 +125,14 @@ def layer_spans(run: Run) -> pd.DataFrame:
 
 def typical_request(run: Run) -> int:
     """The request whose latency is the median (the lower one of two), first of equals."""
-    ordered = run.requests.sort_values(["latency_ps", "request"], ignore_index=True)
-    if ordered.empty:
+    if run.requests.empty:
         raise InputError(f"{run.path / 'requests.parquet'}: no requests in it")
+    return typical_of(run.requests)
+
+
+def typical_of(requests: pd.DataFrame) -> int:
+    """The same of a table of requests; -1 where there is none."""
+    ordered = requests.sort_values(["latency_ps", "request"], ignore_index=True)
+    if ordered.empty:
+        return -1
     return int(ordered["request"].iloc[(len(ordered) - 1) // 2])

@@ -1,7 +1,8 @@
 """Draws the pictures of one run directory, whose path comes by standard input, on two cores.
 
 A run starts this program early (hyflexsim/workloads/run/painter.py); until the path comes it loads
-what pictures need. Then half of them are drawn in a copy of the process.
+what pictures need. Then a copy of the process draws the timeline of
+the whole run, which is half of the work.
 """
 
 from __future__ import annotations
@@ -9,14 +10,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 
-from hyflexsim.analysis.run.report import PICTURES, load_for_pictures, save
-from hyflexsim.analysis.run.run import Run
+from hyflexsim.analysis.run.report import draw_others, draw_whole
 from hyflexsim.analysis.style import context, new_axes
 
-APART = ("timeline.png", "latency_cdf.png")
-"""Pictures drawn by the copy: about half of the work."""
 
 
 def main() -> None:
@@ -25,7 +22,7 @@ def main() -> None:
     path = sys.stdin.readline().rstrip("\n")
     if not path:
         return
-    draw_on_two_cores(load_for_pictures(path))
+    draw_on_two_cores(path)
     print("drawn", flush=True)
 
 
@@ -40,23 +37,16 @@ def warm_up() -> None:
         ax.figure.savefig(io.BytesIO(), format="png", dpi=20)
 
 
-def draw_on_two_cores(run: Run) -> None:
-    """All pictures of a run; those that the copy does not draw are drawn here too."""
-    if not hasattr(os, "fork"):
-        _draw(run, list(PICTURES))
-        return
-    copy = os.fork()
+def draw_on_two_cores(run_dir: str) -> None:
+    """All pictures of a run; what the copy cannot draw is drawn here too."""
+    copy = os.fork() if hasattr(os, "fork") else None
     if copy == 0:
+        status = 1
         try:
-            _draw(run, APART)
-            os._exit(0)
+            draw_whole(run_dir)
+            status = 0
         finally:
-            os._exit(1)
-    _draw(run, [name for name in PICTURES if name not in APART])
-    _, status = os.waitpid(copy, 0)
-    if status:
-        _draw(run, APART)
-
-
-def _draw(run: Run, names: list[str] | tuple[str, ...]) -> list[Path]:
-    return [save(PICTURES[name](run), run.path / name) for name in names]
+            os._exit(status)
+    draw_others(run_dir)
+    if copy is None or os.waitpid(copy, 0)[1]:
+        draw_whole(run_dir)

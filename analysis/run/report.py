@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
-from hyflexsim.analysis.run.measures import typical_request
+from hyflexsim.analysis.run.measures import typical_of, typical_request
 from hyflexsim.analysis.run.run import COLUMNS, Run, load
 from hyflexsim.analysis.run.timeline import timeline
 from hyflexsim.analysis.style import DPI
@@ -24,6 +24,9 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
+WHOLE = ("timeline.png",)
+"""Those that show the whole trace; the others, all layers and one request."""
+
 _UNUSED = ("step", "kind", "arrival_ps")
 
 
@@ -32,14 +35,21 @@ def draw_all(run_dir: str | Path) -> list[Path]:
 
     Equal runs give equal bytes: neither dates nor versions are written into the files.
     """
-    run = load_for_pictures(run_dir)
-    return [save(draw(run), run.path / name) for name, draw in PICTURES.items()]
+    return [*draw_whole(run_dir), *draw_others(run_dir)]
 
 
-def load_for_pictures(run_dir: str | Path) -> Run:
-    """A run with what its pictures need of the trace."""
+def draw_whole(run_dir: str | Path) -> list[Path]:
+    """The pictures of :data:`WHOLE`."""
     columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
-    return load(run_dir, trace_columns=columns)
+    run = load(run_dir, trace_columns=columns)
+    return [save(PICTURES[name](run), run.path / name) for name in WHOLE]
+
+
+def draw_others(run_dir: str | Path) -> list[Path]:
+    """The pictures that are not of :data:`WHOLE`."""
+    columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
+    run = load(run_dir, trace_columns=columns, around=typical_of)
+    return [save(PICTURES[name](run), run.path / name) for name in PICTURES if name not in WHOLE]
 
 
 def save(ax: Axes, path: str | Path) -> Path:
