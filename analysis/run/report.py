@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
 from hyflexsim.analysis.run.measures import typical_of, typical_request
-from hyflexsim.analysis.run.run import COLUMNS, Run, load
-from hyflexsim.analysis.run.timeline import timeline
+from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
+from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
 
 PICTURES: dict[str, Callable[[Run], Axes]] = {
@@ -28,6 +28,7 @@ WHOLE = ("timeline.png",)
 """Those that show the whole trace; the others, all layers and one request."""
 
 _UNUSED = ("step", "kind", "arrival_ps")
+_OF_ONE = ("token", "plane")  # written where visits are drawn one by one
 
 
 def draw_all(run_dir: str | Path) -> list[Path]:
@@ -40,7 +41,8 @@ def draw_all(run_dir: str | Path) -> list[Path]:
 
 def draw_whole(run_dir: str | Path) -> list[Path]:
     """The pictures of :data:`WHOLE`."""
-    columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
+    few = visits_in(run_dir) <= EXACT
+    columns = [n for n in COLUMNS["trace"] if n not in _UNUSED and (few or n not in _OF_ONE)]
     run = load(run_dir, trace_columns=columns)
     return [save(PICTURES[name](run), run.path / name) for name in WHOLE]
 

@@ -251,6 +251,16 @@ def _table(
     return frame
 
 
+def visits_in(run_dir: str | Path) -> int:
+    """Rows of the trace of a run directory."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        return int(pq.read_metadata(Path(run_dir) / "trace.parquet").num_rows)
+    except (OSError, ValueError):  # loading it will say what is wrong
+        return 0
+
+
 def _groups_around(source: Any, request: int) -> list[int]:
     """Row groups with visits while a request was on the chip, by the limits that they state."""
     every = range(source.num_row_groups)

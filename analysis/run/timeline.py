@@ -124,7 +124,9 @@ def _shares(run: Run, visits: Visits, rows: Rows, bins: int) -> NDArray[np.float
     """Share of a row's components that is busy, by (row, op class, bin)."""
     fine = rows_of(run, visits, "kind") if rows.group == "layer" else rows
     first, last = visits.window
-    key = fine.of[visits.component] * len(CLASSES) + visits.op_class
+    key = fine.of.astype(np.int32)[visits.component]
+    key *= len(CLASSES)
+    key += visits.op_class
     edges = np.linspace(first, last, bins + 1)
     time = busy(visits.start, visits.end, key, len(fine) * len(CLASSES), edges)
     servers = np.array([row.servers for row in fine.rows], dtype=float)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hyflexsim.analysis.run.measures import home_layers, kind_order, layer_order
 from hyflexsim.analysis.run.run import Run
-from hyflexsim.analysis.run.visits import Visits
+from hyflexsim.analysis.run.visits import Visits, seen
 from hyflexsim.analysis.style import kind_name, short
 from hyflexsim.sim.errors import InputError
 
@@ -58,7 +58,7 @@ def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
         raise InputError(f"max_rows must be positive; got {max_rows!r}")
     if group is not None:
         return rows_of(run, visits, group)
-    if len(np.unique(visits.component)) <= min(max_rows, 60):
+    if seen(visits.component, len(visits.components)).sum() <= min(max_rows, 60):
         return rows_of(run, visits, "component")
     rows = rows_of(run, visits, "kind")
     return rows if len(rows) <= max_rows else rows_of(run, visits, "layer")
@@ -67,7 +67,7 @@ def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
 def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     """One row per component, kind in a layer, or layer; only those with visits."""
     table = {name: run.components[name].tolist() for name in ("component", "layer", "kind")}
-    used = np.bincount(visits.component, minlength=len(visits.components)) > 0
+    used = seen(visits.component, len(visits.components))
     layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
     kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
     position = {name: i for i, name in enumerate(table["component"])}
