@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -25,7 +25,10 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
 WHOLE = ("timeline.png",)
-"""Those that show the whole trace; the others, all layers and one request."""
+"""Those that show the whole trace."""
+
+OF_TABLES = ("utilisation.png", "latency_cdf.png")
+"""Those that show nothing of the trace; all others show one request, or the order of layers."""
 
 _UNUSED = ("step", "kind", "arrival_ps")
 _OF_ONE = ("token", "plane")  # written where visits are drawn one by one
@@ -36,22 +39,30 @@ def draw_all(run_dir: str | Path) -> list[Path]:
 
     Equal runs give equal bytes: neither dates nor versions are written into the files.
     """
-    return [*draw_whole(run_dir), *draw_others(run_dir)]
+    return [*draw_whole(run_dir), *draw_part(run_dir), *draw_tables(run_dir)]
 
 
 def draw_whole(run_dir: str | Path) -> list[Path]:
     """The pictures of :data:`WHOLE`."""
     few = visits_in(run_dir) <= EXACT
     columns = [n for n in COLUMNS["trace"] if n not in _UNUSED and (few or n not in _OF_ONE)]
-    run = load(run_dir, trace_columns=columns)
-    return [save(PICTURES[name](run), run.path / name) for name in WHOLE]
+    return _draw(load(run_dir, trace_columns=columns), WHOLE)
 
 
-def draw_others(run_dir: str | Path) -> list[Path]:
-    """The pictures that are not of :data:`WHOLE`."""
+def draw_part(run_dir: str | Path) -> list[Path]:
+    """The pictures that are neither of :data:`WHOLE` nor of :data:`OF_TABLES`."""
     columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
-    run = load(run_dir, trace_columns=columns, around=typical_of)
-    return [save(PICTURES[name](run), run.path / name) for name in PICTURES if name not in WHOLE]
+    rest = [name for name in PICTURES if name not in (*WHOLE, *OF_TABLES)]
+    return _draw(load(run_dir, trace_columns=columns, around=typical_of), rest)
+
+
+def draw_tables(run_dir: str | Path) -> list[Path]:
+    """The pictures of :data:`OF_TABLES`, for which the trace need not be there."""
+    return _draw(load(run_dir, trace_columns=()), OF_TABLES)
+
+
+def _draw(run: Run, names: Sequence[str]) -> list[Path]:
+    return [save(PICTURES[name](run), run.path / name) for name in names]
 
 
 def save(ax: Axes, path: str | Path) -> Path:

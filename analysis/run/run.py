@@ -160,7 +160,8 @@ def load(
     run_dir
         Directory that ``hyflexsim run`` wrote.
     trace_columns
-        Columns of the trace to load (default: all); 3 million visits take 130 MB in full.
+        Columns of the trace to load (default: all; of none it need not be there); 3 million visits
+        take 130 MB in full.
     around
         Picks one of ``requests``: of the trace only the row groups while that was on the chip.
 
@@ -183,7 +184,7 @@ def load(
     requests = _table(path, "requests")
     part = None if around is None else around(requests)
     return Run(
-        trace=_table(path, "trace", wanted, part),
+        trace=_table(path, "trace", wanted, part) if wanted else pd.DataFrame(),
         components=_table(path, "components"),
         energy=_table(path, "energy"),
         requests=requests,
@@ -240,9 +241,8 @@ def _table(
                     f"{file}: column {name!r} must hold {kind}; got {found.field(name).type}"
                 )
         if table == "trace":
-            groups = range(source.num_row_groups)
-            if around is not None:
-                groups = _groups_around(source, around)
+            every = range(source.num_row_groups)
+            groups = every if around is None else _groups_around(source, around)
             return _by_groups(source, names or list(columns), groups)
         data = source.read(columns=names or list(columns))
     frame: pd.DataFrame = data.to_pandas(split_blocks=True, self_destruct=True)
@@ -328,7 +328,7 @@ def _by_groups(source: Any, names: list[str], groups: Sequence[int]) -> pd.DataF
         empty: pd.DataFrame = source.read_row_groups([], columns=names).to_pandas()
         return empty
     columns = {
-        name: pd.Categorical.from_codes(array, list(words[name].known), validate=False)
+        name: pd.Categorical.from_codes(array, pd.Index(list(words[name].known)), validate=False)
         if name in words
         else array
         for name, array in arrays.items()
@@ -355,7 +355,8 @@ class _Words:
         indices = piece.indices
         if indices.null_count:
             indices = indices.fill_null(-1)
-        return self._number[indices.to_numpy(zero_copy_only=False)]
+        codes: np.ndarray = self._number[indices.to_numpy(zero_copy_only=False)]
+        return codes
 
 
 def _matches(given: Any, kind: str) -> bool:

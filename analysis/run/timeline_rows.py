@@ -73,8 +73,7 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     position = {name: i for i, name in enumerate(table["component"])}
     homes = home_layers(run.components)
     owner: dict[str, tuple[str, str]] = {
-        name: (homes[layer], kind)
-        for name, layer, kind in zip(*table.values(), strict=True)
+        name: (homes[layer], kind) for name, layer, kind in zip(*table.values(), strict=True)
     }
     missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
     if missing:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads.cli import part, studies
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
+
+if TYPE_CHECKING:
+    from hyflexsim.workloads.run.painter import Painter
 
 INTERRUPTED = 130
 
@@ -103,8 +106,10 @@ def run(
     """Run a scenario, print its results and write a run directory."""
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
 
-    with painter() if plots else nullcontext() as draw:  # first of all: it takes a while to start
-        _run(scenario, changes, fidelity, overlap, engine, out, draw)
+    with (
+        closing(painter()) if plots else nullcontext() as draws
+    ):  # first of all: it takes a while to start
+        _run(scenario, changes, fidelity, overlap, engine, out, draws)
 
 
 def _run(
@@ -114,7 +119,7 @@ def _run(
     overlap: str | None,
     engine: str | None,
     out: Path | None,
-    draw: Callable[[Path], None] | None,
+    draws: Painter | None,
 ) -> None:
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
@@ -125,10 +130,14 @@ def _run(
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
     target = run_dir.check_target(out or Path("runs") / loaded.name)
-    with progress() as say, run_dir.new_run_dir(target) as folder:
+    with (
+        progress() as say,
+        run_dir.new_run_dir(target) as folder,
+        closing(draws) if draws else nullcontext(),  # before the folder goes
+    ):
         result = simulate(loaded, progress=say, folder=folder)
-        say("drawing" if draw else "writing", len(result.requests), len(result.requests))
-        result.fill(folder, draw)
+        say("drawing" if draws else "writing", len(result.requests), len(result.requests))
+        result.fill(folder, draws)
     terminal = console()
     terminal.print(terminal_tables.headline(result.summary, result.tables["requests"]), "")
     terminal.print(terminal_tables.by_kind(result.summary), "")

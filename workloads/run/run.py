@@ -26,11 +26,12 @@ from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
-from hyflexsim.workloads.run import painter, run_dir
+from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
-from hyflexsim.workloads.run.trace_writer import TraceWriter
+from hyflexsim.workloads.run.trace_writer import TraceWriter, write_trace
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -65,11 +66,11 @@ class Result:
         An older run directory is replaced, anything else refused (:class:`InputError`).
         """
         with run_dir.new_run_dir(out_dir) as folder:
-            self.fill(folder, painter.draw_here if pictures else None)
+            self.fill(folder, Painter() if pictures else None)
         return Path(out_dir)
 
-    def fill(self, folder: Path, draw: Callable[[Path], object] | None = None) -> None:
-        """Write into an empty folder, or that which the run was given; ``draw``: its pictures."""
+    def fill(self, folder: Path, painter: Painter | None = None) -> None:
+        """Write into an empty folder, or that which the run was given, and have pictures drawn."""
         from hyflexsim.workloads.run import run_tables  # noqa: PLC0415 (pyarrow)
 
         with _timed(self.seconds, "write"):
@@ -77,13 +78,15 @@ class Result:
                 run_tables.write_table(folder, name, rows)
             run_dir.write_json(folder / "scenario.json", self._resolved())
             run_dir.write_json(folder / "summary.json", self.summary)
+            if painter is not None:
+                painter.tables_are_there(folder)
             if self.trace_file is None:
-                run_tables.write_trace(folder, self.plan, self.played)
+                write_trace(folder, self.plan, self.played)
             else:
                 self.trace_file.finish()
-        if draw is not None:
+        if painter is not None:
             with _timed(self.seconds, "pictures"):
-                draw(folder)
+                painter.draw(folder)
         run_dir.write_json(folder / "host.json", _host(self.seconds))
 
     def _resolved(self) -> dict[str, Any]:
@@ -137,7 +140,7 @@ def simulate(
                 progress=count,
                 keep=keep,
                 servers=servers,
-                watch=trace_file and trace_file.add,
+                watch=None if trace_file is None else trace_file.add,
             )
         except BaseException:
             if trace_file is not None:

@@ -5,7 +5,7 @@ The schema with its meaning: docs/architecture.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 """Columns of the small tables."""
 
-TRACE = "step op kind component layer request token plane arrival_ps start_ps end_ps".split()
+_WORDS = ("step", "op", "kind", "component", "layer")
+_DELTA = ("request", "token", "arrival_ps", "start_ps", "end_ps")
+TRACE = [*_WORDS, "request", "token", "plane", "arrival_ps", "start_ps", "end_ps"]
 """Columns of the trace."""
 
-_DELTA = ("request", "token", "arrival_ps", "start_ps", "end_ps")
 TRACE_PARQUET = {
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": ["step", "op", "kind", "component", "layer"],
+    "use_dictionary": list(_WORDS),
     "column_encoding": dict.fromkeys(_DELTA, "DELTA_BINARY_PACKED"),
     "write_statistics": list(_DELTA),  # of words they take a third of the time and tell nothing
 }
@@ -102,7 +103,12 @@ class TraceNames:
         self._planes = np.array([step.planes for step in steps], dtype=np.int32)
         self._names = {
             name: _coded([getattr(step, field) for step in steps])
-            for name, field in (("step", "name"), ("op", "op"), ("kind", "kind"), ("layer", "layer"))
+            for name, field in (
+                ("step", "name"),
+                ("op", "op"),
+                ("kind", "kind"),
+                ("layer", "layer"),
+            )
         }
 
     def __call__(self, block: Block) -> Any:

@@ -27,7 +27,7 @@ def write_trace(folder: Path, plan: Plan, played: Played) -> None:
 
 
 class TraceWriter:
-    """Writes ``trace.parquet`` block by block, in threads of its own: names in one, pages in another.
+    """Writes ``trace.parquet`` block by block in two threads of its own: names, pages.
 
     Both are machine code most of the time, so a trace is written while the engine plays.
     """
