@@ -152,8 +152,7 @@ def busy(
         """Events per bin, and the time left in the bin after them."""
         count, left = np.zeros(keys * bins, dtype=np.int64), np.zeros(keys * bins)
         for at in range(0, len(times), CHUNK):
-            position = times[at : at + CHUNK] - edges[0]
-            position /= width
+            position = (times[at : at + CHUNK] - edges[0]) / width
             np.clip(position, 0, bins, out=position)
             index = position.astype(np.int64)
             np.minimum(index, bins - 1, out=index)
