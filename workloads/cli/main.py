@@ -121,7 +121,6 @@ def _run(
     out: Path | None,
     draws: Painter | None,
 ) -> None:
-    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
@@ -137,12 +136,18 @@ def _run(
     ):
         result = simulate(loaded, progress=say, folder=folder)
         say("drawing" if draws else "writing", len(result.requests), len(result.requests))
+        from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415 (the trace is being written)
+
+        terminal = console()
+        tables = [
+            terminal_tables.headline(result.summary, result.tables["requests"]),
+            terminal_tables.by_kind(result.summary),
+        ]
+        if "accuracy" in result.summary:
+            tables.append(terminal_tables.accuracy(result.summary))
         result.fill(folder, draws)
-    terminal = console()
-    terminal.print(terminal_tables.headline(result.summary, result.tables["requests"]), "")
-    terminal.print(terminal_tables.by_kind(result.summary), "")
-    if "accuracy" in result.summary:
-        terminal.print(terminal_tables.accuracy(result.summary), "")
+    for table in tables:
+        terminal.print(table, "")
     for note in result.summary["notes"]:
         print(f"note: {note}")
     print(
