@@ -15,44 +15,48 @@ Tables are pandas frames with documented columns (:class:`Run`); numbers are pla
 them; pictures take ``ax=`` and return it, and make a figure of their own without it.
 """
 
-from hyflexsim.analysis.run.compare import compare, compare_plot
-from hyflexsim.analysis.run.figures import (
-    energy_breakdown,
-    energy_plot,
-    latency_cdf,
-    latency_vs_tokens,
-    utilisation_plot,
-)
-from hyflexsim.analysis.run.graphs import draw_graph
-from hyflexsim.analysis.run.measures import (
-    energy_by,
-    latency_quantiles,
-    layer_spans,
-    typical_request,
-    utilisation,
-)
-from hyflexsim.analysis.run.placement import placement_map
-from hyflexsim.analysis.run.report import draw_all, save
-from hyflexsim.analysis.run.run import COLUMNS, Run, load
-from hyflexsim.analysis.run.timeline import timeline
-from hyflexsim.analysis.studies.accuracy import (
-    accuracy_table,
-    confidence,
-    pareto_front,
-    rank_table,
-    slc_rate_needed,
-)
-from hyflexsim.analysis.studies.accuracy_figures import (
-    accuracy_plot,
-    adc_plot,
-    importance_plot,
-    selection_plot,
-)
-from hyflexsim.analysis.studies.pareto_figures import pareto_plot
-from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
-from hyflexsim.analysis.studies.rank_map import ranks_plot
-from hyflexsim.analysis.studies.report import draw_study
-from hyflexsim.analysis.studies.studies import INFO, STUDIES, Study, load_study
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyflexsim.analysis.run.compare import compare, compare_plot
+    from hyflexsim.analysis.run.figures import (
+        energy_breakdown,
+        energy_plot,
+        latency_cdf,
+        latency_vs_tokens,
+        utilisation_plot,
+    )
+    from hyflexsim.analysis.run.graphs import draw_graph
+    from hyflexsim.analysis.run.measures import (
+        energy_by,
+        latency_quantiles,
+        layer_spans,
+        typical_request,
+        utilisation,
+    )
+    from hyflexsim.analysis.run.placement import placement_map
+    from hyflexsim.analysis.run.report import draw_all, save
+    from hyflexsim.analysis.run.run import COLUMNS, Run, load
+    from hyflexsim.analysis.run.timeline import timeline
+    from hyflexsim.analysis.studies.accuracy import (
+        accuracy_table,
+        confidence,
+        pareto_front,
+        rank_table,
+        slc_rate_needed,
+    )
+    from hyflexsim.analysis.studies.accuracy_figures import (
+        accuracy_plot,
+        adc_plot,
+        importance_plot,
+        selection_plot,
+    )
+    from hyflexsim.analysis.studies.pareto_figures import pareto_plot
+    from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
+    from hyflexsim.analysis.studies.rank_map import ranks_plot
+    from hyflexsim.analysis.studies.report import draw_study
+    from hyflexsim.analysis.studies.studies import INFO, STUDIES, Study, load_study
 
 __all__ = [
     "COLUMNS",
@@ -95,3 +99,31 @@ __all__ = [
     "utilisation",
     "utilisation_plot",
 ]
+
+_FILES = {
+    "run.compare": "compare compare_plot",
+    "run.figures": "energy_breakdown energy_plot latency_cdf latency_vs_tokens utilisation_plot",
+    "run.graphs": "draw_graph",
+    "run.measures": "energy_by latency_quantiles layer_spans typical_request utilisation",
+    "run.placement": "placement_map",
+    "run.report": "draw_all save",
+    "run.run": "COLUMNS Run load",
+    "run.timeline": "timeline",
+    "studies.accuracy": "accuracy_table confidence pareto_front rank_table slc_rate_needed",
+    "studies.accuracy_figures": "accuracy_plot adc_plot importance_plot selection_plot",
+    "studies.pareto_figures": "pareto_plot",
+    "studies.rank_figures": "quality_plot recovery_plot speedup_plot",
+    "studies.rank_map": "ranks_plot",
+    "studies.report": "draw_study",
+    "studies.studies": "INFO STUDIES Study load_study",
+}
+_HOME = {name: file for file, names in _FILES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """A file is loaded when something of it is asked for: pictures of runs need a third of all."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found

@@ -113,8 +113,12 @@ def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
 
 
 def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
+    prices: dict[tuple[str, str], tuple[float, str]] = {}
     for row in rows:
-        row["unit_pj"], row["status"] = chip.action_energy(row.pop("unit"), row["action"])
+        key = row.pop("unit"), row["action"]
+        if key not in prices:
+            prices[key] = chip.action_energy(*key)
+        row["unit_pj"], row["status"] = prices[key]
         row["energy_pj"] = row["count"] * row["unit_pj"]
     return rows
 
@@ -151,15 +155,19 @@ class ServedBy:
 
     def __init__(self, plan: Plan) -> None:
         lanes = [step.lanes for step in plan.steps]
-        self._table = np.zeros((len(lanes), max(map(len, lanes))), dtype=np.int32)
+        self._width = max(map(len, lanes))
+        self._table = np.zeros(len(lanes) * self._width, dtype=np.int32)  # row by row
         for i, row in enumerate(lanes):
-            self._table[i, : len(row)] = row
-        self._counts = np.array([len(row) for row in lanes])
-        self._planes = np.array([step.planes for step in plan.steps])
+            self._table[i * self._width : i * self._width + len(row)] = row
+        self._counts = np.array([len(row) for row in lanes], dtype=np.int32)
+        self._planes = np.array([step.planes for step in plan.steps], dtype=np.int32)
+        self._plain = bool((self._planes == 1).all())
 
     def __call__(self, step: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Index of the component of every visit, int32."""
-        where: np.ndarray = self._table[step, token // self._planes[step] % self._counts[step]]
+        lane = token if self._plain else token // self._planes[step]
+        lane = lane % self._counts[step]
+        where: np.ndarray = self._table[step * self._width + lane]
         return where
 
 

@@ -26,6 +26,9 @@ def console() -> Console:
 @contextmanager
 def progress() -> Iterator[Say]:
     """A progress bar on the terminal, nothing in a file."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
     from rich import progress as bars  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
@@ -36,7 +39,6 @@ def progress() -> Iterator[Say]:
         bars.TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task("starting", total=None)

@@ -25,17 +25,20 @@ def layer_order(run: Run) -> list[str]:
     Layers without a PU (the host's) stand first or last, by when they finish something first.
     """
     names: dict[str, None] = {}
-    if "layer" in run.trace:
+    if run.layers:
+        names = dict.fromkeys(run.layers)
+    elif "layer" in run.trace:
         codes = pd.unique(run.trace["layer"].cat.codes)
         names = dict.fromkeys(str(run.trace["layer"].cat.categories[c]) for c in codes if c >= 0)
-    names |= dict.fromkeys(run.placement["layer"])
+    names |= dict.fromkeys(run.placement["layer"].unique().tolist())
     home: dict[str, int] = {}
     rows = pd.concat([run.placement[["layer", "pu"]], run.components[["layer", "pu"]]])
     for layers, pu in rows[rows["pu"] >= 0].drop_duplicates().itertuples(index=False):
         for layer in str(layers).split("+"):
             names.setdefault(layer)
             home[layer] = min(int(pu), home.get(layer, int(pu)))
-    names |= dict.fromkeys(n for joint in run.components["layer"] for n in joint.split("+"))
+    joints = run.components["layer"].unique().tolist()
+    names |= dict.fromkeys(n for joint in joints for n in joint.split("+"))
     seen = {name: i for i, name in enumerate(names)}
     first = min((seen[name] for name in home), default=0)
 
@@ -50,7 +53,7 @@ def home_layers(components: pd.DataFrame) -> dict[str, str]:
     """Layer that a component is shown with: of layers that share it (``a+b``), the largest."""
     count = components["layer"].value_counts().to_dict()
     homes = {}
-    for joint in dict.fromkeys(components["layer"]):
+    for joint in components["layer"].unique().tolist():
         parts = joint.split("+")
         homes[joint] = max(parts, key=lambda part: count.get(part, 0)) if "+" in joint else joint
     return homes
@@ -122,7 +125,14 @@ def layer_spans(run: Run) -> pd.DataFrame:
 
 def typical_request(run: Run) -> int:
     """The request whose latency is the median (the lower one of two), first of equals."""
-    ordered = run.requests.sort_values(["latency_ps", "request"], ignore_index=True)
-    if ordered.empty:
+    if run.requests.empty:
         raise InputError(f"{run.path / 'requests.parquet'}: no requests in it")
+    return typical_of(run.requests)
+
+
+def typical_of(requests: pd.DataFrame) -> int:
+    """The same of a table of requests; -1 where there is none."""
+    ordered = requests.sort_values(["latency_ps", "request"], ignore_index=True)
+    if ordered.empty:
+        return -1
     return int(ordered["request"].iloc[(len(ordered) - 1) // 2])

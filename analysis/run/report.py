@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
-from hyflexsim.analysis.run.measures import typical_request
-from hyflexsim.analysis.run.run import COLUMNS, Run, load
-from hyflexsim.analysis.run.timeline import timeline
+from hyflexsim.analysis.run.measures import typical_of, typical_request
+from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
+from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
 
 PICTURES: dict[str, Callable[[Run], Axes]] = {
@@ -24,7 +24,14 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
-_UNUSED = ("step", "arrival_ps")
+WHOLE = ("timeline.png",)
+"""Those that show the whole trace."""
+
+OF_TABLES = ("utilisation.png", "latency_cdf.png")
+"""Those that show nothing of the trace; all others show one request, or the order of layers."""
+
+_UNUSED = ("step", "kind", "arrival_ps")
+_OF_ONE = ("token", "plane")  # written where visits are drawn one by one
 
 
 def draw_all(run_dir: str | Path) -> list[Path]:
@@ -32,9 +39,30 @@ def draw_all(run_dir: str | Path) -> list[Path]:
 
     Equal runs give equal bytes: neither dates nor versions are written into the files.
     """
+    return [*draw_whole(run_dir), *draw_part(run_dir), *draw_tables(run_dir)]
+
+
+def draw_whole(run_dir: str | Path) -> list[Path]:
+    """The pictures of :data:`WHOLE`."""
+    few = visits_in(run_dir) <= EXACT
+    columns = [n for n in COLUMNS["trace"] if n not in _UNUSED and (few or n not in _OF_ONE)]
+    return _draw(load(run_dir, trace_columns=columns), WHOLE)
+
+
+def draw_part(run_dir: str | Path) -> list[Path]:
+    """The pictures that are neither of :data:`WHOLE` nor of :data:`OF_TABLES`."""
     columns = [name for name in COLUMNS["trace"] if name not in _UNUSED]
-    run = load(run_dir, trace_columns=columns)
-    return [save(draw(run), run.path / name) for name, draw in PICTURES.items()]
+    rest = [name for name in PICTURES if name not in (*WHOLE, *OF_TABLES)]
+    return _draw(load(run_dir, trace_columns=columns, around=typical_of), rest)
+
+
+def draw_tables(run_dir: str | Path) -> list[Path]:
+    """The pictures of :data:`OF_TABLES`, for which the trace need not be there."""
+    return _draw(load(run_dir, trace_columns=()), OF_TABLES)
+
+
+def _draw(run: Run, names: Sequence[str]) -> list[Path]:
+    return [save(PICTURES[name](run), run.path / name) for name in names]
 
 
 def save(ax: Axes, path: str | Path) -> Path:

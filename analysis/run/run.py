@@ -7,11 +7,12 @@ docs/architecture.md in code), so everything after it can rely on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hyflexsim.sim.errors import InputError
@@ -120,6 +121,8 @@ class Run:
         summary.json and scenario.json as dicts.
     path
         The directory.
+    layers
+        Where ``trace`` is a part: all layers, those first that finish something first.
     """
 
     trace: pd.DataFrame
@@ -130,6 +133,7 @@ class Run:
     summary: dict[str, Any]
     scenario: dict[str, Any]
     path: Path
+    layers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -143,7 +147,12 @@ class Run:
         return kinds
 
 
-def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> Run:
+def load(
+    run_dir: str | Path,
+    *,
+    trace_columns: Iterable[str] | None = None,
+    around: Callable[[pd.DataFrame], int] | None = None,
+) -> Run:
     """Read a run directory.
 
     Parameters
@@ -151,7 +160,10 @@ def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> 
     run_dir
         Directory that ``hyflexsim run`` wrote.
     trace_columns
-        Columns of the trace to load (default: all); 3 million visits take 130 MB in full.
+        Columns of the trace to load (default: all; of none it need not be there); 3 million visits
+        take 130 MB in full.
+    around
+        Picks one of ``requests``: of the trace only the row groups while that was on the chip.
 
     Raises
     ------
@@ -169,15 +181,18 @@ def load(run_dir: str | Path, *, trace_columns: Iterable[str] | None = None) -> 
         )
     summary = read_json(path / "summary.json", SUMMARY)
     scenario = read_json(path / "scenario.json", ("op_kinds",))
+    requests = _table(path, "requests")
+    part = None if around is None else around(requests)
     return Run(
-        trace=_table(path, "trace", wanted),
+        trace=_table(path, "trace", wanted, part) if wanted else pd.DataFrame(),
         components=_table(path, "components"),
         energy=_table(path, "energy"),
-        requests=_table(path, "requests"),
+        requests=requests,
         placement=_table(path, "placement"),
         summary=summary,
         scenario=scenario,
         path=path,
+        layers=() if around is None else _first_layers(path / "trace.parquet"),
     )
 
 
@@ -197,7 +212,9 @@ def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     return data
 
 
-def _table(path: Path, table: str, names: list[str] | None = None) -> pd.DataFrame:
+def _table(
+    path: Path, table: str, names: list[str] | None = None, around: int | None = None
+) -> pd.DataFrame:
     import pyarrow as pa  # noqa: PLC0415 (a third of a second that pictures of graphs do not need)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -223,11 +240,123 @@ def _table(path: Path, table: str, names: list[str] | None = None) -> pd.DataFra
                 raise InputError(
                     f"{file}: column {name!r} must hold {kind}; got {found.field(name).type}"
                 )
+        if table == "trace":
+            every = range(source.num_row_groups)
+            groups = every if around is None else _groups_around(source, around)
+            return _by_groups(source, names or list(columns), groups)
         data = source.read(columns=names or list(columns))
     frame: pd.DataFrame = data.to_pandas(split_blocks=True, self_destruct=True)
     for name in frame.columns[frame.columns.isin([n for n, k in columns.items() if k == "text"])]:
         frame[name] = frame[name].astype(object).fillna("").astype(str)
     return frame
+
+
+def visits_in(run_dir: str | Path) -> int:
+    """Rows of the trace of a run directory."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        return int(pq.read_metadata(Path(run_dir) / "trace.parquet").num_rows)
+    except (OSError, ValueError):  # loading it will say what is wrong
+        return 0
+
+
+def _groups_around(source: Any, request: int) -> list[int]:
+    """Row groups with visits while a request was on the chip, by the limits that they state."""
+    every = range(source.num_row_groups)
+    of_it = [g for g in every if _may_hold(source, g, "request", request, request)]
+    columns = ["request", "start_ps", "end_ps"]
+    mine = _by_groups(source, columns, of_it)
+    mine = mine[mine["request"] == request]
+    if mine.empty:
+        return []
+    first, stop = int(mine["start_ps"].min()), int(mine["end_ps"].max())
+    return [
+        g
+        for g in every
+        if _may_hold(source, g, "end_ps", first, None)
+        and _may_hold(source, g, "start_ps", None, stop)
+    ]
+
+
+def _may_hold(source: Any, group: int, name: str, low: int | None, high: int | None) -> bool:
+    """Whether a row group may have a value of at least ``low`` and at most ``high``."""
+    place = source.schema_arrow.names.index(name)
+    limits = source.metadata.row_group(group).column(place).statistics
+    if limits is None or not limits.has_min_max:
+        return True
+    return (low is None or limits.max >= low) and (high is None or limits.min <= high)
+
+
+def _first_layers(file: Path) -> tuple[str, ...]:
+    """Layers of a trace in the order in which they finish something."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    found: dict[str, None] = {}
+    with pq.ParquetFile(file, read_dictionary=["layer"]) as source:
+        for group in range(source.num_row_groups):
+            layers = _by_groups(source, ["layer"], [group])["layer"]
+            found |= dict.fromkeys(layers.dropna().unique().tolist())
+            if len(found) == len(layers.cat.categories):
+                break
+    return tuple(found)
+
+
+def _by_groups(source: Any, names: list[str], groups: Sequence[int]) -> pd.DataFrame:
+    """Row groups of a long table, one at a time into arrays of its length: half of the memory."""
+    rows = sum(source.metadata.row_group(group).num_rows for group in groups)
+    arrays: dict[str, np.ndarray] = {}
+    words: dict[str, _Words] = {}
+    done = 0
+    for group in groups:
+        table = source.read_row_group(group, columns=names)
+        for name in names:
+            at = done
+            for piece in table[name].chunks:
+                if hasattr(piece, "dictionary"):
+                    part = words.setdefault(name, _Words()).codes(piece)
+                else:
+                    part = piece.to_numpy(zero_copy_only=False)
+                if name not in arrays:
+                    arrays[name] = np.empty(rows, dtype=part.dtype)
+                elif arrays[name].dtype.itemsize < part.dtype.itemsize:  # more words than before
+                    arrays[name] = arrays[name].astype(part.dtype)
+                arrays[name][at : at + len(part)] = part
+                at += len(part)
+        done += len(table)
+    if len(arrays) < len(names):  # not a row
+        empty: pd.DataFrame = source.read_row_groups([], columns=names).to_pandas()
+        return empty
+    columns = {
+        name: pd.Categorical.from_codes(array, pd.Index(list(words[name].known)), validate=False)
+        if name in words
+        else array
+        for name, array in arrays.items()
+    }
+    return pd.DataFrame(columns, columns=names, copy=False)
+
+
+class _Words:
+    """The words of a column, numbered alike in all row groups: first seen first."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, int] = {}
+        self._last: Any = None
+        self._number = np.zeros(0, dtype=np.int16)
+
+    def codes(self, piece: Any) -> np.ndarray:
+        """Numbers of the words of a dictionary-encoded piece; -1 where there is none."""
+        if self._last is None or not piece.dictionary.equals(self._last):
+            self._last = piece.dictionary
+            given = piece.dictionary.to_pylist()
+            number = [self.known.setdefault(word, len(self.known)) for word in given]
+            small = len(self.known) <= np.iinfo(np.int16).max
+            self._number = np.array([*number, -1], dtype=np.int16 if small else np.int32)
+        indices = piece.indices
+        if indices.null_count:
+            indices = indices.fill_null(-1)
+        codes: np.ndarray = self._number[indices.to_numpy(zero_copy_only=False)]
+        return codes
 
 
 def _matches(given: Any, kind: str) -> bool:

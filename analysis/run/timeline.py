@@ -99,6 +99,7 @@ def timeline(
         def across(ps: NDArray[Any]) -> NDArray[np.float64]:
             return np.asarray((ps - origin) / unit.factor)
 
+        shares = None
         drawn = visits if request is None else with_others(run, visits, rows.of >= 0)
         if exact and len(drawn) <= EXACT:
             _draw_visits(ax, drawn, rows, across, pitch)
@@ -106,8 +107,12 @@ def timeline(
             _draw_visits(ax, visits, rows, across, pitch)
         else:
             edges = across(np.linspace(first, last, bins + 1))
-            _draw_shares(ax, _shares(run, drawn, rows, bins), edges)
-        share = _shares(run, visits, rows, 1)[:, :, 0].sum(axis=1)
+            shares = _shares(run, drawn, rows, bins)
+            _draw_shares(ax, shares, edges)
+        if shares is not None and drawn is visits:
+            share = shares.mean(axis=2).sum(axis=1)  # bins are equally wide
+        else:
+            share = _shares(run, visits, rows, 1)[:, :, 0].sum(axis=1)
         timeline_labels.label_rows(ax, rows, pitch, share, "busy" if drawn is visits else "own")
         timeline_labels.mark_requests(ax, run, visits, rows, across)
         timeline_labels.name_selection(ax, run, layer=layer, request=request, tokens=tokens)
@@ -119,7 +124,9 @@ def _shares(run: Run, visits: Visits, rows: Rows, bins: int) -> NDArray[np.float
     """Share of a row's components that is busy, by (row, op class, bin)."""
     fine = rows_of(run, visits, "kind") if rows.group == "layer" else rows
     first, last = visits.window
-    key = fine.of[visits.component] * len(CLASSES) + visits.op_class
+    key = fine.of.astype(np.int32)[visits.component]
+    key *= len(CLASSES)
+    key += visits.op_class
     edges = np.linspace(first, last, bins + 1)
     time = busy(visits.start, visits.end, key, len(fine) * len(CLASSES), edges)
     servers = np.array([row.servers for row in fine.rows], dtype=float)

@@ -17,7 +17,7 @@ from hyflexsim.analysis import style
 from hyflexsim.analysis.run.measures import kind_order
 from hyflexsim.analysis.run.run import Run
 from hyflexsim.analysis.run.timeline_rows import Rows
-from hyflexsim.analysis.run.visits import CLASSES, Visits
+from hyflexsim.analysis.run.visits import CLASSES, Visits, seen
 
 Across = Callable[[Any], NDArray[np.float64]]
 BAR = 0.86  # height of a bar, in rows
@@ -237,10 +237,10 @@ def name_selection(
 
 def legend(ax: Axes, visits: Visits, rows: Rows, pitch: float) -> None:
     """Op classes below the axes, and kinds of component where a strip stands for their names."""
-    seen = np.bincount(visits.op_class, minlength=len(CLASSES)) > 0
+    present = seen(visits.op_class, len(CLASSES))
     entries = [
         Patch(facecolor=style.class_colour(name), label=name)
-        for name, used in zip(CLASSES, seen, strict=True)
+        for name, used in zip(CLASSES, present, strict=True)
         if used
     ]
     below = ScaledTranslation(0, -27 / 72, ax.figure.dpi_scale_trans)

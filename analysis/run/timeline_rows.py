@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hyflexsim.analysis.run.measures import home_layers, kind_order, layer_order
 from hyflexsim.analysis.run.run import Run
-from hyflexsim.analysis.run.visits import Visits
+from hyflexsim.analysis.run.visits import Visits, seen
 from hyflexsim.analysis.style import kind_name, short
 from hyflexsim.sim.errors import InputError
 
@@ -58,24 +58,22 @@ def arrange(run: Run, visits: Visits, group: str | None, max_rows: int) -> Rows:
         raise InputError(f"max_rows must be positive; got {max_rows!r}")
     if group is not None:
         return rows_of(run, visits, group)
-    for choice in GROUPS:
-        rows = rows_of(run, visits, choice)
-        if len(rows) <= (max_rows if choice != "component" else min(max_rows, 60)):
-            break
-    return rows
+    if seen(visits.component, len(visits.components)).sum() <= min(max_rows, 60):
+        return rows_of(run, visits, "component")
+    rows = rows_of(run, visits, "kind")
+    return rows if len(rows) <= max_rows else rows_of(run, visits, "layer")
 
 
 def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     """One row per component, kind in a layer, or layer; only those with visits."""
-    table = run.components.set_index("component")
-    used = np.bincount(visits.component, minlength=len(visits.components)) > 0
+    table = {name: run.components[name].tolist() for name in ("component", "layer", "kind")}
+    used = seen(visits.component, len(visits.components))
     layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
     kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
-    position = {name: i for i, name in enumerate(table.index)}
+    position = {name: i for i, name in enumerate(table["component"])}
     homes = home_layers(run.components)
     owner: dict[str, tuple[str, str]] = {
-        name: (homes[layer], kind)
-        for name, layer, kind in zip(table.index, table["layer"], table["kind"], strict=True)
+        name: (homes[layer], kind) for name, layer, kind in zip(*table.values(), strict=True)
     }
     missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
     if missing:
@@ -91,7 +89,7 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     order = sorted(set(keys.values()))
     number = {k: i for i, k in enumerate(order)}
     servers = dict.fromkeys(order, 0)
-    for name in table.index:  # idle ones count: a share of all
+    for name in table["component"]:  # idle ones count: a share of all
         if (k := key(name)) in servers:
             servers[k] += 1
     first = {k: name for name, k in sorted(keys.items(), reverse=True)}

@@ -16,6 +16,8 @@ from hyflexsim.sim.errors import InputError
 
 CLASSES = tuple(CLASS_COLOURS)
 Window = tuple[int, int]
+CHUNK = 1 << 17
+"""Visits that are worked on at once: their numbers stay in the cache, and no memory is fetched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +73,8 @@ def select(
         also(np.isin(trace["request"].to_numpy(), wanted))
     if tokens is not None:
         first, stop = _span("tokens", tokens)
-        token = trace["token"].to_numpy()
-        also((token >= first) & (token < stop))
+        numbers = trace["token"].to_numpy()
+        also((numbers >= first) & (numbers < stop))
     if window is not None:
         first, stop = _span("window", window)
         also((trace["end_ps"].to_numpy() > first) & (trace["start_ps"].to_numpy() < stop))
@@ -88,13 +90,15 @@ def select(
         window = int(start.min()), int(end.max())
     else:
         start, end = np.clip(start, *window), np.clip(end, *window)
-    plane = trace["plane"].to_numpy() if "plane" in trace else np.zeros(len(trace), np.int16)
+    nought = np.broadcast_to(np.int16(0), len(trace))  # takes no memory
+    token = trace["token"].to_numpy() if "token" in trace else nought
+    plane = trace["plane"].to_numpy() if "plane" in trace else nought
     return Visits(
         components=[str(c) for c in trace["component"].cat.categories],
         component=column(trace["component"].cat.codes.to_numpy()),
         op_class=_class_of(run)[column(trace["op"].cat.codes.to_numpy())],
         request=column(trace["request"].to_numpy()),
-        token=column(trace["token"].to_numpy()),
+        token=column(token),
         plane=column(plane),
         start=start,
         end=end,
@@ -118,6 +122,18 @@ def with_others(run: Run, visits: Visits, present: NDArray[np.bool_]) -> Visits:
     return replace(visits, op_class=classes, **columns)
 
 
+def seen(numbers: NDArray[Any], count: int) -> NDArray[np.bool_]:
+    """Which of the numbers below ``count`` occur.
+
+    >>> seen(np.array([2, 0, 2]), 4)
+    array([ True, False,  True, False])
+    """
+    found = np.zeros(count, dtype=bool)
+    for at in range(0, len(numbers), CHUNK):
+        found[numbers[at : at + CHUNK]] = True
+    return found
+
+
 def busy(
     start: NDArray[Any], end: NDArray[Any], key: NDArray[Any], keys: int, edges: NDArray[Any]
 ) -> NDArray[np.float64]:
@@ -134,12 +150,18 @@ def busy(
 
     def fold(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Events per bin, and the time left in the bin after them."""
-        position = np.clip((times - edges[0]) / width, 0, bins)
-        index = np.minimum(position.astype(np.int64), bins - 1)
-        flat = key * np.int64(bins) + index
-        rest = (index + 1 - position) * width
-        count = np.bincount(flat, minlength=keys * bins).reshape(shape).astype(float)
-        return count, np.bincount(flat, weights=rest, minlength=keys * bins).reshape(shape)
+        count, left = np.zeros(keys * bins, dtype=np.int64), np.zeros(keys * bins)
+        for at in range(0, len(times), CHUNK):
+            position = (times[at : at + CHUNK] - edges[0]) / width
+            np.clip(position, 0, bins, out=position)
+            index = position.astype(np.int64)
+            np.minimum(index, bins - 1, out=index)
+            rest = index + 1 - position
+            rest *= width
+            index += key[at : at + CHUNK] * np.int64(bins)
+            count += np.bincount(index, minlength=keys * bins)
+            left += np.bincount(index, weights=rest, minlength=keys * bins)
+        return count.reshape(shape).astype(float), left.reshape(shape)
 
     starts, after_start = fold(start)
     ends, after_end = fold(end)

@@ -32,7 +32,7 @@ from hyflexsim.sim.engine.request import Request, check_order
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequencer, Server
 from hyflexsim.sim.engine.tally import Counter
-from hyflexsim.sim.engine.trace import Keep, Recorder
+from hyflexsim.sim.engine.trace import Keep, Recorder, Watch
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import ANSWER, DIRECT, GROUP, STREAM, shape_of
@@ -98,13 +98,14 @@ class Engine:
         progress: Callable[[int], None] | None = None,
         keep: Keep | None = None,
         servers: Mapping[str, type[Server]] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.plan = plan
         self.requests = requests
         self.window = window or len(requests)
         self.progress = progress
         self.clock = Clock()
-        self.recorder = Recorder(plan, keep)
+        self.recorder = Recorder(plan, keep, watch)
         self.counter = Counter(plan, requests)
         count = len(plan.components)
         own = servers or {}
@@ -303,15 +304,16 @@ def play(
     progress: Callable[[int], None] | None = None,
     keep: Keep | None = None,
     servers: Mapping[str, type[Server]] | None = None,
+    watch: Watch | None = None,
 ) -> Played:
     """Play ``plan`` for ``requests`` (in order of arrival) and return what happened when.
 
     ``window``: at most so many requests on the chip at once. ``construction``: order in which the
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
     called with the number of each request that leaves. ``keep``: which part of the trace to keep.
-    ``servers``: components of your own, by kind: a
-    :class:`~hyflexsim.sim.engine.servers.Server` whose :meth:`service_ps` depends on what has
-    happened::
+    ``watch`` is told of each block of the trace when it is full. ``servers``: components of your
+    own, by kind: a :class:`~hyflexsim.sim.engine.servers.Server` whose :meth:`service_ps` depends
+    on what has happened::
 
         class Refreshed(Server):
             def service_ps(self, step, request, token):
@@ -331,4 +333,5 @@ def play(
         progress=progress,
         keep=keep,
         servers=servers,
+        watch=watch,
     ).run()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
-from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.engine.trace import Keep, Watch
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.unrolled import shape_of
 
@@ -73,14 +73,23 @@ def play(
     progress: Callable[[int], None] | None = None,
     keep: Keep | None = None,
     servers: Servers | None = None,
+    watch: Watch | None = None,
 ) -> Played:
     """Play ``plan`` on the engine that :func:`choose` names; the rest as in ``engine.play``."""
     if choose(plan, requests, engine, servers) == "compiled":
         from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415 (each run needs one of the two)
 
-        return compiled.play(plan, requests, window=window, progress=progress, keep=keep)
+        return compiled.play(
+            plan, requests, window=window, progress=progress, keep=keep, watch=watch
+        )
     from hyflexsim.sim.engine import engine as simpy_engine  # noqa: PLC0415
 
     return simpy_engine.play(
-        plan, requests, window=window, progress=progress, keep=keep, servers=servers
+        plan,
+        requests,
+        window=window,
+        progress=progress,
+        keep=keep,
+        servers=servers,
+        watch=watch,
     )

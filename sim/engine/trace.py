@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,8 @@ ROW_BYTES = 36
 MEMORY = 256 * 2**20
 
 Block = tuple[np.ndarray, ...]
+Watch = Callable[[Block], None]
+"""Is told of every block that is kept, as soon as it is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +167,21 @@ class Spill:
 class Recorder:
     """Collects visits, as rows of six integers or in whole blocks.
 
+    ``watch`` is told of every block that is kept.
+
     >>> recorder = Recorder()
     >>> recorder.rows.extend((3, 0, 1, 100, 120, 170))
     >>> int(recorder.finish().end[0])
     170
     """
 
-    def __init__(self, plan: Plan | None = None, keep: Keep | None = None) -> None:
+    def __init__(
+        self, plan: Plan | None = None, keep: Keep | None = None, watch: Watch | None = None
+    ) -> None:
         self.rows = array("q")
         self.limit = 6 * BLOCK
         self.keep = keep or Keep()
+        self._watch = watch
         self._filter = None if self.keep.all or plan is None else Filter(plan, self.keep)
         self._blocks: list[Block] = []
         self._bytes = 0
@@ -195,6 +202,8 @@ class Recorder:
             block = self._filter(block)
         if not len(block[0]):
             return
+        if self._watch is not None:
+            self._watch(block)
         self._blocks.append(block)
         self._bytes += ROW_BYTES * len(block[0])
         if self._bytes > self.keep.memory:

@@ -9,11 +9,12 @@ input, in one line; 130 interrupted. Nothing half-written stays in any case.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,9 @@ from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads.cli import part, studies
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
+
+if TYPE_CHECKING:
+    from hyflexsim.workloads.run.painter import Painter
 
 INTERRUPTED = 130
 
@@ -70,6 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             code = _complain(error.format_message(), 2)
         else:
             raise
+    gc.freeze()  # what the process leaves behind need not be searched for garbage at its end
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -99,7 +104,23 @@ def run(
     plots: Annotated[bool, typer.Option(help="Draw pictures into the run directory.")] = True,
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
-    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
+
+    with (
+        closing(painter()) if plots else nullcontext() as draws
+    ):  # first of all: it takes a while to start
+        _run(scenario, changes, fidelity, overlap, engine, out, draws)
+
+
+def _run(
+    scenario: str,
+    changes: list[str] | None,
+    fidelity: str | None,
+    overlap: str | None,
+    engine: str | None,
+    out: Path | None,
+    draws: Painter | None,
+) -> None:
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
@@ -108,15 +129,25 @@ def run(
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
     target = run_dir.check_target(out or Path("runs") / loaded.name)
-    with progress() as say:
-        result = simulate(loaded, progress=say)
-        say("drawing" if plots else "writing", len(result.requests), len(result.requests))
-        result.save(target, pictures=plots)
-    terminal = console()
-    terminal.print(terminal_tables.headline(result.summary, result.tables["requests"]), "")
-    terminal.print(terminal_tables.by_kind(result.summary), "")
-    if "accuracy" in result.summary:
-        terminal.print(terminal_tables.accuracy(result.summary), "")
+    with (
+        progress() as say,
+        run_dir.new_run_dir(target) as folder,
+        closing(draws) if draws else nullcontext(),  # before the folder goes
+    ):
+        result = simulate(loaded, progress=say, folder=folder)
+        say("drawing" if draws else "writing", len(result.requests), len(result.requests))
+        from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415 (the trace is being written)
+
+        terminal = console()
+        tables = [
+            terminal_tables.headline(result.summary, result.tables["requests"]),
+            terminal_tables.by_kind(result.summary),
+        ]
+        if "accuracy" in result.summary:
+            tables.append(terminal_tables.accuracy(result.summary))
+        result.fill(folder, draws)
+    for table in tables:
+        terminal.print(table, "")
     for note in result.summary["notes"]:
         print(f"note: {note}")
     print(

@@ -26,6 +26,7 @@ def simulate(
     progress: Say | None = None,
     servers: engines.Servers | None = None,
     chip: Chip | None = None,
+    folder: Path | None = None,
 ) -> run.Result:
     """Run a scenario (or the one of that name or path).
 
@@ -33,13 +34,20 @@ def simulate(
     done, requests finished, requests in all).
     ``chip``: instead of the scenario's, such as one with kinds of units of your own
     (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
-    by kind (:func:`hyflexsim.sim.engine.engine.play`).
+    by kind (:func:`hyflexsim.sim.engine.engine.play`). ``folder``: where the trace is written
+    meanwhile, for :meth:`Result.fill`.
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
     """
     return run.simulate(
-        scenario, graph=graph, progress=progress, servers=servers, chip=chip, judge=_judge
+        scenario,
+        graph=graph,
+        progress=progress,
+        servers=servers,
+        chip=chip,
+        judge=_judge,
+        folder=folder,
     )
 
 

@@ -28,8 +28,10 @@ from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
+from hyflexsim.workloads.run.trace_writer import TraceWriter, write_trace
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -42,7 +44,8 @@ class Result:
     """What a run gave; ``tables`` and ``summary`` are those of docs/architecture.md.
 
     ``tables`` maps ``components``, ``energy``, ``requests`` and ``placement`` to sequences of
-    rows; the trace is ``played.trace``. ``seconds``: wall time of each phase.
+    rows; the trace is ``played.trace``. ``seconds``: wall time of each phase. ``trace_file``: what
+    still writes the trace of a run that was given a folder.
     """
 
     scenario: Scenario
@@ -55,28 +58,36 @@ class Result:
     tables: dict[str, Sequence[Row]]
     summary: dict[str, Any]
     seconds: dict[str, float]
+    trace_file: TraceWriter | None = None
 
     def save(self, out_dir: str | Path, *, pictures: bool = False) -> Path:
         """Write the run directory and return its path; ``pictures``: with the PNG files.
 
         An older run directory is replaced, anything else refused (:class:`InputError`).
         """
+        with run_dir.new_run_dir(out_dir) as folder:
+            self.fill(folder, Painter() if pictures else None)
+        return Path(out_dir)
+
+    def fill(self, folder: Path, painter: Painter | None = None) -> None:
+        """Write into an empty folder, or that which the run was given, and have pictures drawn."""
         from hyflexsim.workloads.run import run_tables  # noqa: PLC0415 (pyarrow)
 
-        with run_dir.new_run_dir(out_dir) as folder:
-            with _timed(self.seconds, "write"):
-                run_tables.write_trace(folder, self.plan, self.played)
-                for name, rows in self.tables.items():
-                    run_tables.write_table(folder, name, rows)
-                run_dir.write_json(folder / "scenario.json", self._resolved())
-                run_dir.write_json(folder / "summary.json", self.summary)
-            if pictures:
-                with _timed(self.seconds, "pictures"):
-                    from hyflexsim.analysis import draw_all  # noqa: PLC0415 (matplotlib)
-
-                    draw_all(folder)
-            run_dir.write_json(folder / "host.json", _host(self.seconds))
-        return Path(out_dir)
+        with _timed(self.seconds, "write"):
+            for name, rows in self.tables.items():
+                run_tables.write_table(folder, name, rows)
+            run_dir.write_json(folder / "scenario.json", self._resolved())
+            run_dir.write_json(folder / "summary.json", self.summary)
+            if painter is not None:
+                painter.tables_are_there(folder)
+            if self.trace_file is None:
+                write_trace(folder, self.plan, self.played)
+            else:
+                self.trace_file.finish()
+        if painter is not None:
+            with _timed(self.seconds, "pictures"):
+                painter.draw(folder)
+        run_dir.write_json(folder / "host.json", _host(self.seconds))
 
     def _resolved(self) -> dict[str, Any]:
         return self.scenario.resolved() | {
@@ -93,10 +104,12 @@ def simulate(
     servers: engines.Servers | None = None,
     chip: Chip | None = None,
     judge: Judge | None = None,
+    folder: Path | None = None,
 ) -> Result:
     """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
 
     ``judge``: says how right the scenario's checkpoint is; without it only how long and how much.
+    ``folder``: where the trace is written while the engine plays, for :meth:`Result.fill`.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -118,15 +131,22 @@ def simulate(
             finished += 1
             say("simulating", finished, len(requests))
 
-        played = engines.play(
-            plan,
-            requests,
-            engine=engine,
-            window=ready.window,
-            progress=count,
-            keep=keep,
-            servers=servers,
-        )
+        trace_file = None if folder is None else TraceWriter(folder, plan)
+        try:
+            played = engines.play(
+                plan,
+                requests,
+                engine=engine,
+                window=ready.window,
+                progress=count,
+                keep=keep,
+                servers=servers,
+                watch=None if trace_file is None else trace_file.add,
+            )
+        except BaseException:
+            if trace_file is not None:
+                trace_file.abandon()
+            raise
     with _timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
@@ -152,6 +172,7 @@ def simulate(
         tables=tables,
         summary=summary,
         seconds=seconds,
+        trace_file=trace_file,
     )
 
 

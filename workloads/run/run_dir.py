@@ -82,13 +82,15 @@ def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str
     import pyarrow as pa  # noqa: PLC0415 (nothing before a run needs it)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    from hyflexsim.workloads.run import arrow_columns as arrow  # noqa: PLC0415
+
     by_column = rows.columns if isinstance(rows, Columns) else None
     columns = by_column or {key: [row[key] for row in rows] for key in schema}
     table = pa.table(
         {
-            key: pa.array(columns[key], pa.string()).dictionary_encode()
+            key: arrow.words(list(columns[key])).dictionary_encode()
             if type_ is TEXT
-            else pa.array(columns[key], type_)
+            else arrow.column(columns[key], type_)
             for key, type_ in schema.items()
         }
     )

@@ -20,7 +20,7 @@ from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.request import Request, check_order
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.tally import Counter
-from hyflexsim.sim.engine.trace import BLOCK, DTYPES, Keep, Recorder
+from hyflexsim.sim.engine.trace import BLOCK, DTYPES, Keep, Recorder, Watch
 from hyflexsim.sim.errors import DeadlockError
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import shape_of
@@ -38,11 +38,12 @@ def play(
     progress: Callable[[int], None] | None = None,
     keep: Keep | None = None,
     room: Room | None = None,
+    watch: Watch | None = None,
 ) -> Played:
     """Play ``plan`` as :func:`hyflexsim.sim.engine.engine.play` does, some forty times faster.
 
     ``room``: how much the growing tables hold at first. ``progress`` is told of requests that have
-    left once a block of the trace, not at once.
+    left once a block of the trace, not at once; ``watch`` is told of the block itself.
 
     >>> from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step
     >>> step = Step("host", "host", "host_port", "l", lanes=(0,), rate=Rate(fixed=7))
@@ -53,7 +54,7 @@ def play(
     Raises :class:`DeadlockError` when tokens are left that nothing moves.
     """
     check_order(requests)
-    recorder = Recorder(plan, keep)
+    recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
     t = tables(plan, requests, window or len(requests), room or Room())
     registers = t.registers

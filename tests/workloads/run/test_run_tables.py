@@ -7,7 +7,7 @@ from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
-from hyflexsim.workloads.run import run_tables
+from hyflexsim.workloads.run import trace_writer
 
 
 def twins(count):
@@ -37,7 +37,7 @@ def test_equal_traces_are_equal_bytes_where_steps_share_a_name(tmp_path):
         pq.write_table(
             pa.table({"x": [f"{turn}" * 40 + f"{i}" for i in range(9000)]}), folder / "x"
         )
-        run_tables.write_trace(folder, plan, played)
+        trace_writer.write_trace(folder, plan, played)
         written.append((folder / "trace.parquet").read_bytes())
     assert written[0] == written[1] == written[2]
 
@@ -45,7 +45,7 @@ def test_equal_traces_are_equal_bytes_where_steps_share_a_name(tmp_path):
 def test_every_word_of_a_column_is_in_its_dictionary_once(tmp_path):
     plan = twins(6)
     played = compiled.play(plan, [Request(0, 4)])
-    run_tables.write_trace(tmp_path, plan, played)
+    trace_writer.write_trace(tmp_path, plan, played)
     table = pq.read_table(tmp_path / "trace.parquet")
     for name in ("step", "op", "kind", "component", "layer"):
         words = table[name].combine_chunks().dictionary.to_pylist()
