@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit bench peers clean
+.PHONY: run test lint types contracts unit explore bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -25,6 +25,10 @@ contracts: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n auto
+
+# properties on examples that nobody has seen yet
+explore: $(READY)
+	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -n auto tests
 
 bench: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.benchmarks.bench

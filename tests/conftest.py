@@ -1,13 +1,14 @@
-"""Hypothesis: no deadline, since machines differ; the same examples every time in CI."""
+"""Hypothesis: no deadline, since machines differ; the same examples every time.
+
+``make explore`` draws others, and more of them: what it finds becomes a test of its own.
+"""
 
 import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "hyflexsim",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=bool(os.environ.get("CI")),
-)
-settings.load_profile("hyflexsim")
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+settings.register_profile("same", derandomize=True, **_COMMON)
+settings.register_profile("explore", derandomize=False, print_blob=True, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
