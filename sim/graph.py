@@ -73,7 +73,8 @@ OPTIONAL: dict[str, Any] = {
 
 ``extra``: tokens on the sequence axis beyond N (ViT's patches: -1).
 ``rank``: None for a dense matrix, r for W = U diag(s) V^T kept as two factors.
-``importance``: one number per rank, largest = protect first (HyFlexPIM §4).
+``importance``: one number per rank (per output, where dense), largest = protect first
+(HyFlexPIM §4).
 ``head``: needed only for the tokens that are sampled when text is generated.
 ``parameters``: trained values outside matrices (norm scales, convolution taps). A lookup may
 give as ``stored`` the values of its table, where a tied matrix counts them as parameters.
@@ -166,11 +167,12 @@ def _check_op(graph: nx.DiGraph, name: str) -> None:
     rank = op["rank"]
     if rank is not None and not _positive(rank):
         raise GraphError(f"op {name!r}: rank must be None or a positive integer; got {rank!r}")
-    importance = op["importance"]
-    if importance is not None and not (isinstance(importance, list) and len(importance) == rank):
+    importance, size = op["importance"], op.get("cols") if rank is None else rank
+    if importance is not None and not (isinstance(importance, list) and len(importance) == size):
         given = f"{len(importance)} values" if isinstance(importance, list) else repr(importance)
+        of = "output" if rank is None else "rank"
         raise GraphError(
-            f"op {name!r}: importance must be a list of one value per rank ({rank}); got {given}"
+            f"op {name!r}: importance must be a list of one value per {of} ({size}); got {given}"
         )
 
 

@@ -226,6 +226,13 @@ class Chip:
         ]
 
 
-def used_assumptions(chip: Chip) -> list[str]:
-    """Names of the parameters that no paper gives: status fitted, inferred or assumed."""
-    return sorted(key for key, record in chip.provenance.items() if record.status in ASSUMPTIONS)
+def used_assumptions(chip: Chip, values: bool = False) -> list[str]:
+    """Names of the parameters that no paper gives: status fitted, inferred or assumed.
+
+    ``values``: also those that act on values alone.
+    """
+    return sorted(
+        key
+        for key, record in chip.provenance.items()
+        if record.status in ASSUMPTIONS and (values or chip.parameters[key].acts != ("values",))
+    )

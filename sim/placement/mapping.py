@@ -13,7 +13,7 @@ What does not fit is refused with the shortfall in arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
@@ -72,13 +72,17 @@ def _positive(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One matrix on the chip; ``ops`` are the graph's nodes that share it."""
+    """One matrix on the chip; ``ops`` are the graph's nodes that share it.
+
+    ``order``: its ranks (outputs, where dense), those first that are protected first.
+    """
 
     name: str
     layer: str
     ops: tuple[str, ...]
     rank: int | None
     parts: tuple[Part, ...]
+    order: tuple[int, ...]
     copies: int = 1
 
     @property
@@ -246,8 +250,19 @@ def _weights(
             continue
         shape = op["rows"], op["cols"], op["rank"]
         parts = holder.kind.hold(holder, *shape, options.rate(name), options.tiles)
-        weights[key] = Weight(key, op["layer"], (name,), op["rank"], parts)
+        weights[key] = Weight(key, op["layer"], (name,), op["rank"], parts, protection(op))
     return weights
+
+
+def protection(op: Mapping[str, Any]) -> tuple[int, ...]:
+    """Ranks (outputs, where dense) of a matrix, most important first; equal ones in their order.
+
+    >>> protection({"rank": 3, "cols": 9, "importance": [0.1, 0.7, 0.7]})
+    (1, 2, 0)
+    """
+    size = op["cols"] if op["rank"] is None else op["rank"]
+    scores = op["importance"] or [0.0] * size
+    return tuple(sorted(range(size), key=lambda i: -scores[i]))
 
 
 def _assign(

@@ -23,7 +23,7 @@ from hyflexsim.sim.chip.service import Chain, Hop, Shadow, Sum, Task, Visit
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units import adc, crossbar, shift_add
 from hyflexsim.sim.units.analog_parameters import AnalogValues
-from hyflexsim.sim.units.tiling import Factor, factors
+from hyflexsim.sim.units.tiling import Factor, factors, height
 
 
 class AnalogArray(Kind):
@@ -48,8 +48,13 @@ class AnalogArray(Kind):
     }
 
     def check(self, unit: Unit) -> None:
-        """Multi-level cells hold at least as much as single-level ones."""
+        """Multi-level cells hold at least as much as single-level ones; pairs have two rows."""
         module: AnalogValues = unit.values
+        if not height(module):
+            raise InputError(
+                f"{unit.name}.rows must be at least 2 for {unit.name}.sign = {module.sign}; "
+                f"got {module.rows}"
+            )
         if module.mlc_bits < module.slc_bits:
             raise InputError(
                 f"{unit.name}.mlc_bits must be at least {unit.name}.slc_bits "

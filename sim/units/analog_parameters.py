@@ -12,7 +12,12 @@ from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import UnitValues
 from hyflexsim.sim.chip.parameters import Follows, Section, choice, parameter
 
+RANGES = ("clip", "scale")
+SIGNS = ("twos-complement", "biased", "differential", "differential-rows")
+NOISES = ("none", "sigma", "error-rate", "conductance")
+
 _PJ = ("pJ", 0, 1e12)
+_SHARE = ("", 0, 1)
 _MW = ("mW", 0, 1e9)
 _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
@@ -60,6 +65,15 @@ class Adc(Section):
         str,
         choice(
             rules.CONVERTER_MODELS, "how energy and area follow from bits and rate", "energy, area"
+        ),
+    ]
+    range: Annotated[
+        str,
+        choice(
+            RANGES,
+            "one level a code, and sums beyond the last code saturate (clip), or codes that cover "
+            "the whole span in coarser steps (scale)",
+            "values",
         ),
     ]
 
@@ -187,6 +201,56 @@ class AnalogEnergy(Section):
     ]
 
 
+class Cells(Section):
+    """What cells make of the levels written to them; the models are in ``models/cells``.
+
+    ``noise`` says which of the others count: with ``sigma`` a level is level x (1 + sigma n), with
+    ``error-rate`` so too, with the sigma at which that share of cells reads as another level, with
+    ``conductance`` cells are conductances with errors of programming, drift and reading.
+    """
+
+    noise: Annotated[str, choice(NOISES, "model of the cells' errors", "values")]
+    slc_sigma: Annotated[
+        float, parameter("", 0, 10, "relative error of a level, single-level cells", "values")
+    ]
+    mlc_sigma: Annotated[
+        float, parameter("", 0, 10, "relative error of a level, multi-level cells", "values")
+    ]
+    slc_error_rate: Annotated[
+        float, parameter(*_SHARE, "share of single-level cells that read wrong", "values")
+    ]
+    mlc_error_rate: Annotated[
+        float, parameter(*_SHARE, "share of multi-level cells that read wrong", "values")
+    ]
+    on_resistance: Annotated[
+        float, parameter("ohm", 1e-3, 1e15, "of a cell at its top level", "values")
+    ]
+    on_off: Annotated[
+        float, parameter("", 1.000001, 1e9, "resistance of level 0 over that of the top", "values")
+    ]
+    program_sigma: Annotated[
+        float, parameter("uS", 0, 1e9, "error of a programmed conductance", "values")
+    ]
+    program_sigma_rel: Annotated[
+        float, parameter("", 0, 10, "the same, relative to the conductance", "values")
+    ]
+    read_sigma_rel: Annotated[
+        float, parameter("", 0, 10, "error of one read, relative to the conductance", "values")
+    ]
+    drift: Annotated[float, parameter("", 0, 10, "nu of G(t) = G0 (t / t0)^-nu", "values")]
+    drift_sigma: Annotated[float, parameter("", 0, 10, "spread of nu from cell to cell", "values")]
+    drift_start: Annotated[
+        int, parameter("ps", 1, 10**21, "t0: time after programming at which G0 holds", "values")
+    ]
+    age: Annotated[
+        int, parameter("ps", 1, 10**21, "time after programming at which cells are read", "values")
+    ]
+    stuck_on: Annotated[
+        float, parameter(*_SHARE, "share of cells stuck at their top level", "values")
+    ]
+    stuck_off: Annotated[float, parameter(*_SHARE, "share of cells stuck at level 0", "values")]
+
+
 class AnalogInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
@@ -261,7 +325,17 @@ class AnalogValues(UnitValues):
             "bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, area, values"
         ),
     ]
+    sign: Annotated[
+        str,
+        choice(
+            SIGNS,
+            "how negative weights are held; pairs of cells take two columns a slice, which are "
+            "subtracted after conversion, or two rows, which are subtracted on the bitline",
+            "capacity, time, energy, values",
+        ),
+    ]
     adc: Adc
+    cells: Cells
     shift_add: ShiftAdd
     registers: AnalogRegister
     energy: AnalogEnergy

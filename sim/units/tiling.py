@@ -16,6 +16,7 @@ Source: HyFlexPIM §3.1, §3.2, §4; the granularity of U^T is our reading, the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.errors import InputError
@@ -31,7 +32,8 @@ class Factor:
     ``rows`` inputs, ``outputs`` results. ``columns_slc``/``_mlc``: cells per wordline and mode,
     over all row tiles: the conversions of one bit-plane. ``wordlines``: driven rows, over all
     arrays. ``fullest``: used columns of the fullest array, which its ADC converts one by one.
-    ``cells_slc``/``_mlc``: programmed cells.
+    ``cells_slc``/``_mlc``: programmed cells. ``slc``: outputs (of ``U``: inputs) in SLC;
+    ``tiles``: how they were counted.
     """
 
     part: str
@@ -46,6 +48,8 @@ class Factor:
     fullest: int
     cells_slc: int
     cells_mlc: int
+    slc: int
+    tiles: str
 
     @property
     def arrays(self) -> int:
@@ -72,8 +76,55 @@ class Factor:
         return self.rows * self.outputs
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a matrix in cells of one mode: row tile t has inputs[t·h : (t + 1)·h].
+
+    ``mode``: ``slc`` or ``mlc`` (empty: no cells, bytes). ``inputs``, ``outputs``: their numbers,
+    rising. ``first``: column of the first output on its wordlines.
+    """
+
+    mode: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    first: int = 0
+
+
+def regions(module: AnalogValues, factor: Factor, order: Sequence[int]) -> tuple[Region, ...]:
+    """Which inputs and outputs of a factor lie in which mode; no region is empty.
+
+    ``order``: its ranks (or outputs, where dense), most important first: these go to SLC. Of U the
+    SLC row tile that is begun is filled up with the next ones.
+
+    Raises :class:`InputError` for tiles that have no place (``ideal``).
+
+    >>> from hyflexsim.sim.units.catalogue import load_chip
+    >>> module = load_chip("hyflexpim").units["analog"].values
+    >>> (w,) = factors(module, 2, 4, None, 0.5, "row-tile")
+    >>> [(r.mode, r.outputs, r.first) for r in regions(module, w, [3, 0, 1, 2])]
+    [('slc', (0, 3), 0), ('mlc', (1, 2), 16)]
+    """
+    if factor.tiles != "row-tile":
+        raise InputError(
+            f"tiles must be row-tile to say where a weight lies; got {factor.tiles!r}, which "
+            "counts cells that have no place"
+        )
+    slc, mlc = sorted(order[: factor.slc]), sorted(order[factor.slc :])
+    whole = range(factor.outputs if factor.part == "U" else factor.rows)
+    found = []
+    for mode, chosen in (("slc", slc), ("mlc", mlc)):
+        first = len(slc) * cells_per_weight(module, "slc") if mode == "mlc" else 0
+        if not chosen:
+            continue
+        if factor.part == "U":
+            found.append(Region(mode, tuple(chosen), tuple(whole)))
+        else:
+            found.append(Region(mode, tuple(whole), tuple(chosen), first))
+    return tuple(found)
+
+
 def cells_per_weight(module: AnalogValues, mode: str) -> int:
-    """Cells that hold one weight in mode ``slc`` or ``mlc``.
+    """Cells that hold one weight in mode ``slc`` or ``mlc``, side by side: pairs take two a slice.
 
     >>> from hyflexsim.sim.units.catalogue import load_chip
     >>> module = load_chip("hyflexpim").units["analog"].values
@@ -81,7 +132,17 @@ def cells_per_weight(module: AnalogValues, mode: str) -> int:
     (8, 4)
     """
     bits = module.slc_bits if mode == "slc" else module.mlc_bits
-    return -(-module.weight_bits // bits)
+    return -(-module.weight_bits // bits) * (2 if module.sign == "differential" else 1)
+
+
+def height(module: AnalogValues) -> int:
+    """Inputs of a row tile: pairs on neighbouring rows take two wordlines an input."""
+    return module.rows // rows_per_input(module)
+
+
+def rows_per_input(module: AnalogValues) -> int:
+    """Wordlines that one input drives."""
+    return 2 if module.sign == "differential-rows" else 1
 
 
 def protected(count: int, slc_rate: float) -> int:
@@ -126,7 +187,8 @@ def _by_outputs(
     module: AnalogValues, part: str, rows: int, outputs: int, slc: int, tiles: str
 ) -> Factor:
     """SLC and MLC outputs side by side on the same wordlines."""
-    row_tiles = -(-rows // module.rows)
+    row_tiles = -(-rows // height(module))
+    each = rows_per_input(module)
     width_slc = slc * cells_per_weight(module, "slc")
     width_mlc = (outputs - slc) * cells_per_weight(module, "mlc")
     columns = module.columns
@@ -135,7 +197,7 @@ def _by_outputs(
     arrays_mlc = row_tiles * column_tiles - arrays_slc
     if tiles == "ideal":
         size = module.rows * columns
-        arrays_slc, arrays_mlc = _divided(rows * width_slc, rows * width_mlc, size)
+        arrays_slc, arrays_mlc = _divided(each * rows * width_slc, each * rows * width_mlc, size)
     return Factor(
         part=part,
         rows=rows,
@@ -145,20 +207,22 @@ def _by_outputs(
         arrays_mlc=arrays_mlc,
         columns_slc=row_tiles * width_slc,
         columns_mlc=row_tiles * width_mlc,
-        wordlines=rows * column_tiles,
+        wordlines=each * rows * column_tiles,
         fullest=min(columns, width_slc + width_mlc),
-        cells_slc=rows * width_slc,
-        cells_mlc=rows * width_mlc,
+        cells_slc=each * rows * width_slc,
+        cells_mlc=each * rows * width_mlc,
+        slc=slc,
+        tiles=tiles,
     )
 
 
 def _by_rows(module: AnalogValues, rank: int, outputs: int, slc: int, tiles: str) -> Factor:
     """SLC and MLC ranks in row tiles of their own."""
-    height = module.rows
+    tall, each = height(module), rows_per_input(module)
     if tiles == "row-tile":
-        slc = min(rank, height * -(-slc // height))
+        slc = min(rank, tall * -(-slc // tall))
     mlc = rank - slc
-    tiles_slc, tiles_mlc = -(-slc // height), -(-mlc // height)
+    tiles_slc, tiles_mlc = -(-slc // tall), -(-mlc // tall)
     width_slc = outputs * cells_per_weight(module, "slc")
     width_mlc = outputs * cells_per_weight(module, "mlc")
     columns = module.columns
@@ -167,12 +231,12 @@ def _by_rows(module: AnalogValues, rank: int, outputs: int, slc: int, tiles: str
     row_tiles = tiles_slc + tiles_mlc
     columns_slc, columns_mlc = tiles_slc * width_slc, tiles_mlc * width_mlc
     if tiles == "ideal":
-        row_tiles = -(-rank // height)  # SLC and MLC share the one in which they meet
-        arrays_slc, arrays_mlc = _divided(slc * width_slc, mlc * width_mlc, height * columns)
+        row_tiles = -(-rank // tall)  # SLC and MLC share the one in which they meet
+        arrays_slc, arrays_mlc = _divided(slc * width_slc, mlc * width_mlc, tall * columns)
         # a column is converted however few of the last tile's rows are used
-        rows_slc = slc if mlc else row_tiles * height
-        rows_mlc = row_tiles * height - rows_slc
-        columns_slc, columns_mlc = _divided(rows_slc * width_slc, rows_mlc * width_mlc, height)
+        rows_slc = slc if mlc else row_tiles * tall
+        rows_mlc = row_tiles * tall - rows_slc
+        columns_slc, columns_mlc = _divided(rows_slc * width_slc, rows_mlc * width_mlc, tall)
     return Factor(
         part="U",
         rows=rank,
@@ -182,10 +246,12 @@ def _by_rows(module: AnalogValues, rank: int, outputs: int, slc: int, tiles: str
         arrays_mlc=arrays_mlc,
         columns_slc=columns_slc,
         columns_mlc=columns_mlc,
-        wordlines=slc * across_slc + mlc * across_mlc,
+        wordlines=each * (slc * across_slc + mlc * across_mlc),
         fullest=min(columns, max(width_slc if slc else 0, width_mlc if mlc else 0)),
-        cells_slc=slc * width_slc,
-        cells_mlc=mlc * width_mlc,
+        cells_slc=each * slc * width_slc,
+        cells_mlc=each * mlc * width_mlc,
+        slc=slc,
+        tiles=tiles,
     )
 
 

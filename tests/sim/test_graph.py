@@ -117,7 +117,7 @@ def test_defaults_are_filled_in():
         (
             "gemv",
             {"importance": [1.0]},
-            "op 'x': importance must be a list of one value per rank (None); got 1 values",
+            "op 'x': importance must be a list of one value per output (2); got 1 values",
         ),
     ],
 )

@@ -237,6 +237,7 @@ def test_assumptions():
         "accumulator.adders",
         "analog.energy.adc_conversion_mlc",
         "analog.energy.unhalved_mac",
+        "analog.sign",
         "chip_link.latency",
         "global_bus.latency",
         "host_port.bandwidth",

@@ -1,0 +1,126 @@
+"""Every weight lies in one place, and the places are those that were counted."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.cells import arrays, factor_regions, find_weight
+from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.sim.units.tiling import cells_per_weight, rows_per_input
+
+
+def matrix(rows, cols, rank=None, importance=None):
+    graph = g.new_graph("one")
+    g.add_op(graph, "in", "input", layer="b.0", width=rows)
+    for name in ("b.0.a", "b.0.b"):
+        shape = {"rows": rows, "cols": cols, "width": cols, "rank": rank}
+        g.add_op(graph, name, "gemv", layer="b.0", weight=name, importance=importance, **shape)
+        g.connect(graph, "in", name, "stream")
+    return graph
+
+
+@st.composite
+def placements(draw):
+    changes = {
+        "analog.rows": draw(st.sampled_from([2, 3, 8, 64])),
+        "analog.columns": draw(st.sampled_from([1, 10, 128])),
+        "analog.mlc_bits": draw(st.sampled_from([1, 2, 3])),
+        "analog.weight_bits": draw(st.sampled_from([4, 8])),
+        "analog.sign": draw(
+            st.sampled_from(["twos-complement", "biased", "differential", "differential-rows"])
+        ),
+    }
+    rows, cols = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    rank = draw(st.none() | st.integers(1, min(rows, cols)))
+    scores = draw(st.lists(st.floats(0, 1), min_size=rank or cols, max_size=rank or cols))
+    options = Options(
+        slc_rate=draw(st.floats(0, 1)),
+        copies=draw(st.integers(1, 3)),
+        pus_per_layer=draw(st.integers(1, 3)),
+    )
+    placement = place(matrix(rows, cols, rank, scores), load_chip("hyflexpim", changes), options)
+    copies = {name: options.copies for name in placement.weights}
+    return placement.with_copies(copies)
+
+
+@given(placement=placements())
+def test_regions_cover_a_matrix_once_and_cells_are_those_counted(placement):
+    module = placement.chip.units["analog"].values
+    for weight in placement.weights.values():
+        for part, areas in zip(weight.parts, factor_regions(placement, weight), strict=True):
+            held = Counter((i, o) for area in areas for i in area.inputs for o in area.outputs)
+            assert held == Counter((i, o) for i in range(part.rows) for o in range(part.outputs))
+            cells = Counter()
+            for area in areas:
+                each = cells_per_weight(module, area.mode) * rows_per_input(module)
+                cells[area.mode] += len(area.inputs) * len(area.outputs) * each
+            assert (cells["slc"], cells["mlc"]) == (part.cells_slc, part.cells_mlc)
+
+
+@given(placement=placements())
+def test_arrays_are_those_counted_each_in_a_place_of_its_own(placement):
+    made = {name: list(arrays(placement, name)) for name in placement.weights}
+    names = [array.name for each in made.values() for array in each]
+    assert len(set(names)) == len(names)
+    for row in placement.rows():
+        mine = [a for a in made[row["weight"]] if a.name.startswith(f"pu{row['pu']}.")]
+        assert len(mine) == row["arrays_total"]
+        of_one = Counter(array.mode for array in mine if array.copy == 0)
+        assert (of_one["slc"], of_one["mlc"]) == (row["arrays_slc"], row["arrays_mlc"])
+
+
+@given(placement=placements())
+def test_columns_are_the_conversions_of_a_plane(placement):
+    for name, weight in placement.weights.items():
+        found = Counter()
+        for array in arrays(placement, name):
+            for piece in array.pieces:
+                found[piece.mode] += piece.columns[1] - piece.columns[0] + 1
+        wanted = {
+            "slc": weight.copies * sum(part.columns_slc for part in weight.parts),
+            "mlc": weight.copies * sum(part.columns_mlc for part in weight.parts),
+        }
+        assert {mode: found[mode] for mode in wanted} == wanted
+
+
+def test_the_important_ranks_are_protected_and_a_begun_row_tile_is_filled_up():
+    """3 of 10 ranks: V has them in SLC; of U a row tile of 4 is filled up with the next one."""
+    chip = load_chip("hyflexpim", {"analog.rows": 4})
+    scores = [0, 1, 2, 3, 9, 5, 6, 7, 8, 4]
+    placement = place(matrix(6, 6, 10, scores), chip, Options(slc_rate=0.3, copies="none"))
+    v, u = factor_regions(placement, find_weight(placement, "b.0.a"))
+    assert [(r.mode, r.outputs) for r in v] == [
+        ("slc", (4, 7, 8)),
+        ("mlc", (0, 1, 2, 3, 5, 6, 9)),
+    ]
+    assert [(r.mode, r.inputs) for r in u] == [
+        ("slc", (4, 6, 7, 8)),
+        ("mlc", (0, 1, 2, 3, 5, 9)),
+    ]
+
+
+def test_an_array_by_hand():
+    """100 inputs, 20 outputs, 2 in SLC: 16 + 72 columns in each of two row tiles."""
+    placement = place(matrix(100, 20), load_chip("hyflexpim"), Options(slc_rate=0.1, copies="none"))
+    top, bottom = arrays(placement, "b.0.b")
+    assert (top.name, bottom.name) == ("pu0.analog.0.2", "pu0.analog.0.3")  # a has two
+    slc, mlc = top.pieces
+    assert (slc.inputs, slc.outputs, slc.columns) == ((0, 63), (0, 1), (0, 15))
+    assert (mlc.inputs, mlc.outputs, mlc.columns) == ((0, 63), (2, 19), (16, 87))
+    assert bottom.pieces[1].inputs == (64, 99)
+
+
+def test_what_has_no_cells_is_refused():
+    graph = matrix(8, 8)
+    ideal = place(graph, load_chip("hyflexpim"), Options(tiles="ideal"))
+    with pytest.raises(InputError, match="tiles must be row-tile"):
+        list(arrays(ideal, "b.0.a"))
+    with pytest.raises(InputError, match="no matrix 'c'; names are like b.0.a, b.0.b"):
+        list(arrays(ideal, "c"))
+    with pytest.raises(InputError, match="b.0.a lies in dram as bytes"):
+        list(arrays(place(graph, load_chip("non-pim"), Options()), "b.0.a"))
