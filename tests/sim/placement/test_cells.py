@@ -44,7 +44,7 @@ def placements(draw):
         pus_per_layer=draw(st.integers(1, 3)),
     )
     placement = place(matrix(rows, cols, rank, scores), load_chip("hyflexpim", changes), options)
-    copies = {name: options.copies for name in placement.weights}
+    copies = dict.fromkeys(placement.weights, options.copies)
     return placement.with_copies(copies)
 
 
@@ -120,7 +120,7 @@ def test_what_has_no_cells_is_refused():
     ideal = place(graph, load_chip("hyflexpim"), Options(tiles="ideal"))
     with pytest.raises(InputError, match="tiles must be row-tile"):
         list(arrays(ideal, "b.0.a"))
-    with pytest.raises(InputError, match="no matrix 'c'; names are like b.0.a, b.0.b"):
+    with pytest.raises(InputError, match="no matrix .c.; names are like"):
         list(arrays(ideal, "c"))
-    with pytest.raises(InputError, match="b.0.a lies in dram as bytes"):
+    with pytest.raises(InputError, match="lies in dram as bytes"):
         list(arrays(place(graph, load_chip("non-pim"), Options()), "b.0.a"))
