@@ -323,8 +323,8 @@ def _sigma_look(index: int) -> dict[str, Any]:
 
 def _signs(study: Study) -> str:
     """How the cells hold signs, if not as the released code has it."""
-    sign = study.info.get("settings", {}).get("sign")
-    return {"differential": "pairs of cells", "biased": "biased cells"}.get(sign, "")
+    names = {"differential": "pairs of cells", "differential-rows": "pairs of cells"}
+    return (names | {"biased": "biased cells"}).get(str(_of_chip(study, "sign")), "")
 
 
 def _converters(bits: int) -> str:
@@ -332,5 +332,11 @@ def _converters(bits: int) -> str:
 
 
 def _activations(data: Study) -> str:
-    bits = data.info["activation_bits"]
+    bits = _of_chip(data, "input_bits")
     return f"{bits}-bit activations" if bits else ""
+
+
+def _of_chip(data: Study, parameter: str) -> object:
+    """A parameter of the unit that multiplies; None where it has none such."""
+    found = (v for key, v in data.info["chip"].items() if key.endswith(f".{parameter}"))
+    return next(found, None)

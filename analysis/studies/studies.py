@@ -61,6 +61,7 @@ STUDIES: dict[str, dict[str, dict[str, str]]] = {
     "pareto": {
         "pareto": {
             "budget": "float",
+            "chip": "text",  # its name, or what differs
             "slc_rate": "float",
             "sigma": "float",
             "seeds": "int",
@@ -68,6 +69,7 @@ STUDIES: dict[str, dict[str, dict[str, str]]] = {
             "half_width": "float",  # of the 95 % interval; none with one seed
             "latency_ps": "int",
             "energy_pj": "float",
+            "area_mm2": "float",
             "arrays": "int",
             "throughput_per_s": "float",
         }
@@ -87,7 +89,7 @@ INFO: dict[str, dict[str, Any]] = {
         "references": [{"name": "text", "score": "a number"}],
         "noise": [{"sigma": "a number", "name": "text", "report": "text"}],
         "importance": "an object or null",
-        "activation_bits": "an integer or null",
+        "chip": "an object",
     },
     "study": _COMMON
     | {"dense": "a number", "paper": [{"what": "text", "low": "a number", "high": "a number"}]},
@@ -98,7 +100,7 @@ INFO: dict[str, dict[str, Any]] = {
 STAGES = {"before": "before SVD", "svd": "after SVD", "tuned": "after fine-tuning"}
 """Keys of ``importance`` in accuracy.json, in the order of the paper's Fig 11."""
 
-_KEYS = ("select", "method", "budget", "sigma", "slc_rate", "adc_bits", "seed", "matrix")
+_KEYS = ("select", "method", "budget", "chip", "sigma", "slc_rate", "adc_bits", "seed", "matrix")
 _LEAST = {"sigma": 0, "slc_rate": 0, "adc_bits": 0, "rank": 0, "seeds": 1, "half_width": 0}
 _LEAST |= dict.fromkeys(("full", "arrays", "latency_ps", "makespan_ps"), 1)
 _LEAST |= dict.fromkeys(("dense_arrays", "dense_latency_ps", "dense_makespan_ps"), 1)

@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from hyflexsim.models.cells.cell_columns import Layout, Sign, layout, levels
 from hyflexsim.models.cells.quantization import check_bits, slice_codes
-from hyflexsim.models.cells.rram_noise import CellNoise
+from hyflexsim.models.cells.rram_noise import CellNoise, program_column
 from hyflexsim.models.errors import ModelError
 
 AdcMode = Literal["clip", "scale"]
@@ -53,8 +53,14 @@ class CrossbarConfig:
     slc_adc_bits: int | None = 6
     """ADC resolution for 1-bit cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
 
+    slc_bits: int = 1
+    """Bits per SLC cell, 1 ... 8; STATED, HyFlexPIM §5.4."""
+
     mlc_bits: int = 2
     """Bits per MLC cell, 1 ... 8; STATED, HyFlexPIM §3.2."""
+
+    weight_bits: int = 8
+    """Bits of a weight, 2 ... 8; STATED, HyFlexPIM §5.1."""
 
     mlc_adc_bits: int | None = 7
     """ADC resolution for MLC cells, bits, 1 ... 16, None: ideal; STATED, HyFlexPIM §3.2."""
@@ -70,7 +76,8 @@ class CrossbarConfig:
         check_bits(self.mlc_bits, "mlc_bits")
         _check_adc(self.slc_adc_bits, self.adc_mode, "slc_adc_bits")
         _check_adc(self.mlc_adc_bits, self.adc_mode, "mlc_adc_bits")
-        layout(self.mlc_bits, self.sign)
+        for bits in (self.slc_bits, self.mlc_bits):
+            layout(bits, self.sign, self.weight_bits)
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,10 @@ class Programmed:
     inputs: int  # in; the last tile is padded with rows that no input drives
 
 
-def required_adc_bits(bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-complement") -> int:
-    """Smallest ADC that converts every column sum exactly: bits.
+def required_adc_bits(
+    bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-complement", bits: int = 8
+) -> int:
+    """Smallest ADC that converts every column sum of codes of `bits` bits exactly: bits.
 
     Raises ModelError for bits_per_cell outside 1 ... 8, rows outside 1 ... 1024.
 
@@ -93,12 +102,12 @@ def required_adc_bits(bits_per_cell: int, rows: int = 64, *, sign: Sign = "twos-
     """
     check_bits(rows, "rows", high=1024)
     need = 1
-    form = layout(bits_per_cell, sign)
-    for width, low in zip(form.widths, form.lowest, strict=True):
+    form = layout(bits_per_cell, sign, bits)
+    for low, high in zip(form.lowest, form.highest, strict=True):
         if low:
-            need = max(need, 1 + (-low * rows - 1).bit_length())
+            need = max(need, 1 + max(-low * rows - 1, high * rows).bit_length())
         else:
-            need = max(need, (rows * (2**width - 1)).bit_length())
+            need = max(need, (rows * high).bit_length())
     return need
 
 
@@ -108,12 +117,13 @@ def program_crossbar(
     *,
     rows: int = 64,
     sign: Sign = "twos-complement",
+    bits: int = 8,
     outputs: Tensor | None = None,
     inputs: Tensor | None = None,
     noise: CellNoise | None = None,
     generator: torch.Generator | None = None,
 ) -> Programmed:
-    """Write INT8 weight codes (out, in) into cells; noise is drawn once, here.
+    """Write weight codes (out, in) of `bits` bits into cells; noise is drawn once, here.
 
     `outputs`, `inputs`: places (int64) of the ones to keep, None: all. Noise is drawn for all of
     them, so that a cell has the same error whichever others are kept.
@@ -125,15 +135,13 @@ def program_crossbar(
     check_bits(rows, "rows", high=1024)
     if codes.dim() != 2 or 0 in codes.shape:
         raise ModelError(f"codes must have shape (out, in); got {tuple(codes.shape)}")
-    form = layout(bits_per_cell, sign)
+    form = layout(bits_per_cell, sign, bits)
     held, spread = [], []
-    columns = levels(codes, bits_per_cell, sign)
-    for level, width, low in zip(columns, form.widths, form.lowest, strict=True):
-        cells = level if noise is None else noise.program(level, width, low, generator)
-        std = None if noise is None else noise.read_std(cells, width, low)
+    for column, level in enumerate(levels(codes, bits_per_cell, sign, bits)):
+        cells, variance = program_column(noise, level, form, column, generator)
         held.append(_tiles(_chosen(cells, outputs, inputs), rows))
-        if std is not None:
-            spread.append(_tiles(_chosen(std.square(), outputs, inputs), rows))
+        if variance is not None:
+            spread.append(_tiles(_chosen(variance, outputs, inputs), rows))
     return Programmed(
         torch.stack(held, 2),
         torch.stack(spread, 2) if spread else None,
@@ -190,6 +198,7 @@ def bit_serial_matmul(
     input_bits: int = 8,
     rows: int = 64,
     sign: Sign = "twos-complement",
+    bits: int = 8,
     noise: CellNoise | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -206,7 +215,7 @@ def bit_serial_matmul(
     [192.0, 127.0]
     """
     programmed = program_crossbar(
-        weight, bits_per_cell, rows=rows, sign=sign, noise=noise, generator=generator
+        weight, bits_per_cell, rows=rows, sign=sign, bits=bits, noise=noise, generator=generator
     )
     return read_crossbar(
         x,
@@ -239,8 +248,7 @@ def _convert_planes(
         per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
         sign = -1 if p == len(bits) - 1 else 1
         for i, v in enumerate(per_slice):
-            highest = form.lowest[i] + 2 ** form.widths[i] - 1
-            span = (rows * form.lowest[i], rows * highest)
+            span = (rows * form.lowest[i], rows * form.highest[i])
             step = 1.0 if adc_bits is None else _adc_(v, span, adc_bits, adc_mode)
             total += v.sum(0, dtype=torch.float64) * (sign * 2**p * form.worth[i] * step)
     return total

@@ -10,7 +10,7 @@ Left out: gradients (train with rram_noise.noisy_weight), fused projections as o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,13 @@ class CrossbarLinear(nn.Module):
     """Stands in for nn.Linear at inference: cells are programmed once, then read in each call.
 
     Give `weight` (out, in), or (down, up) as a pair: (k, in) and (out, k). `protected` marks
-    SLC: ranks (k,) of a pair, outputs (out,) of a dense weight. `noise` and `slc_noise` are
+    SLC: ranks (k,) of a pair, outputs (out,) of a dense weight; or a mask for each factor, where
+    ranks that are not protected share the row tiles of those that are. `noise` and `slc_noise` are
     drawn at construction from `generator`, which also draws read noise later: one module is one
     programmed chip. Memory: 4 bytes a slice, so 16 a weight in MLC, 32 in SLC; cells are not
     part of the state dict and stay on the device of the weights.
 
-    x and weights become INT8 (activations: dynamic, per tensor, unless a quantiser is given), run
+    x and weights become codes (activations: dynamic, per tensor, unless a quantiser is given), run
     bit by bit, and come back in x's dtype; the bias is added in floating point. SLC inputs get row
     tiles of their own. Noise is drawn for every cell as SLC and as MLC, from seeds that `generator`
     gives, so one seed is one chip: a cell has the same error whatever is protected. No gradient
@@ -58,7 +59,7 @@ class CrossbarLinear(nn.Module):
         bias: Tensor | None = None,
         *,
         config: CrossbarConfig | None = None,
-        protected: Tensor | None = None,
+        protected: Tensor | Sequence[Tensor] | None = None,
         noise: CellNoise | None = None,
         slc_noise: CellNoise | None = None,
         clip: Clip = "max",
@@ -75,9 +76,14 @@ class CrossbarLinear(nn.Module):
             _check_factors(*weight)
         else:
             named = [("weight", weight, 0)]
+        masks: list[Tensor | None]
+        if protected is None or isinstance(protected, Tensor):
+            masks = [protected] * len(named)
+        else:
+            masks = list(protected)
         self._matrices = [
-            _Matrix(w.detach(), config, protected, axis, noise, slc_noise, clip, generator, key)
-            for key, w, axis in named
+            _Matrix(w.detach(), config, mask, axis, noise, slc_noise, clip, generator, key)
+            for (key, w, axis), mask in zip(named, masks, strict=True)
         ]
         given = (quantizer, inner_quantizer)
         self.quantizers = nn.ModuleList(q or ActivationQuantizer() for q in given[: len(named)])
@@ -89,7 +95,7 @@ class CrossbarLinear(nn.Module):
         linear: nn.Module,
         *,
         config: CrossbarConfig | None = None,
-        protected: Tensor | None = None,
+        protected: Tensor | Sequence[Tensor] | None = None,
         noise: CellNoise | None = None,
         slc_noise: CellNoise | None = None,
         clip: Clip = "max",
@@ -150,7 +156,7 @@ class _Matrix:
         if weight.dim() != 2:
             raise ModelError(f"{key} must have shape (out, in); got {tuple(weight.shape)}")
         self.config, self.out = config, weight.shape[0]
-        self.weight = quantize(weight, clip, key=key)
+        self.weight = quantize(weight, clip, bits=config.weight_bits, key=key)
         self.parts: list[tuple[Programmed, int | None, Tensor | None, Tensor | None]] = []
         draws: dict[bool, torch.Generator | None] = {True: None, False: None}
         if noise is not None or slc_noise is not None:
@@ -158,9 +164,10 @@ class _Matrix:
         for slc, outputs, inputs in _halves(weight, protected, axis):
             programmed = program_crossbar(
                 self.weight.codes,
-                1 if slc else config.mlc_bits,
+                config.slc_bits if slc else config.mlc_bits,
                 rows=config.rows,
                 sign=config.sign,
+                bits=config.weight_bits,
                 outputs=outputs,
                 inputs=inputs,
                 noise=slc_noise if slc else noise,

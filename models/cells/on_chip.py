@@ -2,14 +2,14 @@
 
 ::
 
-    x --INT8--> [ V diag(sigma) ] --INT8--> [ U^T ] --> + bias      a factorised layer
-    x --INT8--> [ W ] --> + bias                                    a dense one
+    x --codes--> [ V diag(sigma) ] --codes--> [ U^T ] --> + bias      a factorised layer
+    x --codes--> [ W ] --> + bias                                     a dense one
 
-Ranks marked as protected (outputs, where a layer is dense) are in SLC, all others in MLC cells,
-HyFlexPIM §3.2, §4. Without a crossbar the products are exact: weights and activations carry the
-errors, which is the released accuracy code with INT8 activations added (§5.1 states them; the code
-has none: ``activation_bits=None``). With a :class:`~.crossbar.CrossbarConfig` inputs go in bit by
-bit and column sums through ADCs, some hundred times slower.
+Outputs of V (of W, where a layer is dense) and inputs of U that are marked as protected are in SLC,
+all others in MLC cells, HyFlexPIM §3.2, §4; the placement says which. Inputs go in bit by bit and
+column sums through converters. Without converters (``converters=False``) the products are exact:
+weights and activations carry the errors, which is the released accuracy code with INT8 activations
+added (§5.1 states them; the code has none: ``input_bits=None``).
 
 One seed is one chip: each matrix draws from a generator of its own (seed and path), for all of its
 cells, so a cell has the same error at every SLC rate and however many layers take part. What the
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.cells import noise_calibration
-from hyflexsim.models.cells.cell_columns import Sign, layout, levels
+from hyflexsim.models.cells.cell_columns import levels
 from hyflexsim.models.cells.crossbar import CrossbarConfig
 from hyflexsim.models.cells.crossbar_layers import CrossbarLinear
 from hyflexsim.models.cells.quantization import ActivationQuantizer, Clip, check_bits, quantize
@@ -37,7 +37,6 @@ from hyflexsim.models.cells.rram_noise import CellNoise, MultiplicativeNoise, no
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.compress import SKIP, block_paths, in_block, replace
 from hyflexsim.models.lowrank.layers import LowRankLinear, bias_of, is_linear, linear_weight
-from hyflexsim.models.lowrank.redistribution import select
 
 
 @dataclass(frozen=True)
@@ -50,52 +49,62 @@ class Device:
     slc_noise: CellNoise | None = None
     """Of SLC cells; None: none, as released."""
 
-    bits_per_cell: int = 2
-    """Of MLC cells; HyFlexPIM §3.2: STATED."""
+    crossbar: CrossbarConfig = field(default_factory=CrossbarConfig)
+    """Arrays, cells and converters."""
+
+    converters: bool = True
+    """False: the products of what the cells hold are exact."""
 
     clip: Clip = "max"
     """Where weights are clipped; the released code clips at "second-signed"."""
 
-    sign: Sign = "twos-complement"
-    """How negative weights are held where products are exact (a crossbar says for itself); the
-    released code slices two's complement."""
-
-    activation_bits: int | None = 8
+    input_bits: int | None = 8
     """Of the numbers that enter a matrix, one scale a token; None: floating point, as released."""
 
-    crossbar: CrossbarConfig | None = None
-    """Arrays and converters; None: products are exact."""
-
-    exact: tuple[str, ...] = ()
-    """Patterns of paths left as they are (the released code spares Llama's ``*.up_proj``)."""
+    weights: bool = True
+    """False: weights are floating point, neither quantised nor on cells."""
 
     def __post_init__(self) -> None:
-        layout(self.bits_per_cell, self.sign)  # refuses either
-        if self.activation_bits is not None:
-            check_bits(self.activation_bits, "activation_bits", low=2)
+        if self.input_bits is not None:
+            check_bits(self.input_bits, "input_bits", low=2)
+
+
+Masks = Sequence[Tensor]
+"""What of a matrix is in SLC: a mask a factor."""
 
 
 class Chip:
-    """The block matrices of a model on cells; made by :func:`on_chip`."""
+    """The block matrices of a model on cells; made by :func:`on_chip`.
 
-    def __init__(self, layers: Mapping[str, _CellLinear | _CrossbarLayer]):
+    `held`: the layers that were there before, by path.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, _CellLinear | _CrossbarLayer], held: Mapping[str, nn.Module]
+    ):
         self.layers = layers
+        self.held = held
 
     @property
     def sizes(self) -> dict[str, int]:
         """How many ranks (outputs of a dense layer) each matrix has, by path."""
         return {path: layer.size for path, layer in self.layers.items()}
 
-    def protect(self, masks: Mapping[str, Tensor]) -> None:
-        """Put the ranks marked true (bool, (r,), by path) in SLC, all others in MLC.
+    def protect(self, masks: Mapping[str, Masks]) -> None:
+        """Put what is marked true in SLC, all others in MLC.
 
-        Raises ModelError unless there is one mask of the right length for each matrix.
+        `masks` by path: one a factor, bool, (r,) over the outputs of V and over the inputs of U,
+        or (n,) over the outputs of a dense W. Raises ModelError unless there is one of the right
+        length for each factor of each matrix.
         """
-        for path, size in self.sizes.items():
-            mask = masks.get(path)
-            if mask is None or mask.dtype != torch.bool or mask.shape != (size,):
-                got = "none" if mask is None else f"{mask.dtype} {tuple(mask.shape)}"
-                raise ModelError(f"{path}: mask must be boolean of shape ({size},); got {got}")
+        for path, layer in self.layers.items():
+            given, size = masks.get(path, ()), layer.size
+            if len(given) != layer.factors:
+                raise ModelError(f"{path}: masks must be {layer.factors}; got {len(given)}")
+            for mask in given:
+                if mask.dtype != torch.bool or mask.shape != (size,):
+                    got = f"{mask.dtype} {tuple(mask.shape)}"
+                    raise ModelError(f"{path}: mask must be boolean of shape ({size},); got {got}")
         for path, layer in self.layers.items():
             layer.protect(masks[path])
 
@@ -113,12 +122,13 @@ def on_chip(model: nn.Module, device: Device, seed: int) -> Iterator[Chip]:
     ...     chip.sizes
     {'blocks.0.0': 4}
     """
-    held = matrices(model, device.exact)
-    kind = _CellLinear if device.crossbar is None else _CrossbarLayer
+    held = matrices(model)
+    kind = _CrossbarLayer if device.converters else _CellLinear
     layers = {path: kind(path, layer, device, seed) for path, layer in held.items()}
     modes = {module: module.training for module in model.modules()}
-    chip = Chip(layers)
-    chip.protect({p: torch.zeros(n, dtype=torch.bool) for p, n in chip.sizes.items()})
+    chip = Chip(layers, held)
+    for layer in layers.values():
+        layer.protect([torch.zeros(layer.size, dtype=torch.bool)] * layer.factors)
     replace(model, layers)
     try:
         yield chip
@@ -128,12 +138,11 @@ def on_chip(model: nn.Module, device: Device, seed: int) -> Iterator[Chip]:
             module.training = training
 
 
-def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module]:
+def matrices(model: nn.Module) -> dict[str, nn.Module]:
     """What goes on cells: factorised layers, and dense linear ones in blocks, by path.
 
-    Layers whose weight is read by other code than their own forward (Mamba's ``dt_proj``) and
-    those that match a pattern of `exact` are left out. Raises ModelError if nothing is left, and
-    for a pattern that matches nothing.
+    Layers whose weight is read by other code than their own forward (Mamba's ``dt_proj``) are left
+    out. Raises ModelError if nothing is left.
     """
     blocks = block_paths(model)
     found = {
@@ -141,11 +150,7 @@ def matrices(model: nn.Module, exact: Sequence[str] = ()) -> dict[str, nn.Module
         for path, layer in model.named_modules()
         if isinstance(layer, LowRankLinear) or (is_linear(layer) and in_block(path, blocks))
     }
-    for pattern in exact:
-        if not any(fnmatchcase(path, pattern) for path in found):
-            raise ModelError(f"exact: no matrix in blocks matches {pattern!r}")
-    spared = (*SKIP, *exact)
-    found = {p: m for p, m in found.items() if not any(fnmatchcase(p, x) for x in spared)}
+    found = {p: m for p, m in found.items() if not any(fnmatchcase(p, x) for x in SKIP)}
     if not found:
         raise ModelError(f"{type(model).__name__} has no linear layers in blocks to put on cells")
     return found
@@ -160,32 +165,14 @@ def wrong_cells(model: nn.Module, device: Device) -> float | None:
     """
     if not isinstance(device.noise, MultiplicativeNoise):
         return None
-    wrong, cells = 0.0, 0
-    for path, layer in matrices(model, device.exact).items():
+    wrong, cells, form = 0.0, 0, device.crossbar
+    for path, layer in matrices(model).items():
         for weight in factors(layer):
-            codes = quantize(weight.detach(), device.clip, key=path).codes
-            held = levels(codes, device.bits_per_cell, device.sign)
+            codes = quantize(weight.detach(), device.clip, bits=form.weight_bits, key=path).codes
+            held = levels(codes, form.mlc_bits, form.sign, form.weight_bits)
             wrong += noise_calibration.wrong_cells(held, device.noise.sigma) * held.numel()
             cells += held.numel()
     return wrong / cells
-
-
-def masks_for(
-    chip: Chip, scores: Mapping[str, Tensor], rates: float | Mapping[str, float]
-) -> dict[str, Tensor]:
-    """Masks for :meth:`Chip.protect`: the top share (0 to 1) of each matrix by its scores.
-
-    `rates`: one for all, or by path. `scores` (r,) by path must name every matrix of the chip;
-    others are passed over. Raises ModelError for one that is missing and as
-    :func:`~.redistribution.select`.
-    """
-    masks: dict[str, Tensor] = {}
-    for path in chip.sizes:
-        if path not in scores:
-            raise ModelError(f"{path}: no scores to choose protected ranks by")
-        rate = rates[path] if isinstance(rates, Mapping) else rates
-        masks |= select({path: scores[path]}, rate)
-    return masks
 
 
 class _CellLinear(nn.Module):
@@ -195,29 +182,19 @@ class _CellLinear(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(_seed(path, seed))
         self.bias = bias_of(layer)
-        self.bits = device.activation_bits
+        self.bits = device.input_bits
         self.slc: list[Tensor] = []
         self.mlc: list[Tensor] = []
         for weight in factors(layer):
             for cells, protected in ((self.slc, True), (self.mlc, False)):
-                cells.append(
-                    noisy_weight(
-                        weight.detach(),
-                        protected,
-                        noise=None if protected else device.noise,
-                        slc_noise=device.slc_noise if protected else None,
-                        bits_per_cell=device.bits_per_cell,
-                        clip=device.clip,
-                        sign=device.sign,
-                        generator=generator,
-                    )
-                )
+                cells.append(_held(weight.detach(), protected, device, generator))
+        self.factors = len(self.mlc)
         self.size = self.mlc[0].shape[0]
         self.weights = self.mlc
 
-    def protect(self, mask: Tensor) -> None:
+    def protect(self, masks: Masks) -> None:
         # a rank is a row of V^T (or of W), and a column of U
-        axes = (mask[:, None], mask[None, :])
+        axes = (masks[0][:, None], masks[-1][None, :])
         both = zip(axes, self.slc, self.mlc, strict=False)
         self.weights = [torch.where(axis, slc, mlc) for axis, slc, mlc in both]
 
@@ -227,24 +204,44 @@ class _CellLinear(nn.Module):
         return x if self.bias is None else x + self.bias
 
 
+def _held(weight: Tensor, protected: bool, device: Device, generator: torch.Generator) -> Tensor:
+    """A matrix as cells of one mode return it."""
+    if not device.weights:
+        return weight
+    form = device.crossbar
+    return noisy_weight(
+        weight,
+        protected,
+        noise=None if protected else device.noise,
+        slc_noise=device.slc_noise if protected else None,
+        bits_per_cell=form.mlc_bits,
+        slc_bits=form.slc_bits,
+        weight_bits=form.weight_bits,
+        clip=device.clip,
+        sign=form.sign,
+        generator=generator,
+    )
+
+
 class _CrossbarLayer(nn.Module):
     """A layer read bit by bit through arrays and converters."""
 
     def __init__(self, path: str, layer: nn.Module, device: Device, seed: int):
         super().__init__()
-        if device.activation_bits is None:
-            raise ModelError("activation_bits must be an integer for a crossbar; got None")
+        if device.input_bits is None or not device.weights:
+            raise ModelError("converters need inputs and weights of a number of bits; got floats")
         weights = [weight.detach() for weight in factors(layer)]
+        self.factors = len(weights)
         self.size = weights[0].shape[0]
         self._made = (path, seed, weights, bias_of(layer), device)
 
-    def protect(self, mask: Tensor) -> None:
+    def protect(self, masks: Masks) -> None:
         path, seed, weights, bias, device = self._made
         self.inner = CrossbarLinear(
             (weights[0], weights[1]) if len(weights) == 2 else weights[0],
             bias,
             config=device.crossbar,
-            protected=mask,
+            protected=masks,
             noise=device.noise,
             slc_noise=device.slc_noise,
             clip=device.clip,
@@ -278,8 +275,8 @@ def quantized_tokens(x: Tensor, bits: int | None) -> Tensor:
 
 
 def _tokens(device: Device) -> ActivationQuantizer:
-    assert device.activation_bits is not None
-    return ActivationQuantizer(granularity="row", bits=device.activation_bits)
+    assert device.input_bits is not None
+    return ActivationQuantizer(granularity="row", bits=device.input_bits)
 
 
 def _seed(path: str, seed: int) -> int:

@@ -28,7 +28,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hyflexsim.models.cells.cell_columns import Sign, layout, levels
+from hyflexsim.models.cells.cell_columns import Layout, Sign, layout, levels
 from hyflexsim.models.cells.quantization import (
     Clip,
     check_bits,
@@ -209,28 +209,53 @@ class ConductanceModel:
         return self.g_off_us if self.cancel_offset else 0.0
 
 
+def program_column(
+    noise: CellNoise | None,
+    level: Tensor,
+    form: Layout,
+    column: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor | None]:
+    """One column of levels (any shape) as cells hold it, and the variance of a read of it.
+
+    In level steps, squared for the variance (None: reads are exact). A level that is a pair's
+    difference is two cells, the negative one programmed second.
+    """
+    if noise is None:
+        return level, None
+    width = form.widths[column]
+    if not form.paired:
+        held = noise.program(level, width, form.lowest[column], generator)
+        std = noise.read_std(held, width, form.lowest[column])
+        return held, None if std is None else std.square()
+    cells = [noise.program(side.clamp(min=0), width, 0, generator) for side in (level, -level)]
+    stds = [noise.read_std(cell, width, 0) for cell in cells]
+    variances = [std.square() for std in stds if std is not None]
+    return cells[0] - cells[1], sum(variances[1:], variances[0]) if variances else None
+
+
 def noisy_codes(
     codes: Tensor,
     noise: CellNoise | None,
     bits_per_cell: int,
     generator: torch.Generator | None = None,
     sign: Sign = "twos-complement",
+    bits: int = 8,
 ) -> Tensor:
-    """INT8 codes as the cells return them: same shape, float32, in units of one code.
+    """Codes of `bits` bits as the cells return them: same shape, float32, in units of one code.
 
     Each column is programmed and read once. `noise` None: the codes themselves. Raises
-    ModelError for codes that are not integers or outside -128 ... 127, bits_per_cell outside
-    1 ... 8, and an unknown sign.
+    ModelError for codes that are not integers or out of range, bits_per_cell outside 1 ... 8, and
+    an unknown sign.
     """
-    form, held = layout(bits_per_cell, sign), levels(codes, bits_per_cell, sign)
+    form, held = layout(bits_per_cell, sign, bits), levels(codes, bits_per_cell, sign, bits)
     if noise is None:
         return codes.float()
     total = torch.full(codes.shape, -float(form.bias), device=codes.device)
-    for level, bits, worth, lowest in zip(held, *form[:3], strict=True):
-        read = noise.program(level, bits, lowest, generator)
-        std = noise.read_std(read, bits, lowest)
-        if std is not None:
-            read = read + std * _normal(read, generator)
+    for column, (level, worth) in enumerate(zip(held, form.worth, strict=True)):
+        read, variance = program_column(noise, level, form, column, generator)
+        if variance is not None:
+            read = read + variance.sqrt() * _normal(read, generator)
         total.add_(read, alpha=worth)
     return total
 
@@ -260,15 +285,17 @@ def noisy_weight(
     noise: CellNoise | None = None,
     slc_noise: CellNoise | None = None,
     bits_per_cell: int = 2,
+    slc_bits: int = 1,
+    weight_bits: int = 8,
     clip: Clip = "max",
     sign: Sign = "twos-complement",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """`weight` quantised to INT8 and read from the chip: same shape and dtype.
+    """`weight` quantised to `weight_bits` bits and read from the chip: same shape and dtype.
 
     `protected` (bool, broadcast to the weight's shape) marks entries in SLC: they see
-    `slc_noise` in 1-bit cells, and with None are the quantised value bit for bit. The others
-    see `noise` in `bits_per_cell`-bit cells. Gradient: straight-through, as
+    `slc_noise` in `slc_bits`-bit cells, and with None are the quantised value bit for bit. The
+    others see `noise` in `bits_per_cell`-bit cells. Gradient: straight-through, as
     :func:`~hyflexsim.models.cells.quantization.fake_quantize`; call under no_grad for none.
 
     Raises ModelError for NaN, bits_per_cell outside 1 ... 8, and a mask that does not fit.
@@ -291,16 +318,16 @@ def noisy_weight(
     if mask.dtype != torch.bool:
         raise ModelError(f"protected must be boolean; got {mask.dtype}")
     check_bits(bits_per_cell, "bits_per_cell")
-    q = quantize(weight, clip, key="weight")
+    q = quantize(weight, clip, bits=weight_bits, key="weight")
     value = q.dequantize().to(weight.dtype)
-    for cells, bits, where in ((noise, bits_per_cell, ~mask), (slc_noise, 1, mask)):
+    for cells, bits, where in ((noise, bits_per_cell, ~mask), (slc_noise, slc_bits, mask)):
         if cells is not None:
-            read = noisy_codes(q.codes, cells, bits, generator, sign)
+            read = noisy_codes(q.codes, cells, bits, generator, sign, weight_bits)
             read = read.to(weight.dtype).mul_(q.scale)
             value = torch.where(where, read, value)
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return value
-    return straight_through(value, fake_quantize(weight, clip, key="weight"))
+    return straight_through(value, fake_quantize(weight, clip, bits=weight_bits, key="weight"))
 
 
 def noisy_factors(

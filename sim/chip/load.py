@@ -132,8 +132,10 @@ def _flat(key: str, table: object) -> Iterator[tuple[str, object]]:
         yield key, table
 
 
-def resolve(key: str, known: Mapping[str, object]) -> str:
+def resolve(key: str, known: Mapping[str, object], source: str = "overrides") -> str:
     """The full name of a parameter given by its full name, or by an end that only it has.
+
+    ``source``: who gave it, for the :class:`InputError` about another key.
 
     >>> resolve("adc.rate", {"analog.adc.rate": 1, "analog.rows": 2})
     'analog.adc.rate'
@@ -141,13 +143,13 @@ def resolve(key: str, known: Mapping[str, object]) -> str:
     if key in known:
         return key
     if not isinstance(key, str):
-        raise InputError(f"overrides: keys must be names of parameters; got {key!r}")
+        raise InputError(f"{source}: keys must be names of parameters; got {key!r}")
     ends = [full for full in known if full.endswith(f".{key}")]
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise InputError(f"overrides: key {key!r} must be one of {', '.join(ends)}")
-    raise InputError(_unknown("overrides", key, known))
+        raise InputError(f"{source}: key {key!r} must be one of {', '.join(ends)}")
+    raise InputError(_unknown(source, key, known))
 
 
 def _is_record(table: dict[str, Any]) -> bool:
@@ -342,6 +344,19 @@ class _Draft:
             given[key] = self._number("overrides", key, record, value)
             self.records[key] = record
         self._update(given)
+        for key in given:
+            self._refuse_idle(key)
+
+    def _refuse_idle(self, key: str) -> None:
+        """A parameter that counts only beside another, which is not so."""
+        when = self.parameters[key].when
+        if when is None:
+            return
+        other = self._input(key, when[0])
+        if self.numbers[other] != when[1]:
+            raise InputError(
+                f"overrides: {key} goes with {other} = {when[1]}; it is {self.numbers[other]}"
+            )
 
     def _update(self, given: dict[str, Any]) -> None:
         before = dict(self.numbers)

@@ -44,9 +44,10 @@ def parameter(
     acts: str = "",
     follows: Sequence[Follows] = (),
     default: Any = ...,
+    when: tuple[str, str] | None = None,
 ) -> Any:
-    """A number: its canonical unit, inclusive range, meaning; ``acts``: answers,
-    comma-separated.
+    """A number: its canonical unit, inclusive range, meaning; ``acts``: answers, comma-separated;
+    ``when``: a parameter of the unit and the word of it with which alone this one counts.
     """
     extra: dict[str, Any] = {
         "unit": unit,
@@ -54,6 +55,7 @@ def parameter(
         "high": high,
         "acts": tuple(answer.strip() for answer in acts.split(",") if answer.strip()),
         "follows": tuple(follows),
+        "when": when,
     }
     return Field(default, ge=low, le=high, description=meaning, json_schema_extra=extra)
 
@@ -83,6 +85,7 @@ class Parameter(NamedTuple):
     follows: tuple[Follows, ...] = ()
     options: tuple[str, ...] = ()
     required: bool = True
+    when: tuple[str, str] | None = None
 
     @property
     def allowed(self) -> str:
@@ -120,6 +123,7 @@ def _parameter(field: FieldInfo) -> Parameter:
         extra.get("follows", ()),
         options,
         field.is_required(),
+        extra.get("when"),
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement, Weight
 from hyflexsim.sim.units.analog_parameters import AnalogValues
@@ -50,9 +51,9 @@ class Array:
     pieces: tuple[Piece, ...]
 
 
-def factor_regions(placement: Placement, weight: Weight) -> tuple[tuple[Region, ...], ...]:
+def factor_regions(chip: Chip, weight: Weight) -> tuple[tuple[Region, ...], ...]:
     """Regions of each factor of a matrix; one that covers it where it lies in bytes."""
-    module = placement.chip.holder.values
+    module = chip.holder.values
     found = []
     for part in weight.parts:
         if isinstance(part, Factor):
@@ -74,7 +75,7 @@ def arrays(placement: Placement, name: str) -> Iterator[Array]:
         raise InputError(f"{weight.name} lies in {holder.name} as bytes, which has no arrays")
     made = [
         piece
-        for part, areas in zip(weight.parts, factor_regions(placement, weight), strict=True)
+        for part, areas in zip(weight.parts, factor_regions(placement.chip, weight), strict=True)
         if isinstance(part, Factor)
         for piece in _grid(holder.values, part, areas)
     ]

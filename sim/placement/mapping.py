@@ -217,7 +217,7 @@ def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     """
     _refuse_idle_patterns(graph, options)
     order = g.order(graph)
-    weights = _weights(graph, order, chip, options)
+    weights = weights_on(chip, graph, options, order)
     layers = layer_order(graph, order)
     pieces = dict.fromkeys(layers, 0)
     for weight in weights.values():
@@ -235,10 +235,15 @@ def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
             )
 
 
-def _weights(
-    graph: nx.DiGraph, order: Sequence[str], chip: Chip, options: Options
+def weights_on(
+    chip: Chip, graph: nx.DiGraph, options: Options, order: Sequence[str] | None = None
 ) -> dict[str, Weight]:
+    """Every matrix of a graph as the chip holds it, by name; on which PUs is decided after.
+
+    ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them.
+    """
     holder = chip.holder
+    order = g.order(graph) if order is None else order
     weights: dict[str, Weight] = {}
     for name in order:
         op = graph.nodes[name]

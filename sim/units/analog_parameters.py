@@ -18,6 +18,7 @@ NOISES = ("none", "sigma", "error-rate", "conductance")
 
 _PJ = ("pJ", 0, 1e12)
 _SHARE = ("", 0, 1)
+_SIGMA, _ERROR_RATE, _CONDUCTANCE = (("cells.noise", word) for word in NOISES[1:])
 _MW = ("mW", 0, 1e9)
 _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
@@ -211,44 +212,91 @@ class Cells(Section):
 
     noise: Annotated[str, choice(NOISES, "model of the cells' errors", "values")]
     slc_sigma: Annotated[
-        float, parameter("", 0, 10, "relative error of a level, single-level cells", "values")
+        float,
+        parameter(
+            "", 0, 10, "relative error of a level, single-level cells", "values", when=_SIGMA
+        ),
     ]
     mlc_sigma: Annotated[
-        float, parameter("", 0, 10, "relative error of a level, multi-level cells", "values")
+        float,
+        parameter("", 0, 10, "relative error of a level, multi-level cells", "values", when=_SIGMA),
     ]
     slc_error_rate: Annotated[
-        float, parameter(*_SHARE, "share of single-level cells that read wrong", "values")
+        float,
+        parameter(
+            *_SHARE, "share of single-level cells that read wrong", "values", when=_ERROR_RATE
+        ),
     ]
     mlc_error_rate: Annotated[
-        float, parameter(*_SHARE, "share of multi-level cells that read wrong", "values")
+        float,
+        parameter(
+            *_SHARE, "share of multi-level cells that read wrong", "values", when=_ERROR_RATE
+        ),
     ]
     on_resistance: Annotated[
-        float, parameter("ohm", 1e-3, 1e15, "of a cell at its top level", "values")
+        float,
+        parameter("ohm", 1e-3, 1e15, "of a cell at its top level", "values", when=_CONDUCTANCE),
     ]
     on_off: Annotated[
-        float, parameter("", 1.000001, 1e9, "resistance of level 0 over that of the top", "values")
+        float,
+        parameter(
+            "",
+            1.000001,
+            1e9,
+            "resistance of level 0 over that of the top",
+            "values",
+            when=_CONDUCTANCE,
+        ),
     ]
     program_sigma: Annotated[
-        float, parameter("uS", 0, 1e9, "error of a programmed conductance", "values")
+        float,
+        parameter("uS", 0, 1e9, "error of a programmed conductance", "values", when=_CONDUCTANCE),
     ]
     program_sigma_rel: Annotated[
-        float, parameter("", 0, 10, "the same, relative to the conductance", "values")
+        float,
+        parameter("", 0, 10, "the same, relative to the conductance", "values", when=_CONDUCTANCE),
     ]
     read_sigma_rel: Annotated[
-        float, parameter("", 0, 10, "error of one read, relative to the conductance", "values")
+        float,
+        parameter(
+            "", 0, 10, "error of one read, relative to the conductance", "values", when=_CONDUCTANCE
+        ),
     ]
-    drift: Annotated[float, parameter("", 0, 10, "nu of G(t) = G0 (t / t0)^-nu", "values")]
-    drift_sigma: Annotated[float, parameter("", 0, 10, "spread of nu from cell to cell", "values")]
+    drift: Annotated[
+        float, parameter("", 0, 10, "nu of G(t) = G0 (t / t0)^-nu", "values", when=_CONDUCTANCE)
+    ]
+    drift_sigma: Annotated[
+        float, parameter("", 0, 10, "spread of nu from cell to cell", "values", when=_CONDUCTANCE)
+    ]
     drift_start: Annotated[
-        int, parameter("ps", 1, 10**21, "t0: time after programming at which G0 holds", "values")
+        int,
+        parameter(
+            "ps",
+            1,
+            10**21,
+            "t0: time after programming at which G0 holds",
+            "values",
+            when=_CONDUCTANCE,
+        ),
     ]
     age: Annotated[
-        int, parameter("ps", 1, 10**21, "time after programming at which cells are read", "values")
+        int,
+        parameter(
+            "ps",
+            1,
+            10**21,
+            "time after programming at which cells are read",
+            "values",
+            when=_CONDUCTANCE,
+        ),
     ]
     stuck_on: Annotated[
-        float, parameter(*_SHARE, "share of cells stuck at their top level", "values")
+        float,
+        parameter(*_SHARE, "share of cells stuck at their top level", "values", when=_CONDUCTANCE),
     ]
-    stuck_off: Annotated[float, parameter(*_SHARE, "share of cells stuck at level 0", "values")]
+    stuck_off: Annotated[
+        float, parameter(*_SHARE, "share of cells stuck at level 0", "values", when=_CONDUCTANCE)
+    ]
 
 
 class AnalogInstances(Section):

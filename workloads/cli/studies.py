@@ -26,6 +26,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew what was interr
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="Folder made by compress, or name (see data).")
 ]
+Preset = Annotated[str, typer.Option(help="Chip: a preset (see list) or a .toml file.")]
 Rates = Annotated[
     str, typer.Option("--slc-rate", metavar="A,B,…", help="Shares of ranks in SLC, per cent.")
 ]
@@ -67,16 +68,21 @@ def accuracy(
     checkpoint: Checkpoint,
     slc_rate: Rates = RATES,
     sigma: Annotated[
-        str, typer.Option(metavar="A,B,…", help="released, calibrated, calibrated-bit, numbers.")
-    ] = "released,calibrated",
+        str,
+        typer.Option(metavar="A,B,…", help="chip, released, calibrated, calibrated-bit, numbers."),
+    ] = "chip,calibrated",
     select: Annotated[
         str,
         typer.Option(metavar="A,B,…", help="gradient, gradient-last, rank, saliency, magnitude."),
     ] = "gradient",
     seeds: Annotated[int, typer.Option(help="Chips programmed for each point.")] = 5,
     adc: Annotated[
-        str, typer.Option(metavar="A,B,…", help="Bits of the MLC converters; 0: exact products.")
-    ] = "0",
+        str | None,
+        typer.Option(
+            metavar="A,B,…", help="Bits of MLC converters, 0: exact products [default: the chip's]."
+        ),
+    ] = None,
+    preset: Preset = "hyflexpim",
     limit: Annotated[
         int | None, typer.Option(help="Score only the first so many held-out items.")
     ] = None,
@@ -87,26 +93,30 @@ def accuracy(
     ] = None,
     fresh: Fresh = False,
 ) -> None:
-    """Score a compressed checkpoint on noisy cells, over SLC rates, selections, converters."""
+    """Score a compressed checkpoint on a chip's cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.compression.accuracy import Grid, sweep  # noqa: PLC0415
-    from hyflexsim.workloads.compression.device_settings import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.accuracy import (  # noqa: PLC0415
+        Grid,
+        machine_from,
+        sweep,
+    )
+    from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.scenario.checkpoints import find_checkpoint  # noqa: PLC0415
 
     folder = find_checkpoint(checkpoint)
     grid = Grid(
         rates=tuple(rate / 100 for rate in _numbers("--slc-rate", slc_rate)),
         selects=tuple(_words(select)),
-        adc_bits=tuple(_integers("--adc", adc)),
+        adc_bits=() if adc is None else tuple(_integers("--adc", adc)),
     )
     settings = settings_from(
         {"sigma": [_number_or_word(s) for s in _words(sigma)], "seeds": seeds}
-        | ({} if limit is None else {"limit": limit}),
-        changes or (),
+        | ({} if limit is None else {"limit": limit})
     )
+    machine = machine_from(preset, changes or ())
     target = out or Path("runs") / f"{folder.name}-accuracy"
     with progress() as say, resumable():
-        sweep(folder, settings, grid, target, say=say, fresh=fresh)
+        sweep(folder, settings, grid, target, machine=machine, say=say, fresh=fresh)
     console().print(_frame(accuracy_table(target)), "")
     for noise in load_study(target, "accuracy").info["noise"]:
         own = noise["own_wrong_cells"]  # None: no multiplicative noise
@@ -164,17 +174,32 @@ def pareto(
     ] = "0.25,0.5,0.75,1",
     slc_rate: Rates = "0,5,10,20,50,100",
     method: Annotated[str, typer.Option(help="Of budgets below 1; see ranks.")] = "tanh",
-    sigma: Annotated[str, typer.Option(help="released, calibrated or a number.")] = "calibrated",
+    sigma: Annotated[
+        str, typer.Option(help="chip, released, calibrated or a number.")
+    ] = "calibrated",
     seeds: Annotated[int, typer.Option(help="Chips programmed for each point.")] = 5,
+    preset: Preset = "hyflexpim",
+    chip: Annotated[
+        list[str] | None,
+        typer.Option("--chip", metavar="KEY=VALUE", help="Change a parameter of the chip."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=A,B,…", help="Compare chips: every combination of these."),
+    ] = None,
     changes: Changes = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
     ] = None,
     fresh: Fresh = False,
 ) -> None:
-    """Accuracy against latency and energy, over SLC rates and parameter budgets."""
+    """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.compression.device_settings import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.accuracy import (  # noqa: PLC0415
+        machine_from,
+        machines_from,
+    )
+    from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.compression.pareto import pareto as compute  # noqa: PLC0415
     from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
 
@@ -183,8 +208,14 @@ def pareto(
     settings = settings_from({"sigma": [_number_or_word(sigma)], "seeds": seeds})
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
     budgets = _numbers("--budget", budget)
+    machines = machines_from(machine_from(preset, chip or ()), vary or ())
     with progress() as say, resumable():
-        compute(loaded, method, budgets, rates, settings, target, say=say, fresh=fresh)
+        compute(
+            *(loaded, method, budgets, rates, settings, target),
+            machines=machines,
+            say=say,
+            fresh=fresh,
+        )
     console().print(_frame(load_study(target, "pareto").table), "")
     for path in draw_study(target):
         print(f"written to {path}")

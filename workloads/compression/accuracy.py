@@ -1,52 +1,60 @@
-"""How right a compressed model is on cells: its task's score over SLC rates, noise and seeds.
+"""How right a compressed model is on a chip: its task's score over SLC rates, noise and seeds.
 
 ::
 
-    checkpoint ─> model on cells (one seed, one chip) ─> top ranks in SLC ─> score ─> a row
+    checkpoint ─> graph ─place on chip─> masks ─> model on cells (one seed, one chip) ─> score
 
-HyFlexPIM's Figs 12 and 13; the noises are those of device_settings.py. Ranks are protected by
-"gradient" (|dL/dσ|, mean over the last epoch of fine-tuning; "gradient-last": of its last batch, as
-released), by "rank" (largest singular values) or by "magnitude": the paper's comparison without
-SVD, so the same function is multiplied out into dense matrices whose outputs of largest norm are
-protected. "saliency" is ours: σ |dL/dσ|, the change of the loss by a relative error of the rank,
-which is what multiplicative noise makes. Outputs of layers that the checkpoint keeps dense are
-chosen by norm.
-
-What is not a block's matrix computes exactly, as in the released code; a scenario of the same
-checkpoint places it in SLC.
+HyFlexPIM's Figs 12 and 13; the noises are those of devices.py, which ranks are protected is in
+protection.py. What is not a block's matrix computes exactly, as in the released code, and is
+placed in SLC.
 """
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+import networkx as nx
 import pyarrow as pa
-import torch
 from torch import Tensor, nn
 
-from hyflexsim.models.cells.on_chip import masks_for, matrices, on_chip, wrong_cells
-from hyflexsim.models.lowrank import compress as low_rank
-from hyflexsim.models.lowrank.checkpoint import RANKS_FILE, read_ranks
-from hyflexsim.models.lowrank.redistribution import magnitude_scores, rank_scores
+from hyflexsim.models.cells.on_chip import Device, Masks, on_chip, wrong_cells
+from hyflexsim.models.cells.quantization import Clip
+from hyflexsim.models.lowrank.checkpoint import RANKS_FILE
+from hyflexsim.sim.chip.chip import Chip
+from hyflexsim.sim.chip.load import resolve
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression.device_settings import Sigma, device_of, sigmas_of
+from hyflexsim.sim.placement.mapping import Options, weights_on
+from hyflexsim.sim.units.analog_parameters import AnalogValues
+from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.workloads.compression.devices import (
+    Noise,
+    describe,
+    device_of,
+    noises_of,
+    without_converters,
+)
 from hyflexsim.workloads.compression.judged_models import Opened, open_checkpoint, score
+from hyflexsim.workloads.compression.protection import (
+    SELECTS,
+    masks_of,
+    prepared,
+    protected_graph,
+)
+from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.scenario.checkpoints import read_about
-from hyflexsim.workloads.scenario.schema import Accuracy
+from hyflexsim.workloads.scenario.overrides import pairs
+from hyflexsim.workloads.scenario.schema import MOVED, Accuracy
 from hyflexsim.workloads.terminal import Say
 
 MARKS = ("accuracy.json", "accuracy.parquet")
 KEY = ("select", "sigma", "slc_rate", "adc_bits", "seed")
 """Columns that tell rows of accuracy.parquet apart; the sixth is `score`."""
-SELECTS = ("gradient", "gradient-last", "rank", "saliency", "magnitude")
-"""Ways to choose the ranks that are protected."""
 
 _SCHEMA = {
     "select": run_dir.TEXT,
@@ -60,11 +68,92 @@ Row = dict[str, Any]
 
 
 class Grid(NamedTuple):
-    """What a sweep varies. `rates`: SLC shares from 0 to 1. `adc_bits`: 0 for exact products."""
+    """What a sweep varies. `rates`: SLC shares from 0 to 1. `adc_bits`: of multi-level columns
+    (single-level ones: one less), 0 for converters that lose nothing; none: the chip's own.
+    """
 
     rates: tuple[float, ...]
     selects: tuple[str, ...]
-    adc_bits: tuple[int, ...]
+    adc_bits: tuple[int, ...] = ()
+
+
+class Machine(NamedTuple):
+    """The chip that a study is about: a preset or file, what differs, where weights are clipped."""
+
+    preset: str = "hyflexpim"
+    changes: Mapping[str, Any] = {}
+    clip: Clip = "max"
+
+    def chip(self) -> Chip:
+        """As loaded."""
+        return load_chip(self.preset, self.changes)
+
+    def variant(self, adc_bits: int) -> Chip:
+        """With other converters; 0 and its own bits: as it is.
+
+        Raises InputError for a chip without converters, and for bits that it does not allow.
+        """
+        chip = self.chip()
+        unit = chip.unit("gemv")
+        if not adc_bits or adc_bits == own_bits(chip):
+            return chip
+        if not isinstance(unit.values, AnalogValues):
+            raise InputError(f"{chip.name}: {unit.name} has no converters; got {adc_bits} bits")
+        bits = {"mlc_bits": adc_bits, "slc_bits": max(1, adc_bits - 1)}
+        changed = {f"{unit.name}.adc.{key}": value for key, value in bits.items()}
+        return load_chip(self.preset, {**self.changes, **changed})
+
+
+CLIP = "mapping.weight_clip"
+
+
+def machine_from(preset: str, overrides: Iterable[str]) -> Machine:
+    """A machine from overrides ``key=value``: parameters of the chip, and mapping.weight_clip.
+
+    Raises InputError for another key, and for a value that the chip does not allow.
+
+    >>> machine_from("hyflexpim", ["sign=differential"]).changes
+    {'analog.sign': 'differential'}
+    """
+    changes, clip = {}, "max"
+    known = load_chip(preset).parameters
+    words = {full.rpartition(".")[2] for full in known} - {"adc_bits"}  # of adc.instances
+    for key, value in pairs(overrides):
+        if key == CLIP:
+            clip = value
+            if clip not in get_args(Clip)[:2]:
+                raise InputError(f"--set: {CLIP} must be max or second-signed; got {value!r}")
+        elif key.removeprefix("accuracy.") in MOVED and key not in words:
+            raise InputError(f"--set: {key} is {MOVED[key.removeprefix('accuracy.')]} now")
+        else:
+            changes[resolve(key, known, "--set")] = value
+    load_chip(preset, changes)
+    return Machine(preset, changes, clip)  # type: ignore[arg-type]
+
+
+def machines_from(machine: Machine, grid: Iterable[str]) -> dict[str, Machine]:
+    """All combinations of ``key=A,B,…``, by what differs from the machine; itself first."""
+    known = load_chip(machine.preset).parameters
+    axes = []
+    for text in grid:
+        key, _, values = text.partition("=")
+        texts = [value.strip() for value in values.split(",") if value.strip()]
+        if not texts:
+            raise InputError(f"--vary must be key=A,B,…; got {text!r}")
+        full = resolve(key.strip(), known, "--vary")
+        axes.append([(full, value) for _, value in pairs(f"{full}={t}" for t in texts)])
+    found = {machine.chip().name: machine}
+    for chosen in product(*axes) if axes else ():
+        name = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in chosen)
+        found[name] = machine._replace(changes={**machine.changes, **dict(chosen)})
+        found[name].chip()  # refused before any work
+    return found
+
+
+def own_bits(chip: Chip) -> int:
+    """Bits of a chip's converters of multi-level columns; 0 where it has none."""
+    values = chip.unit("gemv").values
+    return values.adc.mlc_bits if isinstance(values, AnalogValues) else 0
 
 
 def sweep(
@@ -73,6 +162,7 @@ def sweep(
     grid: Grid,
     out: str | Path,
     *,
+    machine: Machine | None = None,
     say: Say | None = None,
     fresh: bool = False,
 ) -> Path:
@@ -87,26 +177,29 @@ def sweep(
     for select in grid.selects:
         if select not in SELECTS:
             raise InputError(f"select must be of {', '.join(SELECTS)}; got {select!r}")
-    if not all(grid):
-        raise InputError("a sweep needs an SLC rate, a selection and an ADC; got none of one")
+    if not grid.rates or not grid.selects:
+        raise InputError("a sweep needs an SLC rate and a selection; got none of one")
     run_dir.check_target(out, MARKS)
     about = read_about(checkpoint)
-    sigmas = sigmas_of(settings)
-    for adc_bits in grid.adc_bits:
-        device_of(settings, sigmas[0], adc_bits)  # refused before anything is loaded
+    machine = machine or Machine()
+    chip = machine.chip()
+    grid = grid._replace(adc_bits=grid.adc_bits or (own_bits(chip),))
+    noises = noises_of(chip, settings)
+    for adc_bits in grid.adc_bits:  # refused before anything is loaded
+        device_of(machine.variant(adc_bits), noises[0], machine.clip)
     job = settings.model_dump() | grid._asdict() | {"checkpoint": str(checkpoint)}
     job["content of the checkpoint"] = zlib.crc32((checkpoint / RANKS_FILE).read_bytes())
+    job["chip"] = describe(chip) | {"name": chip.name, "clip": machine.clip}
     with working(out, job, fresh=fresh) as work:
         opened = open_checkpoint(checkpoint)
-        for select in grid.selects:  # bad patterns of `exact`, before hours of scoring
-            with prepared(opened, select) as model:
-                matrices(model, settings.exact)
         known = work.fact("references", lambda: references(opened, about, settings.limit))
-        rows = _rows(opened, checkpoint, settings, grid, sigmas, work, say or _silent)
-        noise = _noise(opened, settings, sigmas)
+        study = _Study(opened, checkpoint, settings, machine, {n.value: n for n in noises})
+        rows = _rows(study, grid, work, say or _silent)
+        noise = [noise_row(opened.model, chip, each, machine.clip) for each in noises]
         with run_dir.new_run_dir(out, MARKS) as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
-            run_dir.write_json(folder / "accuracy.json", _about(about, settings, noise, known))
+            content = _about(about, settings, noise, known) | {"chip": job["chip"]}
+            run_dir.write_json(folder / "accuracy.json", content)
     return Path(out)
 
 
@@ -121,107 +214,103 @@ def references(opened: Opened, about: Mapping[str, Any], limit: int | None) -> d
     return {name: figures[metric] for name, figures in about["scores"].items()}
 
 
-def noisy_scores(
+def scores_on_chips(
+    model: nn.Module,
     opened: Opened,
-    folder: Path,
+    device: Device,
+    masks: Mapping[str, Masks],
     settings: Accuracy,
-    sigma: Sigma,
-    rate_of: Callable[[str], float],
     say: Say,
 ) -> list[float]:
-    """The task's metric on as many chips as the settings have seeds.
+    """The task's metric on as many programmed chips as the settings have seeds.
 
-    `folder`: the checkpoint, which holds the ranks' importance; `rate_of`: the SLC rate (0 to 1)
-    of a matrix by its path.
+    `model`: that of `opened` as it goes on cells; `masks`: what of it is in SLC.
     """
     values = []
-    with prepared(opened, settings.select) as model:
-        scores = rank_scores_of(model, folder, settings.select)
-        for seed in range(settings.seeds):
-            say(f"scoring, sigma {sigma.value:.3g}", seed, settings.seeds)
-            with on_chip(model, device_of(settings, sigma, settings.adc_bits), seed) as chip:
-                chip.protect(masks_for(chip, scores, {path: rate_of(path) for path in chip.sizes}))
-                figures = score(model, opened.task, settings.limit)
-            values.append(figures[opened.task.metric.name])
+    for seed in range(settings.seeds):
+        say("scoring on cells", seed, settings.seeds)
+        with on_chip(model, device, seed) as chip:
+            chip.protect(masks)
+            figures = score(model, opened.task, settings.limit)
+        values.append(figures[opened.task.metric.name])
     return values
 
 
-def rank_scores_of(model: nn.Module, checkpoint: Path, select: str) -> dict[str, Tensor]:
-    """Scores to choose protected ranks by, (r,) by path; of outputs (n,) where a layer is dense.
-
-    `model`: as :func:`prepared` for that selection.
-    """
-    scores = magnitude_scores(model)
-    if select == "magnitude":
-        return scores
-    sigma = rank_scores(model)
-    scores |= sigma
-    if select == "rank":
-        return scores
-    stored = "gradient" if select == "saliency" else select
-    for path, layer in read_ranks(checkpoint)["layers"].items():
-        if stored not in layer.get("scores", {}):
-            raise InputError(f"{checkpoint}: ranks.json has no scores {stored!r} of {path}")
-        gradient = torch.tensor(layer["scores"][stored])
-        scores[path] = gradient * sigma[path] if select == "saliency" else gradient
-    return scores
+def placed_masks(
+    layers: Mapping[str, nn.Module], graph: nx.DiGraph, chip: Chip, rate: float
+) -> dict[str, list[Tensor]]:
+    """What of a model's matrices (by path) is in SLC if its blocks are placed at an SLC rate."""
+    options = Options(slc_rate=rate, slc_rates=dict.fromkeys(exact_ops(graph), 1.0))
+    return masks_of(layers, graph, chip, weights_on(chip, graph, options))
 
 
-@contextmanager
-def prepared(opened: Opened, select: str) -> Iterator[nn.Module]:
-    """The model that goes on cells: as it is, or multiplied out for selection by magnitude."""
-    if select == "magnitude":
-        yield low_rank.expand(copy.deepcopy(opened.model))
-    else:
-        yield opened.model
+def noise_row(model: nn.Module, chip: Chip, noise: Noise, clip: Clip) -> Row:
+    """What a noise means, and the share of this model's own cells that read wrong by it."""
+    own = wrong_cells(model, device_of(chip, noise, clip))
+    return {"value": noise.value, "name": noise.name, "report": noise.report} | {
+        "sigma": noise.value,
+        "own_wrong_cells": own,
+    }
 
 
-def _rows(
-    opened: Opened,
-    checkpoint: Path,
-    settings: Accuracy,
-    grid: Grid,
-    sigmas: Sequence[Sigma],
-    work: Work,
-    say: Say,
-) -> list[Row]:
+class _Study(NamedTuple):
+    """What all rows of a sweep share; noises by σ."""
+
+    opened: Opened
+    checkpoint: Path
+    settings: Accuracy
+    machine: Machine
+    noises: Mapping[float, Noise]
+
+
+def _rows(study: _Study, grid: Grid, work: Work, say: Say) -> list[Row]:
     done = work.rows(KEY)
-    wanted = [*_wanted(settings, grid, sigmas)]
+    wanted = [*_wanted(study, grid)]
     for chip_rows in _by_chip(wanted):
         missing = [row for row in chip_rows if row not in done]
-        if not missing:
-            continue
-        first = missing[0]
-        sigma = next((s for s in sigmas if s.value == first["sigma"]), sigmas[0])
-        with prepared(opened, first["select"]) as model:
-            say("programming cells", len(done.all()), len(wanted))
-            scores = {
-                select: rank_scores_of(model, checkpoint, select)
-                for select in dict.fromkeys(row["select"] for row in missing)
-            }
-            device = device_of(settings, sigma, first["adc_bits"])
-            with on_chip(model, device, first["seed"]) as chip:
-                for row in missing:
-                    chip.protect(masks_for(chip, scores[row["select"]], row["slc_rate"]))
-                    figures = score(model, opened.task, settings.limit)
-                    done.add(row | {"score": figures[opened.task.metric.name]})
-                    say("scoring", len(done.all()), len(wanted))
+        if missing:
+            for row in _scored(
+                study, missing, lambda: say("scoring", len(done.all()), len(wanted))
+            ):
+                done.add(row)
     return done.all()
 
 
-def _wanted(settings: Accuracy, grid: Grid, sigmas: Sequence[Sigma]) -> Iterator[Row]:
+def _scored(study: _Study, rows: Sequence[Row], say: Callable[[], None]) -> Iterator[Row]:
+    """Rows of one programmed chip with their scores."""
+    first, opened = rows[0], study.opened
+    chip = study.machine.variant(first["adc_bits"])
+    device = device_of(chip, study.noises[first["sigma"]], study.machine.clip)
+    if not first["adc_bits"]:
+        device = without_converters(device)
+    with prepared(opened.model, first["select"]) as model:
+        graphs = {
+            select: protected_graph(model, study.checkpoint, select)
+            for select in dict.fromkeys(row["select"] for row in rows)
+        }
+        with on_chip(model, device, first["seed"]) as cells:
+            for row in rows:
+                say()
+                cells.protect(
+                    placed_masks(cells.held, graphs[row["select"]], chip, row["slc_rate"])
+                )
+                figures = score(model, opened.task, study.settings.limit)
+                yield row | {"score": figures[opened.task.metric.name]}
+
+
+def _wanted(study: _Study, grid: Grid) -> Iterator[Row]:
     """All rows of a sweep without their scores."""
+    sigmas, settings = [*study.noises], study.settings
+    device = device_of(study.machine.chip(), study.noises[sigmas[0]], study.machine.clip)
     for select in grid.selects:
         for adc_bits in grid.adc_bits:
             for sigma in sigmas:
                 for seed in range(settings.seeds):
                     for rate in grid.rates:
-                        certain = rate == 1 and not settings.slc_sigma
-                        if certain and (seed or sigma is not sigmas[0]):
+                        certain = rate == 1 and device.slc_noise is None
+                        if certain and (seed or sigma != sigmas[0]):
                             continue
-                        yield dict(
-                            zip(KEY, (select, sigma.value, rate, adc_bits, seed), strict=True)
-                        )
+                        yield dict(zip(KEY, (select, sigma, rate, adc_bits, seed), strict=True))
 
 
 def _by_chip(rows: Iterable[Row]) -> list[list[Row]]:
@@ -249,22 +338,9 @@ def _about(
         "references": [{"name": name, "score": value} for name, value in known.items()],
         "noise": noise,
         "importance": about.get("importance"),
-        "activation_bits": settings.activation_bits or None,
         "settings": settings.model_dump(mode="json"),
         "notes": notes(settings),
     }
-
-
-def _noise(opened: Opened, settings: Accuracy, sigmas: Sequence[Sigma]) -> list[Row]:
-    """What each σ means, and the share of this model's own cells that read wrong by it."""
-    return [
-        sigma._asdict()
-        | {
-            "sigma": sigma.value,
-            "own_wrong_cells": wrong_cells(opened.model, device_of(settings, sigma, 0)),
-        }
-        for sigma in sigmas
-    ]
 
 
 def notes(settings: Accuracy) -> list[str]:
@@ -275,8 +351,6 @@ def notes(settings: Accuracy) -> list[str]:
             f"all scores, also of the reference, are of the first {settings.limit} held-out items; "
             "the floor is of all"
         )
-    if settings.sign == "differential":
-        said.append("pairs of cells take twice the columns, which the placement does not count")
     return said
 
 

@@ -1,63 +1,71 @@
-"""How right a checkpoint is on the cells that a run's placement gives it: the same SLC rates."""
+"""How right a checkpoint is on the very cells that a run's placement gives it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import networkx as nx
 
 from hyflexsim.analysis import confidence
-from hyflexsim.models.cells.on_chip import wrong_cells
-from hyflexsim.sim.errors import InputError
+from hyflexsim.models.cells.on_chip import matrices
 from hyflexsim.sim.placement.mapping import Placement
-from hyflexsim.workloads.compression.accuracy import noisy_scores, notes, references
-from hyflexsim.workloads.compression.device_settings import device_of, sigmas_of
+from hyflexsim.workloads.compression.accuracy import (
+    noise_row,
+    notes,
+    references,
+    scores_on_chips,
+)
+from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.judged_models import open_checkpoint
+from hyflexsim.workloads.compression.protection import masks_of, prepared, protected_graph
 from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
 
-def accuracy_of_run(
-    scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say
-) -> dict[str, Any]:
-    """Scores of a scenario's checkpoint at its own SLC rates, as "accuracy" of summary.json.
+class Judged:
+    """A scenario's checkpoint, opened: its graph for the placement, its scores on it."""
 
-    `metric`; `references` (name: score, without noise); `noise`: a row a σ with mean, half width
-    of the 95 % interval over the seeds (None: one seed), what error rates the σ means, and which
-    share of this model's own cells reads wrong by it; `notes`.
-    """
-    settings = scenario.accuracy
-    folder = find_checkpoint(str(scenario.model.checkpoint))
-    about = read_about(folder)
-    opened = open_checkpoint(folder)
-    prefix = graph.graph["prefix"]
-    ops = [op for op, kind in graph.nodes(data="kind") if kind == "gemv"]
-    rows = []
-    for sigma in sigmas_of(settings):
-        values = noisy_scores(
-            opened,
-            folder,
-            settings,
-            sigma,
-            lambda path: _rate(placement, ops, path.removeprefix(prefix)),
-            say,
-        )
-        mean, half = confidence(values)
-        width = None if math.isnan(half) else half
-        own = wrong_cells(opened.model, device_of(settings, sigma, 0))
-        row = {**sigma._asdict(), "own_wrong_cells": own, "mean": mean}
-        rows.append(row | {"half_width": width, "scores": values})
-    return {
-        "checkpoint": str(scenario.model.checkpoint),
-        "metric": about["metric"],
-        "references": references(opened, about, settings.limit),
-        "noise": rows,
-        "notes": [*notes(settings), *_exact_in_mlc(graph, placement)],
-    }
+    def __init__(self, scenario: Scenario):
+        self.folder = find_checkpoint(str(scenario.model.checkpoint))
+        self.about = read_about(self.folder)
+        self.opened = open_checkpoint(self.folder)
+        self.select = scenario.accuracy.select
+
+    def graph(self) -> nx.DiGraph:
+        """The model's graph with its ranks and what each is worth, by the scenario's selection."""
+        with prepared(self.opened.model, self.select) as model:
+            return protected_graph(model, self.folder, self.select)
+
+    def score(
+        self, scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say
+    ) -> dict[str, Any]:
+        """Scores on the placement's cells, as "accuracy" of summary.json.
+
+        `metric`; `references` (name: score, without noise); `noise`: a row a noise with mean, half
+        width of the 95 % interval over the seeds (None: one seed), what error rates it means, and
+        which share of this model's own cells reads wrong by it; `notes`.
+        """
+        settings, clip, chip = scenario.accuracy, scenario.mapping.weight_clip, placement.chip
+        rows = []
+        with prepared(self.opened.model, self.select) as model:
+            masks = masks_of(matrices(model), graph, chip, placement.weights)
+            for noise in noises_of(chip, settings):
+                device = device_of(chip, noise, clip)
+                values = scores_on_chips(model, self.opened, device, masks, settings, say)
+                mean, half = confidence(values)
+                width = None if math.isnan(half) else half
+                row = noise_row(self.opened.model, chip, noise, clip)
+                rows.append(row | {"mean": mean, "half_width": width, "scores": values})
+        return {
+            "checkpoint": str(scenario.model.checkpoint),
+            "metric": self.about["metric"],
+            "references": references(self.opened, self.about, settings.limit),
+            "noise": rows,
+            "notes": [*notes(settings), *_exact_in_mlc(graph, placement)],
+        }
 
 
 def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
@@ -69,15 +77,3 @@ def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
         f"placed in MLC cells, but computed exactly for the scores: {', '.join(ops)} "
         "(the noise model covers the matrices of blocks)"
     ]
-
-
-def _rate(placement: Placement, ops: Sequence[str], matrix: str) -> float:
-    """The SLC rate of a matrix, which may be several ops: a fused projection that stayed dense."""
-    parts = [op for op in ops if op.startswith(f"{matrix}.")] or [matrix]
-    rates = {placement.options.rate(part) for part in parts}
-    if len(rates) > 1:
-        raise InputError(
-            f"mapping.slc_rates: {', '.join(parts)} are one matrix on the cells here; "
-            f"they must have one rate; got {', '.join(f'{rate:g}' for rate in sorted(rates))}"
-        )
-    return rates.pop()

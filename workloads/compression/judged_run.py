@@ -7,13 +7,11 @@ given a judge beside, which scores a scenario's checkpoint on the cells of the s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
-from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.run import run
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
@@ -40,18 +38,20 @@ def simulate(
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
     """
+    if not isinstance(scenario, Scenario):
+        scenario = Scenario.load(scenario)
+    judge: run.Judge | None = None
+    if scenario.model.checkpoint is not None:
+        from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
+
+        judged = Judged(scenario)
+        graph, judge = graph or judged.graph(), judged.score
     return run.simulate(
         scenario,
         graph=graph,
         progress=progress,
         servers=servers,
         chip=chip,
-        judge=_judge,
+        judge=judge,
         folder=folder,
     )
-
-
-def _judge(scenario: Scenario, graph: nx.DiGraph, placement: Placement, say: Say) -> dict[str, Any]:
-    from hyflexsim.workloads.compression.accuracy_of_run import accuracy_of_run  # noqa: PLC0415 (torch)
-
-    return accuracy_of_run(scenario, graph, placement, say)

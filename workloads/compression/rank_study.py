@@ -103,9 +103,7 @@ def study(
         opened = open_recipe(recipe)
         train_dense(recipe, opened, work, say)
         dense = work.fact("dense", lambda: score(opened.model, opened.task))
-        costs = work.fact(
-            "costs", lambda: cost_on_chip.cost(recipe, opened.config, {}, slc_rate)._asdict()
-        )
+        costs = work.fact("costs", lambda: _costs(recipe, opened, {}, slc_rate))
         rows = work.rows(KEY)
         for done, (name, trial) in enumerate(variants):
             row = dict(zip(KEY, (name, trial.compress.budget, trial.seed), strict=True))
@@ -163,7 +161,7 @@ def _measured(
     counts = low_rank.counts(model)
     ranks = low_rank.ranks(model)
     chosen = {row.name: row.rank for row in ranks if row.rank is not None}
-    costs = cost_on_chip.cost(trial, opened.config, chosen, slc_rate)._asdict()
+    costs = _costs(trial, opened, chosen, slc_rate)
     return {
         "linears_share": counts.linears / counts.linears_dense,
         "total_share": counts.total / counts.total_dense,
@@ -174,6 +172,13 @@ def _measured(
         **{f"dense_{name}": dense_costs[name] for name in _COSTS},
         "ranks": [(row.name, row.rank or 0, break_even(row.m, row.n)) for row in ranks],
     }
+
+
+def _costs(
+    recipe: Recipe, opened: Opened, ranks: dict[str, int], slc_rate: float
+) -> dict[str, Any]:
+    graph = cost_on_chip.ranked(recipe.name, opened.config, ranks)
+    return cost_on_chip.cost(recipe, graph, slc_rate)[0]._asdict()
 
 
 def _rank_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

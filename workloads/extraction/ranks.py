@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import networkx as nx
@@ -57,7 +57,6 @@ def with_ranks(
     ranks: Mapping[str, int] | str | float,
     *,
     skip: Collection[str] = SKIP,
-    importance: Mapping[str, Sequence[float]] | None = None,
 ) -> nx.DiGraph:
     """A copy of the graph whose block matrices have ranks; embeddings and heads stay dense.
 
@@ -71,8 +70,7 @@ def with_ranks(
 
     A matrix stays dense where its factors would hold more values than the matrix itself, also
     where a mapping asks for such a rank. ``skip``: last parts of module paths left alone by the
-    first two rules (Mamba's ``dt_proj`` is a factor already). ``importance``: one number a rank,
-    by op name, for matrices of a mapping.
+    first two rules (Mamba's ``dt_proj`` is a factor already).
 
     Raises InputError for an unknown weight, naming the nearest, or a value out of range.
     """
@@ -86,12 +84,10 @@ def with_ranks(
             if weight.removesuffix(".weight").rsplit(".", 1)[-1] not in skip:
                 chosen[weight] = max(1, int(fraction * rows * cols / (rows + cols) + 1e-9))
     result = copy.deepcopy(graph)
-    importance = importance or {}
-    for name, op in result.nodes(data=True):
+    for _, op in result.nodes(data=True):
         rank = chosen.get(op["weight"]) if op["kind"] == "gemv" else None
         if rank is not None and rank <= break_even(op["rows"], op["cols"]):
             op["rank"] = rank
-            op["importance"] = list(importance[name]) if name in importance else None
     vocabulary.validate(result)
     return result
 

@@ -103,15 +103,7 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
     layers = {
         path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()
     }
-    return with_ranks(
-        graph,
-        {op: layer["rank"] for op, layer in layers.items()},
-        importance={
-            op: layer["scores"]["gradient"]
-            for op, layer in layers.items()
-            if "gradient" in layer["scores"]
-        },
-    )
+    return with_ranks(graph, {op: layer["rank"] for op, layer in layers.items()})
 
 
 def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request], list[str]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hyflexsim.sim.chip.load import resolve
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.workloads.scenario.schema import KINDS, SECTIONS, Chip, dotted
+from hyflexsim.workloads.scenario.schema import KINDS, MOVED, SECTIONS, Chip, dotted
 
-FREE = ("chip.set", "mapping.slc_rates", "mapping.copies", "accuracy.conductance")
+FREE = ("chip.set", "mapping.slc_rates", "mapping.copies")
 """Tables whose keys the user chooses."""
 
 SOURCES = ("name", "graph", "checkpoint")
@@ -28,9 +28,9 @@ def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any])
     >>> content
     {'workload': {'kind': 'tokens', 'tokens': 64}, 'chip': {'set': {'analog.read_cycle': '50 ns'}}}
     """
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
+    given = overrides.items() if isinstance(overrides, Mapping) else pairs(overrides)
     # kinds and the chip first, since they decide which other keys there are
-    ordered = sorted(pairs, key=lambda pair: not pair[0].endswith(("kind", "chip.preset")))
+    ordered = sorted(given, key=lambda pair: not pair[0].endswith(("kind", "chip.preset")))
     return [_apply(content, key, value) for key, value in ordered]
 
 
@@ -42,7 +42,7 @@ def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
     (['train.epochs'], {'train': {'epochs': 1}})
     """
     keys = []
-    for key, value in map(_pair, overrides):
+    for key, value in pairs(overrides):
         *sections, last = key.split(".")
         table = content
         for section in sections:
@@ -52,6 +52,15 @@ def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
         table[last] = value
         keys.append(key)
     return keys
+
+
+def pairs(overrides: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Keys and values of texts ``key=value``.
+
+    >>> list(pairs(["seeds=3", "sign=biased"]))
+    [('seeds', 3), ('sign', 'biased')]
+    """
+    return map(_pair, overrides)
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -68,6 +77,8 @@ def _pair(text: str) -> tuple[str, Any]:
 def _apply(content: dict[str, Any], key: str, value: Any) -> str:
     parts = _split(key)
     where, last = ".".join(parts[:-1]), parts[-1]
+    if where == "accuracy" and last in MOVED:
+        raise InputError(f"--set: {key} is {MOVED[last]} now")
     if not _in_scenario(parts):
         parts, where = ["chip", "set", _of_chip(content, key)], "chip.set"
     table = content

@@ -24,6 +24,8 @@ Every key, with its default::
     copies = "fill"              # "none", "fill", a number (of the blocks' matrices),
                                  # or numbers by pattern: { "lm_head" = 2 }
     pus_per_layer = "auto"       # "auto", "fill" or a number
+    weight_clip = "max"          # where weights are clipped before they become codes, or
+                                 # "second-signed", as HyFlexPIM's released code does
 
     [workload]                   # one of three kinds
     kind = "jets"                # one request a jet, one token a particle
@@ -43,21 +45,12 @@ Every key, with its default::
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
     # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
 
-    [accuracy]                   # of a checkpoint on noisy cells, at the rates of [mapping]
-    sigma = ["released", "calibrated"]  # relative noise of MLC cells by name or number; also
-                                 # "calibrated-bit" (4.04 % are wrong bits, not cells)
-    slc_sigma = 0.0
+    [accuracy]                   # of a checkpoint on the chip's cells, at the rates of [mapping]
+    sigma = ["chip", "calibrated"]  # noises of MLC cells: the chip's own, "released",
+                                 # "calibrated", "calibrated-bit" (4.04 % are wrong bits, not
+                                 # cells), or numbers; all else of the device is the chip's
     seeds = 5                    # chips programmed
     select = "gradient"          # ranks in SLC: gradient, gradient-last, rank, saliency, magnitude
-    bits_per_cell = 2
-    activation_bits = 8          # 0: floating point, as released
-    clip = "max"                 # or "second-signed", as released
-    adc_bits = 0                 # of MLC columns (SLC: one less); 0: exact products
-    adc_mode = "clip"            # or "scale"
-    sign = "twos-complement"     # or "biased"
-    device = "multiplicative"    # or "conductance", with keys of models/cells/rram_noise.py in
-    conductance = { read_sigma_rel = 0.01 }  # ... this table (default: none)
-    exact = []                   # patterns of matrices left without noise
     limit = 100                  # score only so many held-out items (default: all)
 
     [run]
@@ -173,7 +166,7 @@ class Scenario(Section):
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""
-        return Options(**self.mapping.model_dump(), chips=self.chip.chips)
+        return Options(**self.mapping.model_dump(exclude={"weight_clip"}), chips=self.chip.chips)
 
     def keep(self) -> Keep:
         """The part of the trace to keep, as the engines want it."""

@@ -34,12 +34,6 @@ def _word_or_count(value: Any) -> Any:
     return value
 
 
-def _not_one(bits: int) -> int:
-    if bits == 1:  # a sign alone
-        raise ValueError
-    return bits
-
-
 def _duration(text: str) -> str:
     time = measure.read(text, "ps")
     if not (1 <= time <= 10**12 and time.denominator == 1):
@@ -125,6 +119,7 @@ class Placing(Section):
         AfterValidator(_word_or_count),
         allows("auto, fill or a positive integer"),
     ] = "auto"
+    weight_clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
 
 
 class AtOnce(Section):
@@ -217,49 +212,44 @@ class Tracing(Section):
     memory_mb: Annotated[int, _count(2**20)] = 256
 
 
+MOVED = {
+    "sign": "sign, a parameter of the chip's analog unit",
+    "bits_per_cell": "mlc_bits, a parameter of the chip's analog unit",
+    "activation_bits": "input_bits, a parameter of the chip's analog unit",
+    "adc_bits": "adc.mlc_bits and adc.slc_bits, parameters of the chip's analog unit",
+    "adc_mode": "adc.range, a parameter of the chip's analog unit",
+    "slc_sigma": "cells.slc_sigma, a parameter of the chip's analog unit",
+    "device": "cells.noise, a parameter of the chip's analog unit",
+    "conductance": "parameters in cells of the chip's analog unit, with cells.noise = conductance",
+    "clip": "mapping.weight_clip",
+    "exact": 'mapping.slc_rates, such as { "*.up_proj" = 1.0 }',
+}
+"""Keys that [accuracy] had while it described a device of its own, and where they are now."""
+
+
 class Accuracy(Section):
-    """What devices do to a compressed checkpoint's answers; see :mod:`.accuracy`."""
+    """How a compressed checkpoint is scored on the chip's cells; the device is the chip's."""
 
     sigma: Annotated[
         list[float | str],
-        allows("a list of released, calibrated, calibrated-bit or numbers from 0", min_length=1),
-    ] = ["released", "calibrated"]
-    slc_sigma: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.0
+        allows(
+            "a list of chip, released, calibrated, calibrated-bit or numbers from 0", min_length=1
+        ),
+    ] = ["chip", "calibrated"]
     seeds: Annotated[int, allows("an integer from 1 to 1000", ge=1, le=1000)] = 5
     select: Annotated[
         Literal["gradient", "gradient-last", "rank", "saliency", "magnitude"],
         allows("gradient, gradient-last, rank, saliency or magnitude"),
     ] = "gradient"
-    bits_per_cell: Annotated[int, allows("an integer from 1 to 8", ge=1, le=8)] = 2
-    activation_bits: Annotated[
-        int,
-        AfterValidator(_not_one),
-        allows("an integer from 2 to 8, or 0 for floating point", ge=0, le=8),
-    ] = 8
-    clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
-    adc_bits: Annotated[
-        int, allows("an integer from 1 to 16, or 0 for exact products", ge=0, le=16)
-    ] = 0
-    adc_mode: Annotated[Literal["clip", "scale"], allows("clip or scale")] = "clip"
-    sign: Annotated[
-        Literal["twos-complement", "biased", "differential"],
-        allows("twos-complement, biased or differential"),
-    ] = "twos-complement"
-    device: Annotated[
-        Literal["multiplicative", "conductance"], allows("multiplicative or conductance")
-    ] = "multiplicative"
-    conductance: Annotated[dict[str, float | bool], allows("a table of numbers")] = {}
-    exact: Annotated[list[str], allows("a list of patterns of matrices")] = []
     limit: Count | None = None
 
-    @model_validator(mode="after")
-    def _no_idle_keys(self) -> Accuracy:
-        if self.conductance and self.device != "conductance":
-            raise ValueError(
-                'accuracy.conductance needs accuracy.device = "conductance"; '
-                f"got {self.device!r}, which does not read it"
-            )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, content: Any) -> Any:
+        for key in content if isinstance(content, dict) else ():
+            if key in MOVED:
+                raise ValueError(f"accuracy.{key} is {MOVED[key]} now")
+        return content
 
 
 KINDS: dict[str, dict[str, type[Section]]] = {

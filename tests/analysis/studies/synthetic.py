@@ -86,7 +86,7 @@ def accuracy(
             if s in SIGMAS
         ],
         "importance": importance(ranks) if ranks else None,
-        "activation_bits": 8,
+        "chip": {"name": "hyflexpim", "analog.input_bits": 8},
     }
     return write(path, "accuracy", info, accuracy=table)
 
@@ -180,10 +180,10 @@ def pareto(
                 time = int(4e6 * (0.4 + 0.6 * budget) * (1 + 0.35 * rate))
                 energy = 5e5 * (0.3 + 0.7 * budget) * (1 + 0.2 * rate)
                 arrays = int(1000 * budget * (1 + rate))
-                rows.append(
-                    (budget, rate, sigma, seeds, score, half, time, energy, arrays, 1e12 / time)
-                )
-    columns = ["budget", "slc_rate", "sigma", "seeds", "score", "half_width", "latency_ps"]
-    columns += ["energy_pj", "arrays", "throughput_per_s"]
+                point = (budget, "hyflexpim", rate, sigma, seeds)
+                rows.append((*point, score, half, time, energy, 300.0, arrays, 1e12 / time))
+    columns = ["budget", "chip", "slc_rate", "sigma", "seeds", "score", "half_width"]
+    columns += ["latency_ps"]
+    columns += ["energy_pj", "area_mm2", "arrays", "throughput_per_s"]
     table = pd.DataFrame(rows, columns=columns)
     return write(path, "pareto", head(metric, title) | {"dense": dense}, pareto=table)

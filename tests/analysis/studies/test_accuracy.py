@@ -315,9 +315,9 @@ def test_rows_twice_and_none(directory):
         ),
         (
             "accuracy",
-            ["activation_bits"],
+            ["chip"],
             7.5,
-            "key 'activation_bits' must be an integer or null; got 7.5",
+            "key 'chip' must be an object; got 7.5",
         ),
         ("accuracy", ["importance"], 1, "key 'importance' must be an object or null; got 1"),
         ("accuracy", ["importance", "svd"], [], "key 'importance.svd' must not be empty"),

@@ -304,7 +304,7 @@ def test_a_noise_is_named_by_the_cells_of_the_model(directories):
     study = analysis.load_study(directories["mrpc"], "accuracy")
     for entry in study.info["noise"]:
         entry |= {"own_wrong_cells": 0.0391, "name": "given"}
-    study.info["settings"] = {"sign": "differential"}
+    study.info["chip"]["analog.sign"] = "differential"
     ax = analysis.accuracy_plot(study)
     sigma = study.info["noise"][-1]["sigma"]
     names = [text.get_text() for text in ax.get_legend().get_texts()]

@@ -15,12 +15,14 @@ BITS = range(1, 9)
 
 @pytest.mark.parametrize("sign", get_args(Sign))
 @pytest.mark.parametrize("bits", BITS)
-def test_columns_hold_every_code(bits, sign):
-    form, held = layout(bits, sign), levels(CODES, bits, sign)
+@pytest.mark.parametrize("code_bits", range(2, 9))
+def test_columns_hold_every_code(bits, sign, code_bits):
+    codes = CODES[CODES.abs() < 2 ** (code_bits - 1)]
+    form, held = layout(bits, sign, code_bits), levels(codes, bits, sign, code_bits)
     worth = torch.tensor(form.worth).view(-1, 1)
-    assert (held * worth).sum(0).sub(form.bias).tolist() == CODES.tolist()
-    for level, width, lowest in zip(held, form.widths, form.lowest, strict=True):
-        assert lowest <= level.min() <= level.max() < lowest + 2**width
+    assert (held * worth).sum(0).sub(form.bias).tolist() == codes.tolist()
+    for level, low, high in zip(held, form.lowest, form.highest, strict=True):
+        assert low <= level.min() <= level.max() <= high
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -33,6 +35,7 @@ def test_of_a_pair_one_side_is_empty(bits):
 def test_what_noise_does_to_minus_one():
     one = torch.tensor(-1)
     squares = {"twos-complement": 64**2 + 48**2 + 12**2 + 3**2, "differential": 1}
+    squares["differential-rows"] = 1
     squares["biased"] = squares["twos-complement"]
     for sign, expected in squares.items():
         assert float(noise_std(one, 0.5, sign=sign)) == pytest.approx(0.5 * expected**0.5)
@@ -52,7 +55,10 @@ def test_noise_has_its_mean_and_deviation(sign):
 
 
 def test_refusals():
-    with pytest.raises(ModelError, match="sign must be twos-complement, biased, differential; got"):
+    with pytest.raises(
+        ModelError,
+        match="sign must be twos-complement, biased, differential, differential-rows; got",
+    ):
         layout(2, "offset")
     with pytest.raises(ModelError, match="bits_per_cell must be an integer from 1 to 8; got 9"):
         levels(CODES, 9)

@@ -178,7 +178,7 @@ X, C = torch.ones(1, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.int64)
         ),
         (
             lambda: CrossbarConfig(sign="offset"),
-            "sign must be twos-complement, biased, differential; got 'offset'",
+            "sign must be twos-complement, biased, differential, differential-rows; got 'offset'",
         ),
         (
             lambda: bit_serial_matmul(X, C, bits_per_cell=0),

@@ -9,7 +9,6 @@ from torch import nn
 from hyflexsim.models.cells.crossbar import CrossbarConfig
 from hyflexsim.models.cells.on_chip import (
     Device,
-    masks_for,
     matrices,
     on_chip,
     quantized_tokens,
@@ -22,7 +21,8 @@ from hyflexsim.models.lowrank.compress import compress
 from hyflexsim.models.lowrank.layers import LowRankLinear, linear_weight
 
 EXACT = CrossbarConfig(slc_adc_bits=None, mlc_adc_bits=None)
-NO_NOISE = Device(noise=None)
+NO_NOISE = Device(noise=None, converters=False)
+EXACT_PRODUCTS = Device(converters=False)
 
 
 @pytest.fixture
@@ -32,8 +32,14 @@ def toy(new_toy):
     return compress(new_toy(24, 3, 1.0), 6).eval()
 
 
+def each(chip, masks):
+    """A mask for each factor: all the same."""
+    return {path: [mask] * chip.layers[path].factors for path, mask in masks.items()}
+
+
 def all_true(chip):
-    return {path: torch.ones(size, dtype=torch.bool) for path, size in chip.sizes.items()}
+    ones = {path: torch.ones(size, dtype=torch.bool) for path, size in chip.sizes.items()}
+    return each(chip, ones)
 
 
 def int8(w):
@@ -77,7 +83,7 @@ def test_afterwards_the_model_is_as_it_was(family, rank):
     state = {name: value.clone() for name, value in model.state_dict().items()}
     next(model.children()).train()  # modes need not be alike
     modes = {name: module.training for name, module in modules.items()}
-    with pytest.raises(KeyboardInterrupt), on_chip(model, Device(), seed=0) as chip:
+    with pytest.raises(KeyboardInterrupt), on_chip(model, EXACT_PRODUCTS, seed=0) as chip:
         assert not set(chip.layers.values()) & set(modules.values())
         model.eval()
         assert not torch.equal(run(model), before)
@@ -103,7 +109,7 @@ def test_all_in_slc_is_int8_of_each_matrix(family, rank):
     if rank:
         compress(model, rank)
     held, seen = matrices(model), {}
-    with on_chip(model, Device(), seed=3) as chip:
+    with on_chip(model, EXACT_PRODUCTS, seed=3) as chip:
         chip.protect(all_true(chip))
         for path, layer in chip.layers.items():
             layer.register_forward_hook(remember(seen, path))
@@ -121,33 +127,20 @@ def test_which_matrices_go_on_cells(families):
         f"transformer.h.0.{name}"
         for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     ]
-    with on_chip(gpt2, Device(), 0) as chip:
+    with on_chip(gpt2, EXACT_PRODUCTS, 0) as chip:
         assert chip.sizes["transformer.h.0.attn.c_attn"] == 96  # outputs of the fused Conv1D
     compress(gpt2, 4)
-    with on_chip(gpt2, Device(), 0) as chip:
+    with on_chip(gpt2, EXACT_PRODUCTS, 0) as chip:
         fused = "transformer.h.0.attn.c_attn"
         assert [chip.sizes[f"{fused}.{part}"] for part in "qkv"] == [4, 4, 4]
         assert fused not in chip.sizes
     mamba = families["mamba"]()[0]
     left = mamba.backbone.layers[0].mixer.dt_proj
     assert not [path for path in matrices(mamba) if path.endswith("dt_proj")]
-    with on_chip(mamba, Device(), 0):
+    with on_chip(mamba, EXACT_PRODUCTS, 0):
         assert mamba.backbone.layers[0].mixer.dt_proj is left
     part = compress(families["part"]()[0], 4)
     assert {path.rpartition(".")[2] for path in matrices(part) if "in_proj" in path} == set("qkv")
-
-
-def test_exact_patterns_are_left_as_they_are(toy):
-    middle = toy.blocks[1]
-    with on_chip(toy, Device(exact=("*.1",)), 0) as chip:
-        assert set(chip.sizes) == {"blocks.0", "blocks.2"}
-        assert toy.blocks[1] is middle
-    for patterns, message in (
-        (("*.up_proj",), r"exact: no matrix in blocks matches '\*.up_proj'"),
-        (("blocks.*",), "Toy has no linear layers in blocks to put on cells"),
-    ):
-        with pytest.raises(ModelError, match=message), on_chip(toy, Device(exact=patterns), 0):
-            pass
 
 
 # -- the noise -----------------------------------------------------------------------------------
@@ -157,7 +150,8 @@ def test_exact_patterns_are_left_as_they_are(toy):
 def test_the_noise_has_mean_0_and_the_variance_of_its_equation(new_toy, bits_per_cell):
     torch.manual_seed(1)
     model, sigma, seeds = new_toy(10, 1), 0.1, 400
-    device = Device(MultiplicativeNoise(sigma), bits_per_cell=bits_per_cell, activation_bits=None)
+    form = CrossbarConfig(mlc_bits=bits_per_cell)
+    device = Device(MultiplicativeNoise(sigma), crossbar=form, converters=False, input_bits=None)
     nn.init.zeros_(model.blocks[0].bias)
     codes, scale = quantize(model.blocks[0].weight)
     draws = []
@@ -175,9 +169,9 @@ def test_the_noise_has_mean_0_and_the_variance_of_its_equation(new_toy, bits_per
 
 def test_protected_ranks_are_untouched_and_others_are_not(toy):
     held = matrices(toy)
-    with on_chip(toy, Device(), seed=0) as chip:
+    with on_chip(toy, EXACT_PRODUCTS, seed=0) as chip:
         masks = {path: torch.arange(6) < 2 for path in chip.sizes}
-        chip.protect(masks)
+        chip.protect(each(chip, masks))
         for path, layer in chip.layers.items():
             down, up = layer.weights
             v = held[path].v * held[path].sigma
@@ -191,67 +185,62 @@ def test_protected_ranks_are_untouched_and_others_are_not(toy):
 def test_one_seed_is_one_chip(toy):
     few, many = torch.arange(6) < 1, torch.arange(6) < 4
 
-    def weights(device, seed, mask):
-        with on_chip(toy, device, seed) as chip:
-            chip.protect(dict.fromkeys(chip.sizes, mask))
+    def weights(seed, mask):
+        with on_chip(toy, EXACT_PRODUCTS, seed) as chip:
+            chip.protect(each(chip, dict.fromkeys(chip.sizes, mask)))
             return {path: layer.weights for path, layer in chip.layers.items()}
 
-    whole = weights(Device(), 7, few)
-    for other in (
-        weights(Device(), 7, many),
-        weights(Device(exact=("blocks.0",)), 7, many),
-        weights(Device(exact=("blocks.1", "blocks.2")), 7, many),
-    ):
-        for path, (down, up) in other.items():
-            assert torch.equal(down[4:], whole[path][0][4:])  # in MLC both times
-            assert torch.equal(up[:, 4:], whole[path][1][:, 4:])
-            assert not torch.equal(down[1:4], whole[path][0][1:4])
-    other = weights(Device(), 8, few)
+    whole = weights(7, few)
+    for path, (down, up) in weights(7, many).items():
+        assert torch.equal(down[4:], whole[path][0][4:])  # in MLC both times
+        assert torch.equal(up[:, 4:], whole[path][1][:, 4:])
+        assert not torch.equal(down[1:4], whole[path][0][1:4])
+    other = weights(8, few)
     assert not torch.isclose(other["blocks.0"][0][4:], whole["blocks.0"][0][4:]).all(1).any()
     assert not torch.isclose(whole["blocks.1"][0] - whole["blocks.0"][0], torch.tensor(0.0)).all()
+
+
+def test_factors_may_be_protected_apart(toy):
+    """Of U the placement fills the row tile of the protected ranks up with others."""
+    few, more = torch.arange(6) < 1, torch.arange(6) < 4
+    with on_chip(toy, EXACT_PRODUCTS, 7) as chip:
+        chip.protect(dict.fromkeys(chip.sizes, (few, few)))
+        same = {path: layer.weights for path, layer in chip.layers.items()}
+        chip.protect(dict.fromkeys(chip.sizes, (few, more)))
+        for path, layer in chip.layers.items():
+            assert torch.equal(layer.weights[0], same[path][0])
+            assert torch.equal(layer.weights[1][:, 4:], same[path][1][:, 4:])
+            assert not torch.isclose(layer.weights[1], same[path][1])[:, 1:4].all(0).any()
 
 
 # -- refusals ------------------------------------------------------------------------------------
 
 
 def test_masks_that_do_not_fit_are_refused(toy):
-    with on_chip(toy, Device(), 0) as chip:
+    with on_chip(toy, EXACT_PRODUCTS, 0) as chip:
         good = all_true(chip)
         chip.protect(good)
         before = [layer.weights for layer in chip.layers.values()]
         for wrong, message in (
-            ({"blocks.2": torch.ones(5, dtype=torch.bool)}, r"got torch.bool \(5,\)"),
-            ({"blocks.2": torch.ones(6)}, r"shape \(6,\); got torch.float32 \(6,\)"),
+            ({"blocks.2": [torch.ones(5, dtype=torch.bool)] * 2}, r"got torch.bool \(5,\)"),
+            ({"blocks.2": [torch.ones(6)] * 2}, r"shape \(6,\); got torch.float32 \(6,\)"),
         ):
             with pytest.raises(ModelError, match=f"^blocks.2: mask must be boolean.*{message}$"):
                 chip.protect(good | wrong)
-        with pytest.raises(ModelError, match=r"^blocks.0: mask must be .*; got none$"):
+        with pytest.raises(ModelError, match=r"^blocks.0: masks must be 2; got 0$"):
             chip.protect({})
         assert [layer.weights for layer in chip.layers.values()] == before
-
-
-def test_masks_come_from_scores_and_rates(toy):
-    scores = {f"blocks.{i}": torch.arange(6.0) for i in range(3)}
-    with on_chip(toy, Device(), 0) as chip:
-        halves = masks_for(chip, scores | {"elsewhere": torch.ones(2)}, 0.5)
-        assert set(halves) == set(chip.sizes)
-        assert halves["blocks.1"].tolist() == [False] * 3 + [True] * 3
-        own = masks_for(chip, scores, {"blocks.0": 0.0, "blocks.1": 1.0, "blocks.2": 0.2})
-        assert [int(mask.sum()) for mask in own.values()] == [0, 6, 1]
-        scores.pop("blocks.1")
-        with pytest.raises(ModelError, match=r"^blocks.1: no scores to choose protected ranks by$"):
-            masks_for(chip, scores, 0.5)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"activation_bits": 1}, "activation_bits must be an integer from 2 to 8; got 1"),
-        ({"bits_per_cell": 0}, "bits_per_cell must be an integer from 1 to 8; got 0"),
+        ({"input_bits": 1}, "input_bits must be an integer from 2 to 8; got 1"),
         (
-            {"activation_bits": None, "crossbar": EXACT},
-            "activation_bits must be an integer for a crossbar; got None",
+            {"input_bits": None},
+            "converters need inputs and weights of a number of bits; got floats",
         ),
+        ({"weights": False}, "converters need inputs and weights of a number of bits; got floats"),
     ],
 )
 def test_devices_that_cannot_be(toy, options, message):
@@ -261,10 +250,13 @@ def test_devices_that_cannot_be(toy, options, message):
 
 
 def test_models_that_cannot_be(toy):
-    with pytest.raises(ModelError, match="has no linear layers"), on_chip(nn.ReLU(), Device(), 0):
+    with (
+        pytest.raises(ModelError, match="has no linear layers"),
+        on_chip(nn.ReLU(), EXACT_PRODUCTS, 0),
+    ):
         pass
     nn.init.constant_(toy.blocks[1].u, float("nan"))
-    with pytest.raises(ModelError, match="must be finite"), on_chip(toy, Device(), 0):
+    with pytest.raises(ModelError, match="must be finite"), on_chip(toy, EXACT_PRODUCTS, 0):
         pass
     assert isinstance(toy.blocks[0], LowRankLinear)
 
@@ -287,7 +279,8 @@ def test_wrong_cells_are_those_of_the_levels_held():
     # 127 is 1 3 3 3 and -1 is -1 3 3 3; in pairs -1 is 0 0 0 1, and the other halves are empty
     plain = wrong_cells(block, Device(noise=MultiplicativeNoise(0.2)))
     assert plain == pytest.approx((2 * chance[1] + 6 * chance[3]) / 8)
-    pairs = wrong_cells(block, Device(noise=MultiplicativeNoise(0.2), sign="differential"))
+    form = CrossbarConfig(sign="differential")
+    pairs = wrong_cells(block, Device(noise=MultiplicativeNoise(0.2), crossbar=form))
     assert pairs == pytest.approx((2 * chance[1] + 3 * chance[3]) / 16)
     assert wrong_cells(block, Device(noise=ConductanceModel())) is None
     assert wrong_cells(block, Device(noise=None)) is None

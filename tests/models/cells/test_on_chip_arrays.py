@@ -11,7 +11,8 @@ from hyflexsim.models.cells.rram_noise import MultiplicativeNoise
 from hyflexsim.models.lowrank.compress import compress
 
 EXACT = CrossbarConfig(slc_adc_bits=None, mlc_adc_bits=None)
-NO_NOISE = Device(noise=None)
+EXACT_PRODUCTS = {"converters": False, "input_bits": None}
+NO_NOISE = Device(noise=None, converters=False)
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_one_seed_is_one_chip_behind_converters_too(new_toy):
     outputs = []
     for mask in (torch.arange(16) < 4, torch.arange(16) < 9):
         with on_chip(model, Device(MultiplicativeNoise(0.2), crossbar=EXACT), seed=1) as chip:
-            chip.protect(dict.fromkeys(chip.sizes, mask))
+            chip.protect(dict.fromkeys(chip.sizes, (mask,)))
             outputs.append(chip.layers["blocks.1"](x))
     few, many = outputs
     torch.testing.assert_close(few[:, 9:], many[:, 9:], rtol=0, atol=1e-6)
@@ -45,8 +46,12 @@ def test_arrays_that_lose_nothing_give_the_exact_products(families, name):
     results = []
     for device in (NO_NOISE, Device(noise=None, crossbar=EXACT)):
         with torch.no_grad(), on_chip(model, device, 0) as chip:
-            masks = {path: torch.arange(size) % 2 == 0 for path, size in chip.sizes.items()}
-            chip.protect(masks)
+            chip.protect(
+                {
+                    path: [torch.arange(layer.size) % 2 == 0] * layer.factors
+                    for path, layer in chip.layers.items()
+                }
+            )
             torch.manual_seed(5)
             results.append(
                 {
@@ -97,14 +102,14 @@ def test_the_released_procedure(new_toy):
     model, seeds = compress(new_toy(20, 1, 1.0), 6), 250
     layer, x = model.blocks[0], torch.randn(3, 20)
     nn.init.zeros_(layer.bias)
-    device = Device(MultiplicativeNoise(0.025), clip="second-signed", activation_bits=None)
+    device = Device(MultiplicativeNoise(0.025), clip="second-signed", **EXACT_PRODUCTS)
     mask, ours, theirs = torch.tensor([True, False, True, False, False, False]), [], []
     rng = np.random.default_rng(0)
     down = (layer.v * layer.sigma).T.detach().double().numpy()
     up = layer.u.detach().double().numpy()
     for seed in range(seeds):
         with torch.no_grad(), on_chip(model, device, seed) as chip:
-            chip.protect({"blocks.0": mask})
+            chip.protect({"blocks.0": (mask, mask)})
             ours.append(chip.layers["blocks.0"](x).double().numpy())
         a, b = (released(w, 0.025, rng, mask.numpy(), axis) for w, axis in ((down, 0), (up, 1)))
         theirs.append(x.double().numpy() @ a.T @ b.T)

@@ -52,7 +52,7 @@ def placements(draw):
 def test_regions_cover_a_matrix_once_and_cells_are_those_counted(placement):
     module = placement.chip.units["analog"].values
     for weight in placement.weights.values():
-        for part, areas in zip(weight.parts, factor_regions(placement, weight), strict=True):
+        for part, areas in zip(weight.parts, factor_regions(placement.chip, weight), strict=True):
             held = Counter((i, o) for area in areas for i in area.inputs for o in area.outputs)
             assert held == Counter((i, o) for i in range(part.rows) for o in range(part.outputs))
             cells = Counter()
@@ -93,7 +93,7 @@ def test_the_important_ranks_are_protected_and_a_begun_row_tile_is_filled_up():
     chip = load_chip("hyflexpim", {"analog.rows": 4})
     scores = [0, 1, 2, 3, 9, 5, 6, 7, 8, 4]
     placement = place(matrix(6, 6, 10, scores), chip, Options(slc_rate=0.3, copies="none"))
-    v, u = factor_regions(placement, find_weight(placement, "b.0.a"))
+    v, u = factor_regions(chip, find_weight(placement, "b.0.a"))
     assert [(r.mode, r.outputs) for r in v] == [
         ("slc", (4, 7, 8)),
         ("mlc", (0, 1, 2, 3, 5, 6, 9)),

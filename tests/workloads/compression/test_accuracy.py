@@ -9,7 +9,7 @@ import torch
 
 from hyflexsim.analysis import accuracy_table
 from hyflexsim.models.cells.on_chip import Device, on_chip
-from hyflexsim.models.cells.rram_noise import ConductanceModel, MultiplicativeNoise
+from hyflexsim.models.cells.rram_noise import MultiplicativeNoise
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.redistribution import rank_scores
@@ -17,12 +17,14 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import accuracy
 from hyflexsim.workloads.compression.accuracy import (
     Grid,
-    prepared,
-    rank_scores_of,
+    Machine,
+    machine_from,
+    machines_from,
     sweep,
 )
-from hyflexsim.workloads.compression.device_settings import device_of, settings_from, sigmas_of
+from hyflexsim.workloads.compression.devices import settings_from
 from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
+from hyflexsim.workloads.compression.protection import prepared, rank_scores_of
 from hyflexsim.workloads.scenario.checkpoints import read_about
 
 KEYS = ["select", "sigma", "slc_rate", "adc_bits", "seed"]
@@ -76,17 +78,20 @@ def test_a_score_is_that_of_one_programmed_chip(checkpoint, tmp_path):
     out = sweep(checkpoint, settings(limit=None), GRID, tmp_path / "a")
     by_key = {key_of(row): row["score"] for row in rows_of(out)}
     opened = open_checkpoint(checkpoint)
-    with on_chip(opened.model, Device(MultiplicativeNoise(0.3)), seed=1) as chip:
+    exact = Device(MultiplicativeNoise(0.3), converters=False)
+    with on_chip(opened.model, exact, seed=1) as chip:
         assert score(opened.model, opened.task)["accuracy"] == by_key["gradient", 0.3, 0.0, 0, 1]
         layers = read_ranks(checkpoint)["layers"]
         masks = {}
         for path, size in chip.sizes.items():
             values = layers[path]["scores"]["gradient"]
             best = sorted(range(size), key=lambda i, v=values: -v[i])[: size // 2]
-            masks[path] = torch.tensor([i in best for i in range(size)])
+            half = torch.tensor([i in best for i in range(size)])
+            # of U these ranks begin a row tile of 64, which takes in all others
+            masks[path] = [half, torch.ones(size, dtype=torch.bool)]
         chip.protect(masks)
         assert score(opened.model, opened.task)["accuracy"] == by_key["gradient", 0.3, 0.5, 0, 1]
-    with on_chip(opened.model, Device(noise=None), seed=0):
+    with on_chip(opened.model, Device(noise=None, converters=False), seed=0):
         assert score(opened.model, opened.task)["accuracy"] == by_key["gradient", 0.3, 1.0, 0, 0]
 
 
@@ -149,21 +154,57 @@ def test_converters_have_a_column(checkpoint, tmp_path):
     assert by_key[8, 0.0] == by_key[0, 0.0] == by_key[0, 1.0]
 
 
+def test_without_a_word_the_converters_are_the_chips(checkpoint, tmp_path):
+    chosen = settings(limit=6, seeds=1, sigma=["chip"])
+    own = rows_of(sweep(checkpoint, chosen, Grid((0.0,), ("rank",)), tmp_path / "a"))
+    assert [(row["adc_bits"], row["sigma"]) for row in own] == [(7, 0.025)]
+    eight = Machine(changes={"analog.adc.mlc_bits": 8})
+    chosen = settings(limit=6, seeds=1, sigma=[0.0])
+    loose = sweep(checkpoint, chosen, Grid((0.0,), ("rank",)), tmp_path / "b", machine=eight)
+    exact = sweep(checkpoint, chosen, Grid((0.0,), ("rank",), (0,)), tmp_path / "c")
+    assert rows_of(loose)[0]["score"] == rows_of(exact)[0]["score"]
+    assert info_of(loose)["chip"]["analog.adc.mlc_bits"] == 8
+
+
 def test_slc_cells_may_be_noisy_too(checkpoint, tmp_path):
-    out = sweep(checkpoint, settings(slc_sigma=0.5, seeds=3), GRID, tmp_path / "a")
+    machine = machine_from("hyflexpim", ["slc_sigma=0.5"])
+    out = sweep(checkpoint, settings(seeds=3), GRID, tmp_path / "a", machine=machine)
     ones = [row for row in rows_of(out) if row["slc_rate"] == 1]
     assert [row["seed"] for row in ones] == [0, 1, 2]  # nothing is certain any more
 
 
 def test_a_conductance_model_is_a_noise_of_its_own(checkpoint, tmp_path):
-    chosen = settings(device="conductance", conductance={"program_sigma_us": 30.0}, seeds=2)
-    assert [sigma.name for sigma in sigmas_of(chosen)] == ["conductance"]
-    device = device_of(chosen, sigmas_of(chosen)[0], 0)
-    assert device.noise == ConductanceModel(program_sigma_us=30.0)
-    out = sweep(checkpoint, chosen, GRID, tmp_path / "a")
+    changes = ["cells.noise=conductance", "program_sigma=30 uS"]
+    machine = machine_from("hyflexpim", changes)
+    out = sweep(checkpoint, settings(sigma=["chip"]), GRID, tmp_path / "a", machine=machine)
     assert {row["sigma"] for row in rows_of(out)} == {0.0}
-    assert len(rows_of(out)) == 2 * 2 + 1
-    assert "program_sigma_us=30.0" in info_of(out)["noise"][0]["report"]
+    assert len(rows_of(out)) == 3 * 2  # cells in SLC are conductances too
+    (noise,) = info_of(out)["noise"]
+    assert noise["report"].startswith("ConductanceModel(")
+    assert "program_sigma_us=30.0" in noise["report"]
+
+
+def test_machines_by_what_differs():
+    assert machine_from("isaac", ["mapping.weight_clip=second-signed"]).clip == "second-signed"
+    some = machines_from(Machine(), ["adc.mlc_bits=6,8", "sign=biased"])
+    assert [*some] == [
+        "hyflexpim",
+        "adc.mlc_bits=6, sign=biased",
+        "adc.mlc_bits=8, sign=biased",
+    ]
+    assert some["adc.mlc_bits=8, sign=biased"].chip()["analog.adc.mlc_bits"] == 8
+    for call, message in (
+        (lambda: machine_from("hyflexpim", ["adc_mode=clip"]), "--set: adc_mode is adc.range, a"),
+        (lambda: machine_from("hyflexpim", ["accuracy.clip=max"]), "--set: accuracy.clip is mapp"),
+        (lambda: machine_from("hyflexpim", ["mapping.weight_clip=no"]), "--set: mapping.weight_c"),
+        (lambda: machine_from("hyflexpim", ["sigm=2"]), "--set: unknown key 'sigm'"),
+        (lambda: machines_from(Machine(), ["sign="]), "--vary must be key=A,B,…; got 'sign='"),
+        (lambda: machines_from(Machine(), ["sign=up"]), "overrides: analog.sign must be one of"),
+        (lambda: Machine("non-pim").variant(5), "non-pim: macs has no converters; got 5 bits"),
+    ):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value).startswith(message)
 
 
 # -- selection -----------------------------------------------------------------------------------
@@ -184,14 +225,14 @@ def test_scores_by_which_ranks_are_chosen(checkpoint):
         v = opened.model.get_submodule(path).v
         expected = v.norm(dim=0) * torch.tensor(layers[path]["scores"]["gradient"])
         torch.testing.assert_close(saliency[path], expected)
-    with prepared(opened, "magnitude") as dense:
+    with prepared(opened.model, "magnitude") as dense:
         found = rank_scores_of(dense, checkpoint, "magnitude")
         assert found.keys() == layers.keys()
         for path, layer in layers.items():
             weight = dense.get_submodule(path).weight
             assert weight.shape == (layer["n"], layer["m"])
             assert found[path].tolist() == pytest.approx(weight.norm(dim=1).tolist())
-    with prepared(opened, "rank") as same:
+    with prepared(opened.model, "rank") as same:
         assert same is opened.model
     assert score(dense, opened.task) == pytest.approx(score(opened.model, opened.task))
 
@@ -213,10 +254,9 @@ def test_references_are_of_the_items_that_were_scored(checkpoint, tmp_path):
     ]
     (note,) = part["notes"]
     assert "first 7 held-out items" in note
-    pairs = sweep(checkpoint, settings(sign="differential"), GRID, tmp_path / "pairs")
-    assert "pairs of cells take twice the columns" in info_of(pairs)["notes"][-1]
     assert whole["importance"] == about["importance"]
-    assert (whole["title"], whole["data"], whole["activation_bits"]) == ("tiny", "digits", 8)
+    assert (whole["title"], whole["data"]) == ("tiny", "digits")
+    assert (whole["chip"]["name"], whole["chip"]["analog.input_bits"]) == ("hyflexpim", 8)
 
 
 # -- refusals ------------------------------------------------------------------------------------
@@ -233,26 +273,15 @@ def test_references_are_of_the_items_that_were_scored(checkpoint, tmp_path):
             {},
             "select must be of gradient, gradient-last, rank, saliency, magnitude; got 'best'",
         ),
-        (Grid((), ("rank",), (0,)), {}, "a sweep needs an SLC rate, a selection and an ADC"),
+        (Grid((), ("rank",), (0,)), {}, "a sweep needs an SLC rate and a selection; got none"),
         (
             Grid((0.0,), ("rank",), (0,)),
             {"sigma": ["loud"]},
-            "sigma must be released, calibrated, calibrated-bit or a number from 0; got 'loud'",
+            "sigma must be chip, released, calibrated, calibrated-bit or a number from 0; got",
         ),
-        (Grid((0.0,), ("rank",), (17,)), {}, "adc_bits must be an integer from 1 to 16"),
-        (Grid((0.0,), ("rank",), (-1,)), {}, "adc_bits must be an integer from 1 to 16"),
-        (
-            Grid((0.0,), ("rank",), (0,)),
-            {"device": "conductance", "conductance": {"r_on": 6.0}},
-            "accuracy.conductance: unknown key 'r_on'; nearest: r_on_kohm",
-        ),
-        (
-            Grid((0.0,), ("rank",), (0,)),
-            {"device": "conductance", "conductance": {"on_off": 0.5}},
-            "on_off must be above 1; got 0.5",
-        ),
+        (Grid((0.0,), ("rank",), (17,)), {}, "analog.adc.mlc_bits must be a whole number from 1"),
+        (Grid((0.0,), ("rank",), (-1,)), {}, "analog.adc.mlc_bits must be a whole number from 1"),
         (Grid((0.0,), ("rank",), (0,)), {"sigma": [-0.1]}, "sigma must be finite and not negativ"),
-        (Grid((0.0,), ("rank",), (0,)), {"exact": ["*.up"]}, "exact: no matrix in blocks matches"),
     ],
 )
 def test_bad_sweeps_leave_nothing_behind(checkpoint, tmp_path, grid, changes, message):

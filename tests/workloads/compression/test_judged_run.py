@@ -4,15 +4,16 @@ import json
 import shutil
 
 import pytest
+import torch
 
-from hyflexsim.models.cells.on_chip import Device, masks_for, on_chip
+from hyflexsim.models.cells.on_chip import Device, on_chip
 from hyflexsim.models.cells.rram_noise import MultiplicativeNoise
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate
 from hyflexsim.workloads.cli import main as cli
-from hyflexsim.workloads.compression.accuracy import rank_scores_of
 from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
+from hyflexsim.workloads.compression.protection import rank_scores_of
 from hyflexsim.workloads.run import run
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES
@@ -44,6 +45,17 @@ def scenario(checkpoint, tmp_path):
     return lambda *changes: Scenario.load(path, changes)
 
 
+def top(chip, scores, rates):
+    """The top share of the ranks; of U they begin a row tile of 64, which takes in all others."""
+    masks = {}
+    for path, size in chip.sizes.items():
+        best = scores[path].sort(descending=True, stable=True).indices[: int(rates[path] * size)]
+        mask = torch.zeros(size, dtype=torch.bool)
+        mask[best] = True
+        masks[path] = [mask, torch.full((size,), len(best) > 0)]
+    return masks
+
+
 def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
     summary = simulate(scenario()).summary
     assert summary["latency_ps"]["p50"] > 0
@@ -60,7 +72,7 @@ def test_accuracy_stands_beside_latency_and_energy(scenario, checkpoint):
     scores = rank_scores_of(opened.model, checkpoint, "gradient")
     for seed, expected in enumerate(row["scores"]):
         with on_chip(opened.model, Device(MultiplicativeNoise(0.4)), seed) as chip:
-            chip.protect(masks_for(chip, scores, 0.25))
+            chip.protect(top(chip, scores, dict.fromkeys(chip.sizes, 0.25)))
             assert score(opened.model, opened.task, 30)["accuracy"] == expected
 
 
@@ -136,7 +148,7 @@ def test_rates_of_single_ops_act_on_accuracy_too(scenario, checkpoint):
         with on_chip(opened.model, Device(MultiplicativeNoise(1.0)), seed) as chip:
             rates = {path: float(path == f"vit.{QUERY}") for path in chip.sizes}
             assert sum(rates.values()) == 1
-            chip.protect(masks_for(chip, scores, rates))
+            chip.protect(top(chip, scores, rates))
             expected.append(score(opened.model, opened.task, 30)["accuracy"])
     assert found["accuracy"]["noise"][0]["scores"] == expected
     all_slc = simulate(scenario('mapping.slc_rates."layers.*"=1.0', "accuracy.sigma=[1.0]"))
@@ -156,22 +168,36 @@ def test_the_command_prints_it(scenario, tmp_path, capsys, monkeypatch):
         assert word in out
 
 
-def test_a_checkpoint_without_gradients_has_no_importance(scenario, tmp_path):
+def test_a_checkpoint_without_gradients_cannot_be_placed_by_them(scenario, tmp_path):
     entry = json.loads((tmp_path / "tiny/ranks.json").read_text())
     for layer in entry["layers"].values():
         layer["scores"] = {"other": layer["scores"]["gradient"]}
     (tmp_path / "tiny/ranks.json").write_text(json.dumps(entry))
-    graph = prepare(scenario()).graph
-    assert all(data.get("importance") is None for _, data in graph.nodes(data=True))
     with pytest.raises(InputError, match="has no scores 'gradient' of"):
         simulate(scenario())
+    assert simulate(scenario("accuracy.select=rank")).summary["accuracy"]["noise"]
+
+
+def test_what_changes_the_cells_changes_the_score_with_the_energy(scenario):
+    """One chip gives all three answers; each parameter apart: test_values_of_chips.py."""
+    plain = simulate(scenario('accuracy.sigma=["chip"]')).summary
+    for change in ("analog.weight_bits=2", "adc.mlc_bits=2"):
+        found = simulate(scenario('accuracy.sigma=["chip"]', change)).summary
+        assert found["accuracy"]["noise"][0]["mean"] < plain["accuracy"]["noise"][0]["mean"]
+        assert found["energy_per_request_pj"] < plain["energy_per_request_pj"]
+
+
+def test_a_selection_without_factors_is_placed_without_factors(scenario):
+    """By magnitude the model is multiplied out: the chip that is timed holds whole matrices."""
+    placement = simulate(scenario("accuracy.select=magnitude")).placement
+    assert all(weight.rank is None for weight in placement.weights.values())
 
 
 def test_refusals(scenario, tmp_path):
     for change, message in (
         ("model.checkpoint=none", "checkpoint must be a folder made by hyflexsim compress"),
-        ("accuracy.sigma=[loud]", "accuracy.sigma must be a list of released"),
-        ('accuracy.sigma=["loud"]', "sigma must be released, calibrated"),
+        ("accuracy.sigma=[loud]", "accuracy.sigma must be a list of chip, released"),
+        ('accuracy.sigma=["loud"]', "sigma must be chip, released, calibrated"),
         ("workload.tokens=6", "workload.tokens must be 5: "),
     ):
         with pytest.raises(InputError) as caught:

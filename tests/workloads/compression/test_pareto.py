@@ -10,7 +10,8 @@ from hyflexsim.models.lowrank.layers import break_even
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
 from hyflexsim.workloads.compression import pareto as module
-from hyflexsim.workloads.compression.device_settings import settings_from
+from hyflexsim.workloads.compression.accuracy import Machine, machines_from
+from hyflexsim.workloads.compression.devices import settings_from
 from hyflexsim.workloads.compression.pareto import pareto
 
 BUDGETS, RATES = (0.5, 1.0), (0.0, 1.0)
@@ -64,23 +65,24 @@ def test_a_point_costs_what_its_ranks_cost(finished, recipe, vit_config):
             hard[f"{block}.attention.{part}_proj"] = break_even(wide, wide)
         hard[f"{block}.mlp.fc1"] = break_even(wide, inner)
         hard[f"{block}.mlp.fc2"] = break_even(inner, wide)
-    cost = cost_on_chip.cost(recipe, vit_config | {"num_labels": 10}, hard, 0.0)
+    graph = cost_on_chip.ranked(recipe.name, vit_config | {"num_labels": 10}, hard)
+    cost, _ = cost_on_chip.cost(recipe, graph, 0.0)
     row = next(r for r in rows_of(finished) if (r["budget"], r["slc_rate"]) == (1.0, 0.0))
-    for name in ("latency_ps", "energy_pj", "arrays", "throughput_per_s"):
+    for name in ("latency_ps", "energy_pj", "area_mm2", "arrays", "throughput_per_s"):
         assert row[name] == pytest.approx(getattr(cost, name), rel=1e-12)
 
 
 def test_an_interrupted_study_ends_as_another(finished, recipe, settings, tmp_path, monkeypatch):
-    point, calls = module._point, []
+    scores, calls = module.scores_on_chips, []
 
     def counted(*arguments):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return point(*arguments)
+        return scores(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_point", counted)
+        patch.setattr(module, "scores_on_chips", counted)
         pareto(recipe, "uniform", BUDGETS, RATES, settings, tmp_path / "whole")
     cut = pareto(recipe, "uniform", BUDGETS, RATES, settings, tmp_path / "whole")
     for name in NAMES:
@@ -94,6 +96,19 @@ def test_without_recovery_importance_is_measured(tiny_recipe, settings, tmp_path
     (row,) = rows_of(out)
     assert row["score"] == pytest.approx(confidence([row["score"]]).mean)
     assert 0 <= row["score"] <= 1
+
+
+def test_chips_are_compared_by_their_own_converters(tiny_recipe, settings, tmp_path):
+    """Three bits instead of seven are cheaper and smaller."""
+    recipe = tiny_recipe(data={"train_limit": 64})
+    machines = machines_from(Machine(), ["adc.mlc_bits=3"])
+    chosen = settings.model_copy(update={"seeds": 1})
+    out = pareto(recipe, "uniform", (1.0,), (0.0,), chosen, tmp_path / "p", machines=machines)
+    own, small = rows_of(out)
+    assert (own["chip"], small["chip"]) == ("hyflexpim", "adc.mlc_bits=3")
+    assert small["energy_pj"] < own["energy_pj"]
+    assert small["area_mm2"] < own["area_mm2"]
+    assert small["arrays"] == own["arrays"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
-from hyflexsim.workloads.scenario.schema import Accuracy, Section, Seed, allows
+from hyflexsim.workloads.scenario.schema import MOVED, Accuracy, Section, Seed, allows
 
 
 class Inner(Section):
@@ -57,19 +57,20 @@ def test_what_set_changed_is_its_own():
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("sigma", ["released", None], "a list of released, calibrated, calibrated-bit or numbers"),
-        ("sigma", [], "a list of released"),
+        ("sigma", ["chip", None], "a list of chip, released, calibrated, calibrated-bit or number"),
+        ("sigma", [], "a list of chip"),
         ("seeds", 0, "an integer from 1 to 1000"),
         ("select", "best", "gradient, gradient-last, rank, saliency or magnitude"),
-        ("activation_bits", 1, "an integer from 2 to 8, or 0 for floating point"),
-        ("adc_bits", 17, "an integer from 1 to 16, or 0 for exact products"),
-        ("slc_sigma", 1.5, "a number from 0 to 1"),
-        ("conductance", 3, "a table of numbers"),
         ("limit", 0, "an integer from 1 to 1000000"),
     ],
 )
 def test_tables_of_accuracy(key, value, allowed):
     assert complaint({key: value}, root=Accuracy).startswith(f"my.toml: {key} must be {allowed}")
+
+
+@pytest.mark.parametrize("key", MOVED)
+def test_what_describes_the_device_is_the_chips_now(key):
+    assert complaint({key: 1}, root=Accuracy) == f"my.toml: accuracy.{key} is {MOVED[key]} now"
 
 
 def test_files_by_name_or_path(tmp_path):
