@@ -11,6 +11,7 @@ with the same times). How results get from PU to PU is in routes.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,6 +85,7 @@ class _Builder:
         self.heads = _head_ops(graph) if generate or last_logits else set()
         self.board = Board(graph, placement, self.wave)
         self.routes = Routes(graph, placement, self.board, self.heads)
+        self.names = matrix_names(placement)
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
 
     def build(self) -> Plan:
@@ -175,7 +177,7 @@ class _Builder:
             width = self.graph.nodes[source]["width"]
             task = Task("write", width=width, format=given.format, group=self._group(unit, pus))
             where = _Where(source, pus, self.routes.flow(source), unit)
-            chain = unit.kind.write(unit, task)
+            chain = self._needed(unit.kind.write(unit, task), pus)
             self.routes.moved[key] = self._chain(where, chain, [Group(step)]) if chain else step
         return self.routes.moved[key]
 
@@ -423,7 +425,7 @@ class _Builder:
         if pairs and not self._splits(where):
             gang, copies = copies, 1
         shadow = tuple((s.kind, s.busy_ps, s.power_mw * gang) for s in visit.shadow)
-        short = f"{weight.ops[0].removeprefix(weight.layer + '.')}.{visit.part}"
+        short = f"{self.names[weight.name]}.{visit.part}"
         if gang > 1:
             short += f"x{gang}"
         return tuple(
@@ -462,6 +464,23 @@ def _only(chain: Chain) -> Visit:
 def _follow(last: int, before: int, now: int) -> Group:
     """How a step with ``now`` parts a token waits for one with ``before``."""
     return Group(last) if now == before else Group(last, every=before, spread=now)
+
+
+def matrix_names(placement: Placement) -> dict[str, str]:
+    """What the components of each matrix are called within its PUs: its op, without the layer.
+
+    Several layers may share PUs; where two of their matrices would be called alike, both keep the
+    layer, since each has arrays and converters of its own.
+    """
+    short = {
+        weight.name: weight.ops[0].removeprefix(f"{weight.layer}.")
+        for weight in placement.weights.values()
+    }
+    alike = Counter((placement.pus[w.layer], short[w.name]) for w in placement.weights.values())
+    return {
+        w.name: short[w.name] if alike[placement.pus[w.layer], short[w.name]] == 1 else w.ops[0]
+        for w in placement.weights.values()
+    }
 
 
 def wave_size(graph: nx.DiGraph, placement: Placement) -> int:

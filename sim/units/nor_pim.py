@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from hyflexsim.sim.chip.formats import FORMATS, float_product_nors
 from hyflexsim.sim.chip.kind import Kind, Unit
-from hyflexsim.sim.chip.service import Action, Chain, Service, Task, Visit, cycles
+from hyflexsim.sim.chip.service import Access, Action, Chain, Service, Task, Visit, cycles
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.nor_parameters import NorValues
 
@@ -49,11 +49,7 @@ class NorPim(Kind):
         """Products, or for a lookup one row of a table that lies in the modules' storage."""
         if task.op == "lookup":
             bits = task.width * unit.values.value_bits
-            service = Service(
-                cycles(unit.values.clock_period, bits, _row_bits(unit, task)),
-                (Action("cell_read", 0, bits),),
-            )
-            return (_visit(unit, task, service),)
+            return (_visit(unit, task, _reading(unit, task, bits)),)
         nors = product_nors(unit, task)
         speed = products_per_cycle(unit, nors) * unit.total * task.group
         service = Service(
@@ -64,12 +60,15 @@ class NorPim(Kind):
 
     def write(self, unit: Unit, task: Task) -> Chain:
         """Write one token of operands; a row of every module at once."""
-        values: NorValues = unit.values
         bits = task.width * operand_bits(unit, task)
-        period = values.clock_period * values.write_cycles
-        rate = cycles(period, bits, _row_bits(unit, task))
-        service = Service(rate, (Action("cell_write", 0, bits),))
-        return (_visit(unit, task, service, label=".write"),)
+        return (_visit(unit, task, _writing(unit, task, bits), label=".write"),)
+
+    def access(self, unit: Unit, access: Access) -> Chain:
+        """Bytes that units beside it read from or write to the cells; a row of every module."""
+        task = Task("", group=access.group)
+        moving = _writing if access.write else _reading
+        service = moving(unit, task, 8 * access.size_bytes)
+        return (_visit(unit, task, service, label=access.label),)
 
     def memory_bytes(self, unit: Unit) -> int:
         """All cells of the modules, one bit each."""
@@ -132,6 +131,17 @@ def products_per_cycle(unit: Unit, nors: int) -> int:
             f"be at least {columns} for one product of {nors} NOR operations"
         )
     return products
+
+
+def _reading(unit: Unit, task: Task, bits: int) -> Service:
+    rate = cycles(unit.values.clock_period, bits, _row_bits(unit, task))
+    return Service(rate, (Action("cell_read", 0, bits),))
+
+
+def _writing(unit: Unit, task: Task, bits: int) -> Service:
+    period = unit.values.clock_period * unit.values.write_cycles
+    rate = cycles(period, bits, _row_bits(unit, task))
+    return Service(rate, (Action("cell_write", 0, bits),))
 
 
 def _row_bits(unit: Unit, task: Task) -> int:

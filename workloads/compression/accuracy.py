@@ -195,7 +195,10 @@ def sweep(
         known = work.fact("references", lambda: references(opened, about, settings.limit))
         study = _Study(opened, checkpoint, settings, machine, {n.value: n for n in noises})
         rows = _rows(study, grid, work, say or _silent)
-        noise = [noise_row(opened.model, chip, each, machine.clip) for each in noises]
+        noise = [
+            noise_row(opened.model, chip, each, machine.clip) | {"sigma": each.value}
+            for each in noises
+        ]
         with run_dir.new_run_dir(out, MARKS) as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
             content = _about(about, settings, noise, known) | {"chip": job["chip"]}
@@ -247,10 +250,8 @@ def placed_masks(
 def noise_row(model: nn.Module, chip: Chip, noise: Noise, clip: Clip) -> Row:
     """What a noise means, and the share of this model's own cells that read wrong by it."""
     own = wrong_cells(model, device_of(chip, noise, clip))
-    return {"value": noise.value, "name": noise.name, "report": noise.report} | {
-        "sigma": noise.value,
-        "own_wrong_cells": own,
-    }
+    found = {"value": noise.value, "name": noise.name, "report": noise.report}
+    return found | {"own_wrong_cells": own}
 
 
 class _Study(NamedTuple):

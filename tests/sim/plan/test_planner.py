@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 
+from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
-from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.plan.planner import build_plan, matrix_names
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.catalogue import load_chip
 
@@ -319,3 +320,58 @@ def test_two_pus_a_layer_move_what_is_smaller(hw):
 
 def took(plan, played, name):
     return column(plan, played, name, "end")[0] - column(plan, played, name, "start")[0]
+
+
+def test_layers_on_one_pu_have_arrays_of_their_own(hw):
+    """Six blocks on one PU take as long as on six: no matrix waits behind another layer's."""
+    alone, apart = (load_chip("hyflexpim", {"chip.pus": pus}) for pus in (1, 6))
+    graph, options = attention_graph(layers=6, width=64), Options(copies="none")
+    (one, six), (played, spread) = zip(
+        *(run(graph, chip, [Request(0, 1)], options=options) for chip in (alone, apart)),
+        strict=True,
+    )
+    banks = [c for c in one.components if c.kind == "bank"]
+    assert [c.layer for c in banks] == [f"blocks.{b}" for b in range(6) for _ in "qkvo"]
+    assert len({c.name for c in banks}) == 24
+    assert banks[4].name == "pu00.blocks.1.q.W.bank"
+    assert [c.name for c in six.components if c.kind == "bank"][4] == "pu01.q.W.bank"
+    # only the way from PU to PU is longer: 64 B over the global bus
+    assert spread.finished[0] - played.finished[0] == 5 * 500
+
+
+def test_matrices_that_are_called_alike_keep_their_layer():
+    graph = attention_graph(layers=2)
+    shared = place(graph, load_chip("hyflexpim", {"chip.pus": 1}), Options())
+    assert matrix_names(shared)["blocks.1.o"] == "blocks.1.o"
+    apart = place(graph, load_chip("hyflexpim"), Options())
+    assert matrix_names(apart)["blocks.1.o"] == "o"
+
+
+MACS = """extends = "hyflexpim"
+[units.macs]
+kind = "mac_array"
+where = "pu"
+count = { value = 1, status = "assumed", source = "test" }
+lanes = { value = 64, status = "assumed", source = "test" }
+sharing = { value = 1, status = "assumed", source = "test" }
+clock_period = { value = 1, unit = "ns", status = "assumed", source = "test" }
+energy.mac_int8 = { value = 1, unit = "pJ", status = "assumed", source = "test" }
+energy.mac_int12 = { value = 2, unit = "pJ", status = "assumed", source = "test" }
+power.lanes = { value = 1, unit = "mW", status = "assumed", source = "test" }
+area.lanes = { value = 1, unit = "mm2", status = "assumed", source = "test" }
+[serves]
+matmul = { unit = "macs", format = "int8" }
+"""
+
+
+def test_a_mac_array_beside_digital_pim_reads_its_operands_there(tmp_path):
+    """Queries, keys and values are written to the cells, and read for every product."""
+    (tmp_path / "macs.toml").write_text(MACS)
+    chip = load_chip(tmp_path / "macs.toml")
+    plan, played = run(attention_graph(), chip, [Request(0, 3)], options=Options(copies="none"))
+    counts = {}
+    for row in energy.energy_rows(plan, played, chip, "action"):
+        counts[row["action"]] = counts.get(row["action"], 0) + row["count"]
+    assert counts["cell_write"] == 3 * 3 * 64 * 8
+    assert counts["cell_read"] == 2 * 3 * 3 * 64 * 8
+    assert (counts["mac_int8"], counts["mac_int12"]) == (576, 576)

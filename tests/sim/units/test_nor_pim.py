@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyflexsim.sim.chip.service import Action, Task
+from hyflexsim.sim.chip.service import Access, Action, Task
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.nor_pim import products_per_cycle
@@ -77,3 +77,14 @@ def test_registers_hold_whole_tokens_and_at_least_one(unit):
     assert unit.kind.waiting_tokens(unit, "input", 768, 1) == 10
     assert unit.kind.waiting_tokens(unit, "output", 128_256, 1) == 1
     assert unit.kind.waiting_tokens(unit, "input", 768, 2) == 21
+
+
+def test_units_beside_it_read_and_write_rows(unit):
+    """8 x 1024 bits a cycle of 1 ns, 4 to write them; on two PUs twice as many."""
+    (read,) = unit.kind.access(unit, Access(".read", 1024))
+    assert (read.service.rate.ps(1), read.label) == (1000, ".read")
+    assert read.service.actions == (Action("cell_read", 0, 8192),)
+    (write,) = unit.kind.access(unit, Access(".write", 1025, write=True))
+    assert (write.service.rate.ps(1), write.service.actions[0].name) == (8000, "cell_write")
+    (wide,) = unit.kind.access(unit, Access(".write", 1025, write=True, group=2))
+    assert wide.service.rate.ps(1) == 4000
