@@ -25,14 +25,14 @@ from hyflexsim.sim.units.tiling import Factor, Region, cells_per_weight, height,
 class Piece:
     """The part of a region that one array holds.
 
-    ``inputs``, ``outputs``: numbers of the first and last of the matrix's inputs and outputs in
-    it (a region's rise, others may lie between). ``columns``: first and last. A weight that does
-    not fit into what is left of an array goes on in the next: it is named in both.
+    ``inputs``, ``outputs``: the numbers that the matrix has for them, by row and from left to
+    right. ``columns``: first and last. A weight that does not fit into what is left of an array
+    goes on in the next: it is named in both.
     """
 
     mode: str
-    inputs: tuple[int, int]
-    outputs: tuple[int, int]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
     columns: tuple[int, int]
 
 
@@ -146,8 +146,8 @@ def _row(
                 content.append(
                     Piece(
                         area.mode,
-                        (inputs[0], inputs[-1]),
-                        (area.outputs[low // each], area.outputs[(high - 1) // each]),
+                        tuple(inputs),
+                        area.outputs[low // each : (high - 1) // each + 1],
                         (area.first + low - left, area.first + high - 1 - left),
                     )
                 )

@@ -252,13 +252,36 @@ def graph(
 
 
 @app.command("map")
-def map_(scenario: ScenarioName, changes: Changes = None, png: Picture = None) -> None:
-    """Show where each layer sits: PUs, arrays, copies."""
+def map_(
+    scenario: ScenarioName,
+    changes: Changes = None,
+    cells: Annotated[
+        str | None, typer.Option(metavar="OP", help="The arrays of one matrix instead.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --cells: all of them, as CSV.")
+    ] = None,
+    png: Picture = None,
+) -> None:
+    """Show where each layer sits: PUs, arrays, copies; or where a matrix lies, array by array."""
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.compression.judged_run import placed_graph  # noqa: PLC0415
     from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
-    placement = prepare(Scenario.load(scenario, changes or ())).placement
+    loaded = Scenario.load(scenario, changes or ())
+    if cells is None and out is not None:
+        raise InputError("--out goes with --cells")
+    placement = prepare(loaded, placed_graph(loaded)).placement
+    if cells is not None:
+        from hyflexsim.workloads.cli import cells_table  # noqa: PLC0415
+
+        console().print(cells_table.cells_table(placement, cells))
+        if out is not None:
+            with _whole_file(out) as scratch:
+                cells_table.write_csv(placement, cells, scratch)
+            print(f"written to {out}")
+        return
     console().print(terminal_tables.layers(placement))
     if png is not None:
         import pandas as pd  # noqa: PLC0415

@@ -11,6 +11,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.table import Table
 
 RATES = "0,5,10,30,40,50,100"
@@ -102,6 +103,7 @@ def accuracy(
     )
     from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.scenario.checkpoints import find_checkpoint  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.schema import Accuracy  # noqa: PLC0415
 
     folder = find_checkpoint(checkpoint)
     grid = Grid(
@@ -111,9 +113,10 @@ def accuracy(
     )
     settings = settings_from(
         {"sigma": [_number_or_word(s) for s in _words(sigma)], "seeds": seeds}
-        | ({} if limit is None else {"limit": limit})
+        | ({} if limit is None else {"limit": limit}),
+        [change for change in changes or () if _is_of(Accuracy, change)],
     )
-    machine = machine_from(preset, changes or ())
+    machine = machine_from(preset, [c for c in changes or () if not _is_of(Accuracy, c)])
     target = out or Path("runs") / f"{folder.name}-accuracy"
     with progress() as say, resumable():
         sweep(folder, settings, grid, target, machine=machine, say=say, fresh=fresh)
@@ -302,6 +305,11 @@ def _frame(frame: Any) -> Table:
     for values in frame.itertuples(index=False):
         rows.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
     return rows
+
+
+def _is_of(section: type[BaseModel], change: str) -> bool:
+    """Whether an override is of a key of a section (else it is the chip's)."""
+    return change.partition("=")[0].strip() in section.model_fields
 
 
 def _words(text: str) -> list[str]:

@@ -17,6 +17,17 @@ from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
 
+def placed_graph(scenario: Scenario) -> nx.DiGraph | None:
+    """The graph of a scenario's checkpoint with what its ranks are worth, so that the placement
+    can protect the right ones; None for a model without a checkpoint, which has no such order.
+    """
+    if scenario.model.checkpoint is None:
+        return None
+    from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
+
+    return Judged(scenario).graph()
+
+
 def simulate(
     scenario: Scenario | str | Path,
     *,

@@ -114,7 +114,9 @@ def summarize(
         "writes_per_request": energy.cell_writes(ledger) / count,
         "visits": int(played.tally.visits.sum()),
         "macs": energy.macs(ready.plan, played),
-        "assumptions": _assumptions(ready.chip, priced, scenario.run.energy),
+        "assumptions": _assumptions(
+            ready.chip, priced, scenario.run.energy, scenario.model.checkpoint is not None
+        ),
         "notes": [*_notes(ready), *_kept(played)],
     }
 
@@ -180,10 +182,13 @@ def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _assumptions(chip: Chip, priced: set[str], mode: str) -> list[str]:
-    """Parameters that no paper gives or a rule has made, but for energies that were not priced."""
+def _assumptions(chip: Chip, priced: set[str], mode: str, values: bool) -> list[str]:
+    """Parameters that no paper gives or a rule has made, but for energies that were not priced.
+
+    ``values``: also those of the cells, by which a checkpoint is scored.
+    """
     counted = priced if mode == "action" else set()
-    names = {*used_assumptions(chip), *chip.derived}
+    names = {*used_assumptions(chip, values), *chip.derived}
     return sorted(key for key in names if ".energy." not in key or key in counted)
 
 

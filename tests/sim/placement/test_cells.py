@@ -110,9 +110,9 @@ def test_an_array_by_hand():
     top, bottom = arrays(placement, "b.0.b")
     assert (top.name, bottom.name) == ("pu0.analog.0.2", "pu0.analog.0.3")  # a has two
     slc, mlc = top.pieces
-    assert (slc.inputs, slc.outputs, slc.columns) == ((0, 63), (0, 1), (0, 15))
-    assert (mlc.inputs, mlc.outputs, mlc.columns) == ((0, 63), (2, 19), (16, 87))
-    assert bottom.pieces[1].inputs == (64, 99)
+    assert (slc.inputs, slc.outputs, slc.columns) == (tuple(range(64)), (0, 1), (0, 15))
+    assert (mlc.outputs, mlc.columns) == (tuple(range(2, 20)), (16, 87))
+    assert bottom.pieces[1].inputs == tuple(range(64, 100))
 
 
 def test_what_has_no_cells_is_refused():

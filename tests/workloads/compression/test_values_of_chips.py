@@ -88,19 +88,8 @@ def moves(base, key):
     return False if tried else None
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("base", BASES)
-def test_what_acts_on_values_moves_them_or_is_refused(base):
-    chip = load_chip("hyflexpim", BASES[base])
-    silent = {
-        key
-        for key, one in chip.parameters.items()
-        if "values" in one.acts and moves(base, key) is False
-    }
-    assert silent <= LATER
-
-
 def test_each_moves_them_on_some_chip():
+    """A parameter may be idle on one chip: bits of cells that neither err nor clip."""
     chip = load_chip("hyflexpim")
     left = {key for key, one in chip.parameters.items() if "values" in one.acts} - LATER
     for base in BASES:
