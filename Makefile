@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit explore bench peers clean
+.PHONY: run test lint types contracts unit explore mutants bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -32,6 +32,11 @@ explore: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.benchmarks.bench
+
+# MUTANTS="--count 400 --seed 1 --path sim/plan"
+mutants: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	$(BIN)/python -m hyflexsim.workloads.benchmarks.mutants $(MUTANTS)
 
 # PEERS="--python zigzag=... --python scalesim=...": peers in environments of their own
 peers: $(READY)

@@ -1,0 +1,377 @@
+"""Mutation testing of the simulator: ``make mutants``, or ``python -m …mutants --count 200``.
+
+A mutant is a copy of the sources with one token changed (operators of cosmic-ray). It is killed
+when a test that runs the changed line fails, or does not end. Mutants are drawn evenly over all
+places in ``sim/`` that an operator can change, by a seed, so a score can be had of places that
+nobody has looked at. Which tests run which line is measured once and kept in ``.mutants/``, results
+too: an interrupted run goes on where it was.
+
+Lines of machine code are not seen by coverage; their mutants face all tests of the compiled engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from rich.progress import Progress
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".mutants"
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
+ROOMS = ("sim", "models", "workloads", "analysis", "tests")
+TESTS = ("tests/sim", "tests/test_doctests.py")
+JITTED = ("loop.py", "wheel.py", "queues.py", "sums.py", "registers.py")
+"""Files of sim/engine/compiled that numba compiles."""
+FIRST = 60
+"""So many tests, the fastest, are tried before all others."""
+
+OPERATORS = (
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("Eq_NotEq", "NotEq_Eq", "Is_IsNot")),
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt")),
+    *(f"ReplaceComparisonOperator_{pair}" for pair in ("Lt_Gt", "Gt_Lt", "IsNot_Is")),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("Add_Sub", "Sub_Add", "Mul_Add", "Div_Mul")),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("FloorDiv_Mul", "Mod_FloorDiv", "Pow_Mul")),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("BitOr_BitAnd", "BitAnd_BitOr")),
+    *(f"ReplaceBinaryOperator_{pair}" for pair in ("RShift_LShift", "LShift_RShift")),
+    *("ReplaceUnaryOperator_USub_UAdd", "ReplaceUnaryOperator_Delete_Not", "AddNot"),
+    *("NumberReplacer", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue"),
+    *("ReplaceAndWithOr", "ReplaceOrWithAnd", "ZeroIterationForLoop"),
+    *("ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
+)
+
+
+class Mutant(NamedTuple):
+    """One change: ``file`` below the root, operator and its occurrence in the file, line."""
+
+    file: str
+    operator: str
+    occurrence: int
+    line: int
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draw mutants, try them, print the score by room and the survivors."""
+    parser = argparse.ArgumentParser(prog="python -m hyflexsim.workloads.benchmarks.mutants")
+    parser.add_argument("--count", type=int, default=400, help="mutants drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--path", default="sim", help="folder or file that is changed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at once")
+    options = parser.parse_args(arguments)
+    KEPT.mkdir(exist_ok=True)
+    covering = _covering()
+    drawn = _drawn(options.path, options.count, options.seed)
+    results = _tried(drawn, covering, options.jobs)
+    _report(drawn, results)
+    return 0
+
+
+# --- which mutants -------------------------------------------------------------------------------
+
+
+def _drawn(path: str, count: int, seed: int) -> list[Mutant]:
+    """Places are drawn first, then one of the changes there."""
+    files = sorted((ROOT / path).rglob("*.py")) if (ROOT / path).is_dir() else [ROOT / path]
+    places: dict[tuple[str, int, int], list[Mutant]] = defaultdict(list)
+    for file in files:
+        for at, mutant in _mutants(file):
+            places[mutant.file, *at].append(mutant)
+    keys = sorted(places)
+    chosen = random.Random(seed).sample(keys, min(count, len(keys)))
+    return [random.Random(f"{seed}:{key}").choice(places[key]) for key in chosen]
+
+
+def _mutants(file: Path) -> Iterator[tuple[tuple[int, int], Mutant]]:
+    """Place (line, column) and mutant of every change of a file that means something."""
+    from cosmic_ray.ast import ast_nodes, get_ast  # noqa: PLC0415 (an extra)
+    from cosmic_ray.plugins import get_operator  # noqa: PLC0415
+
+    source = file.read_text(encoding="utf-8")
+    idle = _idle(ast.parse(source))
+    name = file.relative_to(ROOT).as_posix()
+    for operator in OPERATORS:
+        positions = get_operator(f"core/{operator}")().mutation_positions
+        found = (at for node in ast_nodes(get_ast(source)) for at in positions(node))
+        for occurrence, (start, _) in enumerate(found):
+            if not any(first <= start < last for first, last in idle):
+                yield start, Mutant(name, operator, occurrence, start[0])
+
+
+_Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _idle(tree: ast.Module) -> list[_Span]:
+    """What no test should see: annotations that are not evaluated, texts, checks for mypy."""
+    spans = []
+    for node in ast.walk(tree):
+        inner: list[ast.AST | None] = []
+        if isinstance(node, ast.arg):
+            inner = [node.annotation]
+        elif isinstance(node, ast.FunctionDef):
+            inner = [node.returns, *node.decorator_list]
+        elif isinstance(node, ast.ClassDef):
+            inner = [*node.decorator_list]
+        elif isinstance(node, ast.AnnAssign) and not _evaluated(node.annotation):
+            inner = [node.annotation]
+        elif _silent(node):
+            inner = [node]
+        spans += [_span(each) for each in inner if each is not None]
+    return spans
+
+
+def _silent(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str)
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.Assert | ast.JoinedStr)
+
+
+def _evaluated(annotation: ast.expr) -> bool:
+    """Pydantic reads these: ranges and defaults of parameters."""
+    return any(isinstance(node, ast.Call) for node in ast.walk(annotation))
+
+
+def _span(node: Any) -> _Span:
+    return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+# --- which tests ---------------------------------------------------------------------------------
+
+
+class Covering(NamedTuple):
+    """Tests by file and line, and seconds by test."""
+
+    tests: dict[str, dict[int, list[str]]]
+    seconds: dict[str, float]
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """Tests that run a line, fastest first; of machine code those of the compiled engine."""
+        if Path(mutant.file).name in JITTED:
+            found = [name for name in self.seconds if "/engine/" in name or "random" in name]
+        else:
+            found = self.tests.get(mutant.file, {}).get(mutant.line, [])
+        return sorted(found, key=lambda name: self.seconds.get(name, 0.0))
+
+
+def _covering() -> Covering:
+    """Measured once for the sources and tests as they are."""
+    digest = hashlib.sha256()
+    for room in ("sim", "tests/sim"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    kept = KEPT / f"covering-{digest.hexdigest()[:16]}.json"
+    if not kept.exists():
+        print("measuring which tests run which lines", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            place = _Place(Path(folder))
+            content = place.measured()
+        scratch = kept.with_suffix(".part")
+        scratch.write_text(json.dumps(content))
+        scratch.rename(kept)
+    content = json.loads(kept.read_text())
+    lines = {f: {int(n): t for n, t in each.items()} for f, each in content["tests"].items()}
+    return Covering(lines, content["seconds"])
+
+
+# --- trying --------------------------------------------------------------------------------------
+
+
+class _Place:
+    """A copy of the sources in which mutants are tried, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for room in ROOMS:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / room, folder / room, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "links/hyflexsim").mkdir(parents=True)
+        for room in ROOMS[:-1]:
+            (folder / "links/hyflexsim" / room).symlink_to(folder / room)
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder / "links"),  # goes before the installed package
+            "HYPOTHESIS_PROFILE": "same",
+            "PYTHONDONTWRITEBYTECODE": "1",  # a change within a second would not be seen
+        }
+
+    def measured(self) -> dict[str, Any]:
+        """Run all tests under coverage: tests by file and line, seconds by test."""
+        sources = [f"--cov={self.folder / 'links/hyflexsim/sim'}", f"--cov={self.folder / 'sim'}"]
+        self.pytest(
+            *("-n", str(os.cpu_count()), *sources, "--cov-context=test", "--cov-report="),
+            *("--junitxml=junit.xml", *TESTS),
+            timeout=3600,
+        )
+        tests: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+        with sqlite3.connect(self.folder / ".coverage") as base:
+            names = dict(base.execute("select id, context from context"))
+            files = {
+                n: Path(path).resolve() for n, path in base.execute("select id, path from file")
+            }
+            for file, context, bits in base.execute(
+                "select file_id, context_id, numbits from line_bits"
+            ):
+                test = names[context].partition("|")[0]
+                if not test:
+                    continue
+                for line in _numbers(bits):
+                    tests[files[file].relative_to(self.folder.resolve()).as_posix()][line].append(
+                        test
+                    )
+        seconds: dict[str, float] = {}
+        for case in ElementTree.parse(self.folder / "junit.xml").iter("testcase"):
+            file = case.get("classname", "").replace(".", "/")
+            seconds[f"{file}.py::{case.get('name')}"] = float(case.get("time", 0))
+        # doctests and tests within classes have other names: they keep the default of no time
+        return {"tests": tests, "seconds": seconds}
+
+    def killed(self, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
+        """Whether a test fails, or does not end."""
+        file = self.folder / mutant.file
+        before = file.read_text(encoding="utf-8")
+        file.write_text(_changed(before, mutant), encoding="utf-8")
+        try:
+            for some in (tests[:FIRST], tests[FIRST:]):
+                if some and not self.pytest("-x", *some, timeout=limit):
+                    return True
+            return False
+        finally:
+            file.write_text(before, encoding="utf-8")
+
+    def pytest(self, *arguments: str, timeout: float) -> bool:
+        """Whether pytest passes within so many seconds."""
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment | cache,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as running:
+            try:
+                return running.wait(timeout) == 0
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, 9)
+                return False
+
+
+def _changed(source: str, mutant: Mutant) -> str:
+    from cosmic_ray.mutating import mutate_code  # noqa: PLC0415 (an extra)
+    from cosmic_ray.plugins import get_operator  # noqa: PLC0415
+
+    changed = mutate_code(source, get_operator(f"core/{mutant.operator}")(), mutant.occurrence)
+    assert changed is not None
+    return str(changed)
+
+
+def _numbers(bits: bytes) -> Iterator[int]:
+    """Line numbers in coverage's own packing, a bit a line."""
+    for byte, value in enumerate(bits):
+        for bit in range(8):
+            if value >> bit & 1:
+                yield 8 * byte + bit
+
+
+def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutant, bool]:
+    """Whether each mutant is killed; results are kept as they come, under the sources' names."""
+    kept = KEPT / "results.jsonl"
+    known: dict[str, bool] = {}
+    if kept.exists():
+        for line in kept.read_text().splitlines():
+            row = json.loads(line)
+            known[row["key"]] = row["killed"]
+    results = {m: known[_key(m)] for m in drawn if _key(m) in known}
+    missing = [mutant for mutant in drawn if mutant not in results]
+    with Progress() as progress, tempfile.TemporaryDirectory() as folder, kept.open("a") as file:
+        bar = progress.add_task("mutants", total=len(drawn), completed=len(results))
+        places: SimpleQueue[_Place] = SimpleQueue()
+        for job in range(min(jobs, len(missing))):
+            places.put(_Place(Path(folder) / str(job)))
+
+        def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
+            tests, place = covering.of(mutant), places.get()
+            try:
+                usual = sum(covering.seconds.get(name, 0.0) for name in tests)
+                return mutant, bool(tests) and place.killed(mutant, tests, 60 + 5 * usual)
+            finally:
+                places.put(place)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            for mutant, killed in pool.map(attempt, missing):
+                results[mutant] = killed
+                file.write(json.dumps({"key": _key(mutant), "killed": killed}) + "\n")
+                file.flush()
+                progress.advance(bar)
+    return results
+
+
+def _key(mutant: Mutant) -> str:
+    """A mutant of these very sources and tests."""
+    digest = hashlib.sha256((ROOT / mutant.file).read_bytes())
+    for file in sorted((ROOT / "tests/sim").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return f"{'|'.join(map(str, mutant))}|{digest.hexdigest()[:16]}"
+
+
+# --- report --------------------------------------------------------------------------------------
+
+
+def _report(drawn: Sequence[Mutant], results: dict[Mutant, bool]) -> None:
+    equal = {_name(each) for each in tomllib.loads(EQUIVALENT.read_text("utf-8"))["mutant"]}
+    by_room: dict[str, Counter[str]] = defaultdict(Counter)
+    survivors = []
+    for mutant in drawn:
+        old, new = _lines(mutant)
+        same = not results[mutant] and _name({"file": mutant.file, "old": old, "new": new}) in equal
+        what = "killed" if results[mutant] else "equivalent" if same else "alive"
+        by_room[Path(mutant.file).parent.as_posix()][what] += 1
+        if what == "alive":
+            survivors.append(f"{mutant.file}:{mutant.line}\n  - {old}\n  + {new}")
+    print("\n".join(survivors))
+    total: Counter[str] = Counter()
+    for room, counts in sorted(by_room.items()):
+        total += counts
+        print(f"{room:22} {_score(counts)}")
+    print(f"{'all':22} {_score(total)}")
+
+
+def _score(counts: Counter[str]) -> str:
+    tried = counts["killed"] + counts["alive"]
+    share = 100 * counts["killed"] / tried if tried else 100.0
+    return f"{counts['killed']:4} of {tried:4} killed, {share:5.1f} %; {counts['equivalent']} equal"
+
+
+def _name(each: dict[str, str]) -> tuple[str, str, str]:
+    return each["file"], each["old"].strip(), each["new"].strip()
+
+
+def _lines(mutant: Mutant) -> tuple[str, str]:
+    """The line before and after."""
+    source = (ROOT / mutant.file).read_text(encoding="utf-8")
+    before, after = source.splitlines(), _changed(source, mutant).splitlines()
+    line = next(i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b)
+    return before[line].strip(), after[line].strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
