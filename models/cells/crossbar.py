@@ -25,7 +25,9 @@ released accuracy code models none of this. Left out: wire resistance, ADC offse
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -33,6 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.models.cells.cell_columns import Layout, Sign, layout, levels
+from hyflexsim.models.cells.converted_sums import Converter, converted_sums
 from hyflexsim.models.cells.quantization import check_bits, slice_codes
 from hyflexsim.models.cells.rram_noise import CellNoise, program_column
 from hyflexsim.models.errors import ModelError
@@ -41,6 +44,7 @@ AdcMode = Literal["clip", "scale"]
 
 
 _BLOCK = 4_000_000  # column sums held at a time, 16 MB
+_EXACT = 1024  # products of 8-bit integers that float32 adds up without rounding
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,9 @@ class Programmed:
     read_variance: Tensor | None  # same shape: variance of one read, in squared level steps
     form: Layout  # of the S columns
     inputs: int  # in; the last tile is padded with rows that no input drives
+    codes: Tensor | None = None  # (out, in), what the cells hold exactly; None: they err
+    clipping: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False)
+    """Outputs (bool, (out,)) that a converter may cut, by its bits and mode; made when asked."""
 
 
 def required_adc_bits(
@@ -147,6 +154,7 @@ def program_crossbar(
         torch.stack(spread, 2) if spread else None,
         form,
         codes.shape[1] if inputs is None else len(inputs),
+        _chosen(codes, outputs, inputs) if noise is None else None,
     )
 
 
@@ -159,11 +167,14 @@ def read_crossbar(
     input_bits: int = 8,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Integer inputs (..., in) through programmed cells: (..., out), float64, in units of codes.
+    """Integer inputs (..., in) through programmed cells: (..., out), in units of codes.
 
     Inputs are two's complement, `input_bits` (2 ... 8) wide, one bit-plane a read. adc_bits
     None converts exactly. Without noise the result is an integer. `generator` draws the read
-    noise, anew for each plane. float64 holds it exactly.
+    noise, anew for each plane. float64, or float32 where that holds the result exactly.
+
+    Columns that hold exact levels, whose sum no input can bring beyond the converter's codes, are
+    converted exactly: together they are one product of integers.
 
     Raises ModelError for inputs that are not integers, of another width or out of range, and
     bits outside the allowed ones.
@@ -172,20 +183,108 @@ def read_crossbar(
     _check_adc(adc_bits, adc_mode, "adc_bits")
     if x.shape[-1:] != (programmed.inputs,):
         raise ModelError(f"x must have shape (..., {programmed.inputs}); got {tuple(x.shape)}")
-    tiles, rows, slices, out = programmed.cells.shape
     flat = x.reshape(-1, programmed.inputs)
-    planes = slice_codes(flat, 1, bits=input_bits)  # (P, B, in)
-    result = torch.empty(flat.shape[0], out, dtype=torch.float64, device=x.device)
-    block = max(1, _BLOCK // (tiles * slices * out))
-    for start in range(0, flat.shape[0], block):
-        bits = planes[:, start : start + block].abs().float()
-        bits = functional.pad(bits, (0, tiles * rows - programmed.inputs))
-        bits = bits.reshape(*bits.shape[:2], tiles, rows).transpose(1, 2)  # (P, T, B, rows)
-        sums = _convert_planes(bits, programmed, adc_bits, adc_mode, generator)
-        result[start : start + block] = sums
+    _check_codes(flat, input_bits)
+    if programmed.codes is None:
+        result = _converted(flat, programmed, adc_bits, adc_mode, input_bits, generator)
+    else:
+        result = integer_product(flat, programmed.codes)
+        cut = _clipping(programmed, adc_bits, adc_mode)
+        if bool(cut.any()):
+            result = result.double()
+            some = Programmed(programmed.cells[..., cut], None, programmed.form, programmed.inputs)
+            result[:, cut] = _converted(flat, some, adc_bits, adc_mode, input_bits, None)
+    return result.reshape(*x.shape[:-1], -1)
+
+
+def integer_product(x: Tensor, codes: Tensor) -> Tensor:
+    """Integers (B, in) times (out, in) transposed, both of at most 8 bits: (B, out), exact.
+
+    float32, or float64 for more than 1024 inputs: float32 adds up 1024 products of 8-bit integers without rounding.
+    """
+    if x.shape[1] <= _EXACT:
+        product: Tensor = x.float() @ codes.float().T
+        return product
+    total = torch.zeros(len(x), len(codes), dtype=torch.float64, device=x.device)
+    for start in range(0, x.shape[1], _EXACT):
+        part = slice(start, start + _EXACT)
+        total += x[:, part].float() @ codes[:, part].float().T
+    return total
+
+
+def _converted(
+    x: Tensor,
+    programmed: Programmed,
+    adc_bits: int | None,
+    adc_mode: AdcMode,
+    input_bits: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Every plane of every column through a converter: (B, out)."""
+    if adc_bits is None and programmed.read_variance is None:
+        return _unconverted(x, programmed)
+    tiles, rows, slices, out = programmed.cells.shape
+    padded = functional.pad(x, (0, tiles * rows - programmed.inputs))
+    converters = _converters(programmed, adc_bits, adc_mode)
+    if programmed.read_variance is None and x.device.type == "cpu":
+        codes, cells = padded.to(torch.int8).numpy(), programmed.cells.numpy()
+        result = torch.from_numpy(converted_sums(codes, cells, converters, input_bits))
+    else:
+        result = torch.empty(len(x), out, dtype=torch.float64, device=x.device)
+        block = max(1, _BLOCK // (tiles * slices * out))
+        for start in range(0, len(x), block):
+            planes = slice_codes(padded[start : start + block], 1, bits=input_bits).abs().float()
+            bits = planes.reshape(*planes.shape[:2], tiles, rows).transpose(1, 2)
+            sums = _convert_planes(bits, programmed, converters, generator)
+            result[start : start + block] = sums
     if programmed.form.bias:
-        result -= programmed.form.bias * flat.double().sum(-1, keepdim=True)
-    return result.reshape(*x.shape[:-1], out)
+        result -= programmed.form.bias * x.double().sum(-1, keepdim=True)
+    return result
+
+
+def _unconverted(x: Tensor, programmed: Programmed) -> Tensor:
+    """Column sums that nothing cuts or rounds are one product with what the cells add up to."""
+    worth = torch.tensor(programmed.form.worth, dtype=torch.float64, device=x.device)
+    weight = (programmed.cells.double() * worth[:, None]).sum(2).flatten(0, 1)
+    weight = weight[: programmed.inputs] - programmed.form.bias
+    return x.double() @ weight
+
+
+def _converters(programmed: Programmed, bits: int | None, mode: AdcMode) -> list[Converter]:
+    """What the columns of each slice go through; `bits` None: they are neither cut nor rounded.
+
+    Codes: 0 ... 2^bits - 1, or as many around 0 when the span reaches below it. "scale" makes
+    the codes cover the span, but never finer than one level; 0 stays 0.
+    """
+    rows, form, found = programmed.cells.shape[1], programmed.form, []
+    for low, high, worth in zip(form.lowest, form.highest, form.worth, strict=True):
+        if bits is None:
+            found.append(Converter(-math.inf, math.inf, 0.0, worth))
+            continue
+        step = 1.0
+        if mode == "scale":
+            step = max(1.0, rows * (high - low) / (2**bits - 1))
+        bipolar = -(2 ** (bits - 1)) if step == 1 else round(rows * low / step)
+        first = bipolar if low else 0
+        found.append(Converter(first, first + 2**bits - 1, step, worth))
+    return found
+
+
+def _clipping(programmed: Programmed, bits: int | None, mode: AdcMode) -> Tensor:
+    """Outputs of which a column may leave the converter's codes, or is read in coarse steps.
+
+    No input brings a sum above that of the positive levels, or below that of the negative ones.
+    """
+    if bits is None:
+        return torch.zeros(programmed.cells.shape[3], dtype=torch.bool)
+    if (bits, mode) not in programmed.clipping:
+        converters = _converters(programmed, bits, mode)
+        most = programmed.cells.clamp(min=0).sum(1).amax(0)  # (S, out)
+        least = programmed.cells.clamp(max=0).sum(1).amin(0)
+        limits = torch.tensor(converters, device=most.device)  # (S, 4): first, last, step, worth
+        cut = (most > limits[:, 1:2]) | (least < limits[:, :1]) | (limits[:, 2:3] != 1)
+        programmed.clipping[bits, mode] = cut.any(0)
+    return programmed.clipping[bits, mode]
 
 
 def bit_serial_matmul(
@@ -230,13 +329,11 @@ def bit_serial_matmul(
 def _convert_planes(
     bits: Tensor,  # (P, T, B, rows)
     programmed: Programmed,
-    adc_bits: int | None,
-    adc_mode: AdcMode,
+    converters: Sequence[Converter],
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Shift-and-add of all planes, slices and tiles: (B, out)."""
-    _, rows, slices, out = programmed.cells.shape
-    form = programmed.form
+    """Shift-and-add of all planes, slices and tiles, each read with its noise: (B, out)."""
+    _, _, slices, out = programmed.cells.shape
     total = torch.zeros(bits.shape[2], out, dtype=torch.float64, device=bits.device)
     columns = programmed.cells.flatten(2)  # (T, rows, S · out)
     for p, plane in enumerate(bits):
@@ -245,29 +342,12 @@ def _convert_planes(
             std = torch.bmm(plane, programmed.read_variance.flatten(2)).sqrt_()
             draw = torch.randn(std.shape, generator=generator, dtype=std.dtype, device=std.device)
             sums += std * draw
-        per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
         sign = -1 if p == len(bits) - 1 else 1
-        for i, v in enumerate(per_slice):
-            span = (rows * form.lowest[i], rows * form.highest[i])
-            step = 1.0 if adc_bits is None else _adc_(v, span, adc_bits, adc_mode)
-            total += v.sum(0, dtype=torch.float64) * (sign * 2**p * form.worth[i] * step)
+        per_slice = sums.view(*sums.shape[:2], slices, out).unbind(2)
+        for v, (first, last, step, worth) in zip(per_slice, converters, strict=True):
+            codes = v.div_(step).round_().clamp_(first, last) if step else v
+            total += codes.sum(0, dtype=torch.float64) * (sign * 2**p * worth * (step or 1))
     return total
-
-
-def _adc_(sums: Tensor, span: tuple[int, int], bits: int, mode: AdcMode) -> float:
-    """Replace column sums by codes, in place; the step of a code in level steps.
-
-    Codes: 0 ... 2^bits - 1, or as many around 0 when the span reaches below it. "scale" makes
-    the codes cover the span, but never finer than one level; 0 stays 0.
-    """
-    low, high = span
-    step = 1.0
-    if mode == "scale":
-        step = max(1.0, (high - low) / (2**bits - 1))
-    bipolar = -(2 ** (bits - 1)) if step == 1 else round(low / step)
-    first = bipolar if low else 0
-    sums.div_(step).round_().clamp_(first, first + 2**bits - 1)
-    return step
 
 
 def _chosen(levels: Tensor, outputs: Tensor | None, inputs: Tensor | None) -> Tensor:
@@ -281,6 +361,19 @@ def _tiles(levels: Tensor, rows: int) -> Tensor:
     columns = functional.pad(columns, (0, 0, 0, -columns.shape[0] % rows))
     tiles: Tensor = columns.reshape(-1, rows, columns.shape[1])
     return tiles
+
+
+def _check_codes(x: Tensor, bits: int) -> None:
+    """Refuse inputs that do not fit into planes."""
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise ModelError(f"codes must be integers; got {x.dtype}")
+    half = 2 ** (bits - 1)
+    if x.dtype == torch.int8 and bits == 8:
+        return
+    if x.numel() and not -half <= int(x.min()) <= int(x.max()) < half:
+        raise ModelError(
+            f"codes must be from {-half} to {half - 1}; got {int(x.min())} to {int(x.max())}"
+        )
 
 
 def _check_adc(bits: int | None, mode: str, key: str) -> None:

@@ -177,8 +177,8 @@ class _Matrix:
             self.parts.append((programmed, adc_bits, outputs, inputs))
 
     def __call__(self, x: Quantized, input_bits: int, generator: torch.Generator | None) -> Tensor:
-        """Codes (..., in) to products (..., out) in the units of x times weight, float64."""
-        y = x.codes.new_zeros(*x.codes.shape[:-1], self.out, dtype=torch.float64)
+        """Codes (..., in) to products (..., out) in the units of x times weight."""
+        y: Tensor | None = None
         for programmed, adc_bits, outputs, inputs in self.parts:
             part = read_crossbar(
                 x.codes if inputs is None else x.codes[..., inputs],
@@ -188,11 +188,13 @@ class _Matrix:
                 input_bits=input_bits,
                 generator=generator,
             )
-            if outputs is None:
-                y += part
-            else:
+            if outputs is not None:
+                y = part.new_zeros(*part.shape[:-1], self.out) if y is None else y
                 y[..., outputs] += part
-        return y * x.scale.double() * self.weight.scale.double()
+            else:
+                y = part if y is None else y.add_(part)
+        assert y is not None
+        return y.mul_((x.scale.double() * self.weight.scale.double()).to(y.dtype))
 
 
 def _offspring(generator: torch.Generator | None, device: torch.device) -> torch.Generator:

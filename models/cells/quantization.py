@@ -92,12 +92,15 @@ def clip_threshold(
     if tensor.numel() == 0:
         raise ModelError(f"{key} must have entries; got shape {tuple(tensor.shape)}")
     tensor = tensor.detach()
-    check_finite(tensor, key)
     rows = tensor.reshape(1, -1) if granularity == "tensor" else tensor  # (..., n)
     n = rows.shape[-1]
     if clip == "max":
         threshold = rows.abs().amax(-1, keepdim=True)
-    elif clip == "percentile":
+        if not bool(torch.isfinite(threshold).all()):  # sooner than to look at every entry
+            check_finite(tensor, key)
+        return threshold.reshape(()) if granularity == "tensor" else threshold
+    check_finite(tensor, key)
+    if clip == "percentile":
         place = max(1, math.ceil(percentile / 100 * n - 1e-9))
         threshold = rows.abs().kthvalue(place, -1, keepdim=True).values
     else:
