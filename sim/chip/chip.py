@@ -229,10 +229,11 @@ class Chip:
 def used_assumptions(chip: Chip, values: bool = False) -> list[str]:
     """Names of the parameters that no paper gives: status fitted, inferred or assumed.
 
-    ``values``: also those that act on values alone.
+    ``values``: also those that act on values alone; on wear alone no run rests.
     """
+    apart = {"wear"} if values else {"wear", "values"}
     return sorted(
         key
         for key, record in chip.provenance.items()
-        if record.status in ASSUMPTIONS and (values or chip.parameters[key].acts != ("values",))
+        if record.status in ASSUMPTIONS and not set(chip.parameters[key].acts) <= apart
     )

@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 
 from hyflexsim.sim.chip import measure
 
-Answer = Literal["time", "energy", "area", "capacity", "values"]
+Answer = Literal["time", "energy", "area", "capacity", "values", "wear"]
 ANSWERS: tuple[str, ...] = get_args(Answer)
-"""What a parameter may act on: when, how much, how large, whether it fits, how right."""
+"""What a parameter may act on: when, how much, how large, whether it fits, how right, how long
+cells last and what writing them costs."""
 
 Number = int | float | str
 

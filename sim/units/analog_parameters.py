@@ -299,6 +299,21 @@ class Cells(Section):
     ]
 
 
+class Programming(Section):
+    """Writing weights before a run: pulses until each cell is verified; wear.py counts them."""
+
+    slc_pulses: Annotated[float, parameter("", 1, 1e6, "a single-level cell, on average", "wear")]
+    mlc_pulses: Annotated[
+        float, parameter("", 1, 1e6, "a multi-level cell, each verified, on average", "wear")
+    ]
+    pulse: Annotated[int, parameter("ps", 1, 10**12, "one pulse", "wear")]
+    pulse_energy: Annotated[float, parameter(*_PJ, "a pulse on one cell", "wear")]
+    arrays_at_once: Annotated[
+        int, parameter("", 1, 65536, "arrays of a module that are written together", "wear")
+    ]
+    endurance: Annotated[float, parameter("", 1, 1e18, "writes that a cell survives", "wear")]
+
+
 class AnalogInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
@@ -340,19 +355,22 @@ class AnalogValues(UnitValues):
     """A module: arrays that multiply an input bit-plane by stored weights. ``count``: modules."""
 
     count: Annotated[
-        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area")
+        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area, wear")
     ]
     arrays: Annotated[
-        int, parameter("", 1, 2**20, "arrays per module", "capacity, area, time, energy")
+        int, parameter("", 1, 2**20, "arrays per module", "capacity, area, time, energy, wear")
     ]
     rows: Annotated[
-        int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area, time, values")
+        int,
+        parameter(
+            "", 1, 65536, "wordlines per array", "capacity, energy, area, time, values, wear"
+        ),
     ]
     columns: Annotated[
-        int, parameter("", 1, 65536, "bitlines per array", "capacity, energy, area, time")
+        int, parameter("", 1, 65536, "bitlines per array", "capacity, energy, area, time, wear")
     ]
     read_cycle: Annotated[
-        int, parameter("ps", 1, 10**12, "one bit-plane through an array", "time, energy")
+        int, parameter("ps", 1, 10**12, "one bit-plane through an array", "time, energy, wear")
     ]
     input_bits: Annotated[
         int,
@@ -361,16 +379,18 @@ class AnalogValues(UnitValues):
         ),
     ]
     weight_bits: Annotated[
-        int, parameter("bit", 1, 32, "of a stored weight", "capacity, time, energy, values")
+        int, parameter("bit", 1, 32, "of a stored weight", "capacity, time, energy, values, wear")
     ]
     slc_bits: Annotated[
         int,
-        parameter("bit", 1, 4, "per cell, single-level mode", "capacity, time, energy, values"),
+        parameter(
+            "bit", 1, 4, "per cell, single-level mode", "capacity, time, energy, values, wear"
+        ),
     ]
     mlc_bits: Annotated[
         int,
         parameter(
-            "bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, area, values"
+            "bit", 1, 4, "per cell, multi-level mode", "capacity, time, energy, area, values, wear"
         ),
     ]
     sign: Annotated[
@@ -379,11 +399,12 @@ class AnalogValues(UnitValues):
             SIGNS,
             "how negative weights are held; pairs of cells take two columns a slice, which are "
             "subtracted after conversion, or two rows, which are subtracted on the bitline",
-            "capacity, time, energy, values",
+            "capacity, time, energy, values, wear",
         ),
     ]
     adc: Adc
     cells: Cells
+    programming: Programming
     shift_add: ShiftAdd
     registers: AnalogRegister
     energy: AnalogEnergy

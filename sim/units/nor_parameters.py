@@ -65,27 +65,33 @@ class NorValues(UnitValues):
     """A module. ``count``: modules."""
 
     count: Annotated[
-        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area")
+        int, parameter("", 1, 2**20, "modules in each place", "capacity, time, energy, area, wear")
     ]
-    arrays: Annotated[int, parameter("", 1, 2**20, "per module", "capacity, time, energy, area")]
-    rows: Annotated[int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area")]
+    arrays: Annotated[
+        int, parameter("", 1, 2**20, "per module", "capacity, time, energy, area, wear")
+    ]
+    rows: Annotated[
+        int, parameter("", 1, 65536, "wordlines per array", "capacity, energy, area, wear")
+    ]
     columns: Annotated[
-        int, parameter("", 1, 65536, "bitlines per array", "capacity, time, energy, area")
+        int, parameter("", 1, 65536, "bitlines per array", "capacity, time, energy, area, wear")
     ]
     clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
     columns_per_nor: Annotated[
-        int, parameter("", 1, 1024, "two operand bits and the result bit", "time")
+        int, parameter("", 1, 1024, "two operand bits and the result bit", "time, wear")
     ]
     cycles_per_step: Annotated[
         int, parameter("cycle", 1, 10**6, "one row of NOR: write and read", "time")
     ]
     write_cycles: Annotated[int, parameter("cycle", 0, 10**6, "of these, that write", "time")]
     value_bits: Annotated[
-        int, parameter("bit", 1, 32, "operand of Q, K and V", "time, energy, values")
+        int, parameter("bit", 1, 32, "operand of Q, K and V", "time, energy, values, wear")
     ]
     probability_bits: Annotated[
-        int, parameter("bit", 1, 32, "operand of scores in scores × V", "time, energy, values")
+        int,
+        parameter("bit", 1, 32, "operand of scores in scores × V", "time, energy, values, wear"),
     ]
+    endurance: Annotated[float, parameter("", 1, 1e18, "writes that a cell survives", "wear")]
     registers: NorRegister
     energy: NorEnergy
     instances: NorInstances

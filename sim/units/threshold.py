@@ -69,7 +69,9 @@ class Threshold(Kind):
 class MaskValues(Section):
     """A mask that is the same for all queries and costs nothing to apply."""
 
-    kept: Annotated[float, parameter("", 0, 1, "share of keys inside the mask", "time, energy")]
+    kept: Annotated[
+        float, parameter("", 0, 1, "share of keys inside the mask", "time, energy, wear")
+    ]
 
 
 class Mask(Kind):

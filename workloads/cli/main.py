@@ -298,6 +298,53 @@ def map_(
 
 
 @app.command()
+def wear(
+    scenario: ScenarioName,
+    changes: Changes = None,
+    requests_per_day: Annotated[float, typer.Option(metavar="N", help="Served.")] = 10_000,
+    refresh: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Days between two writes of all weights.")
+    ] = "1,7,30,365",
+) -> None:
+    """Show what writing the weights takes, and how long cells last."""
+    from hyflexsim.sim import energy  # noqa: PLC0415
+    from hyflexsim.sim import wear as cells  # noqa: PLC0415
+    from hyflexsim.workloads.cli import wear_tables  # noqa: PLC0415
+    from hyflexsim.workloads.run.run import simulate  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+
+    days = _positive("--refresh", refresh)
+    (per_day,) = _positive("--requests-per-day", str(requests_per_day))
+    with progress() as say:
+        result = simulate(Scenario.load(scenario, changes or ()), progress=say)
+    terminal = console()
+    written = cells.programming(result.placement)
+    if written is None:
+        print("weights lie in memory, not in cells that wear")
+    else:
+        each = result.summary["energy_per_request_pj"]
+        terminal.print(wear_tables.programming_table(written, each), "")
+        terminal.print(wear_tables.refresh_table(written, days), "")
+    ledger = energy.ledger(result.plan, result.played, result.chip)
+    worn = cells.wear(result.placement, ledger, len(result.requests))
+    if worn is None:
+        print("activations lie in memory, not in cells that wear")
+    else:
+        terminal.print(wear_tables.wear_table(worn, per_day))
+
+
+def _positive(option: str, text: str) -> list[float]:
+    """Numbers above 0 with commas between."""
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < float("inf") for number in numbers):
+        raise InputError(f"{option} must be numbers above 0 with commas between; got {text!r}")
+    return numbers
+
+
+@app.command()
 def plot(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR")],
     layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,

@@ -1,7 +1,7 @@
 """Every parameter of every chip moves the answers that it says it acts on, and no others.
 
 One small model has every op class; it is placed three ways. The answers are compared as a whole:
-``time`` durations and finishing times, ``energy`` both energy modes and peak power, ``area``, and
+``time`` durations and finishing times, ``wear`` what writing weights takes and how cells last, ``energy`` both energy modes and peak power, ``area``, and
 ``capacity`` what fits. (``values`` are of another room.) A parameter may be idle on one chip, such
 as the precision of cells that hold no weight; on one of the chips below it must act.
 """
@@ -23,6 +23,7 @@ from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.sim.wear import programming, wear
 
 TOKENS = 5
 BASES = [
@@ -79,26 +80,32 @@ WAYS = [
 
 def answers(chip):
     """By answer, one value a way of placing; None where the model does not fit that way."""
-    time, joules, room = [], [(chip_power(chip),)], [pieces_per_pu(chip), chip.values.max_tokens]
+    time, joules, worn = [], [(chip_power(chip),)], []
+    room = [pieces_per_pu(chip), chip.values.max_tokens]
     for shape, options in WAYS:
         graph = model(*shape)
         try:
-            placement = apply_copies(graph, place(graph, chip, options), TOKENS)
+            single = place(graph, chip, options)
+            placement = apply_copies(graph, single, TOKENS)
             room.append((requests_at_once(graph, placement, TOKENS), placement.pus_used))
         except CapacityError as error:
             room.append(str(error))
             time.append(None)
             joules.append(None)
+            worn.append(None)
             continue
         room.append([weight.pieces for weight in placement.weights.values()])
         plan = build_plan(graph, placement)
         unrolled = shape_of(plan, TOKENS)
         steps = [(s.places, s.lanes) for s in plan.steps]
-        finished = play(plan, [Request(0, TOKENS), Request(0, TOKENS)]).finished
+        played = play(plan, [Request(0, TOKENS), Request(0, TOKENS)])
+        finished = played.finished
         time.append((unrolled.durations, steps, finished))
+        worn.append((programming(single), wear(single, energy.ledger(plan, played, chip), 2)))
         powers = {(c.kind, c.power_mw, c.shadow) for c in plan.components}
         joules.append((energy.request_energy_pj(plan, unrolled, chip, "action"), powers))
-    return {"time": time, "energy": joules, "area": chip_area(chip), "capacity": room}
+    found = {"time": time, "energy": joules, "wear": worn}
+    return found | {"area": chip_area(chip), "capacity": room}
 
 
 @functools.cache
@@ -136,7 +143,7 @@ def moved(name, changes, key, enough=()):
         for answer in ("area", "capacity"):
             if after[answer] != before[answer]:
                 found.add(answer)
-        for answer in ("time", "energy"):
+        for answer in ("time", "energy", "wear"):
             pairs = zip(after[answer], before[answer], strict=True)
             if any(a != b for a, b in pairs if None not in (a, b)):
                 found.add(answer)
