@@ -20,7 +20,8 @@ def console() -> Console:
     from rich.console import Console  # noqa: PLC0415 (help answers without it)
 
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    return Console(width=wide, highlight=False, soft_wrap=False)
+    # names of extras and patterns stand in brackets: no markup
+    return Console(width=wide, highlight=False, soft_wrap=False, markup=False)
 
 
 @contextmanager
