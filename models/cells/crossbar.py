@@ -200,7 +200,8 @@ def read_crossbar(
 def integer_product(x: Tensor, codes: Tensor) -> Tensor:
     """Integers (B, in) times (out, in) transposed, both of at most 8 bits: (B, out), exact.
 
-    float32, or float64 for more than 1024 inputs: float32 adds up 1024 products of 8-bit integers without rounding.
+    float32, or float64 for more than 1024 inputs: that many products of 8-bit integers float32
+    adds up without rounding.
     """
     if x.shape[1] <= _EXACT:
         product: Tensor = x.float() @ codes.float().T

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -220,7 +221,7 @@ def ops(graph: nx.DiGraph, tokens: int, only: str | None = None) -> Table:
         names = [name for name in order if graph.nodes[name]["layer"] == layer]
         heading = layer if len(layers) == 1 or only else f"{layers[0]} … {layers[-1]}"
         alike = f" ({len(layers)} alike, one shown)" if len(layers) > 1 and not only else ""
-        result.add_row(f"[bold]{heading}[/]{alike}")
+        result.add_row(Text.assemble((heading, "bold"), alike))
         for name in names:
             op = graph.nodes[name]
             rules = sorted({rule for _, _, rule in graph.in_edges(name, data="rule")})

@@ -37,6 +37,15 @@ ZOO: dict[str, dict[str, Any]] = {
         "n_layer": 12,
         "n_head": 12,
     },
+    "distilgpt2": {  # distilbert/distilgpt2
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": 50257,
+        "n_positions": 1024,
+        "n_embd": 768,
+        "n_layer": 6,
+        "n_head": 12,
+    },
     "tinyllama-1.1b": _LLAMA  # TinyLlama/TinyLlama-1.1B-Chat-v1.0, lm_head of its own
     | {"vocab_size": 32000, "num_hidden_layers": 22, "intermediate_size": 5632}
     | {"num_attention_heads": 32, "num_key_value_heads": 4, "tie_word_embeddings": False}

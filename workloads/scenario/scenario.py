@@ -43,6 +43,7 @@ Every key, with its default::
     arrivals = { kind = "at-once" }                             # the default
     # arrivals = { kind = "interval", interval = "25 us" }
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
+    # arrivals = { kind = "gamma", rate_per_s = 1e5, variation = 3, seed = 0 } # see arrivals.py
     # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
 
     [accuracy]                   # of a checkpoint on the chip's cells, at the rates of [mapping]

@@ -143,6 +143,15 @@ class Poisson(Section):
     seed: Seed | None = None
 
 
+class Gamma(Section):
+    """Independent gaps with a gamma distribution: more or less bunched than Poisson's."""
+
+    kind: Literal["gamma"] = "gamma"
+    rate_per_s: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
+    variation: Annotated[float, allows("a number from 0.01 to 100", ge=0.01, le=100)]
+    seed: Seed | None = None
+
+
 class TraceFile(Section):
     """Times read from a file."""
 
@@ -150,7 +159,7 @@ class TraceFile(Section):
     file: File
 
 
-Arrivals = Annotated[AtOnce | Interval | Poisson | TraceFile, Field(discriminator="kind")]
+Arrivals = Annotated[AtOnce | Interval | Poisson | Gamma | TraceFile, Field(discriminator="kind")]
 
 
 class Jets(Section):
@@ -258,6 +267,7 @@ KINDS: dict[str, dict[str, type[Section]]] = {
         "at-once": AtOnce,
         "interval": Interval,
         "poisson": Poisson,
+        "gamma": Gamma,
         "trace": TraceFile,
     },
 }

@@ -1,9 +1,10 @@
 """Every parameter of every chip moves the answers that it says it acts on, and no others.
 
 One small model has every op class; it is placed three ways. The answers are compared as a whole:
-``time`` durations and finishing times, ``wear`` what writing weights takes and how cells last, ``energy`` both energy modes and peak power, ``area``, and
-``capacity`` what fits. (``values`` are of another room.) A parameter may be idle on one chip, such
-as the precision of cells that hold no weight; on one of the chips below it must act.
+``time`` durations and finishing times, ``energy`` both energy modes and peak power, ``area``,
+``wear`` what writing weights takes and how cells last (without copies, whose choice hangs on
+time), and ``capacity`` what fits. (``values`` are of another room.) A parameter may be idle on one
+chip, such as the precision of cells that hold no weight; on one of the chips below it must act.
 """
 
 import functools

@@ -62,6 +62,7 @@ KNOWN = {  # parameters (sum of numel of the torch models), MACs as a function o
     "bert-base": (109_482_240, lambda N: bert(12, 768, 3072, N)),
     "bert-large": (335_141_888, lambda N: bert(24, 1024, 4096, N)),
     "gpt2": (124_439_808, gpt2),
+    "distilgpt2": (81_912_576, lambda N: gpt2(N, L=6)),
     "tinyllama-1.1b": (1_100_048_384, lambda N: llama(22, 5632, 4, 32000, N)),
     "llama-3.2-1b": (1_235_814_400, lambda N: llama(16, 8192, 8, 128256, N)),
     "vit-base": (86_567_656, vit),
@@ -100,7 +101,7 @@ def test_every_graph_is_valid_and_survives_json(zoo, name, tmp_path):
     assert dict(again.nodes(data=True)) == dict(graph.nodes(data=True))
     assert list(again.edges(data=True)) == list(graph.edges(data=True))
     assert again.graph == graph.graph
-    causal = name in ("gpt2", "tinyllama-1.1b", "llama-3.2-1b", "mamba-130m")
+    causal = name in ("gpt2", "distilgpt2", "tinyllama-1.1b", "llama-3.2-1b", "mamba-130m")
     assert graph.graph["causal"] is causal
     assert graph.graph.get("tokens") == (197 if name == "vit-base" else None)
     heads = [n for n, op in graph.nodes(data=True) if op["head"]]

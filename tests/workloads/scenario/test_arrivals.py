@@ -5,7 +5,7 @@ import pytest
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.scenario.arrivals import times
-from hyflexsim.workloads.scenario.schema import AtOnce, Interval, Poisson, TraceFile
+from hyflexsim.workloads.scenario.schema import AtOnce, Gamma, Interval, Poisson, TraceFile
 
 
 def test_at_once():
@@ -29,6 +29,21 @@ def test_poisson_is_the_same_every_time_and_longer_streams_begin_alike():
     assert first == times(stream, 50, seed=7) == times(stream, 100, seed=7)[:50]
     assert first != times(stream, 50, seed=8)
     assert all(isinstance(time, int) for time in first)
+
+
+@pytest.mark.parametrize("variation", [0.25, 1.0, 3.0])
+def test_gamma_has_its_rate_and_its_spread(variation):
+    gaps = np.diff([0, *times(Gamma(rate_per_s=1e5, variation=variation), 40_000)])
+    assert gaps.mean() == pytest.approx(1e7, rel=0.05)
+    assert gaps.std() == pytest.approx(variation * 1e7, rel=0.05)
+
+
+def test_gamma_has_seeds_like_poisson():
+    stream = Gamma(rate_per_s=1e5, variation=2)
+    assert times(stream, 50, seed=7) == times(stream, 100, seed=7)[:50]
+    assert times(stream, 50, seed=7) != times(stream, 50, seed=8)
+    with pytest.raises(InputError, match="rate_per_s is too small"):
+        times(Gamma(rate_per_s=1e-9, variation=2), 5)
 
 
 def test_a_seed_of_its_own_wins():
