@@ -5,9 +5,9 @@ does so slice by slice (quantization.py): W̃ = Σ slice_i · (1 + σ n_i) · 4^
 independent per weight and slice, σ = 0.025, for ranks in MLC; ranks in SLC are left as they
 are. Where σ comes from: noise_calibration.py.
 
-A noise is any object with the two methods of :class:`CellNoise`. Two are here:
-:class:`MultiplicativeNoise`, the equation above, and :class:`ConductanceModel`, cells with
-conductances, programming error, drift, read noise and stuck cells.
+A noise is any object with the two methods of :class:`CellNoise`. Here are
+:class:`MultiplicativeNoise`, the equation above, :class:`ConductanceModel`, cells with
+conductances, programming error, drift and read noise, and :class:`StuckCells` over any of them.
 
 Factors are laid out as two nn.Linear weights, y = up · (down · x): down is VᵀΣ (k, in), up is
 U (out, k). Rank r is row r of down and column r of up; its mode covers both. Which ranks are
@@ -85,12 +85,54 @@ class MultiplicativeNoise:
 
 
 @dataclass(frozen=True)
+class StuckCells:
+    """Cells of another noise, a share of which holds its top level or none whatever is written.
+
+    Raises ModelError for shares outside 0 ... 1, and for more than all cells.
+
+    >>> noise = StuckCells(None, on=1.0)
+    >>> noise.program(torch.tensor([0.0, 2.0]), 2, 0, None).tolist()
+    [3.0, 3.0]
+    """
+
+    noise: CellNoise | None
+    """What the other cells do; None: they are exact."""
+
+    on: float = 0.0
+    """Share of cells stuck at their top level."""
+
+    off: float = 0.0
+    """Share of cells stuck at level 0 (of a signed column: its lowest)."""
+
+    def __post_init__(self) -> None:
+        for key in ("on", "off"):
+            check_not_negative(key, getattr(self, key))
+        if self.on + self.off > 1:
+            raise ModelError(f"on + off must be from 0 to 1; got {self.on + self.off!r}")
+
+    def program(
+        self, levels: Tensor, bits: int, lowest: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """As :class:`CellNoise`."""
+        held = levels.clone()
+        if self.noise is not None:
+            held = self.noise.program(levels, bits, lowest, generator)
+        draw = torch.rand(held.shape, generator=generator, dtype=held.dtype, device=held.device)
+        held = torch.where(draw < self.on, lowest + 2**bits - 1, held)
+        return torch.where(draw >= 1 - self.off, lowest, held)
+
+    def read_std(self, levels: Tensor, bits: int, lowest: int) -> Tensor | None:
+        """As :class:`CellNoise`: of a read of what the cells hold, stuck or not."""
+        return None if self.noise is None else self.noise.read_std(levels, bits, lowest)
+
+
+@dataclass(frozen=True)
 class ConductanceModel:
     """Cells as conductances: levels equally spaced from 1/R_off to 1/R_on.
 
-    In order: target, programming error, drift, stuck cells, read noise. A conductance below
-    zero is cut to zero. A signed top slice is stored as level - lowest and read against a
-    reference that subtracts `lowest` exactly.
+    In order: target, programming error, drift, read noise (stuck cells: :class:`StuckCells`).
+    A conductance below zero is cut to zero. A signed top slice is stored as level - lowest and
+    read against a reference that subtracts `lowest` exactly.
 
     Raises ModelError for a value outside the allowed ones.
 
@@ -127,12 +169,6 @@ class ConductanceModel:
     """Time after programming at which cells are read, s, not before drift_t0_s; ASSUMED.
     A day is 86400."""
 
-    stuck_on: float = 0.0
-    """Share of cells stuck at 1/R_on, 0 ... 1; ASSUMED option, off."""
-
-    stuck_off: float = 0.0
-    """Share of cells stuck at 1/R_off, 0 ... 1; ASSUMED option, off."""
-
     cancel_offset: bool = True
     """Whether a reference removes the current of 1/R_off from every level; ASSUMED."""
 
@@ -149,9 +185,6 @@ class ConductanceModel:
                 f"time_s must be at least drift_t0_s={self.drift_t0_s!r}, which must be above 0; "
                 f"got {self.time_s!r}"
             )
-        if self.stuck_on + self.stuck_off > 1:
-            total = self.stuck_on + self.stuck_off
-            raise ModelError(f"stuck_on + stuck_off must be from 0 to 1; got {total!r}")
 
     @property
     def g_on_us(self) -> float:
@@ -185,10 +218,6 @@ class ConductanceModel:
         if self.drift_nu or self.drift_nu_sigma:
             nu = self.drift_nu + self.drift_nu_sigma * _normal(target, generator)
             g = g * (self.time_s / self.drift_t0_s) ** -nu
-        if self.stuck_on or self.stuck_off:
-            draw = torch.rand(g.shape, generator=generator, dtype=g.dtype, device=g.device)
-            g = torch.where(draw < self.stuck_on, self.g_on_us, g)
-            g = torch.where(draw >= 1 - self.stuck_off, self.g_off_us, g)
         return g
 
     def program(

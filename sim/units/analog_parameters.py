@@ -292,11 +292,9 @@ class Cells(Section):
     ]
     stuck_on: Annotated[
         float,
-        parameter(*_SHARE, "share of cells stuck at their top level", "values", when=_CONDUCTANCE),
+        parameter(*_SHARE, "share of cells stuck at their top level", "values"),
     ]
-    stuck_off: Annotated[
-        float, parameter(*_SHARE, "share of cells stuck at level 0", "values", when=_CONDUCTANCE)
-    ]
+    stuck_off: Annotated[float, parameter(*_SHARE, "share of cells stuck at level 0", "values")]
 
 
 class Programming(Section):

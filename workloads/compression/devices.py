@@ -22,6 +22,7 @@ from hyflexsim.models.cells.rram_noise import (
     CellNoise,
     ConductanceModel,
     MultiplicativeNoise,
+    StuckCells,
 )
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import Chip
@@ -123,8 +124,8 @@ def device_of(chip: Chip, noise: Noise, clip: Clip = "max") -> Device:
         sign=module.sign,  # type: ignore[arg-type]
     )
     return Device(
-        noise=noise.cells,
-        slc_noise=_cell_noise(module.cells, "slc", module.slc_bits),
+        noise=_stuck(module.cells, noise.cells),
+        slc_noise=_stuck(module.cells, _cell_noise(module.cells, "slc", module.slc_bits)),
         crossbar=crossbar,
         clip=clip,
         input_bits=module.input_bits,
@@ -163,6 +164,13 @@ def _cell_noise(cells: Cells, mode: str, bits: int) -> CellNoise | None:
     return MultiplicativeNoise(sigma) if sigma else None
 
 
+def _stuck(cells: Cells, noise: CellNoise | None) -> CellNoise | None:
+    """The same with the share of cells that a chip has stuck, whatever the noise of the others."""
+    if not cells.stuck_on + cells.stuck_off:
+        return noise
+    return StuckCells(noise, cells.stuck_on, cells.stuck_off)
+
+
 def _conductance(cells: Cells) -> ConductanceModel:
     second = 1 / float(measure.convert(1, "s", "ps"))
     return ConductanceModel(
@@ -175,8 +183,6 @@ def _conductance(cells: Cells) -> ConductanceModel:
         drift_nu_sigma=cells.drift_sigma,
         drift_t0_s=cells.drift_start * second,
         time_s=cells.age * second,
-        stuck_on=cells.stuck_on,
-        stuck_off=cells.stuck_off,
     )
 
 

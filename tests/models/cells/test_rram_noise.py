@@ -11,6 +11,7 @@ from hyflexsim.models.cells.rram_noise import (
     SIGMA_RELEASED,
     ConductanceModel,
     MultiplicativeNoise,
+    StuckCells,
     noise_std,
     noisy_codes,
     noisy_factors,
@@ -181,7 +182,7 @@ def test_conductance_error_against_theory():
     assert float(total.var()) == pytest.approx(variance, rel=0.05)
 
 
-def test_drift_and_stuck_cells():
+def test_drift():
     day = 86400.0
     drifted = ConductanceModel(**IDEAL, drift_nu=0.05, time_s=day)
     fresh = ConductanceModel(**IDEAL)
@@ -191,10 +192,22 @@ def test_drift_and_stuck_cells():
     spread = ConductanceModel(**IDEAL, drift_nu=0.05, drift_nu_sigma=0.01, time_s=day)
     logs = spread.program_us(torch.full((50_000,), 3.0), 2, seeded()).log()
     assert float(logs.std()) == pytest.approx(0.01 * math.log(day), rel=0.03)
-    stuck = ConductanceModel(**IDEAL, stuck_on=0.1, stuck_off=0.2)
+
+
+@pytest.mark.parametrize("noise", [None, ConductanceModel(**IDEAL), MultiplicativeNoise(0.0)])
+def test_stuck_cells(noise):
+    """Shares of cells at the top level and at none; of a signed column at its lowest."""
+    stuck = StuckCells(noise, on=0.1, off=0.2)
     held = stuck.program(torch.ones(100_000), 2, 0, seeded())
     for level, share in ((0.0, 0.2), (1.0, 0.7), (3.0, 0.1)):
         assert float(((held - level).abs() < 1e-4).float().mean()) == pytest.approx(share, abs=0.01)
+    signed = stuck.program(torch.zeros(1000), 2, -2, seeded())
+    assert {round(float(level)) for level in signed.unique()} == {-2, 0, 1}
+
+
+def test_no_cell_is_stuck_at_a_rate_of_zero():
+    levels = torch.arange(4.0).repeat(100)
+    assert torch.equal(StuckCells(None).program(levels, 2, 0, seeded()), levels)
 
 
 def test_offset_without_reference():
@@ -247,8 +260,8 @@ W = torch.ones(2, 3)
             "time_s must be at least drift_t0_s=1.0, which must be above 0; got 0.5",
         ),
         (
-            lambda: ConductanceModel(stuck_on=0.75, stuck_off=0.5),
-            "stuck_on + stuck_off must be from 0 to 1; got 1.25",
+            lambda: StuckCells(None, on=0.75, off=0.5),
+            "on + off must be from 0 to 1; got 1.25",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from hyflexsim.models.cells.crossbar import CrossbarConfig
 from hyflexsim.models.cells.on_chip import Device
-from hyflexsim.models.cells.rram_noise import ConductanceModel, MultiplicativeNoise
+from hyflexsim.models.cells.rram_noise import ConductanceModel, MultiplicativeNoise, StuckCells
 from hyflexsim.sim.chip.load import presets
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
@@ -61,12 +61,16 @@ def test_conductances_are_the_chips_in_both_modes():
         "drift_sigma": 0.4,
         "drift_start": "2 s",
         "age": "86400 s",
-        "stuck_on": 0.01,
-        "stuck_off": 0.02,
     }
     found = device(cells__noise="conductance", **changes)
-    model = ConductanceModel(10, 20, 3, 0.1, 0.2, 0.3, 0.4, 2, 86400, 0.01, 0.02)
+    model = ConductanceModel(10, 20, 3, 0.1, 0.2, 0.3, 0.4, 2, 86400)
     assert found.noise == found.slc_noise == model
+
+
+def test_stuck_cells_are_stuck_whatever_the_noise():
+    found = device(stuck_on=0.01, stuck_off=0.02)
+    assert found.noise == StuckCells(MultiplicativeNoise(0.025), 0.01, 0.02)
+    assert found.slc_noise == StuckCells(None, 0.01, 0.02)
 
 
 def test_an_error_rate_is_a_sigma():
