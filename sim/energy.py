@@ -123,6 +123,12 @@ def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
     return rows
 
 
+def step_energy_pj(chip: Chip, step: Step, visits: int, size: int) -> float:
+    """Energy of one step's visits, which had tokens of ``size`` in all (mode ``action``)."""
+    rows = _action_rows(_ledger(chip, (step,), [visits], [size]), chip)
+    return float(sum(row["energy_pj"] for row in rows))
+
+
 def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
     """Rows of ``energy.parquet``: counts, unit energies and energies (pJ)."""
     visits, sizes = totals(played)

@@ -171,6 +171,10 @@ class Kind:
         """Share of keys it lets through, for units that choose keys."""
         raise NotImplementedError
 
+    def moves(self, unit: Unit) -> bool:
+        """Whether what holds it up is moving data, not arithmetic: a roofline's word for it."""
+        return not self.serves & {"gemv", "matmul", "softmax", "partial-sums"}
+
     # --- ledgers ---------------------------------------------------------------------------------
 
     def area(self, unit: Unit) -> dict[str, float]:

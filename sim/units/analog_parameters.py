@@ -24,6 +24,7 @@ _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+_RATE = Follows(rules.proportional, ("adc.rate",))  # energy a conversion stays, power is per second
 
 
 def _converter(bits: str) -> Follows:
@@ -319,8 +320,8 @@ class AnalogPower(Section):
     input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
     output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
     wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
-    adcs: Annotated[float, parameter(*_MW, "converters", "energy", [_NODE])]
-    shift_adds: Annotated[float, parameter(*_MW, "shift-and-add units", "energy", [_NODE])]
+    adcs: Annotated[float, parameter(*_MW, "converters", "energy", [_RATE, _NODE])]
+    shift_adds: Annotated[float, parameter(*_MW, "shift-and-add units", "energy", [_RATE, _NODE])]
     sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
 
 

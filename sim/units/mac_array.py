@@ -23,6 +23,7 @@ from hyflexsim.sim.errors import InputError
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _LANES = Follows(rules.proportional, ("lanes",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 _Mac = float | None  # a chip gives those of the formats that it uses
@@ -40,7 +41,7 @@ class MacEnergy(Section):
 class MacPower(Section):
     """The whole array, busy."""
 
-    lanes: Annotated[float, parameter("mW", 0, 1e9, "the array", "energy", [_LANES, _NODE])]
+    lanes: Annotated[float, parameter("mW", 0, 1e9, "the array", "energy", [_LANES, _CLOCK, _NODE])]
 
 
 class MacArea(Section):
@@ -56,7 +57,7 @@ class MacValues(UnitValues):
     sharing: Annotated[
         int, parameter("", 1, 65536, "tokens that a weight serves once read", "time, energy")
     ]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     energy: MacEnergy
     power: MacPower
     area: MacArea

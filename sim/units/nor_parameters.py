@@ -14,6 +14,7 @@ _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 class NorRegister(Section):
@@ -44,11 +45,13 @@ class NorInstances(Section):
 class NorPower(Section):
     """Power of a module's parts, everything busy."""
 
-    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy")]
-    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
-    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
-    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
-    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
+    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy", [_CLOCK])]
+    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_CLOCK, _NODE])]
+    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_CLOCK, _NODE])]
+    wordline_drivers: Annotated[
+        float, parameter(*_MW, "wordline drivers", "energy", [_CLOCK, _NODE])
+    ]
+    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_CLOCK, _NODE])]
 
 
 class NorArea(Section):
@@ -72,7 +75,7 @@ class NorValues(UnitValues):
     columns: Annotated[
         int, parameter("", 1, 65536, "bitlines per array", "capacity, time, energy, area")
     ]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     columns_per_nor: Annotated[
         int, parameter("", 1, 1024, "two operand bits and the result bit", "time")
     ]

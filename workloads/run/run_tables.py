@@ -23,7 +23,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "component": TEXT,
         "kind": TEXT,
         "layer": TEXT,
-        "pu": pa.int16(),
+        "pu": pa.int32(),
         "chip": pa.int32(),
         "visits": pa.int64(),
         "busy_ps": pa.int64(),
