@@ -34,6 +34,7 @@ class AnalogArray(Kind):
     serves = frozenset({"gemv"})
     holds = "arrays"
     copied = True
+    crosses = True
     per_mac = "unhalved_mac"
     actions: ClassVar = {
         "wordline_drive": "bank",

@@ -74,6 +74,17 @@ class MacArray(Kind):
         ("mac_int8", "mac_int12", "mac_fp16", "mac_fp32"), "mac_array"
     )
 
+    def check_served(self, unit: Unit, op: str, format: str) -> None:
+        """An energy for each format in which it would have to multiply."""
+        scores = op in ("matmul", "matmul.probabilities")
+        values = op != "matmul.probabilities"
+        for probabilities in (False,) * values + (True,) * scores:
+            number = _number(format, probabilities)
+            if getattr(unit.values.energy, f"mac_{number}") is None:
+                raise InputError(
+                    f"serves.{op} needs {unit.name}.energy.mac_{number}, which must be given"
+                )
+
     def input_bits(self, unit: Unit, format: str) -> int:
         """Of the format."""
         return FORMATS[format or "int8"].bits
@@ -96,11 +107,7 @@ class MacArray(Kind):
 
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: MacValues = unit.values
-        number = task.format or "int8"
-        if task.probabilities and number == "int8":
-            number = "int12"  # HyFlexPIM §3.3: scores are 12 bits wide
-        if getattr(values.energy, f"mac_{number}", None) is None:
-            raise InputError(f"{unit.name}.energy.mac_{number} must be given: {task.op} needs it")
+        number = _number(task.format, task.probabilities)
         lanes = values.lanes * unit.total * task.group
         service = Service(
             cycles(values.clock_period, macs, lanes), (Action(f"mac_{number}", 0, macs),)
@@ -115,3 +122,8 @@ class MacArray(Kind):
     def power(self, unit: Unit) -> dict[str, float]:
         """One array."""
         return {"lanes": unit.values.power.lanes}
+
+
+def _number(format: str, probabilities: bool) -> str:
+    """The format of a product; scores are 12 bits wide (HyFlexPIM §3.3)."""
+    return "int12" if probabilities and format in ("", "int8") else format or "int8"

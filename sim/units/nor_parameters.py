@@ -17,6 +17,11 @@ _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
+def _rows(part: str) -> tuple[str, str]:
+    """The rows of a module's part, which a count of instances goes with."""
+    return f"power.{part}", f"area.{part}"
+
+
 class NorRegister(Section):
     """Registers of a module, in which tokens wait for units that work beside it."""
 
@@ -35,11 +40,19 @@ class NorEnergy(Section):
 class NorInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy")]
-    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area, energy")]
-    sample_holds: Annotated[int, parameter(*_MANY, "groups, one a column", "area, energy")]
+    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy", counts=_rows("arrays"))]
+    input_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("input_register"))
+    ]
+    output_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("output_register"))
+    ]
+    wordline_drivers: Annotated[
+        int, parameter(*_MANY, "drivers", "area, energy", counts=_rows("wordline_drivers"))
+    ]
+    sample_holds: Annotated[
+        int, parameter(*_MANY, "groups, one a column", "area, energy", counts=_rows("sample_holds"))
+    ]
 
 
 class NorPower(Section):

@@ -173,9 +173,17 @@ def validate(
         print(f"{file}: a graph of {len(graph)} ops, {g.parameters(graph):,} parameters")
         return
     if file.endswith(".toml") and _is_chip(Path(file)):
+        from hyflexsim.sim.chip import able  # noqa: PLC0415
         from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
 
         hw = load_chip(file)
+        lacking = able.must_have(hw)
+        for line in lacking:
+            _complain(f"{file}: {line}", 2)
+        if lacking:
+            raise typer.Exit(2)
+        for line in able.cannot_run(hw):
+            print(f"note: {line}")
         print(f"{file}: a chip with {hw.values.pus} PUs, {len(hw.provenance)} parameters")
         return
     from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
@@ -371,14 +379,9 @@ def _graph(model: str) -> Any:
 
 
 def _is_chip(path: Path) -> bool:
-    import tomllib  # noqa: PLC0415
+    from hyflexsim.sim import toml_file  # noqa: PLC0415
 
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+    content = toml_file.read(path)
     return not {"model", "workload"} & content.keys()
 
 

@@ -97,7 +97,9 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
         f"energy–delay {si(summary['energy_delay_pj_s'] * 1e-12, 'J s')} a request",
     )
     result.add_row(
-        "power", si(power["mean"], "W"), f"mean; {si(power['peak'], 'W')} with everything in use busy"
+        "power",
+        si(power["mean"], "W"),
+        f"mean; {si(power['peak'], 'W')} with all in use busy",
     )
     result.add_row(
         "TOPS",

@@ -11,6 +11,7 @@ import numpy as np
 from hyflexsim.sim import energy, power
 from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
 from hyflexsim.sim.chip.chip import Chip, used_assumptions
+from hyflexsim.sim.chip.links import between_units
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
@@ -198,4 +199,14 @@ def _kept(played: Played) -> list[str]:
 
 def _notes(ready: Prepared) -> list[str]:
     derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
-    return [*NOTES, *ready.graph.graph.get("notes", ()), *derived]
+    return [*NOTES, *ready.graph.graph.get("notes", ()), *_idle_links(ready), *derived]
+
+
+def _idle_links(ready: Prepared) -> list[str]:
+    """Links between units that nothing has crossed; others may well wait for a larger model."""
+    used = {step.unit for step in ready.plan.steps}
+    return [
+        f"no transfer used link {link.name} ({' and '.join(link.joins)})"
+        for link in ready.chip.links.values()
+        if link.name not in used and between_units(link.joins, ready.chip.units)
+    ]
