@@ -4,12 +4,13 @@ Every command is a thin layer over a function of the package: it reads options, 
 Imports are inside the commands, so that help answers at once.
 
 Exit codes: 0 done; 1 the simulated machine is stuck (the report says who waits for whom); 2 bad
-input, in one line; 130 interrupted. Nothing half-written stays in any case.
+input, in one line; 130 interrupted (Ctrl-C, SIGTERM). Nothing half-written stays in any case.
 """
 
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -52,6 +53,7 @@ part.register(app)
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     collect_less()
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught Ctrl-C
@@ -76,6 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise
     gc.freeze()  # what the process leaves behind need not be searched for garbage at its end
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(*_: object) -> None:
+    """A polite request to end, as by ``kill`` or a batch system, is Ctrl-C: nothing stays."""
+    raise KeyboardInterrupt
 
 
 def _complain(error: object, code: int) -> int:
@@ -326,13 +333,11 @@ def compare_(
 ) -> None:
     """Show the headline numbers of several runs beside each other."""
     from hyflexsim.analysis import compare, compare_plot  # noqa: PLC0415
-    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import compare_table  # noqa: PLC0415
 
-    numbers = compare(run_dirs)
-    rows = terminal_tables.table("", "", *(f">{name}" for name in numbers.columns))
-    for name, row in numbers.iterrows():
-        rows.add_row(str(name), *(v if isinstance(v, str) else f"{v:,.4g}" for v in row))
-    console().print(rows)
+    terminal = console()
+    for table in compare_table.comparison(compare(run_dirs), terminal.width):
+        terminal.print(table)
     if png is not None:
         _draw(compare_plot(run_dirs), png)
 
