@@ -66,6 +66,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "arrays_mlc": pa.int32(),
         "copies": pa.int32(),
         "arrays_total": pa.int32(),
+        "bytes": pa.int64(),
     },
 }
 """Columns of the small tables."""

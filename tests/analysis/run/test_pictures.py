@@ -88,7 +88,8 @@ def test_placement_map_and_shares():
     texts = [t.get_text() for t in ax.texts]
     assert texts.count("layer.2") == 2
     assert texts.count("chip 0") == 1
-    assert sum(text.isdigit() for text in texts) == 24
+    assert sum(text.isdigit() for text in texts) == 6  # those in use
+    assert "… 18 unused" in texts
     filled = [p for p in ax.patches if p.get_linewidth() == 0]
     assert len(filled) == 6 * 3
     cell = next(p for p in ax.patches if p.get_linewidth() > 0).get_height()

@@ -124,13 +124,21 @@ def given(one, value):
     return value if bare else f"{value:.17g} {one.unit}" if not one.whole else f"{value} {one.unit}"
 
 
+def changed(chip, changes, key, value):
+    """Overrides with one more; a count of instances goes with the rows that it counts."""
+    one, owner = chip.parameters[key], key.partition(".")[0]
+    rows = [f"{owner}.{row}" for row in one.counts]
+    kept = {row: given(chip.parameters[row], chip[row]) for row in rows}
+    return dict(changes) | kept | {key: given(one, value)}
+
+
 def moved(name, changes, key, enough=()):
     """Answers that change with a parameter; stops when those of ``enough`` have."""
     chip, before = base(name, changes)
     one, found = chip.parameters[key], set()
     for value in others(one, chip[key]):
         try:
-            after = answers(load_chip(name, dict(changes) | {key: given(one, value)}))
+            after = answers(load_chip(name, changed(chip, changes, key, value)))
         except InputError:
             continue  # contradicts another parameter
         for answer in ("area", "capacity"):
