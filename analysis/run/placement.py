@@ -20,7 +20,8 @@ PUS_PER_CHIP = 24
 ROOM = 0.88  # of a cell's side
 HEAD = 0.24  # cells, for a chip's name
 SIDE = 0.85  # inches of a cell, at most
-NARROWEST = 2.4  # inches: the legend is as wide
+NARROWEST = 2.6  # inches: the legend is as wide
+FLAT = 0.02  # share of a PU below which a filling is no more than its outline
 MOST = 192  # PUs that a page shows legibly
 Segment = tuple[float, str, str]  # arrays or bytes, layer, mode
 
@@ -207,8 +208,12 @@ def _draw_pu(
         part = Rectangle((x, bottom - height), ROOM, height, linewidth=0, **look)
         ax.add_patch(part)
         bottom -= height
-    outline = "#404040" if segments else "#C8C8C8"
+    outline = "#404040"
     ax.add_patch(Rectangle((x, y), ROOM, tall, fill=False, edgecolor=outline, linewidth=0.6))
+    share = sum(count for count, _, _ in segments) / capacity
+    if share < FLAT:
+        text = f"{style.percent(share)} in use"
+        ax.text(x + ROOM / 2, y + tall / 2, text, ha="center", va="center", fontsize=5.5)
     names = list(dict.fromkeys(layer for _, layer, _ in segments))
     text = style.short("+".join(names)) if names else ""
     side = ax.figure.get_figure(root=True)
