@@ -90,7 +90,7 @@ _BANDWIDTH = (1e-6, 1e9)  # GB/s: one kilobyte to one exabyte per second
 class LinkValues(Section):
     """A bus: one transfer at a time. A mesh: one at a time out of each PU, in hops."""
 
-    bandwidth: Annotated[float, parameter("GB/s", *_BANDWIDTH, "of one transfer", "time")]
+    bandwidth: Annotated[float, parameter("GB/s", *_BANDWIDTH, "of one transfer", "time, energy")]
     latency: Annotated[int, parameter("ps", 0, 10**12, "beyond size / bandwidth", "time")]
     energy: LinkEnergy
 

@@ -12,7 +12,7 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.area import chip_area, chip_power
+from hyflexsim.sim.chip.area import chip_area, chip_power, link_power
 from hyflexsim.sim.chip.load import presets
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
@@ -79,7 +79,8 @@ WAYS = [
 
 def answers(chip):
     """By answer, one value a way of placing; None where the model does not fit that way."""
-    time, joules, room = [], [(chip_power(chip),)], [pieces_per_pu(chip), chip.values.max_tokens]
+    powers = chip_power(chip), *map(link_power, chip.links.values())
+    time, joules, room = [], [powers], [pieces_per_pu(chip), chip.values.max_tokens]
     for shape, options in WAYS:
         graph = model(*shape)
         try:
