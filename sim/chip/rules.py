@@ -145,7 +145,8 @@ def _along(xs: Sequence[int], ys: Sequence[float], x: float) -> float:
 # 65 nm gives 2.326, the factor between ISAAC's and HyFlexPIM's tables. Area relative to 32 nm.
 # RRAM arrays follow in area: a cell is as large as its access transistor and wires, and a cell of
 # HyFlexPIM's Table 2 (65 nm) takes 3.46 times one of ASADI's Table I (32 nm), 3.3 by this curve.
-# Their energy does not: what a cell conducts or takes to switch is the device's, not the node's.
+# Their energy does not: what a cell conducts or takes to switch is the device's, not the node's
+# (Table 2 has 2.326 times ASADI's power a cell, as if it were logic; that is not followed).
 _NODE_NM = (7, 10, 14, 16, 20, 32, 45, 65, 90, 130)
 _NODE_ENERGY = (
     (0.1776, -0.09097, 0.02447),
