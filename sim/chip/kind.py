@@ -113,7 +113,7 @@ class Kind:
 
     def check_served(self, unit: Unit, op: str, format: str) -> None:
         """Raise :class:`~hyflexsim.sim.errors.InputError` where a parameter is missing without
-        which it cannot serve ``op`` (as ``[serves]`` names it) in that format.
+        which it cannot serve ``op`` (a product with its operand) in that format.
         """
 
     # --- weights ---------------------------------------------------------------------------------

@@ -100,7 +100,9 @@ def called(path: Path) -> str:
 
 def _chain(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
     """What a file is called and its content, the extended file first."""
-    file = called(path)
+    others = {other.name for other in seen if other != path.resolve()}
+    twice = path.parent != PRESETS and path.name in others
+    file = str(path) if twice else called(path)
     if path.resolve() in seen:
         raise InputError(f"{file}: extends must not lead back to the file itself")
     content = toml_file.read(path, file)
@@ -551,10 +553,12 @@ class _Draft:
                 raise InputError(f"{self.file}: {error}") from None
         for op, (file, table) in self.serves.items():
             unit = units[table["unit"]]
+            left = [operand for operand in OPERANDS if operand not in self.serves]
             try:
-                unit.kind.check_served(unit, op, table.get("format", ""))
+                for each in left if op == "matmul" else [op]:
+                    unit.kind.check_served(unit, each, table.get("format", ""))
             except InputError as error:
-                raise InputError(f"{file}: {error}") from None
+                raise InputError(f"{file}: serves.{op}: {error}") from None
         units = {name: units[name] for name in self.units}
         links = {
             name: Link(

@@ -75,15 +75,10 @@ class MacArray(Kind):
     )
 
     def check_served(self, unit: Unit, op: str, format: str) -> None:
-        """An energy for each format in which it would have to multiply."""
-        scores = op in ("matmul", "matmul.probabilities")
-        values = op != "matmul.probabilities"
-        for probabilities in (False,) * values + (True,) * scores:
-            number = _number(format, probabilities)
-            if getattr(unit.values.energy, f"mac_{number}") is None:
-                raise InputError(
-                    f"serves.{op} needs {unit.name}.energy.mac_{number}, which must be given"
-                )
+        """The energy of a product in the format in which it would have to multiply."""
+        number = _number(format, op == "matmul.probabilities")
+        if getattr(unit.values.energy, f"mac_{number}") is None:
+            raise InputError(f"{unit.name}.energy.mac_{number} must be given")
 
     def input_bits(self, unit: Unit, format: str) -> int:
         """Of the format."""

@@ -504,12 +504,23 @@ def test_a_unit_may_be_named_like_its_own_kind(hw):
         ),
         (
             'extends = "non-pim"\n[serves]\nmatmul = { unit = "macs", format = "fp32" }\n',
-            "mine.toml: serves.matmul needs macs.energy.mac_fp32, which must be given",
+            "mine.toml: serves.matmul: macs.energy.mac_fp32 must be given",
         ),
     ],
 )
 def test_the_file_that_said_it_last_is_named(chip, text, said):
     assert refused(chip, text) == said
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path):
+    base = tmp_path / "base" / "mine.toml"
+    base.parent.mkdir()
+    base.write_text('extends = "non-pim"\n[serves]\nlookup = { unit = "cache" }\n', "utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text('extends = "base/mine.toml"\n[serves]\nlookup = { unit = "dram" }\n', "utf-8")
+    assert load_chip(mine).serves["lookup"].unit == "dram"
+    base.write_text('extends = "non-pim"\n[chip]\npus = 3\n', "utf-8")
+    assert refused(load_chip, mine).startswith(f"{base}: chip.pus must be a table")
 
 
 def test_an_extended_file_that_is_not_there(chip):

@@ -52,6 +52,5 @@ def test_formats_have_their_own_energies():
 def test_a_format_needs_its_energy():
     unit = load_chip("non-pim").units["macs"]
     with pytest.raises(InputError) as error:
-        unit.kind.check_served(unit, "matmul", "fp32")
-    said = "serves.matmul needs macs.energy.mac_fp32, which must be given"
-    assert str(error.value) == said
+        unit.kind.check_served(unit, "matmul.values", "fp32")
+    assert str(error.value) == "macs.energy.mac_fp32 must be given"
