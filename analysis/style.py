@@ -11,8 +11,9 @@ green, wires grey. Sizes are those of an IEEE two-column page.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -61,8 +62,12 @@ KIND_COLOURS = {
     "sram": "#6A9F58",
     "dram": "#4E6E4E",
 }
-"""Colour of each kind of component, in the order in which a token meets them. Links of other names
-are grey."""
+"""Colour of each kind of component, in the order in which a token meets them."""
+
+OTHER_COLOURS = (
+    *("#9DB4C0", "#C9ADA7", "#7D8597", "#B8B08D", "#5C6B73", "#A5A58D", "#8E7C93", "#D6CCC2"),
+)
+"""Tinted greys for kinds that are not in :data:`KIND_COLOURS`: links and kinds of the user's."""
 
 KIND_NAMES = {
     "host_port": "host port",
@@ -237,9 +242,15 @@ def class_colour(name: str) -> str:
     return CLASS_COLOURS.get(name, CLASS_COLOURS["other"])
 
 
-def kind_colour(name: str) -> str:
-    """Colour of a kind of component; grey where it is unknown."""
-    return KIND_COLOURS.get(name, "#BDBDBD")
+def kind_colours(names: Iterable[str]) -> dict[str, str]:
+    """Colour of each kind of component; others than ours have different ones, by name.
+
+    >>> kind_colours(["mesh", "adc", "ring"])
+    {'adc': '#3F7FC4', 'mesh': '#9DB4C0', 'ring': '#C9ADA7'}
+    """
+    others = [name for name in sorted(set(names)) if name not in KIND_COLOURS]
+    new = {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
+    return {name: KIND_COLOURS.get(name) or new[name] for name in sorted(set(names))}
 
 
 def kind_name(name: str) -> str:
@@ -255,6 +266,42 @@ def short(name: str, limit: int = 18) -> str:
     """
     if not name:
         return "shared"
+    if "+" in name:
+        return _joint(name.split("+"), limit)
     parts = name.split(".")
     text = ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _joint(names: Sequence[str], limit: int) -> str:
+    """Layers that share something: a row of blocks, two names, or how many.
+
+    >>> _joint(["h.0", "h.1", "h.2"], 18), _joint(["stem", "head"], 18), _joint(["h.0", "h.2"], 8)
+    ('h.0–2', 'stem + head', '2 layers')
+    """
+    stems = {name.rpartition(".")[0] for name in names}
+    numbers = [name.rpartition(".")[2] for name in names]
+    if len(stems) == 1 and all(map(str.isdigit, numbers)):
+        first, last = int(numbers[0]), int(numbers[-1])
+        if list(map(int, numbers)) == list(range(first, last + 1)):
+            return f"{short(names[0], limit)}–{last}"
+    text = " + ".join(short(name, limit) for name in names)
+    return text if len(text) <= limit and len(names) == 2 else f"{len(names)} layers"
+
+
+def legend_columns(labels: Sequence[str], width: float, size: float = 6.5) -> int:
+    """Most columns of a legend with keywords :data:`LEGEND` within ``width`` points.
+
+    >>> legend_columns(["one", "two", "three"], 1000.0), legend_columns(["one", "two"], 1.0)
+    (3, 1)
+    """
+    wide = [text_width(label, size) for label in labels]
+    for columns in range(len(labels), 1, -1):
+        deep, more = divmod(len(wide), columns)
+        ends = [0]
+        for column in range(columns):  # as matplotlib deals them
+            ends.append(ends[-1] + deep + (column < more))
+        texts = sum(max(wide[a:b]) for a, b in pairwise(ends))
+        if texts + size * (columns * 1.4 + columns - 1) <= width:
+            return columns
+    return 1

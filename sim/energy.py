@@ -112,8 +112,12 @@ def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
     ]
 
 
-def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
-    prices: dict[tuple[str, str], tuple[float, str]] = {}
+Prices = dict[tuple[str, str], tuple[float, str]]
+"""(unit or link, action) -> pJ and status, as far as anybody has asked."""
+
+
+def _action_rows(rows: list[Row], chip: Chip, prices: Prices | None = None) -> list[Row]:
+    prices = {} if prices is None else prices
     for row in rows:
         key = row.pop("unit"), row["action"]
         if key not in prices:
@@ -121,6 +125,15 @@ def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
         row["unit_pj"], row["status"] = prices[key]
         row["energy_pj"] = row["count"] * row["unit_pj"]
     return rows
+
+
+def step_energy_pj(chip: Chip, step: Step, visits: int, size: int, prices: Prices) -> float:
+    """Energy of one step's visits, which had tokens of ``size`` in all (mode ``action``).
+
+    ``prices``: kept from step to step.
+    """
+    rows = _action_rows(_ledger(chip, (step,), [visits], [size]), chip, prices)
+    return float(sum(row["energy_pj"] for row in rows))
 
 
 def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:

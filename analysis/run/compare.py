@@ -50,7 +50,9 @@ def compare(run_dirs: Iterable[RunLike]) -> pd.DataFrame:
     rows: dict[str, list[Any]] = {}
     for name, path, unit, factor in HEADLINES:
         values = [_get(summary, path) * factor for summary in summaries]
-        scale = style.scale(values[0], unit) if unit in ("s", "J") else style.Scale(unit, 1.0)
+        scale = (
+            style.scale(values[0], unit) if unit in ("s", "J", "J s") else style.Scale(unit, 1.0)
+        )
         rows[name] = [scale.unit, *(v / scale.factor for v in values)]
     kinds = dict.fromkeys(k for s in summaries for k in s["energy_by_kind_pj"])
     unit = rows["energy per request"][0]
@@ -127,8 +129,8 @@ def _note(
 
 
 def _plain(value: float, unit: str) -> str:
-    """A number with its unit, thousands apart; with a prefix from a million on."""
-    if value >= 1e6:
+    """A number with its unit, thousands apart; with a prefix from a million on, below 1/1000."""
+    if value >= 1e6 or 0 < value < 1e-3:
         return f"{style.si(value, '')} {unit}".rstrip()
     text = f"{value:,.0f}" if value >= 1000 else style.significant(value)
     return f"{text} {unit}".rstrip()

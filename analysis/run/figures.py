@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run.measures import energy_by, kind_order, latency_quantiles, layer_order
+from hyflexsim.analysis.run.measures import (
+    colours_of,
+    energy_by,
+    kind_order,
+    latency_quantiles,
+    layer_order,
+)
 from hyflexsim.analysis.run.measures import utilisation as utilisation_of
 from hyflexsim.analysis.run.run import Run
 from hyflexsim.analysis.style import (
@@ -19,7 +26,6 @@ from hyflexsim.analysis.style import (
     LEGEND,
     PAGE,
     context,
-    kind_colour,
     kind_name,
     new_axes,
 )
@@ -48,19 +54,21 @@ def energy_breakdown(run: Run, *, ax: Axes | None = None, max_layers: int = 26) 
     total = table.sum()
     whole = max(float(total.sum()), 1e-300)
     unit = style.scale(whole * 1e-12, "J")
+    colours = colours_of(run)
+    labels = [f"{kind_name(k)} {style.percent(total[k] / whole)}" for k in table.columns]
     with context():
         if ax is None:
             ax = new_axes(PAGE, 1.15 + 0.135 * (len(table) + 1))
+        columns = style.legend_columns(labels, _beside_names(ax, ["all layers", *names]))
         y = np.append(-0.4, np.arange(len(table)) + 1.0)
         left = np.zeros(len(y))
-        for kind in table.columns:
+        for kind, label in zip(table.columns, labels, strict=True):
             width = np.append(total[kind], table[kind].to_numpy()) * 1e-12 / unit.factor
             share = total[kind] / whole
-            label = f"{kind_name(kind)} {style.percent(share)}"
-            ax.barh(y, width, 0.74, left=left, color=kind_colour(kind), label=label)
+            ax.barh(y, width, 0.74, left=left, color=colours[kind], label=label)
             ax.patches[-len(y)].set(y=y[0] - 0.55, height=1.1)
             if share >= 0.06:
-                _inside(ax, left[0] + width[0] / 2, y[0], style.percent(share), kind_colour(kind))
+                _inside(ax, left[0] + width[0] / 2, y[0], style.percent(share), colours[kind])
             left += width
         for at, width, share in zip(y[1:], left[1:], table.sum(axis=1) / whole, strict=True):
             _after(ax, width, at, style.percent(share))
@@ -69,8 +77,6 @@ def energy_breakdown(run: Run, *, ax: Axes | None = None, max_layers: int = 26) 
         ax.set_xlim(0, max(left[0] * 1.02, max(left[1:]) * 1.08))
         ax.set_xlabel(f"energy per request ({unit.unit}), mean of {count}")
         _across(ax)
-        kinds = len(table.columns)
-        columns = kinds if kinds <= 6 else -(-kinds // 2)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, **LEGEND)
     return ax
 
@@ -78,13 +84,14 @@ def energy_breakdown(run: Run, *, ax: Axes | None = None, max_layers: int = 26) 
 def utilisation_plot(run: Run, *, ax: Axes | None = None) -> Axes:
     """Busy share of the makespan by kind of component: bar = mean, dots = single components."""
     table = utilisation_of(run)
+    colours = colours_of(run)
     with context():
         if ax is None:
             ax = new_axes(PAGE / 1.35, 0.65 + 0.21 * len(table))
         rng = np.random.default_rng(0)
         for i, (kind, row) in enumerate(table.iterrows()):
             name = str(kind)
-            ax.barh(i, row["mean"], 0.7, color=kind_colour(name), alpha=0.85)
+            ax.barh(i, row["mean"], 0.7, color=colours[name], alpha=0.85)
             single = run.components.loc[run.components["kind"] == name, "utilisation"].to_numpy()
             if len(single) > 1:
                 jitter = rng.uniform(-0.22, 0.22, len(single))
@@ -177,7 +184,7 @@ def energy_plot(run: Run, by: str = "action", *, ax: Axes | None = None, top: in
     """Energy of the run by any key of :func:`energy_by`, the ``top`` largest."""
     table = energy_by(run, by).head(top)
     colour: Callable[[str], str] = {
-        "kind": kind_colour,
+        "kind": colours_of(run).__getitem__,
         "class": style.class_colour,
     }.get(by, lambda _: "#3F7FC4")
     unit = style.scale(float(table["energy_pj"].max()) * 1e-12, "J")
@@ -194,6 +201,14 @@ def energy_plot(run: Run, by: str = "action", *, ax: Axes | None = None, top: in
         ax.set_xlabel(f"energy of the run ({unit.unit}) by {by}")
         _across(ax)
     return ax
+
+
+def _beside_names(ax: Axes, names: list[str]) -> float:
+    """Points that a figure leaves right of the names of its rows."""
+    figure = ax.figure.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    widest = max(style.text_width(name, 6.5) for name in names)
+    return float(figure.get_figwidth()) * 72 - widest - 14
 
 
 def _after(ax: Axes, x: float, y: float, text: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hyflexsim.analysis.run.run import Run
-from hyflexsim.analysis.style import KIND_COLOURS
+from hyflexsim.analysis.style import KIND_COLOURS, kind_colours
 from hyflexsim.sim.errors import InputError
 
 ENERGY_KEYS = ("kind", "layer", "op", "action", "class", "status")
@@ -17,6 +17,11 @@ def kind_order(kinds: pd.Series | pd.Index | list[str]) -> list[str]:
     """Kinds in the order in which a token meets them; unknown ones last, by name."""
     given = set(kinds)
     return [k for k in KIND_COLOURS if k in given] + sorted(given - set(KIND_COLOURS))
+
+
+def colours_of(run: Run) -> dict[str, str]:
+    """Colour of every kind of component of a run: the same in each of its pictures."""
+    return kind_colours([*run.components["kind"].unique(), *run.energy["kind"].unique()])
 
 
 def layer_order(run: Run) -> list[str]:
@@ -47,16 +52,6 @@ def layer_order(run: Run) -> list[str]:
         return home.get(name, outside), seen[name]
 
     return sorted((name for name in names if name), key=place)
-
-
-def home_layers(components: pd.DataFrame) -> dict[str, str]:
-    """Layer that a component is shown with: of layers that share it (``a+b``), the largest."""
-    count = components["layer"].value_counts().to_dict()
-    homes = {}
-    for joint in components["layer"].unique().tolist():
-        parts = joint.split("+")
-        homes[joint] = max(parts, key=lambda part: count.get(part, 0)) if "+" in joint else joint
-    return homes
 
 
 def utilisation(run: Run) -> pd.DataFrame:

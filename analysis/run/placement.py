@@ -1,4 +1,4 @@
-"""Where each layer sits: the processing units (PUs) of each chip, filled with its arrays."""
+"""Where each layer sits: the processing units (PUs) in use, filled with arrays or bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ ARRAYS_PER_PU = 12_288  # HyFlexPIM §3.1: 24 modules of 512 arrays
 PUS_PER_CHIP = 24
 ROOM = 0.88  # of a cell's side
 HEAD = 0.24  # cells, for a chip's name
-Segment = tuple[float, str, str]  # arrays, layer, mode
+SIDE = 0.85  # inches of a cell, at most
+NARROWEST = 2.6  # inches: the legend is as wide
+FLAT = 0.02  # share of a PU below which a filling is no more than its outline
+MOST = 192  # PUs that a page shows legibly
+Segment = tuple[float, str, str]  # arrays or bytes, layer, mode
 
 
 def placement_map(
@@ -29,20 +33,24 @@ def placement_map(
     arrays_per_pu: int = ARRAYS_PER_PU,
     pus_per_chip: int = PUS_PER_CHIP,
     across: int = 8,
+    most: int = MOST,
 ) -> Axes:
-    """Draw chips as grids of PUs, each filled from below with its layers' arrays.
+    """Draw the PUs in use of every chip, each filled from below with its layers' arrays or bytes.
 
-    A layer has one colour; SLC arrays are solid, MLC arrays lighter, copies hatched, free ones
-    white. The name of the layer stands under its PU.
+    A layer has one colour; SLC arrays (and bytes in memory) are solid, MLC arrays lighter, copies
+    hatched, free ones white. The name of the layer stands under its PU. How many PUs a chip has
+    beside those that are drawn stands beside its name.
 
     Parameters
     ----------
     placement
         A run, or a frame with the columns of placement.parquet.
     arrays_per_pu, pus_per_chip
-        The chip, for others than HyFlexPIM.
+        The chip, for others than HyFlexPIM; bytes where weights lie in memory.
     across
         PUs in a row of the picture.
+    most
+        PUs to draw at all.
     """
     table = placement.placement if isinstance(placement, Run) else placement
     missing = [name for name in COLUMNS["placement"] if name not in table]
@@ -50,44 +58,109 @@ def placement_map(
         raise InputError(f"placement: column {missing[0]!r} is missing")
     if table.empty:
         raise InputError("placement: no weights in it")
-    layers = list(dict.fromkeys(table["layer"]))
-    colours = _colours(layers)
-    chips = max(int(table["chip"].max()), int(table["pu"].max()) // pus_per_chip) + 1
-    across = min(across, pus_per_chip)
-    deep = -(-pus_per_chip // across)
+    colours = _colours(list(dict.fromkeys(table["layer"])))
+    used = _used(table, pus_per_chip)
+    drawn = _first(used, most)
+    across = min(across, max(map(len, drawn.values())))
+    table = table[table["pu"].isin([pu for pus in drawn.values() for pu in pus])]
+    rows = {chip: -(-len(pus) // across) for chip, pus in drawn.items()}
+    tall = sum(rows.values()) + HEAD * len(rows)
     with style.context():
         if ax is None:
-            side = min(style.PAGE / across, 0.85)
-            tall = side * (deep + HEAD) * chips + 0.3
-            ax = style.new_axes(side * across + 0.1, min(tall, 11.0))
-        for chip in range(chips):
-            top = chip * (deep + HEAD)
-            ax.text(
-                0.07,
-                top + HEAD / 2 - 0.02,
-                f"chip {chip}",
-                fontsize=7,
-                fontweight="bold",
-                va="center",
-            )
-            for i in range(pus_per_chip):
+            side = min(style.PAGE / across, SIDE)
+            wide = max(side * across + 0.1, NARROWEST)
+            ax = style.new_axes(wide, min(side * tall + 0.45, 11.0))
+        else:
+            side = wide = 1.0
+        _limits(ax, max(float(across), (wide - 0.1) / side), tall)
+        top = 0.0
+        for chip, pus in drawn.items():
+            _name_chip(ax, top, chip, (len(pus), len(used[chip]), pus_per_chip))
+            for i, pu in enumerate(pus):
                 corner = i % across + 0.07, top + i // across + HEAD
-                pu = chip * pus_per_chip + i
-                _draw_pu(ax, corner, pu, _segments(table, pu, chip, i), arrays_per_pu, colours)
-        ax.set_xlim(0, across)
-        ax.set_ylim(chips * (deep + HEAD), -0.05)
-        ax.set_axis_off()
-        grey = "#777777"
-        entries = [
-            Patch(facecolor=grey, label="SLC"),
-            Patch(facecolor=style.lighter(grey), label="MLC"),
-            Patch(facecolor="white", edgecolor=grey, hatch="//////", label="copies"),
-            Patch(facecolor="white", edgecolor=grey, label="free"),
-        ]
-        ax.legend(
-            handles=entries, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, borderaxespad=0.3
-        )
+                _draw_pu(ax, corner, pu, _segments(table, pu, chip), arrays_per_pu, colours)
+            top += rows[chip] + HEAD
+        _legend(ax, table)
+        if len(drawn) < len(used):
+            more = f"… and {len(used) - len(drawn)} more chips in use"
+            ax.text(0.07, top, more, fontsize=7, va="top")
     return ax
+
+
+def _used(table: pd.DataFrame, pus_per_chip: int) -> dict[int, list[int]]:
+    """PUs that hold something, numbered through the chips, by chip."""
+    pairs = table[["chip", "pu"]].drop_duplicates().sort_values(["chip", "pu"])
+    used: dict[int, list[int]] = {}
+    for chip, pu in pairs.itertuples(index=False):
+        used.setdefault(int(chip), []).append(int(pu))
+    return used
+
+
+def _first(used: dict[int, list[int]], most: int) -> dict[int, list[int]]:
+    """The first ``most`` of them, of as many chips as that takes.
+
+    >>> _first({0: [0, 1], 1: [2, 3], 2: [4]}, 3)
+    {0: [0, 1], 1: [2]}
+    """
+    drawn = {}
+    for chip, pus in used.items():
+        if most <= 0:
+            break
+        drawn[chip] = pus[:most]
+        most -= len(pus)
+    return drawn
+
+
+def _limits(ax: Axes, wide: float, tall: float) -> None:
+    """Cells are squares of side 1; space beside a few stays empty."""
+    ax.set_xlim(0, wide)
+    ax.set_ylim(tall, -0.05)
+    ax.set_axis_off()
+
+
+def _name_chip(ax: Axes, top: float, chip: int, counts: tuple[int, int, int]) -> None:
+    """Name of a chip, and how many of its PUs the picture leaves out."""
+    drawn, used, there = counts
+    y = top + HEAD / 2 - 0.02
+    more = ([f"{used - drawn} more in use"] if used > drawn else []) + (
+        [f"{there - used} unused"] if there > used else []
+    )
+    name = ax.text(0.07, y, f"chip {chip}", fontsize=7, fontweight="bold", va="center")
+    if more:
+        ax.annotate(
+            f"… {' and '.join(more)}",
+            (1, 0.5),
+            xycoords=name,
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=6,
+            va="center",
+            color="#606060",
+        )
+
+
+def _legend(ax: Axes, table: pd.DataFrame) -> None:
+    """What solid, lighter and hatched parts are, of those that there are."""
+    grey = "#777777"
+    solid = "weights" if _bytes(table).any() else "SLC"
+    entries = [Patch(facecolor=grey, label=solid)]
+    if table["arrays_mlc"].any():
+        entries.append(Patch(facecolor=style.lighter(grey), label="MLC"))
+    if (table["copies"] > 1).any():
+        entries.append(Patch(facecolor="white", edgecolor=grey, hatch="//////", label="copies"))
+    entries.append(Patch(facecolor="white", edgecolor=grey, label="free"))
+    ax.legend(
+        handles=entries,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        ncols=len(entries),
+        borderaxespad=0.3,
+    )
+
+
+def _bytes(table: pd.DataFrame) -> pd.Series:
+    """Bytes of weights in memory; run directories of 0.3 have none."""
+    return table.get("bytes", pd.Series(0, index=table.index))
 
 
 def shares(placement: pd.DataFrame, arrays_per_pu: int = ARRAYS_PER_PU) -> pd.DataFrame:
@@ -102,15 +175,16 @@ def shares(placement: pd.DataFrame, arrays_per_pu: int = ARRAYS_PER_PU) -> pd.Da
     return result
 
 
-def _segments(table: pd.DataFrame, pu: int, chip: int, index: int) -> list[Segment]:
-    """Arrays in a PU, layer by layer; PUs may be numbered through the chips or within each."""
-    here = table[(table["chip"] == chip) & table["pu"].isin([pu, index])]
+def _segments(table: pd.DataFrame, pu: int, chip: int) -> list[Segment]:
+    """Arrays or bytes in a PU, layer by layer."""
+    here = table[(table["chip"] == chip) & (table["pu"] == pu)]
+    here = here.assign(bytes=_bytes(here))
     found: list[Segment] = []
     for layer, mine in here.groupby("layer", sort=False):
         slc, mlc = int(mine["arrays_slc"].sum()), int(mine["arrays_mlc"].sum())
         copies = int(mine["arrays_total"].sum()) - slc - mlc
-        found += [(slc, str(layer), "slc"), (mlc, str(layer), "mlc")]
-        found.append((copies, str(layer), "copies"))
+        found += [(slc, str(layer), "slc"), (int(mine["bytes"].sum()), str(layer), "slc")]
+        found += [(mlc, str(layer), "mlc"), (copies, str(layer), "copies")]
     return [segment for segment in found if segment[0] > 0]
 
 
@@ -134,15 +208,19 @@ def _draw_pu(
         part = Rectangle((x, bottom - height), ROOM, height, linewidth=0, **look)
         ax.add_patch(part)
         bottom -= height
-    outline = "#404040" if segments else "#C8C8C8"
+    outline = "#404040"
     ax.add_patch(Rectangle((x, y), ROOM, tall, fill=False, edgecolor=outline, linewidth=0.6))
+    share = sum(count for count, _, _ in segments) / capacity
+    if share < FLAT:
+        text = f"{style.percent(share)} in use"
+        ax.text(x + ROOM / 2, y + tall / 2, text, ha="center", va="center", fontsize=5.5)
     names = list(dict.fromkeys(layer for _, layer, _ in segments))
-    text = " + ".join(style.short(name) for name in names)
+    text = style.short("+".join(names)) if names else ""
     side = ax.figure.get_figure(root=True)
     assert side is not None
-    points = side.get_size_inches()[0] * 72 * ROOM / max(ax.get_xlim()[1], 8)
+    points = side.get_size_inches()[0] * 72 * ROOM / ax.get_xlim()[1]
     if style.text_width(text, 5.5) > points and len(names) > 1:
-        text = f"{style.short(names[0])} + {len(names) - 1}"
+        text = f"{len(names)} layers"
     while style.text_width(text, 5.5) > points and len(text) > 4:
         text = text[:-2] + "…"
     ax.text(x + ROOM / 2, y + tall + 0.02, text, ha="center", va="top", fontsize=5.5)

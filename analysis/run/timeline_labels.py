@@ -112,7 +112,7 @@ def _name_thin_rows(ax: Axes, rows: Rows, bands: list[tuple[str, int, int]], pit
     ax.tick_params(axis="y", pad=8)
     for i, row in enumerate(rows.rows):
         strip = Rectangle((-0.011, i), 0.009, 1, transform=ax.get_yaxis_transform())
-        strip.set(facecolor=style.kind_colour(row.kind), linewidth=0, clip_on=False)
+        strip.set(facecolor=rows.colours[row.kind], linewidth=0, clip_on=False)
         ax.add_artist(strip)
 
 
@@ -257,7 +257,7 @@ def legend(ax: Axes, visits: Visits, rows: Rows, pitch: float) -> None:
         return
     ax.add_artist(ops)
     kinds = kind_order([row.kind for row in rows.rows])
-    strips = [Patch(facecolor=style.kind_colour(k), label=style.kind_name(k)) for k in kinds]
+    strips = [Patch(facecolor=rows.colours[k], label=style.kind_name(k)) for k in kinds]
     further = ScaledTranslation(0, -38 / 72, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=strips,

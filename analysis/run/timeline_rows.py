@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyflexsim.analysis.run.measures import home_layers, kind_order, layer_order
+from hyflexsim.analysis.run.measures import colours_of, kind_order, layer_order
 from hyflexsim.analysis.run.run import Run
 from hyflexsim.analysis.run.visits import Visits, seen
 from hyflexsim.analysis.style import kind_name, short
@@ -20,7 +20,10 @@ GROUPS = ("component", "kind", "layer")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the picture: ``servers`` components of a ``kind`` (empty: several) in a layer."""
+    """One line of the picture: ``servers`` components of a ``kind`` (empty: several) in a layer.
+
+    ``layer``: with + between those that share the components.
+    """
 
     label: str
     layer: str
@@ -30,11 +33,15 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows from top to bottom; ``of[c]`` is the row of component number c, -1 where it has none."""
+    """Rows from top to bottom; ``of[c]`` is the row of component number c, -1 where it has none.
+
+    ``colours``: of kinds of component.
+    """
 
     group: str
     rows: list[Row]
     of: NDArray[np.int64]
+    colours: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,12 +75,11 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
     """One row per component, kind in a layer, or layer; only those with visits."""
     table = {name: run.components[name].tolist() for name in ("component", "layer", "kind")}
     used = seen(visits.component, len(visits.components))
-    layers = {name: i for i, name in enumerate(["", *layer_order(run)])}
+    layers = _positions(run)
     kinds = {name: i for i, name in enumerate(kind_order(table["kind"]))}
     position = {name: i for i, name in enumerate(table["component"])}
-    homes = home_layers(run.components)
     owner: dict[str, tuple[str, str]] = {
-        name: (homes[layer], kind) for name, layer, kind in zip(*table.values(), strict=True)
+        name: (layer, kind) for name, layer, kind in zip(*table.values(), strict=True)
     }
     missing = [n for n, u in zip(visits.components, used, strict=True) if u and n not in owner]
     if missing:
@@ -102,9 +108,19 @@ def rows_of(run: Run, visits: Visits, group: str) -> Rows:
         if group == "kind" and servers[k] > 1:
             label += f" ×{servers[k]}"
         rows.append(Row(label, layer, kind if group != "layer" else "", servers[k]))
-    return Rows(
-        group, rows, np.array([number[keys[n]] if n in keys else -1 for n in visits.components])
-    )
+    of = np.array([number[keys[n]] if n in keys else -1 for n in visits.components])
+    return Rows(group, rows, of, colours_of(run))
+
+
+def _positions(run: Run) -> dict[str, tuple[int, int]]:
+    """Where a layer stands among layers; what several share comes after the last of them."""
+    single = {name: (i, 0) for i, name in enumerate(["", *layer_order(run)])}
+    joints = [name for name in run.components["layer"].unique().tolist() if "+" in name]
+    shared = {
+        name: (max(single[part][0] for part in name.split("+")), len(name.split("+")))
+        for name in joints
+    }
+    return single | shared
 
 
 def _label(name: str, layer: str, limit: int = 30) -> str:

@@ -3,6 +3,7 @@
 A unit's kind says what its parts take; for an unchanged preset the sums are those of its paper's
 table. Power is that of everything busy at once. What a chip's file has no row for is left out (in
 HyFlexPIM's Table 2: controllers, buses, ports, clock); units beside the chip (``system``) are too.
+The peak of a run has them, and its links: ``sim/power.py``.
 
 >>> from hyflexsim.sim.units.catalogue import load_chip
 >>> chip = load_chip("hyflexpim")
@@ -19,8 +20,9 @@ from __future__ import annotations
 
 import math
 
-from hyflexsim.sim.chip.chip import Chip
+from hyflexsim.sim.chip.chip import Chip, Link
 from hyflexsim.sim.chip.kind import Unit
+from hyflexsim.sim.chip.service import bandwidth_power
 
 
 def unit_area(unit: Unit) -> float:
@@ -31,6 +33,11 @@ def unit_area(unit: Unit) -> float:
 def unit_power(unit: Unit) -> float:
     """One of a unit, everything busy, mW."""
     return math.fsum(unit.kind.power(unit).values())
+
+
+def link_power(link: Link) -> float:
+    """One link at full bandwidth, mW."""
+    return bandwidth_power(link.values.bandwidth, 8 * link.values.energy.bit)
 
 
 def pu_area(chip: Chip) -> float:

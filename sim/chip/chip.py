@@ -18,7 +18,7 @@ A chip is a TOML file, read by ``load.py``::
     beside = "digital"               # one in each module of another unit
 
     [links.pu_bus]
-    joins = ["analog", "digital"]    # two units; "pu", "pu"; "chip", "chip"; or "host", "chip"
+    joins = ["analog", "digital"]    # see links.py; others: "pu", "pu" ...
 
     [serves]
     gemv = { unit = "analog" }
@@ -90,7 +90,7 @@ _BANDWIDTH = (1e-6, 1e9)  # GB/s: one kilobyte to one exabyte per second
 class LinkValues(Section):
     """A bus: one transfer at a time. A mesh: one at a time out of each PU, in hops."""
 
-    bandwidth: Annotated[float, parameter("GB/s", *_BANDWIDTH, "of one transfer", "time")]
+    bandwidth: Annotated[float, parameter("GB/s", *_BANDWIDTH, "of one transfer", "time, energy")]
     latency: Annotated[int, parameter("ps", 0, 10**12, "beyond size / bandwidth", "time")]
     energy: LinkEnergy
 
@@ -165,7 +165,7 @@ class Chip:
         """Who serves an op class; raise :class:`InputError` where nobody does."""
         found = self.serves.get(f"{op}.{operand}") or self.serves.get(op)
         if found is None:
-            known = ", ".join(self.serves)
+            known = ", ".join(self.serves) or "nothing"
             raise InputError(f"{self.name}: no unit serves {op}; serves has {known}")
         return found
 
@@ -204,7 +204,10 @@ class Chip:
         """The same; raise :class:`InputError` where there is none."""
         link = self.link(one, other)
         if link is None:
-            raise InputError(f"{self.name}: links must join {one} and {other}; none does")
+            raise InputError(
+                f"{self.name}: links must join {one} and {other} for this model; none does: add "
+                f'[links.NAME] with joins = ["{one}", "{other}"]'
+            )
         return link
 
     def action_energy(self, owner: str, action: str) -> tuple[float, str]:

@@ -94,6 +94,8 @@ class Kind:
     """Whether a second copy of a weight serves a second token."""
     actions: ClassVar[Mapping[str, str]] = {}
     """Action -> kind of component that it is reported under; its energy is ``energy.ACTION``."""
+    crosses: ClassVar[bool] = False
+    """Whether a gemv needs a link to where results lie (others read them in place)."""
     per_mac: ClassVar[str] = ""
     """An action that every multiply-accumulate counts beside the others."""
 
@@ -107,6 +109,11 @@ class Kind:
     def check(self, unit: Unit) -> None:
         """Raise :class:`~hyflexsim.sim.errors.InputError` for parameters that do not go
         together.
+        """
+
+    def check_served(self, unit: Unit, op: str, format: str) -> None:
+        """Raise :class:`~hyflexsim.sim.errors.InputError` where a parameter is missing without
+        which it cannot serve ``op`` (a product with its operand) in that format.
         """
 
     # --- weights ---------------------------------------------------------------------------------
@@ -170,6 +177,10 @@ class Kind:
     def kept(self, unit: Unit) -> float:
         """Share of keys it lets through, for units that choose keys."""
         raise NotImplementedError
+
+    def moves(self, unit: Unit) -> bool:
+        """Whether what holds it up is moving data, not arithmetic: a roofline's word for it."""
+        return not self.serves & {"gemv", "matmul", "softmax", "partial-sums"}
 
     # --- ledgers ---------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ the chip's ``derived`` says from what.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hyflexsim.sim import toml_file
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import (
     ENDS,
@@ -39,6 +39,7 @@ from hyflexsim.sim.chip.chip import (
 )
 from hyflexsim.sim.chip.formats import FORMATS
 from hyflexsim.sim.chip.kind import PLACES, Kind, Unit
+from hyflexsim.sim.chip.links import check_link
 from hyflexsim.sim.chip.parameters import Follows, Parameter, fill, parameters_of
 from hyflexsim.sim.chip.provenance import STATUSES, Record
 from hyflexsim.sim.errors import InputError
@@ -49,6 +50,8 @@ STRUCTURE = {"units": ("kind", "where", "beside"), "links": ("kind", "joins", "p
 """Keys of an entry that are no parameters."""
 ASSIGNED = ("unit", "format", "weights", "keys")
 """Keys of an entry of ``[serves]``."""
+PARTS = ("input_buffer", "output_buffer", "sequencer")
+"""Kinds of component that belong to no kind of unit."""
 
 
 def presets() -> tuple[str, ...]:
@@ -77,38 +80,44 @@ def load(
     return draft.chip()
 
 
-def find(name: str | Path, beside: Path = Path()) -> Path:
-    """The file of a preset, or a TOML file."""
+def find(name: str | Path, beside: Path = Path(), asked: str = "chip") -> Path:
+    """The file of a preset, or a TOML file; ``asked``: the key that names it, for an error."""
     if str(name) in presets():
         return PRESETS / f"{name}.toml"
     path = beside / name
     if path.suffix == ".toml" and path.is_file():
         return path
     raise InputError(
-        f"chip must be one of the presets {', '.join(presets())} or an existing .toml file;"
+        f"{asked} must be one of the presets {', '.join(presets())} or an existing .toml file;"
         f" got {str(name)!r}"
     )
 
 
+def called(path: Path) -> str:
+    """What a file is called: its name, or its path where a preset has that name."""
+    return path.name if path.parent == PRESETS or path.stem not in presets() else str(path)
+
+
 def _chain(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """File name and content, the extended file first."""
+    """What a file is called and its content, the extended file first."""
+    others = {other.name for other in seen if other != path.resolve()}
+    twice = path.parent != PRESETS and path.name in others
+    file = str(path) if twice else called(path)
     if path.resolve() in seen:
-        raise InputError(f"{path.name}: extends must not lead back to the file itself")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: cannot be read as TOML: {error}") from None
+        raise InputError(f"{file}: extends must not lead back to the file itself")
+    content = toml_file.read(path, file)
     base = content.pop("extends", None)
     if base is not None:
         if not isinstance(base, str):
-            raise InputError(f"{path.name}: extends must be a preset or a file; got {base!r}")
-        yield from _chain(find(base, path.parent), (*seen, path.resolve()))
+            raise InputError(f"{file}: extends must be a preset or a file; got {base!r}")
+        base_file = find(base, path.parent, f"{file}: extends")
+        yield from _chain(base_file, (*seen, path.resolve()))
     for section, tables in content.items():
         if section not in SECTIONS:
-            raise InputError(_unknown(path.name, section, SECTIONS))
+            raise InputError(_unknown(file, section, SECTIONS))
         if not isinstance(tables, dict):
-            raise InputError(f"{path.name}: {section} must be a section; got {tables!r}")
-    yield path.name, content
+            raise InputError(f"{file}: {section} must be a section; got {tables!r}")
+    yield file, content
 
 
 def _parameter_tables(file: str, content: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -162,7 +171,8 @@ class _Draft:
 
     def __init__(self, path: Path, kinds: Mapping[str, Kind]) -> None:
         self.path = path
-        self.file = path.name
+        self.file = called(path)
+        self.files: list[str] = []  # in the order in which they were read
         self.kinds = kinds
         self.units: dict[str, dict[str, Any]] = {}
         self.links: dict[str, dict[str, Any]] = {}
@@ -177,12 +187,13 @@ class _Draft:
 
     def structure(self, file: str, content: dict[str, Any]) -> None:
         """Units, links and who serves what; a later file changes what it names."""
+        self.files.append(file)
         for section, entries in (("units", self.units), ("links", self.links)):
             for name, table in content.get(section, {}).items():
                 if not isinstance(table, dict):
                     raise InputError(f"{file}: {section}.{name} must be a table; got {table!r}")
                 given = {key: table[key] for key in STRUCTURE[section] if key in table}
-                entry = entries.setdefault(name, {"file": file})
+                entry = entries.setdefault(name, {"file": file, "made": file})
                 if given:
                     entry.update(given, file=file)  # errors name the file that said it last
         for ops, table in content.get("serves", {}).items():
@@ -220,14 +231,44 @@ class _Draft:
             self.parameters |= dict(parameters_of(link_values(entry["joins"]), f"{name}."))
         for op, (file, table) in self.serves.items():
             self._check_served(file, op, table)
+        self._check_use_of_links()
         self.order = self._order()
+
+    def _latest(self, *files: str) -> str:
+        """Of files, the one read last: a contradiction is its fault."""
+        return max(files, key=self.files.index)
+
+    def _check_names(self, section: str, name: str, entry: dict[str, Any]) -> None:
+        """A name is nobody else's, and no kind of component's that is not its own."""
+        _check_name(f"{entry['file']}: {section}.{name}", name, ENDS)
+        other = (self.links if section == "units" else self.units).get(name)
+        if other is not None:
+            file = self._latest(entry["made"], other["made"])
+            said = section if file == entry["made"] else ("links", "units")[section == "links"]
+            raise InputError(
+                f"{file}: {said}.{name} must have a name of its own; {name!r} is taken"
+            )
+        mine = self.kinds[entry["kind"]].actions.values() if section == "units" else ()
+        parts = {part for kind in self.kinds.values() for part in kind.actions.values()}
+        if name in parts.union(PARTS).difference(mine):
+            raise InputError(
+                f"{entry['file']}: {section}.{name} must have another name: {name} is a kind of "
+                "component, under which others are counted"
+            )
+
+    def _check_use_of_links(self) -> None:
+        serves = {op: str(table["unit"]) for op, (_, table) in self.serves.items()}
+        since = max((self.files.index(file) for file, _ in self.serves.values()), default=0)
+        for name, entry in self.links.items():
+            own = self.files.index(entry["file"]) >= since
+            check_link(f"{entry['file']}: links.{name}", entry, self.units, serves, own)
 
     def _check_unit(self, name: str, entry: dict[str, Any]) -> None:
         at = f"{entry['file']}: units.{name}"
-        _check_name(at, name, (*ENDS, *self.links))
         if entry.get("kind") not in list(self.kinds):
             kinds = ", ".join(self.kinds)
             raise InputError(f"{at}.kind must be one of {kinds}; got {entry.get('kind')!r}")
+        self._check_names("units", name, entry)
         host = entry.get("beside")
         if host is not None:
             if host not in list(self.units) or host == name or "beside" in self.units[host]:
@@ -245,7 +286,7 @@ class _Draft:
 
     def _check_link(self, name: str, entry: dict[str, Any]) -> None:
         at = f"{entry['file']}: links.{name}"
-        _check_name(at, name, ENDS)
+        self._check_names("links", name, entry)
         joins = entry.get("joins")
         ends = (*ENDS, *self.units)
         if not isinstance(joins, list) or len(joins) != 2 or any(e not in ends for e in joins):
@@ -269,6 +310,12 @@ class _Draft:
         if unit not in list(self.units):
             raise InputError(f"{at}.unit must be one of {', '.join(self.units)}; got {unit!r}")
         kind, op_class = self.kinds[self.units[unit]["kind"]], op.partition(".")[0]
+        turned = self.units[unit]["file"]
+        if op_class not in kind.serves and self._latest(file, turned) != file:
+            raise InputError(
+                f"{turned}: units.{unit}.kind must be one that serves {op_class}, which {file} "
+                f"gives to {unit}; got {kind.name!r}"
+            )
         if op_class not in kind.serves:
             able = [u for u, e in self.units.items() if op_class in self.kinds[e["kind"]].serves]
             if not able:
@@ -310,15 +357,13 @@ class _Draft:
         try:
             return list(TopologicalSorter(edges).static_order())
         except CycleError as error:
-            raise InputError(
-                f"{self.path.name}: rules go round: {' -> '.join(error.args[1])}"
-            ) from None
+            raise InputError(f"{self.file}: rules go round: {' -> '.join(error.args[1])}") from None
 
     def _input(self, key: str, name: str) -> str:
         owner = key.partition(".")[0]
         full = name if name.startswith("chip.") else f"{owner}.{name}"
         if full not in self.parameters:
-            raise InputError(f"{self.path.name}: {key} follows from {full}, which is no parameter")
+            raise InputError(f"{self.file}: {key} follows from {full}, which is no parameter")
         return full
 
     # --- numbers ---------------------------------------------------------------------------------
@@ -330,11 +375,12 @@ class _Draft:
             record = self._record(file, key, table)
             given[key] = self._number(file, key, record)
             self.records[key] = record
+        self._refuse_alone(file, given)
         self._update(given)
 
     def override(self, overrides: Mapping[str, object]) -> None:
         """Single values on top."""
-        self.file = f"{self.path.name} with overrides"
+        self.file = f"{self.file} with overrides"
         given: dict[str, Any] = {}
         for written, value in overrides.items():
             key = resolve(written, self.parameters)
@@ -343,9 +389,21 @@ class _Draft:
             record = self._override(key, value)
             given[key] = self._number("overrides", key, record, value)
             self.records[key] = record
+        self._refuse_alone("overrides", given)
         self._update(given)
         for key in given:
             self._refuse_idle(key)
+
+    def _refuse_alone(self, file: str, given: Mapping[str, Any]) -> None:
+        """What says how others are to be read cannot change without them."""
+        for key, value in given.items():
+            others = [self._input(key, name) for name in self.parameters[key].counts]
+            left = [other for other in others if other not in given]
+            if left and self.numbers.get(key, value) != value:
+                raise InputError(
+                    f"{file}: {key} says how many instances {' and '.join(others)} stand for; "
+                    f"give {' and '.join(left)} with it, or leave it out; got {value}"
+                )
 
     def _refuse_idle(self, key: str) -> None:
         """A parameter that counts only beside another, which is not so."""
@@ -420,7 +478,7 @@ class _Draft:
             key for key, one in self.parameters.items() if key not in self.numbers and one.required
         ]
         if missing:
-            raise InputError(f"{self.path.name}: missing {', '.join(missing)}")
+            raise InputError(f"{self.file}: missing {', '.join(missing)}")
 
     def _record(self, file: str, key: str, table: object) -> Record:
         if key not in self.parameters:
@@ -493,6 +551,14 @@ class _Draft:
                 kind.check(units[name])
             except InputError as error:
                 raise InputError(f"{self.file}: {error}") from None
+        for op, (file, table) in self.serves.items():
+            unit = units[table["unit"]]
+            left = [operand for operand in OPERANDS if operand not in self.serves]
+            try:
+                for each in left if op == "matmul" else [op]:
+                    unit.kind.check_served(unit, each, table.get("format", ""))
+            except InputError as error:
+                raise InputError(f"{file}: serves.{op}: {error}") from None
         units = {name: units[name] for name in self.units}
         links = {
             name: Link(
@@ -505,7 +571,7 @@ class _Draft:
             for name, entry in self.links.items()
         }
         return Chip(
-            name=self.path.stem,
+            name=self.path.stem if called(self.path) == self.path.name else str(self.path),
             values=fill(ChipValues, self.numbers, "chip."),
             units=units,
             links=links,

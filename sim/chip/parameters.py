@@ -46,9 +46,11 @@ def parameter(
     follows: Sequence[Follows] = (),
     default: Any = ...,
     when: tuple[str, str] | None = None,
+    counts: Sequence[str] = (),
 ) -> Any:
     """A number: its canonical unit, inclusive range, meaning; ``acts``: answers, comma-separated;
-    ``when``: a parameter of the unit and the word of it with which alone this one counts.
+    ``when``: a parameter of the unit and the word of it with which alone this one counts;
+    ``counts``: parameters of the unit that are sums over so many instances.
     """
     extra: dict[str, Any] = {
         "unit": unit,
@@ -57,6 +59,7 @@ def parameter(
         "acts": tuple(answer.strip() for answer in acts.split(",") if answer.strip()),
         "follows": tuple(follows),
         "when": when,
+        "counts": tuple(counts),
     }
     return Field(default, ge=low, le=high, description=meaning, json_schema_extra=extra)
 
@@ -87,6 +90,7 @@ class Parameter(NamedTuple):
     options: tuple[str, ...] = ()
     required: bool = True
     when: tuple[str, str] | None = None
+    counts: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> str:
@@ -125,6 +129,7 @@ def _parameter(field: FieldInfo) -> Parameter:
         options,
         field.is_required(),
         extra.get("when"),
+        extra.get("counts", ()),
     )
 
 

@@ -113,6 +113,17 @@ def shared_by(count: int) -> float:
     return 1 / count
 
 
+def clocked(period: int) -> float:
+    """Relative power of logic that works once a ``period``: as often as the clock ticks.
+
+    Energy an action stays, so power x time gives the same joules at any clock; leakage is left out.
+
+    >>> clocked(500) / clocked(1000)
+    2.0
+    """
+    return 1 / period
+
+
 def sram_energy(capacity: int) -> float:
     """Relative energy of an access to an SRAM of ``capacity`` bytes: its wires grow with the root.
 
@@ -132,6 +143,10 @@ def _along(xs: Sequence[int], ys: Sequence[float], x: float) -> float:
 # Stillmaker and Baas, Integration 58 (2017) 74-81, high-performance curves, as tabulated in
 # nodeScale and hwcomponents: energy of a node is a V^2 + b V + c, here at V = 1.0, where 32 to
 # 65 nm gives 2.326, the factor between ISAAC's and HyFlexPIM's tables. Area relative to 32 nm.
+# RRAM arrays follow in area: a cell is as large as its access transistor and wires, and a cell of
+# HyFlexPIM's Table 2 (65 nm) takes 3.46 times one of ASADI's Table I (32 nm), 3.3 by this curve.
+# Their energy does not: what a cell conducts or takes to switch is the device's, not the node's
+# (Table 2 has 2.326 times ASADI's power a cell, as if it were logic; that is not followed).
 _NODE_NM = (7, 10, 14, 16, 20, 32, 45, 65, 90, 130)
 _NODE_ENERGY = (
     (0.1776, -0.09097, 0.02447),

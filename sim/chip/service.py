@@ -178,3 +178,12 @@ def transfer(
     speed = Fraction(gb_per_s).limit_denominator(10**6) * width
     rate = Rate(latency_ps, work=1000 * size_bytes * speed.denominator, speed=speed.numerator)
     return Service(rate, actions)
+
+
+def bandwidth_power(gb_per_s: float, pj_per_byte: float) -> float:
+    """mW of moving bytes at full bandwidth.
+
+    >>> bandwidth_power(8.0, 12.5)  # 8e9 B/s x 12.5e-12 J
+    100.0
+    """
+    return gb_per_s * pj_per_byte

@@ -25,6 +25,9 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.chip.kind import Part
 from hyflexsim.sim.errors import CapacityError, InputError
 
+MOST_PUS = 2**17
+"""PUs that a placement may use; how many a machine has beside them costs nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -303,15 +306,30 @@ def _assign(
             apart = needed
         if needed <= total:
             lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
+            _refuse_wide(needed, options)
             return _number(layers, lodgers, wanted, total, chip.values.pus)
     least = max(-(-sum(pieces.values()) // size), min(apart, needed))
     word = chip.holder.kind.holds
+    _refuse_full(pieces, chip, options)
     raise CapacityError(
         f"the model's {sum(pieces.values())} {word} take {least} PUs ({least * size} {word}), "
         f"since layers take whole ones; {options.chips} chip(s) have {total} PUs "
         f"({total * size} {word}): "
         f"{least - total} PU(s) ({(least - total) * size} {word}) short"
     )
+
+
+def _refuse_full(pieces: dict[str, int], chip: Chip, options: Options) -> None:
+    """A model that is larger than a memory which PUs share, however it is spread over them."""
+    holder = chip.holder
+    room = options.chips * holder.kind.capacity(holder)
+    short = sum(pieces.values()) - room
+    if holder.where != "pu" and short > 0:
+        word = holder.kind.holds
+        raise CapacityError(
+            f"the model's {sum(pieces.values())} {word} are more than {holder.name} of "
+            f"{options.chips} chip(s) holds ({room} {word}): {short} {word} short"
+        )
 
 
 def _refuse_narrow(
@@ -326,6 +344,15 @@ def _refuse_narrow(
                 f"{block} needs {pieces[block]} {word}; {each} PU(s) per layer hold "
                 f"{each * size}: {pieces[block] - each * size} {word} short"
             )
+
+
+def _refuse_wide(needed: int, options: Options) -> None:
+    """A machine may have more; but each PU in use has rows of its own in the tables."""
+    if needed > MOST_PUS:
+        raise CapacityError(
+            f"mapping.pus_per_layer = {options.pus_per_layer} would spread the model over {needed} "
+            f"PUs; at most {MOST_PUS} can be in use: give auto or a smaller number"
+        )
 
 
 def _share_out(

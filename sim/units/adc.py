@@ -46,6 +46,11 @@ def plane(module: AnalogValues, factor: Factor) -> int:
     return _conversions(-(-factor.fullest // module.adc.per_array), module.adc.rate)
 
 
+def whole_plane(module: AnalogValues) -> int:
+    """The same of an array whose columns are all used."""
+    return _conversions(-(-module.columns // module.adc.per_array), module.adc.rate)
+
+
 @cache
 def _conversions(count: int, rate: int) -> int:
     return ceil(count * _slot(rate))

@@ -18,6 +18,7 @@ from hyflexsim.sim.chip.service import Action, Chain, Service, Task, Visit, cycl
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _EACH = Follows(rules.proportional, ("adders",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 class AdderEnergy(Section):
@@ -29,7 +30,7 @@ class AdderEnergy(Section):
 class AdderPower(Section):
     """All adders of one unit, busy."""
 
-    adders: Annotated[float, parameter("mW", 0, 1e9, "adders", "energy", [_EACH, _NODE])]
+    adders: Annotated[float, parameter("mW", 0, 1e9, "adders", "energy", [_EACH, _CLOCK, _NODE])]
 
 
 class AdderArea(Section):
@@ -42,7 +43,7 @@ class AdderValues(UnitValues):
     """A group of adders."""
 
     adders: Annotated[int, parameter("", 1, 2**20, "adders in one unit", "time, energy, area")]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one addition", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one addition", "time, energy")]
     energy: AdderEnergy
     power: AdderPower
     area: AdderArea

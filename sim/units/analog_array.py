@@ -34,6 +34,7 @@ class AnalogArray(Kind):
     serves = frozenset({"gemv"})
     holds = "arrays"
     copied = True
+    crosses = True
     per_mac = "unhalved_mac"
     actions: ClassVar = {
         "wordline_drive": "bank",
@@ -168,7 +169,9 @@ def part_power(unit: Unit, part: Factor) -> dict[str, float]:
     """mW of a matrix's bank, converters and shift-and-add units while they work.
 
     A converter draws what its conversions take, energy times rate (1 mW in HyFlexPIM's Table 2 for
-    single-level columns, by its energies twice that for multi-level ones), as long as it works.
+    single-level columns, by its energies twice that for multi-level ones), as long as it works. A
+    bank conducts for its read cycle, and idles where converters take longer; shift-and-add units
+    work at the pace of converters.
     """
     module: AnalogValues = unit.values
     rows = _parts(module, module.power)
@@ -177,13 +180,16 @@ def part_power(unit: Unit, part: Factor) -> dict[str, float]:
     single = part.columns_slc * energy.adc_conversion_slc
     multi = part.columns_mlc * energy.adc_conversion_mlc
     mean = (single + multi) / part.conversions  # pJ
-    working = Fraction(adc.plane(module, part), crossbar.beat(module, part))
+    beat = crossbar.beat(module, part)
+    working = Fraction(adc.plane(module, part), beat)
+    reading = Fraction(module.read_cycle, beat)
+    adding = Fraction(adc.whole_plane(module), beat)
     converters = part.arrays * module.adc.per_array * working
     bank = ("arrays", "wordline_drivers", "sample_holds", "input_register", "output_register")
     return {
-        "bank": sum(rows[name] for name in bank) * share,
+        "bank": sum(rows[name] for name in bank) * share * float(reading),
         "adc": float(converters) * module.adc.rate * mean * 1e-9,
-        "shift_add": rows["shift_adds"] * share,
+        "shift_add": rows["shift_adds"] * share * float(adding),
     }
 
 

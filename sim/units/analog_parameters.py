@@ -24,6 +24,12 @@ _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+_RATE = Follows(rules.proportional, ("adc.rate",))  # energy a conversion stays, power is per second
+
+
+def _rows(part: str) -> tuple[str, str]:
+    """The rows of a module's part, which a count of instances goes with."""
+    return f"power.{part}", f"area.{part}"
 
 
 def _converter(bits: str) -> Follows:
@@ -315,14 +321,28 @@ class Programming(Section):
 class AnalogInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy")]
-    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area, energy")]
-    adcs: Annotated[int, parameter(*_MANY, "converters", "area, energy")]
-    adc_bits: Annotated[int, parameter("bit", 1, 16, "their largest resolution", "area, energy")]
-    shift_adds: Annotated[int, parameter(*_MANY, "units", "area, energy")]
-    sample_holds: Annotated[int, parameter(*_MANY, "groups, one per array", "area, energy")]
+    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy", counts=_rows("arrays"))]
+    input_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("input_register"))
+    ]
+    output_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("output_register"))
+    ]
+    wordline_drivers: Annotated[
+        int, parameter(*_MANY, "drivers", "area, energy", counts=_rows("wordline_drivers"))
+    ]
+    adcs: Annotated[int, parameter(*_MANY, "converters", "area, energy", counts=_rows("adcs"))]
+    adc_bits: Annotated[
+        int,
+        parameter("bit", 1, 16, "their largest resolution", "area, energy", counts=_rows("adcs")),
+    ]
+    shift_adds: Annotated[
+        int, parameter(*_MANY, "units", "area, energy", counts=_rows("shift_adds"))
+    ]
+    sample_holds: Annotated[
+        int,
+        parameter(*_MANY, "groups, one per array", "area, energy", counts=_rows("sample_holds")),
+    ]
 
 
 class AnalogPower(Section):
@@ -332,8 +352,8 @@ class AnalogPower(Section):
     input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
     output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
     wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
-    adcs: Annotated[float, parameter(*_MW, "converters", "energy", [_NODE])]
-    shift_adds: Annotated[float, parameter(*_MW, "shift-and-add units", "energy", [_NODE])]
+    adcs: Annotated[float, parameter(*_MW, "converters", "energy", [_RATE, _NODE])]
+    shift_adds: Annotated[float, parameter(*_MW, "shift-and-add units", "energy", [_RATE, _NODE])]
     sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
 
 

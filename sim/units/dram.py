@@ -6,7 +6,8 @@ row that is opened costs an activation, every bit the way to the pins::
     latency |------ bytes / (channels x bandwidth) ------|
 
 Banks hide the activation of the next row behind the transfer of this one, as far as they can: a
-channel gives no more than banks x row bytes / row cycle. Sources of values: the chip's file.
+channel gives no more than banks x row bytes / row cycle. Busy, it draws what streaming at that
+bandwidth takes: energy a byte times bytes a second. Sources of values: the chip's file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, ClassVar
 
 from hyflexsim.sim.chip.kind import Kind, Unit, UnitValues
 from hyflexsim.sim.chip.parameters import Section, parameter
-from hyflexsim.sim.chip.service import Access, Action, Chain, Task, Visit, transfer
+from hyflexsim.sim.chip.service import Access, Action, Chain, Task, Visit, bandwidth_power, transfer
 from hyflexsim.sim.units.stored import Stored, stored_parts
 
 
@@ -29,13 +30,17 @@ class DramEnergy(Section):
 class DramValues(UnitValues):
     """One stack or package. ``count``: of them, side by side."""
 
-    count: Annotated[int, parameter("", 1, 2**20, "of them, side by side", "capacity, time")]
+    count: Annotated[
+        int, parameter("", 1, 2**20, "of them, side by side", "capacity, time, energy")
+    ]
     capacity: Annotated[int, parameter("B", 1, 2**50, "of one", "capacity")]
-    channels: Annotated[int, parameter("", 1, 4096, "of one", "time")]
-    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one channel", "time")]
-    banks: Annotated[int, parameter("", 1, 4096, "of one channel", "time")]
+    channels: Annotated[int, parameter("", 1, 4096, "of one", "time, energy")]
+    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one channel", "time, energy")]
+    banks: Annotated[int, parameter("", 1, 4096, "of one channel", "time, energy")]
     row_bytes: Annotated[int, parameter("B", 1, 2**20, "of one bank", "energy, time")]
-    row_cycle: Annotated[int, parameter("ps", 1, 10**9, "from row to row of a bank", "time")]
+    row_cycle: Annotated[
+        int, parameter("ps", 1, 10**9, "from row to row of a bank", "time, energy")
+    ]
     latency: Annotated[int, parameter("ps", 0, 10**12, "to the first byte", "time")]
     energy: DramEnergy
 
@@ -82,7 +87,18 @@ class Dram(Kind):
             Action("dram_bit", 0, 8 * size_bytes),
         )
         ways = values.channels * unit.total * group
-        opened = values.banks * values.row_bytes / values.row_cycle * 1000  # bytes a ns: GB/s
-        speed = min(values.bandwidth, opened)
-        service = transfer(size_bytes, speed, values.latency, actions, ways)
-        return Visit("dram", service, label)
+        service = transfer(size_bytes, _speed(values), values.latency, actions, ways)
+        power = sum(self.power(unit).values()) * unit.total * group
+        return Visit("dram", service, label, power_mw=power)
+
+    def power(self, unit: Unit) -> dict[str, float]:
+        """One stack or package, at its full bandwidth; rows are used whole."""
+        values: DramValues = unit.values
+        byte = 8 * values.energy.dram_bit + values.energy.dram_activation / values.row_bytes
+        return {"stream": values.channels * bandwidth_power(_speed(values), byte)}
+
+
+def _speed(values: DramValues) -> float:
+    """GB/s of one channel."""
+    opened = values.banks * values.row_bytes / values.row_cycle * 1000  # bytes a ns: GB/s
+    return min(values.bandwidth, opened)

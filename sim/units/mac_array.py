@@ -23,6 +23,7 @@ from hyflexsim.sim.errors import InputError
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _LANES = Follows(rules.proportional, ("lanes",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 _Mac = float | None  # a chip gives those of the formats that it uses
@@ -40,7 +41,7 @@ class MacEnergy(Section):
 class MacPower(Section):
     """The whole array, busy."""
 
-    lanes: Annotated[float, parameter("mW", 0, 1e9, "the array", "energy", [_LANES, _NODE])]
+    lanes: Annotated[float, parameter("mW", 0, 1e9, "the array", "energy", [_LANES, _CLOCK, _NODE])]
 
 
 class MacArea(Section):
@@ -56,7 +57,7 @@ class MacValues(UnitValues):
     sharing: Annotated[
         int, parameter("", 1, 65536, "tokens that a weight serves once read", "time, energy")
     ]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     energy: MacEnergy
     power: MacPower
     area: MacArea
@@ -72,6 +73,12 @@ class MacArray(Kind):
     actions: ClassVar = dict.fromkeys(
         ("mac_int8", "mac_int12", "mac_fp16", "mac_fp32"), "mac_array"
     )
+
+    def check_served(self, unit: Unit, op: str, format: str) -> None:
+        """The energy of a product in the format in which it would have to multiply."""
+        number = _number(format, op == "matmul.probabilities")
+        if getattr(unit.values.energy, f"mac_{number}") is None:
+            raise InputError(f"{unit.name}.energy.mac_{number} must be given")
 
     def input_bits(self, unit: Unit, format: str) -> int:
         """Of the format."""
@@ -95,11 +102,7 @@ class MacArray(Kind):
 
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: MacValues = unit.values
-        number = task.format or "int8"
-        if task.probabilities and number == "int8":
-            number = "int12"  # HyFlexPIM §3.3: scores are 12 bits wide
-        if getattr(values.energy, f"mac_{number}", None) is None:
-            raise InputError(f"{unit.name}.energy.mac_{number} must be given: {task.op} needs it")
+        number = _number(task.format, task.probabilities)
         lanes = values.lanes * unit.total * task.group
         service = Service(
             cycles(values.clock_period, macs, lanes), (Action(f"mac_{number}", 0, macs),)
@@ -114,3 +117,8 @@ class MacArray(Kind):
     def power(self, unit: Unit) -> dict[str, float]:
         """One array."""
         return {"lanes": unit.values.power.lanes}
+
+
+def _number(format: str, probabilities: bool) -> str:
+    """The format of a product; scores are 12 bits wide (HyFlexPIM §3.3)."""
+    return "int12" if probabilities and format in ("", "int8") else format or "int8"

@@ -8,6 +8,9 @@ once. So a matrix takes the longer of two times::
 and reads every weight once a vector: energy a bit at the bank, without the way to the pins. Weights
 and keys lie packed, so that a row that is opened is used whole.
 
+Everything busy, a stack draws what its multipliers draw (the row ``power.units``) and what its
+banks take at full bandwidth: energy a byte times bytes a second.
+
 Source: TransPIM (HPCA 2022) and FIMDRAM for the organisation; energies by path of Fine-Grained DRAM
 (MICRO 2017), as in AttAcc's public simulator.
 """
@@ -20,8 +23,23 @@ from typing import Annotated, ClassVar
 from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import Kind, Part, Unit, UnitValues
 from hyflexsim.sim.chip.parameters import Follows, Section, parameter
-from hyflexsim.sim.chip.service import Access, Action, Chain, Rate, Service, Task, Visit, transfer
+from hyflexsim.sim.chip.service import (
+    Access,
+    Action,
+    Chain,
+    Rate,
+    Service,
+    Task,
+    Visit,
+    bandwidth_power,
+    transfer,
+)
 from hyflexsim.sim.units.stored import Stored, stored_parts
+
+_NODE = Follows(rules.node_energy, ("chip.technology_nm",))
+_NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+_UNITS = Follows(rules.proportional, ("banks", "lanes"))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 class BankEnergy(Section):
@@ -39,19 +57,25 @@ class BankEnergy(Section):
         ),
     ]
     bank_bit: Annotated[float, parameter("pJ", 0, 1e12, "a bit from or to a bank", "energy")]
-    bank_mac: Annotated[float, parameter("pJ", 0, 1e12, "an INT8 product", "energy")]
+    bank_mac: Annotated[float, parameter("pJ", 0, 1e12, "an INT8 product", "energy", [_NODE])]
 
 
 class BankArea(Section):
     """Units of all banks, without the DRAM."""
 
-    units: Annotated[float, parameter("mm2", 0, 1e6, "near-bank units of one stack", "area")]
+    units: Annotated[
+        float,
+        parameter("mm2", 0, 1e6, "near-bank units of one stack", "area", [_UNITS, _NODE_AREA]),
+    ]
 
 
 class BankPower(Section):
-    """Units of all banks."""
+    """Units of all banks, without what reading the banks takes."""
 
-    units: Annotated[float, parameter("mW", 0, 1e9, "near-bank units of one stack", "energy")]
+    units: Annotated[
+        float,
+        parameter("mW", 0, 1e9, "near-bank units of one stack", "energy", [_UNITS, _CLOCK, _NODE]),
+    ]
 
 
 class BankValues(UnitValues):
@@ -61,12 +85,14 @@ class BankValues(UnitValues):
         int, parameter("", 1, 2**20, "stacks, side by side", "capacity, time, energy, area")
     ]
     capacity: Annotated[int, parameter("B", 1, 2**50, "of one stack", "capacity")]
-    banks: Annotated[int, parameter("", 1, 65536, "of one stack", "time")]
-    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one bank", "time")]
+    banks: Annotated[int, parameter("", 1, 65536, "of one stack", "time, energy, area")]
+    bandwidth: Annotated[float, parameter("GB/s", 1e-6, 1e9, "of one bank", "time, energy")]
     row_bytes: Annotated[int, parameter("B", 1, 2**20, "of one bank", "energy")]
     row_latency: Annotated[int, parameter("ps", 0, 10**9, "to the first column of a row", "time")]
-    lanes: Annotated[int, parameter("", 1, 65536, "products a cycle beside one bank", "time")]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    lanes: Annotated[
+        int, parameter("", 1, 65536, "products a cycle beside one bank", "time, energy, area")
+    ]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     energy: BankEnergy
     area: BankArea
     power: BankPower
@@ -120,7 +146,7 @@ class NearBank(Kind):
         ways = values.banks * unit.total * access.group
         actions = self._reading(access.size_bytes)
         service = transfer(access.size_bytes, values.bandwidth, values.row_latency, actions, ways)
-        return (Visit("near_bank", service, access.label),)
+        return (Visit("near_bank", service, access.label, power_mw=self._busy(unit, access.group)),)
 
     def _reading(self, size_bytes: int) -> tuple[Action, ...]:
         return Action("bank_activation", 0, size_bytes), Action("bank_bit", 0, 8 * size_bytes)
@@ -128,18 +154,39 @@ class NearBank(Kind):
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: BankValues = unit.values
         banks = values.banks * unit.total * task.group
-        reading = Fraction(values.bandwidth).limit_denominator(10**6) * banks / 1000  # bytes a ps
-        working = Fraction(values.lanes * banks, values.clock_period)  # products a ps
-        slower = min(reading, working)
+        slower = min(_reading(values), _working(values)) * banks
         rate = Rate(values.row_latency, work=macs * slower.denominator, speed=slower.numerator)
         service = Service(rate, (*self._reading(macs), Action("bank_mac", 0, macs)))
-        power = values.power.units * unit.total * task.group
+        power = self._busy(unit, task.group)
         return Visit("near_bank", service, label, power_mw=power, macs=(0, macs))
+
+    def _busy(self, unit: Unit, group: int) -> float:
+        """mW of all stacks of so many places."""
+        return sum(self.power(unit).values()) * unit.total * group
+
+    def moves(self, unit: Unit) -> bool:
+        """Whether banks give weights more slowly than lanes could multiply them."""
+        return _reading(unit.values) < _working(unit.values)
 
     def area(self, unit: Unit) -> dict[str, float]:
         """One stack."""
         return {"units": unit.values.area.units}
 
     def power(self, unit: Unit) -> dict[str, float]:
-        """One stack."""
-        return {"units": unit.values.power.units}
+        """One stack: its units, and its banks read at full bandwidth."""
+        values: BankValues = unit.values
+        byte = values.energy.bank_activation + 8 * values.energy.bank_bit
+        return {
+            "units": values.power.units,
+            "banks": values.banks * bandwidth_power(values.bandwidth, byte),
+        }
+
+
+def _reading(values: BankValues) -> Fraction:
+    """Bytes a ps of one bank."""
+    return Fraction(values.bandwidth).limit_denominator(10**6) / 1000
+
+
+def _working(values: BankValues) -> Fraction:
+    """Products a ps beside one bank, a byte of weights each."""
+    return Fraction(values.lanes, values.clock_period)

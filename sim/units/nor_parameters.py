@@ -14,6 +14,12 @@ _MM2 = ("mm2", 0, 1e6)
 _MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
+
+
+def _rows(part: str) -> tuple[str, str]:
+    """The rows of a module's part, which a count of instances goes with."""
+    return f"power.{part}", f"area.{part}"
 
 
 class NorRegister(Section):
@@ -34,21 +40,31 @@ class NorEnergy(Section):
 class NorInstances(Section):
     """Instances in a module that a row of power and area stands for."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy")]
-    input_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    output_register: Annotated[int, parameter("B", 1, 2**40, "bytes", "area, energy")]
-    wordline_drivers: Annotated[int, parameter(*_MANY, "drivers", "area, energy")]
-    sample_holds: Annotated[int, parameter(*_MANY, "groups, one a column", "area, energy")]
+    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy", counts=_rows("arrays"))]
+    input_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("input_register"))
+    ]
+    output_register: Annotated[
+        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("output_register"))
+    ]
+    wordline_drivers: Annotated[
+        int, parameter(*_MANY, "drivers", "area, energy", counts=_rows("wordline_drivers"))
+    ]
+    sample_holds: Annotated[
+        int, parameter(*_MANY, "groups, one a column", "area, energy", counts=_rows("sample_holds"))
+    ]
 
 
 class NorPower(Section):
     """Power of a module's parts, everything busy."""
 
-    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy")]
-    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_NODE])]
-    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_NODE])]
-    wordline_drivers: Annotated[float, parameter(*_MW, "wordline drivers", "energy", [_NODE])]
-    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
+    arrays: Annotated[float, parameter(*_MW, "RRAM arrays", "energy", [_CLOCK])]
+    input_register: Annotated[float, parameter(*_MW, "input register", "energy", [_CLOCK, _NODE])]
+    output_register: Annotated[float, parameter(*_MW, "output register", "energy", [_CLOCK, _NODE])]
+    wordline_drivers: Annotated[
+        float, parameter(*_MW, "wordline drivers", "energy", [_CLOCK, _NODE])
+    ]
+    sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_CLOCK, _NODE])]
 
 
 class NorArea(Section):
@@ -76,7 +92,7 @@ class NorValues(UnitValues):
     columns: Annotated[
         int, parameter("", 1, 65536, "bitlines per array", "capacity, time, energy, area, wear")
     ]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     columns_per_nor: Annotated[
         int, parameter("", 1, 1024, "two operand bits and the result bit", "time, wear")
     ]

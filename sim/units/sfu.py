@@ -19,6 +19,7 @@ from hyflexsim.sim.chip.service import Action, Chain, Service, Task, Visit, cycl
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
 _NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _EACH = Follows(rules.proportional, ("lanes",))
+_CLOCK = Follows(rules.clocked, ("clock_period",))
 
 
 class SfuEnergy(Section):
@@ -32,7 +33,7 @@ class SfuEnergy(Section):
 class SfuPower(Section):
     """All lanes of one unit, busy."""
 
-    lanes: Annotated[float, parameter("mW", 0, 1e9, "the unit", "energy", [_EACH, _NODE])]
+    lanes: Annotated[float, parameter("mW", 0, 1e9, "the unit", "energy", [_EACH, _CLOCK, _NODE])]
 
 
 class SfuArea(Section):
@@ -47,7 +48,7 @@ class SfuValues(UnitValues):
     lanes: Annotated[
         int, parameter("", 1, 2**20, "elements per cycle of one unit", "time, energy, area")
     ]
-    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time")]
+    clock_period: Annotated[int, parameter("ps", 1, 10**9, "one cycle", "time, energy")]
     softmax_passes: Annotated[
         int, parameter("", 1, 1024, "times a softmax row goes through", "time, energy")
     ]

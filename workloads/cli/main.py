@@ -4,12 +4,13 @@ Every command is a thin layer over a function of the package: it reads options, 
 Imports are inside the commands, so that help answers at once.
 
 Exit codes: 0 done; 1 the simulated machine is stuck (the report says who waits for whom); 2 bad
-input, in one line; 130 interrupted. Nothing half-written stays in any case.
+input, in one line; 130 interrupted (Ctrl-C, SIGTERM). Nothing half-written stays in any case.
 """
 
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import part, studies
+from hyflexsim.workloads.cli import kinds, part, studies
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -47,11 +48,13 @@ Changes = Annotated[
 Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
 studies.register(app)
 part.register(app)
+kinds.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     collect_less()
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught Ctrl-C
@@ -76,6 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise
     gc.freeze()  # what the process leaves behind need not be searched for garbage at its end
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(*_: object) -> None:
+    """A polite request to end, as by ``kill`` or a batch system, is Ctrl-C: nothing stays."""
+    raise KeyboardInterrupt
 
 
 def _complain(error: object, code: int) -> int:
@@ -173,9 +181,17 @@ def validate(
         print(f"{file}: a graph of {len(graph)} ops, {g.parameters(graph):,} parameters")
         return
     if file.endswith(".toml") and _is_chip(Path(file)):
+        from hyflexsim.sim.chip import able  # noqa: PLC0415
         from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
 
         hw = load_chip(file)
+        lacking = able.must_have(hw)
+        for line in lacking:
+            _complain(f"{file}: {line}", 2)
+        if lacking:
+            raise typer.Exit(2)
+        for line in able.cannot_run(hw):
+            print(f"note: {line}")
         print(f"{file}: a chip with {hw.values.pus} PUs, {len(hw.provenance)} parameters")
         return
     from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
@@ -388,13 +404,11 @@ def compare_(
 ) -> None:
     """Show the headline numbers of several runs beside each other."""
     from hyflexsim.analysis import compare, compare_plot  # noqa: PLC0415
-    from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
+    from hyflexsim.workloads.cli import compare_table  # noqa: PLC0415
 
-    numbers = compare(run_dirs)
-    rows = terminal_tables.table("", "", *(f">{name}" for name in numbers.columns))
-    for name, row in numbers.iterrows():
-        rows.add_row(str(name), *(v if isinstance(v, str) else f"{v:,.4g}" for v in row))
-    console().print(rows)
+    terminal = console()
+    for table in compare_table.comparison(compare(run_dirs), terminal.width):
+        terminal.print(table)
     if png is not None:
         _draw(compare_plot(run_dirs), png)
 
@@ -441,14 +455,9 @@ def _graph(model: str) -> Any:
 
 
 def _is_chip(path: Path) -> bool:
-    import tomllib  # noqa: PLC0415
+    from hyflexsim.sim import toml_file  # noqa: PLC0415
 
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+    content = toml_file.read(path)
     return not {"model", "workload"} & content.keys()
 
 

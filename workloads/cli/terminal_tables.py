@@ -98,7 +98,9 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
         f"energy–delay {si(summary['energy_delay_pj_s'] * 1e-12, 'J s')} a request",
     )
     result.add_row(
-        "power", si(power["mean"], "W"), f"mean; {si(power['peak'], 'W')} with all used PUs busy"
+        "power",
+        si(power["mean"], "W"),
+        f"mean; {si(power['peak'], 'W')} with all in use busy",
     )
     result.add_row(
         "TOPS",
@@ -290,33 +292,31 @@ def _alike(graph: nx.DiGraph, order: Sequence[str]) -> Iterator[list[str]]:
 
 
 def layers(placement: Placement) -> Table:
-    """Which layer sits where: a row a layer."""
+    """Which layer sits where: a row a layer, in what its chip holds weights in (arrays, bytes)."""
     from hyflexsim.sim.placement.mapping import pieces_per_pu  # noqa: PLC0415
 
     size, holder = pieces_per_pu(placement.chip), placement.chip.holder
     pus = placement.options.chips * placement.chip.values.pus
+    word = holder.kind.holds
+    modes = {"arrays, SLC": "arrays_slc", "arrays, MLC": "arrays_mlc"} if word == "arrays" else {}
     result = table(
         f"{placement.pus_used} of {pus} PUs in use, {size:,} {holder.kind.holds} each",
         "layer",
         "PUs",
         "chip",
-        ">arrays, SLC",
-        ">arrays, MLC",
+        *(f">{name}" for name in modes),
         ">copies",
-        ">with copies",
+        f">{word} with copies" if holder.kind.copied else f">{word}",
         ">of its PUs",
     )
     for layer, own in placement.pus.items():
         weights = [w for w in placement.weights.values() if w.layer == layer]
-        slc = sum(w.cells("arrays_slc") for w in weights)
-        mlc = sum(w.cells("arrays_mlc") for w in weights)
         total = sum(w.pieces * w.copies for w in weights)
         result.add_row(
             layer,
             span(own),
             span(sorted({placement.chip_of(pu) for pu in own})),
-            f"{slc:,}",
-            f"{mlc:,}",
+            *(f"{sum(w.cells(column) for w in weights):,}" for column in modes.values()),
             span(sorted({w.copies for w in weights}), "–") or "–",
             f"{total:,}",
             f"{total / (size * len(own)):.1%}",

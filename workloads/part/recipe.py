@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import LABELS
 
@@ -92,12 +93,9 @@ def _read(recipe: str) -> dict[str, Any]:
     if recipe in SHIPPED:
         text = (resources.files("hyflexsim.workloads.data") / f"{recipe}.toml").read_text("utf-8")
     elif path.suffix == ".toml" and path.is_file():
-        text = path.read_text("utf-8")
+        return toml_file.read(path, recipe)
     else:
         raise InputError(
             f"{recipe}: no such recipe; name one of {', '.join(SHIPPED)} or a .toml file"
         )
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{recipe}: cannot be read as TOML: {error}") from None
+    return tomllib.loads(text)

@@ -23,7 +23,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "component": TEXT,
         "kind": TEXT,
         "layer": TEXT,
-        "pu": pa.int16(),
+        "pu": pa.int32(),
         "chip": pa.int32(),
         "visits": pa.int64(),
         "busy_ps": pa.int64(),
@@ -66,6 +66,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "arrays_mlc": pa.int32(),
         "copies": pa.int32(),
         "arrays_total": pa.int32(),
+        "bytes": pa.int64(),
     },
 }
 """Columns of the small tables."""

@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hyflexsim.sim import energy
-from hyflexsim.sim.chip.area import (
-    chip_area,
-    pu_area,
-    pu_power,
-    shared_area,
-    shared_power,
-)
+from hyflexsim.sim import energy, power
+from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
 from hyflexsim.sim.chip.chip import Chip, used_assumptions
+from hyflexsim.sim.chip.links import between_units
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
@@ -105,7 +100,13 @@ def summarize(
         "energy_per_request_pj": sum(by_kind.values()),
         "energy_by_kind_pj": dict(by_kind),
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
-        **figures_of_merit(ready, played, sum(by_kind.values()) * count, tables["components"]),
+        **figures_of_merit(
+            ready,
+            played,
+            sum(by_kind.values()) * count,
+            tables["components"],
+            scenario.run.energy,
+        ),
         "area_mm2": {
             "chip": chip_area(ready.chip) * scenario.chip.chips,
             "used": pu_area(ready.chip) * ready.placement.pus_used
@@ -122,11 +123,11 @@ def summarize(
 
 
 def figures_of_merit(
-    ready: Prepared, played: Played, energy_pj: float, components: Sequence[Row]
+    ready: Prepared, played: Played, energy_pj: float, components: Sequence[Row], mode: str
 ) -> dict[str, Any]:
     """What users of simulators ask first.
 
-    ``power_w``: mean over the run, and of all used PUs with everything busy. ``tops``: two
+    ``power_w``: mean over the run, and with everything that it uses busy. ``tops``: two
     operations a multiply-accumulate, over the makespan, and per W and mm² of the used PUs.
     ``energy_delay_pj_s``: of one request, energy times mean latency. ``bound``: the kind of
     component that holds the run up (:func:`bound_by`).
@@ -135,7 +136,7 @@ def figures_of_merit(
     used = ready.placement
     tera = 2 * energy.macs(ready.plan, played) / seconds * 1e-12
     watts = energy_pj * 1e-12 / seconds
-    peak = pu_power(ready.chip) * used.pus_used + shared_power(ready.chip) * used.chips_used
+    peak = power.peak_mw(ready.plan, played, used, mode)
     area = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
     tokens = sum(request.tokens for request in ready.requests)
     latency = sum(
@@ -159,7 +160,8 @@ def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
     """The busiest component of a run, and what a roofline would call that.
 
     ``memory`` where it is a link or a unit that only stores and moves, ``compute`` where it
-    multiplies, ``latency`` where even the busiest idles more than half of the time.
+    multiplies, ``latency`` where even the busiest idles more than half of the time. Of one that
+    does both, near-bank units, the slower of the two counts.
     """
     buffers = ("input_buffer", "output_buffer")
     rows = [row for row in components if row["kind"] not in buffers]
@@ -169,7 +171,7 @@ def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
     moves = {*chip.links} | {
         shown
         for unit in chip.units.values()
-        if not unit.kind.serves & {"gemv", "matmul", "softmax", "partial-sums"}
+        if unit.kind.moves(unit)
         for shown in unit.kind.actions.values()
     }
     word = "memory" if busiest["kind"] in moves else "compute"
@@ -202,4 +204,14 @@ def _kept(played: Played) -> list[str]:
 
 def _notes(ready: Prepared) -> list[str]:
     derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
-    return [*NOTES, *ready.graph.graph.get("notes", ()), *derived]
+    return [*NOTES, *ready.graph.graph.get("notes", ()), *_idle_links(ready), *derived]
+
+
+def _idle_links(ready: Prepared) -> list[str]:
+    """Links between units that nothing has crossed; others may well wait for a larger model."""
+    used = {step.unit for step in ready.plan.steps}
+    return [
+        f"no transfer used link {link.name} ({' and '.join(link.joins)})"
+        for link in ready.chip.links.values()
+        if link.name not in used and between_units(link.joins, ready.chip.units)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -69,7 +70,7 @@ def _pair(text: str) -> tuple[str, Any]:
         raise InputError(f"--set must be key=value; got {text!r}")
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = value.strip()  # a text without its quotes, which a shell may have eaten
     return key.strip(), parsed
 
@@ -92,6 +93,8 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
         flat = dotted(table)
         table.clear()
         table |= flat
+        if isinstance(value, float) and not math.isfinite(value):
+            value = str(value)  # refused by the parameter, with its range
     table[parts[-1]] = value
     if last == "kind" and value in KINDS[where]:
         for old in set(table) - set(KINDS[where][value].model_fields):
@@ -106,7 +109,7 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
 def _split(key: str) -> list[str]:
     try:
         table: Any = tomllib.loads(f"{key} = 0")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"--set: key must be a dotted TOML key; got {key!r}") from None
     parts = []
     while isinstance(table, dict):

@@ -87,13 +87,13 @@ and what was given.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from hyflexsim.sim import toml_file
 from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
@@ -147,10 +147,7 @@ class Scenario(Section):
         ``overrides``: texts ``"key=value"``, or a mapping from keys to values.
         """
         path = find(name_or_path)
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+        content = toml_file.read(path)
         _from_folder(content, path.parent)
         changed = changes.apply(content, overrides)
         content.setdefault("model", {})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hyflexsim import analysis
-from hyflexsim.analysis.run.measures import home_layers, layer_order
+from hyflexsim.analysis.run.measures import layer_order
 from hyflexsim.analysis.run.visits import busy
 from hyflexsim.sim.errors import InputError
 
@@ -65,14 +65,6 @@ def test_layer_spans(run):
 
 def test_layers_come_in_model_order(run):
     assert layer_order(run) == ["embed", "encoder.layer.0", "encoder.layer.1", "head"]
-
-
-def test_shared_components_stand_with_the_largest_layer(run):
-    joint = run.components.assign(
-        layer=run.components.layer.replace("head", "encoder.layer.1+head")
-    )
-    assert home_layers(joint)["encoder.layer.1+head"] == "encoder.layer.1"
-    assert home_layers(run.components)[""] == ""
 
 
 def test_typical_request_has_the_median_latency(run):

@@ -1,9 +1,11 @@
 """Every other picture: Axes back, the right bars, no text on text, equal bytes."""
 
+import dataclasses
 import re
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 from analysis_synthetic import encoder, place
 from matplotlib.axes import Axes
@@ -12,7 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from hyflexsim import analysis
 from hyflexsim.analysis.run.folding import fold
 from hyflexsim.analysis.run.placement import shares
-from hyflexsim.analysis.style import si, significant, time_scale
+from hyflexsim.analysis.style import kind_colours, si, significant, time_scale
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import add_op, connect, new_graph
 
@@ -88,11 +90,64 @@ def test_placement_map_and_shares():
     texts = [t.get_text() for t in ax.texts]
     assert texts.count("layer.2") == 2
     assert texts.count("chip 0") == 1
-    assert sum(text.isdigit() for text in texts) == 24
+    assert sum(text.isdigit() for text in texts) == 6  # those in use
+    assert "… 18 unused" in texts
     filled = [p for p in ax.patches if p.get_linewidth() == 0]
     assert len(filled) == 6 * 3
     cell = next(p for p in ax.patches if p.get_linewidth() > 0).get_height()
     assert filled[0].get_height() / cell == pytest.approx(1800 / 12288)
+
+
+def test_placement_in_memory_is_drawn_by_bytes():
+    """Two layers of 300 and 100 of 1,000 bytes; nothing is in arrays, nothing is copied."""
+    frame = place({"a": 0, "b": 0}, {"a": "gemv", "b": "gemv"})
+    frame = frame.assign(bytes=[300, 100], copies=1, arrays_slc=0, arrays_mlc=0, arrays_total=0)
+    ax = analysis.placement_map(frame, arrays_per_pu=1000, pus_per_chip=1)
+    cell = next(p for p in ax.patches if p.get_linewidth() > 0).get_height()
+    filled = [p.get_height() / cell for p in ax.patches if p.get_linewidth() == 0]
+    assert filled == pytest.approx([0.3, 0.1])
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["weights", "free"]
+
+
+def test_a_filling_too_flat_to_see_is_a_number():
+    frame = place({"a": 0}, {"a": "gemv"}).assign(bytes=10, arrays_slc=0, arrays_mlc=0)
+    ax = analysis.placement_map(frame.assign(arrays_total=0), arrays_per_pu=1000, pus_per_chip=1)
+    assert "1.0 % in use" in [t.get_text() for t in ax.texts]
+
+
+def test_a_map_of_many_pus_shows_the_first():
+    frame = place({"a": 0}, {"a": "gemv"})
+    many = pd.concat([frame.assign(pu=pu, chip=pu // 300) for pu in range(400)])
+    texts = [t.get_text() for t in analysis.placement_map(many, pus_per_chip=512, most=20).texts]
+    assert sum(text.isdigit() for text in texts) == 20
+    assert "… 280 more in use and 212 unused" in texts
+    assert "… and 1 more chips in use" in texts
+
+
+def test_a_small_map_holds_its_legend(recwarn, tmp_path):
+    ax = analysis.placement_map(place({"a": 0}, {"a": "gemv"}), pus_per_chip=1)
+    analysis.save(ax, tmp_path / "map.png")
+    assert not recwarn.list
+    figure = ax.figure
+    box = ax.get_legend().get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+def test_links_of_any_name_have_colours_of_their_own():
+    names = ["mesh", "tile_bus", "hyper_transport", "ring"]
+    colours = kind_colours([*names, "adc", "pu_bus"])
+    assert len(set(colours.values())) == 6
+    assert colours["adc"] == kind_colours(["adc"])["adc"]
+
+
+def test_the_legend_of_energies_stays_inside(jets):
+    table = jets.energy.copy()
+    kinds = [f"a_link_with_a_long_name_{i}" for i in range(14)]
+    table["kind"] = [kinds[i % 14] for i in range(len(table))]
+    ax = analysis.energy_breakdown(dataclasses.replace(jets, energy=table))
+    ax.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    assert box.x1 <= ax.figure.bbox.x1
 
 
 def test_placement_column_missing():

@@ -1,11 +1,16 @@
 """The timeline: what is drawn, how much of it, and that names do not touch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from hyflexsim import analysis
+from hyflexsim.analysis.run.timeline_rows import rows_of
+from hyflexsim.analysis.run.visits import select
+from hyflexsim.analysis.style import short
 from hyflexsim.sim.errors import InputError
 
 
@@ -186,3 +191,16 @@ def test_a_bar_is_as_high_as_its_share(bert):
     heights = np.concatenate([p.vertices[:, 1] for c in ax.collections for p in c.get_paths()])
     assert heights.max() <= 1
     assert heights.min() >= 0
+
+
+def test_a_pu_of_several_layers_is_named_after_all_of_them(bert):
+    """Components that two blocks share stand in a band of their own, below both."""
+    layers = sorted(n for n in bert.components["layer"].unique() if n[-1:].isdigit())[:2]
+    joint = "+".join(layers)
+    table = bert.components.assign(
+        layer=bert.components["layer"].replace(dict.fromkeys(layers, joint))
+    )
+    rows = rows_of(dataclasses.replace(bert, components=table), select(bert), "kind")
+    bands = [layer for layer, _, _ in rows.bands()]
+    assert joint in bands
+    assert short(joint) == "layer.0–1"

@@ -459,3 +459,90 @@ def test_rules_that_go_round(tmp_path):
         "mine.toml: rules go round: x.one -> x.other -> x.one",
         "mine.toml: rules go round: x.other -> x.one -> x.other",
     )
+
+
+# ---- files and names
+
+
+def test_a_file_with_the_name_of_a_preset_is_called_by_its_path(tmp_path):
+    mine = tmp_path / "isaac.toml"
+    mine.write_text('extends = "isaac"\n[serves]\nlookup = { unit = "buffer" }\n', "utf-8")
+    assert load_chip(mine).name == str(mine)
+    assert load_chip("isaac").name == "isaac"
+    mine.write_text('extends = "isaac"\n[chip]\npus = 3\n', "utf-8")
+    assert refused(load_chip, mine).startswith(f"{mine}: chip.pus must be a table")
+
+
+@pytest.mark.parametrize("section", ["links", "units"])
+def test_no_name_of_a_kind_of_component(chip, section):
+    said = refused(chip, f'extends = "non-pim"\n[{section}.adc]\nkind = "sram"\nwhere = "pu"\n')
+    assert said == (
+        f"mine.toml: {section}.adc must have another name: adc is a kind of component, under which "
+        "others are counted"
+    )
+
+
+def test_a_unit_may_be_named_like_its_own_kind(hw):
+    assert hw.units["sfu"].kind.name == "sfu"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'extends = "non-pim"\n[units.macs]\nkind = "sram"\n',
+            "mine.toml: units.macs.kind must be one that serves gemv, which non-pim.toml gives to "
+            "macs; got 'sram'",
+        ),
+        (
+            'extends = "non-pim"\n[links.macs]\njoins = ["macs", "cache"]\n',
+            "mine.toml: links.macs must have a name of its own; 'macs' is taken",
+        ),
+        (
+            'extends = "non-pim"\n[units.host_port]\nkind = "sram"\nwhere = "pu"\n',
+            "mine.toml: units.host_port must have a name of its own; 'host_port' is taken",
+        ),
+        (
+            'extends = "non-pim"\n[serves]\nmatmul = { unit = "macs", format = "fp32" }\n',
+            "mine.toml: serves.matmul: macs.energy.mac_fp32 must be given",
+        ),
+    ],
+)
+def test_the_file_that_said_it_last_is_named(chip, text, said):
+    assert refused(chip, text) == said
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path):
+    base = tmp_path / "base" / "mine.toml"
+    base.parent.mkdir()
+    base.write_text('extends = "non-pim"\n[serves]\nlookup = { unit = "cache" }\n', "utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text('extends = "base/mine.toml"\n[serves]\nlookup = { unit = "dram" }\n', "utf-8")
+    assert load_chip(mine).serves["lookup"].unit == "dram"
+    base.write_text('extends = "non-pim"\n[chip]\npus = 3\n', "utf-8")
+    assert refused(load_chip, mine).startswith(f"{base}: chip.pus must be a table")
+
+
+def test_an_extended_file_that_is_not_there(chip):
+    said = refused(chip, 'extends = "nothere"\n')
+    assert said.startswith("mine.toml: extends must be one of the presets asadi, ")
+    assert said.endswith("or an existing .toml file; got 'nothere'")
+
+
+# ---- instances
+
+
+def test_instances_go_with_the_rows_that_they_count():
+    said = refused(load_chip, "hyflexpim", {"analog.instances.cells": 7})
+    assert said == (
+        "overrides: analog.instances.cells says how many instances analog.power.arrays and "
+        "analog.area.arrays stand for; give analog.power.arrays and analog.area.arrays with it, or "
+        "leave it out; got 7"
+    )
+    half = {"analog.power.arrays": "30.39 mW", "analog.area.arrays": "0.024 mm2"}
+    load_chip("hyflexpim", {"analog.instances.cells": 2_097_152, **half})
+
+
+def test_instances_may_be_said_again():
+    same = load_chip("hyflexpim")["analog.instances.cells"]
+    load_chip("hyflexpim", {"analog.instances.cells": same})

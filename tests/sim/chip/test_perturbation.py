@@ -13,7 +13,7 @@ import pytest
 
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.chip.area import chip_area, chip_power
+from hyflexsim.sim.chip.area import chip_area, chip_power, link_power
 from hyflexsim.sim.chip.load import presets
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
@@ -81,7 +81,8 @@ WAYS = [
 
 def answers(chip):
     """By answer, one value a way of placing; None where the model does not fit that way."""
-    time, joules, worn = [], [(chip_power(chip),)], []
+    powers = chip_power(chip), *map(link_power, chip.links.values())
+    time, joules, worn = [], [powers], []
     room = [pieces_per_pu(chip), chip.values.max_tokens]
     for shape, options in WAYS:
         graph = model(*shape)
@@ -132,13 +133,21 @@ def given(one, value):
     return value if bare else f"{value:.17g} {one.unit}" if not one.whole else f"{value} {one.unit}"
 
 
+def changed(chip, changes, key, value):
+    """Overrides with one more; a count of instances goes with the rows that it counts."""
+    one, owner = chip.parameters[key], key.partition(".")[0]
+    rows = [f"{owner}.{row}" for row in one.counts]
+    kept = {row: given(chip.parameters[row], chip[row]) for row in rows}
+    return dict(changes) | kept | {key: given(one, value)}
+
+
 def moved(name, changes, key, enough=()):
     """Answers that change with a parameter; stops when those of ``enough`` have."""
     chip, before = base(name, changes)
     one, found = chip.parameters[key], set()
     for value in others(one, chip[key]):
         try:
-            after = answers(load_chip(name, dict(changes) | {key: given(one, value)}))
+            after = answers(load_chip(name, changed(chip, changes, key, value)))
         except InputError:
             continue  # contradicts another parameter
         for answer in ("area", "capacity"):

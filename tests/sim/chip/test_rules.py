@@ -114,3 +114,42 @@ def test_a_smaller_node_scales_logic_and_leaves_cells():
     assert chip["sfu.energy.sfu_element"] == pytest.approx(0.542539 / 2.326, rel=1e-3)
     assert chip["analog.area.adcs"] == pytest.approx(0.3008 / 3.3)
     assert chip["digital.energy.nor"] == 0.0238
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "row"),
+    [
+        ("non-pim", "macs.clock_period", "macs.power.lanes"),
+        ("non-pim", "sfu.clock_period", "sfu.power.lanes"),
+        ("isaac", "adders.clock_period", "adders.power.adders"),
+        ("hyflexpim", "digital.clock_period", "digital.power.arrays"),
+        ("hyflexpim", "digital.clock_period", "digital.power.wordline_drivers"),
+        ("nmp", "banks.clock_period", "banks.power.units"),
+    ],
+)
+def test_power_goes_with_the_clock(name, clock, row):
+    chip = load_chip(name)
+    faster = load_chip(name, {clock: f"{chip[clock] // 10} ps"})
+    assert faster[row] == pytest.approx(10 * chip[row])
+    assert faster.derived[row] == f"clocked({clock})"
+
+
+def test_power_of_converters_goes_with_their_rate(hw):
+    half = load_chip("hyflexpim", {"analog.adc.rate": "640 MS/s"})
+    for row in ("analog.power.adcs", "analog.power.shift_adds"):
+        assert half[row] == hw[row] / 2
+
+
+def test_arrays_of_rram_shrink_but_conduct_as_before(hw):
+    """65 to 32 nm: area by the node's curve, as Table 2 against ASADI's Table I; energy stays."""
+    small = load_chip("hyflexpim", {"chip.technology_nm": 32})
+    for unit in ("analog", "digital"):
+        shrunk = hw[f"{unit}.area.arrays"] / small[f"{unit}.area.arrays"]
+        assert shrunk == pytest.approx(3.3, rel=1e-6)
+        assert small[f"{unit}.power.arrays"] == hw[f"{unit}.power.arrays"]
+    assert small["analog.energy.array_read"] == hw["analog.energy.array_read"]
+    cells = [
+        load_chip(name)["analog.area.arrays"] / load_chip(name)["analog.instances.cells"]
+        for name in ("hyflexpim", "asadi")
+    ]
+    assert cells[0] / cells[1] == pytest.approx(3.3, rel=0.06)

@@ -373,3 +373,36 @@ def test_a_model_with_fewer_arrays_than_chips_hold_is_never_refused_for_arrays(p
         assert str(error).endswith(f"{short} PU(s) ({10 * short} arrays) short")
     else:
         assert fits
+
+
+# ---- large machines
+
+
+def test_a_large_machine_costs_only_what_is_used(chain_of):
+    """2^28 PUs: two blocks take one each."""
+    chip = load_chip("hyflexpim", {"chip.pus": 4096})
+    placement = place(chain_of(blocks(6, 7)), chip, Options(chips=2**16))
+    assert placement.pus == {"b.0": (0,), "b.1": (1,)}
+
+
+def test_spreading_a_model_over_more_than_can_be_listed_is_refused(chain_of):
+    chip = load_chip("hyflexpim", {"chip.pus": 4096})
+    with pytest.raises(CapacityError) as error:
+        place(chain_of(blocks(6, 7)), chip, Options(chips=2**16, pus_per_layer="fill"))
+    assert str(error.value) == (
+        "mapping.pus_per_layer = fill would spread the model over 268435456 PUs; at most 131072 "
+        "can be in use: give auto or a smaller number"
+    )
+
+
+def test_a_memory_beside_the_chip_that_is_too_small(chain_of):
+    """A matrix of 3 arrays of the test's chip has so many bytes."""
+    chip = load_chip("non-pim", {"dram.capacity": 1000})
+    graph = chain_of(blocks(3))
+    size = sum(op["rows"] * op["cols"] for _, op in graph.nodes(data=True) if op["kind"] == "gemv")
+    with pytest.raises(CapacityError) as error:
+        place(graph, chip, Options(chips=2))
+    assert str(error.value) == (
+        f"the model's {size} bytes are more than dram of 2 chip(s) holds (2000 bytes): "
+        f"{size - 2000} bytes short"
+    )

@@ -92,3 +92,22 @@ def test_a_multi_level_conversion_draws_as_much_more_as_it_takes_energy(hw):
     (mixed,) = factors(unit.values, 64, 24, None, 1 / 3, "row-tile")  # 64 columns of each kind
     assert (mixed.columns_slc, mixed.columns_mlc) == (64, 64)
     assert part_power(unit, mixed)["adc"] / mixed.arrays == pytest.approx(1.5 * power[1.0])
+
+
+@pytest.mark.parametrize("change", [{"adc.rate": "640 MS/s"}, {"read_cycle": "400 ns"}])
+@pytest.mark.parametrize("rank", [None, 7])
+def test_what_a_plane_costs_by_power_does_not_hang_on_its_pace(weight, change, rank):
+    """Slower converters, or slower reads: a bank conducts for its read cycle, and converters and
+    shift-and-add units take an energy a column, however long the plane takes.
+    """
+    costs = []
+    for changes in ({}, {f"analog.{key}": value for key, value in change.items()}):
+        unit = load_chip("hyflexpim", changes).units["analog"]
+        part = factors(unit.values, 128, 32, rank, 1.0, "row-tile")[0]
+        beat = crossbar.beat(unit.values, part)
+        costs.append({k: mw * beat for k, mw in part_power(unit, part).items()})
+    same, slow = costs
+    reads = 4 if "read_cycle" in change else 1
+    assert slow["bank"] == pytest.approx(same["bank"] * reads)
+    for part in ("adc", "shift_add"):
+        assert slow[part] == pytest.approx(same[part])

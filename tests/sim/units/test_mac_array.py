@@ -52,5 +52,5 @@ def test_formats_have_their_own_energies():
 def test_a_format_needs_its_energy():
     unit = load_chip("non-pim").units["macs"]
     with pytest.raises(InputError) as error:
-        unit.kind.serve(unit, Task("matmul", macs=7, format="fp32"))
-    assert str(error.value) == "macs.energy.mac_fp32 must be given: matmul needs it"
+        unit.kind.check_served(unit, "matmul.values", "fp32")
+    assert str(error.value) == "macs.energy.mac_fp32 must be given"

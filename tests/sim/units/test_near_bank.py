@@ -1,5 +1,8 @@
 """Near-bank units, by hand."""
 
+import pytest
+
+from hyflexsim.sim.chip.area import unit_area
 from hyflexsim.sim.chip.service import Action, Task
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.stored import Stored
@@ -27,3 +30,27 @@ def test_every_weight_is_read_once_a_vector():
         Action("bank_bit", 0, 8 * 2**20),
         Action("bank_mac", 0, 2**20),
     )
+
+
+def test_units_beside_the_banks_are_counted():
+    """256 x 16 lanes take 2.58 mm2 and 655 mW at 2 ns a cycle; twice as many, or as fast, twice."""
+    for changes, area, power in (
+        ({"banks.lanes": 32}, 2, 2),
+        ({"banks.banks": 128}, 0.5, 0.5),
+        ({"banks.clock_period": "1 ns"}, 1, 2),
+    ):
+        unit = load_chip("nmp", changes).units["banks"]
+        assert unit_area(unit) == pytest.approx(2.58 * area)
+        assert unit.kind.power(unit)["units"] == pytest.approx(655 * power)
+
+
+def test_what_holds_it_up():
+    """8 bytes a ns against 16 lanes a 2 ns: as fast as each other, until one is slower."""
+    for changes, moves in (
+        ({}, False),
+        ({"banks.bandwidth": "4 GB/s"}, True),
+        ({"banks.lanes": 64}, True),
+        ({"banks.lanes": 8}, False),
+    ):
+        unit = load_chip("nmp", changes).units["banks"]
+        assert unit.kind.moves(unit) == moves

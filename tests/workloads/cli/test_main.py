@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.chip.load import PRESETS
 from hyflexsim.sim.errors import DeadlockError
+from hyflexsim.sim.units.catalogue import KINDS
 from hyflexsim.workloads.run import run as running
 
 SCENARIO = """
@@ -18,6 +20,13 @@ graph = "tiny.json"
 kind = "tokens"
 tokens = 4
 requests = 2
+"""
+
+LACKING = """
+[chip]
+pus = { value = 1, status = "assumed", source = "test" }
+max_tokens = { value = 64, status = "assumed", source = "test" }
+technology_nm = { value = 65, status = "assumed", source = "test" }
 """
 
 
@@ -184,11 +193,106 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(hyflexsim, folder, monkey
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.toml"]
 
 
+def test_a_signal_to_end_is_an_interrupt(folder):
+    """The process is asked to end while it has its scratch folder open."""
+    code = (
+        "import os, signal\n"
+        "from hyflexsim.workloads.cli import main\n"
+        "from hyflexsim.workloads.run import run as running\n"
+        "def end(*_, **__):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    signal.pause()\n"
+        "running.engines.play = end\n"
+        "main.main(['run', 'tiny.toml', '--no-plots'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "hyflexsim: interrupted; nothing was written\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.toml"]
+
+
+def test_validate_says_what_a_chip_lacks(hyflexsim, folder):
+    (folder / "chip.toml").write_text(LACKING)
+    code, _, err = hyflexsim("validate", "chip.toml")
+    assert code == 2
+    assert err.splitlines() == [
+        "hyflexsim: chip.toml: serves.gemv must name the unit that multiplies with weights",
+        "hyflexsim: chip.toml: serves.results must name the memory where results lie",
+        "hyflexsim: chip.toml: links must join host and chip: [links.NAME] with joins = "
+        '["host", "chip"]',
+    ]
+
+
+def test_validate_says_which_models_a_chip_refuses(hyflexsim, folder):
+    preset = (PRESETS / "nmp.toml").read_text(encoding="utf-8")
+    (folder / "chip.toml").write_text(preset.replace('"softmax|norm|pointwise"', '"norm"'))
+    code, out, _ = hyflexsim("validate", "chip.toml")
+    assert code == 0
+    assert out.splitlines()[:2] == [
+        "note: no unit serves softmax: models with attention are refused",
+        "note: no unit serves pointwise: models with activations or residuals are refused",
+    ]
+
+
 def test_validate_knows_three_kinds_of_file(hyflexsim, folder):
     (folder / "chip.toml").write_text('extends = "hyflexpim"\n')
     assert "2 requests for tiny on" in hyflexsim("validate", "tiny.toml")[1]
     assert "a graph of 4 ops, 4,096 parameters" in hyflexsim("validate", "tiny.json")[1]
     assert "a chip with 24 PUs" in hyflexsim("validate", "chip.toml")[1]
+
+
+def test_kinds_and_their_parameters(hyflexsim):
+    _, out, _ = hyflexsim("kind")
+    for name in KINDS:
+        assert f"\n{name} " in out
+    _, out, _ = hyflexsim("kind", "near_bank")
+    row = next(line for line in out.splitlines() if line.startswith("power.units"))
+    for word in ("mW", "0", "1000000000", "energy", "proportional(banks, lanes)"):
+        assert word in row
+    assert hyflexsim("kind", "near_bonk")[0::2] == (
+        2,
+        "hyflexsim: kind: no kind 'near_bonk'; nearest: near_bank\n",
+    )
+
+
+def test_a_map_of_memory_counts_bytes(hyflexsim):
+    _, out, _ = hyflexsim("map", "tiny.toml", "--set", "chip.preset=nmp")
+    head, row = (line for line in out.splitlines() if line.startswith(("layer", "h.0")))
+    assert head.split() == ["layer", "PUs", "chip", "copies", "bytes", "of", "its", "PUs"]
+    assert row.split() == ["h.0", "0", "0", "1", "4,096", "0.0%"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused_by_its_parameter(hyflexsim, value):
+    code, _, err = hyflexsim("run", "tiny.toml", "--set", f"analog.rows={value}")
+    said = f"overrides: analog.rows must be a whole number from 1 to 65536; got '{value}'"
+    assert (code, err) == (2, f"hyflexsim: {said}\n")
+
+
+def test_compare_at_80_columns(hyflexsim, monkeypatch):
+    """Long names become letters, and three runs two tables; every number is whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"runs/a_run_with_a_rather_long_name_{i}" for i in range(4)]
+    for i, name in enumerate(names):
+        hyflexsim(
+            "run", "tiny.toml", "--no-plots", "--out", name, "--set", f"workload.tokens={i + 2}"
+        )
+    _, out, _ = hyflexsim("compare", *names)
+    lines = out.splitlines()
+    assert lines[:2] == ["A: a_run_with_a_rather_long_name_0", "B: a_run_with_a_rather_long_name_1"]
+    assert max(map(len, lines)) <= 80
+    assert "…" not in out
+    assert "nan" not in out
+    heads = [line.split() for line in lines if line.split()[:1] == ["unit"]]
+    assert len(heads) > 1
+    assert all(head[1] == "A" for head in heads)
+
+
+def test_a_ratio_to_nothing_is_a_dash(hyflexsim):
+    hyflexsim("run", "tiny.toml", "--no-plots")
+    hyflexsim("run", "tiny.toml", "--no-plots", "--out", "runs/two")
+    _, out, _ = hyflexsim("compare", "runs/tiny", "runs/two")
+    row = next(line for line in out.splitlines() if line.startswith("writes per request"))
+    assert row.split()[-3:] == ["0", "0", "–"]
 
 
 def test_list(hyflexsim):

@@ -65,6 +65,8 @@ def test_work_and_energy_add_up(chip, model):
         assert result.summary["macs"] == wanted
     rows = result.tables["energy"]
     assert all(row["energy_pj"] == row["count"] * row["unit_pj"] for row in rows)
+    power = result.summary["power_w"]
+    assert 0 < power["mean"] <= power["peak"]
     each = sum(float(row["energy_pj"]) for row in result.tables["requests"])
     assert each == pytest.approx(sum(row["energy_pj"] for row in rows), rel=1e-9)
 
@@ -75,6 +77,7 @@ def test_larger_models_run_on_every_chip(chip, model):
     summary = run(chip, model).summary
     assert summary["latency_ps"]["p50"] > 0
     assert summary["energy_per_request_pj"] > 0
+    assert 0 < summary["power_w"]["mean"] <= summary["power_w"]["peak"]
 
 
 def test_both_energy_modes_give_multi_level_cells_the_same_advantage():

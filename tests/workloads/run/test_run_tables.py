@@ -7,7 +7,7 @@ from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
-from hyflexsim.workloads.run import trace_writer
+from hyflexsim.workloads.run import run_tables, trace_writer
 
 
 def twins(count):
@@ -53,3 +53,17 @@ def test_every_word_of_a_column_is_in_its_dictionary_once(tmp_path):
     assert table["step"].to_pylist() == [plan.steps[i].name for i in played.trace.step]
     group = pq.read_metadata(tmp_path / "trace.parquet").row_group(0)
     assert "RLE_DICTIONARY" in group.column(0).encodings
+
+
+def test_any_pu_of_a_large_machine_has_a_row(tmp_path):
+    row = dict.fromkeys(run_tables.SCHEMAS["components"], 0)
+    row |= {"component": "pu99999.sfu", "kind": "sfu", "layer": "h.0", "pu": 99_999}
+    run_tables.write_table(tmp_path, "components", [row])
+    assert pq.read_table(tmp_path / "components.parquet")["pu"].to_pylist() == [99_999]
+
+
+def test_bytes_of_weights_in_memory_are_in_the_table(tmp_path):
+    row = dict.fromkeys(run_tables.SCHEMAS["placement"], 0)
+    row |= dict.fromkeys(("layer", "op", "weight"), "fc") | {"bytes": 2**40}
+    run_tables.write_table(tmp_path, "placement", [row])
+    assert pq.read_table(tmp_path / "placement.parquet")["bytes"].to_pylist() == [2**40]
