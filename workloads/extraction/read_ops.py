@@ -129,7 +129,7 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
-    q, k, v, bias, causal, window = args
+    q, k, v, bias, causal, window, *_ = args
     heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
@@ -150,6 +150,7 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
         made: Flow = reader.emit(
             kind, node, [source], name=dot + label, width=width, axis=where, **context, **more
         )
+        made.op.stage = label
         return made
 
     shape = {"heads": heads, "inner": inner}
@@ -201,17 +202,23 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
         dt = reader.emit(
             "pointwise", node, [dt], name=f"{path}.softplus", width=channels, function="softplus"
         )
+        dt.op.stage = "softplus"
     operands = [v for v in (x, dt, a, b, c, d) if v is not None]
     value: Flow = reader.emit(
         "scan", node, operands, name=f"{path}.scan", width=channels, channels=channels, state=state
     )
     value.op.inputs.append((value, "recurrent"))
+    value.op.stage = "scan"
     if z is None:
         return value
     more: dict[str, Any] = {"width": channels}
     gate = reader.emit("pointwise", node, [z], name=f"{path}.gate.silu", function="silu", **more)
+    gate.op.stage = "silu"
     operands = [value, gate]
-    return reader.emit("pointwise", node, operands, name=f"{path}.gate.mul", function="mul", **more)
+    name = f"{path}.gate.mul"
+    gated: Flow = reader.emit("pointwise", node, operands, name=name, function="mul", **more)
+    gated.op.stage = "mul"
+    return gated
 
 
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:

@@ -1,0 +1,5 @@
+"""stub."""
+
+
+def execute() -> None:
+    """Stub."""
