@@ -93,7 +93,7 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
     depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
     causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
     if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
-        return reader.emit(
+        value: Flow = reader.emit(
             "pointwise",
             node,
             [x, weight, bias],
@@ -102,6 +102,8 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
             function="conv1d",
             elements=out * kernel[0],
         )
+        value.op.inputs = [(x, "prefix")]  # it looks back at the tokens before
+        return value
     raise reader.refusal(node, "is a convolution over tokens (allowed: patches, causal depthwise)")
 
 

@@ -139,7 +139,7 @@ class Reference:
         op, product, matrix = self.program.ops[name], product_of(self.program, name), None
         matrix = self.matrices[name]
         source = op.before[0].args[0] if op.before else product.data
-        x = product.rows(self._value(source))
+        x = product.rows(self.tensor(source))
         if op.half:
             x = x[:1] if op.half == "single" else x[1:]
         labels = ("W",) if len(matrix.codes) == 1 else ("V", "U")
@@ -162,7 +162,7 @@ class Reference:
     def _exact(self, name: str, factor: int, codes: Tensor) -> Tensor:
         return codes @ self.matrices[name].codes[factor].T
 
-    def _value(self, node: Any) -> Tensor:
+    def tensor(self, node: Any) -> Tensor:
         """A node's value, its own result included."""
         given = self._given(node) if node in self.program.owners else None
         value: Tensor = self.program.value(node, self._given) if given is None else given
@@ -175,18 +175,18 @@ class Reference:
         results = self.results
         if name == a.qk:
             heads = q.meta["val"].shape[1]
-            keys = per_head(self._value(k), heads)
-            scores = self._scores(a, self._value(q)[0], keys)
+            keys = per_head(self.tensor(k), heads)
+            scores = self._scores(a, self.tensor(q)[0], keys)
             results[name, "values"] = self._round(scores).permute(1, 2, 0)
         elif name == a.add:
-            total = results[a.qk, "values"] + self._value(bias)[0].permute(1, 2, 0)
+            total = results[a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
             results[name, "values"] = self._round(total)
         elif name == a.softmax:
             scores = results[a.add or a.qk, "values"]
             weights = self._round(scores.softmax(1))
             results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)
         else:
-            self._mix(a, self._value(v))
+            self._mix(a, self.tensor(v))
 
     def _scores(self, a: Attention, queries: Tensor, keys: Tensor) -> Tensor:
         """(H, Q, K) scaled scores, -inf beyond a causal model's own token."""
@@ -233,20 +233,20 @@ class Reference:
             if self.program.ops[other].stage and self.program.ops[other].nodes[-1] is node
         }
         if stage == "softplus":
-            values = functional.softplus(self._value(dt)[0].T)
+            values = functional.softplus(self.tensor(dt)[0].T)
         elif stage == "silu":
-            values = functional.silu(self._value(z)[0].T)
+            values = functional.silu(self.tensor(z)[0].T)
         elif stage == "mul":
             values = results[stages["scan"], "values"] * results[stages["silu"], "values"]
         else:
-            step = results[stages["softplus"], "values"] if softplus else self._value(dt)[0].T
-            values = self._recurrence(self._value(x)[0].T, step, a, b, c, d)
+            step = results[stages["softplus"], "values"] if softplus else self.tensor(dt)[0].T
+            values = self._recurrence(self.tensor(x)[0].T, step, a, b, c, d)
         results[name, "values"] = self._round(values)
 
     def _recurrence(self, x: Tensor, step: Tensor, a: Any, b: Any, c: Any, d: Any) -> Tensor:
         """h <- exp(A dt) h + dt B x; y = C h + D x: (N, C) (Mamba, arXiv 2312.00752 Alg. 2)."""
-        decay, skip = self._value(a), None if d is None else self._value(d)
-        into, out = self._value(b)[0].T, self._value(c)[0].T  # (N, S)
+        decay, skip = self.tensor(a), None if d is None else self.tensor(d)
+        into, out = self.tensor(b)[0].T, self.tensor(c)[0].T  # (N, S)
         state = torch.zeros_like(decay)
         rows = []
         for n in range(len(x)):
