@@ -10,6 +10,6 @@ becomes a code (codes.py), nothing else: the reference knows no step, array or t
 execution reads the plan's rows for all of these.
 """
 
-from hyflexsim.workloads.values.execute import execute
+from hyflexsim.workloads.values.executed import execute
 
 __all__ = ["execute"]

@@ -2,8 +2,8 @@
 
 Assumed, since no paper says so: codes are symmetric, -(2^(b-1) - 1) ... 2^(b-1) - 1; a weight has
 one scale, an input of a matrix one a token, queries and keys one a token and head, found as their
-largest magnitude; values (V) one scale a head, fixed beforehand, because products of several tokens
-are added as integers; probabilities are unsigned with the fixed scale 1 / (2^b - 1). Results
+largest magnitude; values (V) one scale a head, fixed beforehand (the largest magnitude in the
+prompt), because products of several tokens are added as integers; probabilities are unsigned with the fixed scale 1 / (2^b - 1). Results
 between ops are FP16, as the special function unit computes (HyFlexPIM §5.3).
 
 Integers are held in float64, exact to 2^53, so that what was never written can be NaN.

@@ -208,11 +208,12 @@ class _Run:
         """Results, scales of values, and how far the output is from that in floating point."""
         known = dict(inputs)
         first = prefill if isinstance(self.scenario.workload, Generate) else None
+        scales: dict[str, Tensor] = {}
         while True:
             self.program.start(known)
             plain = Reference(self.program, matrices, None)
             exact = plain.run()["output", "values"]
-            scales = self._value_scales(plain)
+            scales = scales or self._value_scales(plain, prefill)
             wanted = Reference(self.program, matrices, self.widths, scales, multiply).run()
             output = wanted["output", "values"]
             if first is None or first >= self.program.tokens:
@@ -223,15 +224,15 @@ class _Run:
             known["input_ids"] = ids
             first += 1
 
-    def _value_scales(self, plain: Reference) -> dict[str, Tensor]:
-        """One scale a head of V, from the values that the model has in floating point."""
+    def _value_scales(self, plain: Reference, prefill: int | None) -> dict[str, Tensor]:
+        """One scale a head of V, from those of the prompt that the model has in floating point."""
         top = 2 ** ((self.widths.values or 8) - 1) - 1
         scales = {}
         for name, a in attentions(self.program).items():
             if name == a.pv:
                 heads = int(a.operands[0].meta["val"].shape[1])
                 values = per_head(plain.tensor(a.operands[2]), heads)
-                largest = values.float().abs().amax((1, 2)) / top
+                largest = values[:, :prefill].float().abs().amax((1, 2)) / top
                 scales[name] = torch.where(largest == 0, torch.ones_like(largest), largest).double()
         return scales
 
