@@ -21,7 +21,13 @@ from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.units import tiling
 from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Region
-from hyflexsim.workloads.values.converters import Column, columns_of, convert, levels_of
+from hyflexsim.workloads.values.converters import (
+    Column,
+    columns_of,
+    convert,
+    levels_of,
+    step_of,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Band:
     """The part of an array in one mode: columns of cells over some inputs.
 
     ``inputs`` (I,): numbers of the inputs on its wordlines; ``levels`` (I, C): its cells;
-    ``outputs`` (C,): whose columns they are; ``columns``: what each is.
+    ``outputs`` (C,): whose columns they are; ``columns``: what each is; ``steps``: levels that a
+    code stands for; ``bits``: of the converter, None: without loss.
     """
 
     row_tile: int
@@ -38,6 +45,7 @@ class Band:
     levels: np.ndarray
     outputs: np.ndarray
     columns: tuple[Column, ...]
+    steps: tuple[float, ...]
     bits: int | None
 
     @cached_property
@@ -53,7 +61,9 @@ class Band:
         """Outputs in the band, and what each column adds to each of them: (C, outputs)."""
         own, at = np.unique(self.outputs, return_inverse=True)
         slices = np.zeros((len(self.outputs), len(own)))
-        slices[np.arange(len(at)), at] = [column.worth for column in self.columns]
+        slices[np.arange(len(at)), at] = [
+            column.worth * step for column, step in zip(self.columns, self.steps, strict=True)
+        ]
         return own, slices
 
 
@@ -129,12 +139,10 @@ def lay_out(
 
     ``codes``: of each factor (out, in). ``exact``: converters without loss instead of the chip's.
     ``cells``: levels with errors instead of those of the codes. Raises InputError for a matrix in
-    bytes, tiles without a place, and pairs of rows (their sums leave the array as differences).
+    bytes, and for tiles without a place.
     """
     weight = find_weight(placement, name)
     module: AnalogValues = placement.chip.holder.values
-    if module.sign == "differential-rows":
-        raise InputError("values: analog.sign differential-rows is not executed")
     _, bias = columns_of(module.weight_bits, 1, module.sign)
     areas = factor_regions(placement, weight)
     made = {}
@@ -183,14 +191,18 @@ class _Writer:
         inputs = _within(region.inputs, piece.inputs)
         outputs = np.array(region.outputs)[np.minimum(places // slices, len(region.outputs) - 1)]
         self.cut[array.row_tile, piece.mode] = (piece.outputs[1], int(places[-1] + 1) % slices)
+        columns = tuple(forms[k] for k in places % slices)
+        adc = None if self.exact else _adc_bits(self.module, piece.mode)
+        tall, how = tiling.height(self.module), self.module.adc.range
         return Band(
             row_tile=array.row_tile,
             mode=piece.mode,
             inputs=inputs,
             levels=self._levels(piece.mode, bits, inputs, outputs, places % slices),
             outputs=outputs,
-            columns=tuple(forms[k] for k in places % slices),
-            bits=None if self.exact else _adc_bits(self.module, piece.mode),
+            columns=columns,
+            steps=tuple(step_of(column, tall, adc, how) for column in columns),
+            bits=adc,
         )
 
     def _begun(self, row_tile: int, piece: Piece, slices: int) -> int:

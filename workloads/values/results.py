@@ -27,8 +27,12 @@ class Row(NamedTuple):
     largest_difference: float
 
 
-def compare(wanted: Results, got: Results) -> Iterator[Row]:
-    """A row for each op and what, in the order of ``wanted``; what only one side has is unequal."""
+def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[Row]:
+    """A row for each op and what, in the order of ``wanted``; what only one side has is unequal.
+
+    ``tolerance``: relative (of numbers below 1 absolute), within which they count as
+    equal; 0: bit for bit.
+    """
     for key in dict.fromkeys([*wanted, *got]):
         one, other = wanted.get(key), got.get(key)
         if one is None or other is None or one.shape != other.shape:
@@ -37,6 +41,10 @@ def compare(wanted: Results, got: Results) -> Iterator[Row]:
             continue
         counted = ~(torch.isneginf(one) & torch.isneginf(other))
         same = (one == other) & counted
+        if tolerance:
+            size = torch.maximum(one.abs(), other.abs()).clamp(min=1)
+            near = (one - other).abs() <= tolerance * size
+            same |= near & counted
         elements = int(counted.sum())
         apart = (one - other).abs()[counted & ~same]
         largest = float(torch.nan_to_num(apart, nan=float("inf")).max()) if len(apart) else 0.0

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hyflexsim.sim.chip.formats import FORMATS
 from hyflexsim.sim.plan.plan import Step
 from hyflexsim.workloads.values.attention import Attention, attentions, per_head
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
@@ -283,14 +284,14 @@ class Served:
         keys, seen, bits = self._context(index, step.op, k, visits)
         keys = per_head(keys[None], heads)
         looked = torch.arange(keys.shape[1]) < torch.from_numpy(self.x.size(index, visits).copy())[:, None]
-        other = self._other_bits(step, bits)
-        if other is None or bits is None:
+        widths = self._operand_bits(step, bits)
+        if widths is None:
             scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
             scores = _poisoned(scores, queries, keys) * a.scale
-            product = None
         else:
-            sq, sk = scale_of(queries, other), scale_of(keys, bits)
-            cq, ck = codes_of(queries, sq, other), codes_of(keys, sk, bits)
+            other, stored = widths
+            sq, sk = scale_of(queries, other), scale_of(keys, stored)
+            cq, ck = codes_of(queries, sq, other), codes_of(keys, sk, stored)
             product = _poisoned(_zeroed(cq) @ _zeroed(ck).transpose(1, 2), cq, ck)
             product = self._reached(step, product)
             scores = product * sq * sk.transpose(1, 2) * a.scale
@@ -317,13 +318,14 @@ class Served:
         looked = (torch.arange(values.shape[1]) < size[:, None])[None]
         weights = torch.where(looked & ~torch.isneginf(weights), weights, 0.0)
         blind = (looked & ~seen).any(2)  # (1, Q)
-        other = self._other_bits(step, bits)
-        if other is None or bits is None:
+        widths = self._operand_bits(step, bits)
+        if widths is None:
             mixed = self._sum(weights, values, looked & seen)
         else:
+            other, stored = widths
             scale = self.x.machine.value_scales[a.pv][:, None, None]
             codes = probability_codes(weights, other)
-            product = self._sum(codes, codes_of(values, scale, bits), looked & seen)
+            product = self._sum(codes, codes_of(values, scale, stored), looked & seen)
             product = self._reached(step, product).masked_fill(blind[:, :, None], torch.nan)
             self.x.store.keep(step.op, "product", at, product.transpose(0, 1).flatten(1))
             mixed = product * scale / (2**other - 1)
@@ -338,16 +340,21 @@ class Served:
         lost |= weights.isnan()
         return total.masked_fill(lost.any(2)[:, :, None], torch.nan)
 
-    def _other_bits(self, step: Step, bits: int | None) -> int | None:
-        """Bits of the operand that is not stored, by NOR operations a product; None: floating."""
-        macs = step.macs[0] + step.macs[1]
-        nors = count(step, "nor")
-        if not nors or bits is None or not macs:
+    def _operand_bits(self, step: Step, written: int | None) -> tuple[int, int] | None:
+        """Bits of the streamed operand and of the stored one; None: floating point.
+
+        Of NOR-based products by their count: a times b operations for a and b bits. Another unit
+        multiplies numbers of the format that the chip gives it.
+        """
+        multiplies = self.program.graph.nodes[step.op]["multiplies"][0]
+        format = FORMATS.get(self.x.chip.served_by("matmul", multiplies).format)
+        if format is not None and format.exponent:
             return None
-        unit = self.x.chip.units[step.unit].values
-        if bits != int(unit.value_bits):
-            return None  # written in a floating format
-        return nors // macs // bits
+        if count(step, "nor"):
+            stored = written or 0
+            nors = count(step, "nor") // max(1, step.macs[0] + step.macs[1])
+            return nors // max(1, stored), stored
+        return None if format is None else (format.bits, format.bits)
 
     def _reached(self, step: Step, product: Tensor) -> Tensor:
         """Heads for which the step counts multiplications; the others have none."""
