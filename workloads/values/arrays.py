@@ -106,7 +106,8 @@ class Factor:
         if self.bias:
             for tile, outputs, inputs in self._covered():
                 total[:, tile, outputs] -= self.bias * bits[:, inputs].sum(1)[:, None]
-        return total * worth[:, None, None]
+        total *= worth[:, None, None]
+        return total
 
     def _covered(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """Row tiles with the outputs and inputs whose cells hold a bias."""
@@ -224,7 +225,8 @@ class _Writer:
         """Levels of the cells (inputs, columns)."""
         columns = np.arange(len(outputs))
         if self.cells is not None:
-            return self.cells[self.number, mode][inputs][:, outputs, slices]
+            erring: np.ndarray = self.cells[self.number, mode][inputs][:, outputs, slices]
+            return erring
         codes = self.codes[np.ix_(outputs, inputs)]
         whole = levels_of(codes, self.module.weight_bits, bits, self.module.sign)
         return whole[columns, :, slices].T.astype(np.float32)

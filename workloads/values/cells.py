@@ -61,7 +61,7 @@ class ModelCells:
         }
 
     def multiply(self, name: str, factor: int, codes: Tensor) -> Tensor:
-        """Codes (T, in) through the cells and converters of a factor: (T, out), in units of codes."""
+        """Codes (T, in) through cells and converters of a factor: (T, out), in units of codes."""
         weight = find_weight(self.placement, name)
         part = weight.parts[factor]
         assert isinstance(part, tiling.Factor)

@@ -3,8 +3,9 @@
 Assumed, since no paper says so: codes are symmetric, -(2^(b-1) - 1) ... 2^(b-1) - 1; a weight has
 one scale, an input of a matrix one a token, queries and keys one a token and head, found as their
 largest magnitude; values (V) one scale a head, fixed beforehand (the largest magnitude in the
-prompt), because products of several tokens are added as integers; probabilities are unsigned with the fixed scale 1 / (2^b - 1). Results
-between ops are FP16, as the special function unit computes (HyFlexPIM §5.3).
+prompt), because products of several tokens are added as integers; probabilities are unsigned with
+the fixed scale 1 / (2^b - 1). Results between ops are FP16, as the special function unit computes
+(HyFlexPIM §5.3).
 
 Integers are held in float64, exact to 2^53, so that what was never written can be NaN.
 """
@@ -45,4 +46,5 @@ def codes_of(values: Tensor, scale: Tensor, bits: int) -> Tensor:
 
 def probability_codes(values: Tensor, bits: int) -> Tensor:
     """Codes 0 ... 2^bits - 1 of numbers from 0 to 1."""
-    return (values * (2**bits - 1)).round()
+    codes: Tensor = (values * (2**bits - 1)).round()
+    return codes

@@ -69,7 +69,8 @@ def step_of(column: Column, rows: int, bits: int | None, how: str) -> float:
     """Levels that one code stands for, of a column of ``rows`` cells."""
     if bits is None or how != "scale":
         return 1.0
-    return max(1.0, rows * (column.high - column.low) / (2**bits - 1))
+    span = float(rows * (column.high - column.low))
+    return max(1.0, span / float(2**bits - 1))
 
 
 def convert(sums: np.ndarray, column: Column, rows: int, bits: int | None, how: str) -> np.ndarray:

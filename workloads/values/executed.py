@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,20 @@ from torch import Tensor
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.cells import Array
+from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Generate, Tokens
 from hyflexsim.workloads.terminal import Say
-from hyflexsim.workloads.values.arrays import arrays_of, lay_out
+from hyflexsim.workloads.values.arrays import Factor, arrays_of, lay_out
 from hyflexsim.workloads.values.attention import attentions, per_head
 from hyflexsim.workloads.values.cells import ModelCells
-from hyflexsim.workloads.values.execution import Execution, Machine
+from hyflexsim.workloads.values.execution import Execution
 from hyflexsim.workloads.values.matrices import Matrix, matrix_of
 from hyflexsim.workloads.values.program import Program
 from hyflexsim.workloads.values.reference import Reference
 from hyflexsim.workloads.values.results import Results, Row, added, compare
+from hyflexsim.workloads.values.sight import Machine
 from hyflexsim.workloads.values.subject import Inputs, Subject, open_subject
 from hyflexsim.workloads.values.widths import Widths, widths_of
 
@@ -34,6 +36,9 @@ Cells = Literal["ideal", "converters", "noise"]
 """``ideal``: the reference multiplies integers exactly, converters lose nothing. ``converters``:
 the chip's, held to models/cells. ``noise``: these and errors of cells, drawn from the run's seed.
 """
+
+Layouts = dict[str, dict[str, Factor]]
+"""By op, its factors in arrays."""
 
 REQUESTS = 5
 """Requests that are executed, if a scenario has more."""
@@ -70,6 +75,10 @@ class Executed:
         """Rows that do not agree altogether, in the order of the model."""
         return [row for row in self.rows if row.equal != row.elements]
 
+    def by_op(self) -> list[Row]:
+        """One row an op, whatever of it was compared."""
+        return added(row._replace(what="") for row in self.rows)
+
     def summary(self) -> str:
         """One line."""
         what = "all equal" if self.equal == self.elements else f"{self.equal:,} equal"
@@ -91,18 +100,16 @@ class Executed:
 def execute(
     scenario: Scenario | str | Path,
     *,
-    cells: Cells = "ideal",
+    cells: Cells | str = "ideal",
     requests: int = REQUESTS,
     ready: Prepared | None = None,
-    arrays: Mapping[str, Sequence[Array]] | None = None,
     progress: Say | None = None,
 ) -> Executed:
     """Play a scenario's plan in numbers and hold each op to the quantised torch model.
 
     ``cells``: see :data:`Cells`. ``requests``: at most so many of the scenario's. ``ready``: a plan
-    and placement instead of the scenario's own; ``arrays``: where a matrix lies instead of where the
-    placement says, by op. Raises InputError for what the scenario lacks (weights, data), for a chip
-    whose numbers have no meaning here, and for a step that has none.
+    and placement instead of the scenario's own. Raises InputError for what the scenario lacks
+    (weights, data), for a chip whose numbers have no meaning here, and for a step that has none.
 
     >>> done = execute("part-jets", requests=1)                            # doctest: +SKIP
     >>> done.equal == done.elements                                        # doctest: +SKIP
@@ -113,20 +120,22 @@ def execute(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     with torch.no_grad():
-        return _Run(scenario, cells, requests, ready, arrays or {}, progress).run()
+        return Sides(scenario, cells, requests, ready, progress).run()
 
 
-class _Run:
+class Sides:
+    """A scenario's model and data, opened once; :meth:`run` plays a plan as often as wanted."""
+
     def __init__(
         self,
         scenario: Scenario,
-        cells: Cells,
-        requests: int,
-        ready: Prepared | None,
-        arrays: Mapping[str, Sequence[Array]],
-        progress: Say | None,
+        cells: str = "ideal",
+        requests: int = REQUESTS,
+        ready: Prepared | None = None,
+        progress: Say | None = None,
     ):
-        self.scenario, self.cells, self.arrays = scenario, cells, arrays
+        self.scenario, self.cells = scenario, cells
+        self.arrays: Mapping[str, Sequence[Array]] = {}
         self.seconds: dict[str, float] = {}
         self.say = progress or (lambda what, done, total: None)
         self.ready = prepare(scenario) if ready is None else ready
@@ -138,11 +147,20 @@ class _Run:
             )
         self.program: Program = self.subject.program
 
-    def run(self) -> Executed:
+    def run(
+        self,
+        arrays: Mapping[str, Sequence[Array]] | None = None,
+        plan: Plan | None = None,
+        change: Callable[[Layouts], Layouts] | None = None,
+    ) -> Executed:
+        """Both sides and how they agree; with another plan, other arrays or other cells."""
+        self.arrays = arrays or {}
+        plan = self.ready.plan if plan is None else plan
         with self._timed("write"):
             matrices = self._matrices()
             models = self._model_cells(matrices)
             layouts = {name: self._lay_out(name, m, models) for name, m in matrices.items()}
+            layouts = layouts if change is None else change(layouts)
         rows: list[Row] = []
         tokens, error, stuck = 0, 0.0, ""
         multiply = None if models is None else models.multiply
@@ -152,16 +170,16 @@ class _Run:
             request = self.ready.requests[i]
             with self._timed("reference"):
                 wanted, scales, apart = self._reference(inputs, request.prefill, matrices, multiply)
-            machine = Machine(
-                self.ready.chip, self.ready.plan, self.program, matrices, layouts, scales
-            )
+            machine = Machine(self.ready.chip, plan, self.program, matrices, layouts, scales)
             with self._timed("execution"):
                 self.program.start(inputs)
                 execution = Execution(machine, request.tokens, request.prefill)
                 got = execution.run()
                 stuck = stuck or execution.stuck
-            prompt = execution.waits.prefill
-            rows += compare(self._asked(wanted, prompt), self._asked(got, prompt), self._tolerance())
+            prompt = execution.sight.waits.prefill
+            rows += compare(
+                self._asked(wanted, prompt), self._asked(got, prompt), self._tolerance()
+            )
             tokens, error = tokens + request.tokens, max(error, apart)
         return Executed(
             rows=added(rows),
@@ -264,7 +282,9 @@ class _Run:
         notes = list(self.subject.notes)
         left = len(self.ready.requests) - len(self.subject.inputs)
         if left:
-            notes.append(f"values of the first {len(self.subject.inputs)} requests; {left} more ran")
+            notes.append(
+                f"values of the first {len(self.subject.inputs)} requests; {left} more ran"
+            )
         return notes
 
     @contextmanager
@@ -272,4 +292,3 @@ class _Run:
         started = time.perf_counter()
         yield
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
-

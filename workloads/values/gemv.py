@@ -8,7 +8,6 @@ adds nothing. How many there are: roles.py, from the actions of the step.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +17,7 @@ from hyflexsim.workloads.values.arrays import Factor
 from hyflexsim.workloads.values.codes import codes_of, half, scale_of
 from hyflexsim.workloads.values.roles import count
 from hyflexsim.workloads.values.served import Served
-
-if TYPE_CHECKING:
-    from hyflexsim.workloads.values.execution import Execution
+from hyflexsim.workloads.values.sight import Sight
 
 
 @dataclass
@@ -44,14 +41,14 @@ class Vectors:
 class Gemv:
     """Plays the steps of matrices for one execution."""
 
-    def __init__(self, execution: Execution, served: Served):
-        self.x = execution
+    def __init__(self, sight: Sight, served: Served):
+        self.x = sight
         self.served = served
-        self.planes = int(execution.chip.holder.values.input_bits)
+        self.planes = int(sight.chip.holder.values.input_bits)
         self.vectors: dict[tuple[str, str], Vectors] = {}
         self.steps = {
             (step.op, role.part, role.what): index
-            for index, (step, role) in enumerate(zip(execution.plan.steps, execution.roles, strict=True))
+            for index, (step, role) in enumerate(zip(sight.plan.steps, sight.roles, strict=True))
             if role.part
         }
 
@@ -69,9 +66,7 @@ class Gemv:
 
     # --- in the arrays -----------------------------------------------------------------------
 
-    def _bank(
-        self, index: int, step: Step, part: str, factor: Factor, visits: np.ndarray
-    ) -> None:
+    def _bank(self, index: int, step: Step, part: str, factor: Factor, visits: np.ndarray) -> None:
         """Codes of each token, and the planes of them that the visits drive onto the arrays."""
         at = self.x.positions(index, visits)
         rows = self.x.store.rows(step.op, at)
@@ -157,7 +152,9 @@ class Gemv:
     def _out(
         self, index: int, step: Step, factor: Factor, vectors: Vectors, visits: np.ndarray
     ) -> None:
-        before = "shift_add" if (step.op, self.x.roles[index].part, "shift_add") in self.steps else "adc"
+        before = (
+            "shift_add" if (step.op, self.x.roles[index].part, "shift_add") in self.steps else "adc"
+        )
         seen = self._seen_planes(index, step, before, vectors, visits)
         if vectors.moved is None:
             vectors.moved = np.full((len(seen), factor.row_tiles, factor.outputs), np.nan)
@@ -222,9 +219,7 @@ class Gemv:
         missing = torch.from_numpy(~seen[at])
         return values.masked_fill(missing[:, None], torch.nan)
 
-    def _positions_seen(
-        self, index: int, name: str, source: int, visits: np.ndarray
-    ) -> np.ndarray:
+    def _positions_seen(self, index: int, name: str, source: int, visits: np.ndarray) -> np.ndarray:
         """Positions of an op that the visits saw in the visits of an earlier step of its matrix."""
         found = np.zeros(self.x.store.count(self.x.plan.steps[index].op), dtype=bool)
         each = self.x.looks(index, visits).get(name)
@@ -269,14 +264,15 @@ class Gemv:
         if each is None:
             return mask
         there = np.unique(each.span.numbers())
-        mask = self._own_planes(source, self.x.plan.steps[source], there, self._planes_a_visit(source))
+        mask = self._own_planes(
+            source, self.x.plan.steps[source], there, self._planes_a_visit(source)
+        )
         own = np.zeros(len(mask), dtype=bool)
         own[self.x.store.rows(step.op, self.x.positions(index, visits)).numpy()] = True
-        return mask & vectors.done[what] & own[:, None]
+        found: np.ndarray = mask & vectors.done[what] & own[:, None]
+        return found
 
-    def _kept(
-        self, index: int, visits: np.ndarray, seen: np.ndarray, each: int
-    ) -> np.ndarray:
+    def _kept(self, index: int, visits: np.ndarray, seen: np.ndarray, each: int) -> np.ndarray:
         """Of the planes seen, the first ``each`` of every visit to their token."""
         op = self.x.plan.steps[index].op
         rows = self.x.store.rows(op, self.x.positions(index, visits)).numpy()

@@ -32,7 +32,9 @@ class Matrix:
     bias: Tensor | None
 
 
-def matrix_of(program: Program, name: str, bits: int, factors: Mapping[str, list[Tensor]]) -> Matrix:
+def matrix_of(
+    program: Program, name: str, bits: int, factors: Mapping[str, list[Tensor]]
+) -> Matrix:
     """The matrix of an op of class gemv at ``bits`` of a weight.
 
     ``factors``: of a checkpoint, by name of op: (rank, in) and (out, rank).
@@ -57,9 +59,7 @@ def matrix_of(program: Program, name: str, bits: int, factors: Mapping[str, list
     has_bias = bias is not None or bool((total != 0).any())
     single = [w.float() for w in weights]
     scales = [_scale(w, bits) for w in single]
-    stored = tuple(
-        codes_of(w, torch.tensor(s), bits) for w, s in zip(single, scales, strict=True)
-    )
+    stored = tuple(codes_of(w, torch.tensor(s), bits) for w, s in zip(single, scales, strict=True))
     return Matrix(tuple(single), stored, tuple(scales), total if has_bias else None)
 
 
@@ -92,7 +92,7 @@ def _reads(program: Program, node: object) -> tuple[str, ...]:
 def _factors(
     name: str, dense: Tensor, rank: int, factors: Mapping[str, list[Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    stem = name.split("@")[0]
+    stem = name.split("@", maxsplit=1)[0]
     if stem in factors:
         first, second = factors[stem]
         return first.double(), second.double()

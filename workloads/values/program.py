@@ -55,7 +55,7 @@ class Layout:
         """The opposite; ``shape`` may have any size along the axis."""
         sizes = list(shape)
         if self.side:
-            return functional.fold(rows.T[None], sizes[2:], self.side, stride=self.side)
+            return functional.fold(rows.T[None], (sizes[2], sizes[3]), self.side, stride=self.side)
         if self.axis is None:
             return rows.reshape(sizes)
         rest = [size for i, size in enumerate(sizes) if i - self.axis not in (0, self.squares)]
@@ -189,7 +189,7 @@ class Program:
         state = self.exported.state_dict | self.exported.constants
         known: dict[str, Any] = {}
         for spec in self.exported.graph_signature.input_specs:
-            name = getattr(spec.arg, "name", None)
+            name = str(getattr(spec.arg, "name", ""))
             if spec.target is not None and spec.target in state:
                 value = state[spec.target].detach()
                 known[name] = value.double() if value.is_floating_point() else value
@@ -221,7 +221,9 @@ class Program:
     @staticmethod
     def _patches(image: Any) -> int:
         """Side of the patches that an image is cut into."""
-        kernels = [n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"]
+        kernels = [
+            n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"
+        ]
         return int(kernels[0])
 
     def _count(self, op: Op, tokens: int) -> int:
@@ -331,7 +333,9 @@ def _affine(program: Program, end: Any, start: Any, width: int) -> tuple[Tensor,
     """Scale and shift by column of element-wise nodes from ``start`` (left out) to ``end``."""
     shape = start.meta["val"].shape
     sizes = [program.sizes.pair(size)[0] for size in shape]
-    axes = [i for i, size in enumerate(sizes) if size == width and not program.sizes.varies(shape[i])]
+    axes = [
+        i for i, size in enumerate(sizes) if size == width and not program.sizes.varies(shape[i])
+    ]
     results = []
     for fill in (0.0, 1.0):
         probe = torch.full(sizes, fill, dtype=torch.float64)
@@ -356,7 +360,9 @@ def _double(arguments: Any) -> Any:
         return {key: _double(value) for key, value in arguments.items()}
     if isinstance(arguments, list | tuple):
         return type(arguments)(_double(value) for value in arguments)
-    return torch.float64 if isinstance(arguments, torch.dtype) and arguments in narrow else arguments
+    return (
+        torch.float64 if isinstance(arguments, torch.dtype) and arguments in narrow else arguments
+    )
 
 
 def attention_scale(node: Any) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -42,8 +42,8 @@ def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[R
         counted = ~(torch.isneginf(one) & torch.isneginf(other))
         same = (one == other) & counted
         if tolerance:
-            size = torch.maximum(one.abs(), other.abs()).clamp(min=1)
-            near = (one - other).abs() <= tolerance * size
+            scale = torch.maximum(one.abs(), other.abs()).clamp(min=1)
+            near = (one - other).abs() <= tolerance * scale
             same |= near & counted
         elements = int(counted.sum())
         apart = (one - other).abs()[counted & ~same]
@@ -51,8 +51,8 @@ def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[R
         yield Row(*key, elements, int(same.sum()), largest)
 
 
-def added(rows: Iterator[Row] | list[Row]) -> list[Row]:
-    """Rows of several requests put together, by op and what."""
+def added(rows: Iterable[Row]) -> list[Row]:
+    """Rows of one op and what put together, in the order in which they first come."""
     total: dict[tuple[str, str], Row] = {}
     for row in rows:
         before = total.get(row[:2])

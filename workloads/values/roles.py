@@ -19,7 +19,7 @@ _PART = re.compile(r"\.([VUW])\.(bank|adc|shift_add|out|sum|reduce)$")
 
 
 class Role(NamedTuple):
-    """``what``: serve, port, carry, write, bank, adc, shift_add, out or sum; ``part``: of a matrix."""
+    """``what`` a step does, as the table in execution.py has it; ``part``: of a matrix."""
 
     what: str
     part: str = ""

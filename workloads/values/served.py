@@ -8,7 +8,7 @@ only their own token in two goes, even and odd ones, so that a look at a neighbo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +21,16 @@ from hyflexsim.workloads.values.attention import Attention, attentions, per_head
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.program import product_of
 from hyflexsim.workloads.values.roles import count
+from hyflexsim.workloads.values.sight import Seen, Sight
 from hyflexsim.workloads.values.spans import Span
-
-if TYPE_CHECKING:
-    from hyflexsim.workloads.values.execution import Execution, Seen
 
 
 class Served:
     """Plays these steps for one execution."""
 
-    def __init__(self, execution: Execution):
-        self.x = execution
-        self.program = execution.program
+    def __init__(self, sight: Sight):
+        self.x = sight
+        self.program = sight.program
         self.attentions = attentions(self.program)
         self.states: dict[str, dict[int, Tensor]] = {}
         self.host: dict[str, Tensor] = {}  # rows of inputs, as the host has them
@@ -61,7 +59,7 @@ class Served:
         for name, seen in self.x.looks(index, visit).items():
             first, stop = seen.span.first[0], seen.span.stop[0]
             if self.program.graph.nodes[name]["kind"] == "output" and stop > first:
-                scores = self.x.results[name, "values"][stop - 1]
+                scores = self.x.store.results[name, "values"][stop - 1]
                 return float("nan") if bool(scores.isnan().any()) else float(scores.argmax())
         return float("nan")
 
@@ -70,7 +68,7 @@ class Served:
         last = self.program.output
         looks = self.x.looks(index, visits)
         at = self.x.positions(index, visits)
-        values = self.x.results[last.op.name, "values"]
+        values = self.x.store.results[last.op.name, "values"]
         if last.op.axis != self.program.graph.nodes[self.x.plan.steps[index].op]["axis"]:
             at = np.full(len(at), -1 if last.rule == "last" else 0)
         rows = values[self.x.store.rows(last.op.name, at % len(values))].clone()
@@ -110,7 +108,9 @@ class Served:
         looks = self.x.looks(index, visits)
         reads = self._reads(op, node)
         own = self.x.waits.positions[index].at(visits)
-        lonely = [name for name in reads if name in looks and self._alone(op, name, looks[name], own)]
+        lonely = [
+            name for name in reads if name in looks and self._alone(op, name, looks[name], own)
+        ]
         shared = [name for name in reads if name in looks and name not in lonely]
         kinds: dict[tuple[int, ...], list[int]] = {}
         for i in range(len(visits)):
@@ -120,9 +120,7 @@ class Served:
             kinds.setdefault(tuple(key), []).append(i)
         for members in kinds.values():
             group = np.array(members)
-            visible = {
-                name: self._mask(name, looks[name].at(group)) for name in (*lonely, *shared)
-            }
+            visible = {name: self._mask(name, looks[name].at(group)) for name in (*lonely, *shared)}
             tensor = self._tensor(op, node, visible)
             blind = [n for n in reads if self.x.store.whole_numbers(n) and not _all(n, visible)]
             if blind and tensor.is_floating_point():
@@ -159,9 +157,7 @@ class Served:
         axes = self.program.graph.nodes
         same = axes[op]["axis"] == axes[name]["axis"]
         return bool(
-            same
-            and (seen.span.first == own.first).all()
-            and (seen.span.stop == own.stop).all()
+            same and (seen.span.first == own.first).all() and (seen.span.stop == own.stop).all()
         )
 
     def _mask(self, name: str, seen: Seen) -> np.ndarray:
@@ -241,7 +237,7 @@ class Served:
     def _stage(self, index: int, visits: np.ndarray, name: str) -> Tensor:
         """What an earlier op of the same attention or scan made of the tokens of visits."""
         at = self.x.positions(index, visits)
-        values = self.x.results[name, "values"][self.x.store.rows(name, at)].clone()
+        values = self.x.store.results[name, "values"][self.x.store.rows(name, at)].clone()
         seen = self.x.looks(index, visits).get(name)
         for i in range(len(visits)):
             if not _sees(seen, i, int(at[i])):
@@ -251,7 +247,7 @@ class Served:
     def _context(
         self, index: int, op: str, node: Any, visits: np.ndarray
     ) -> tuple[Tensor, Tensor, int | None]:
-        """Keys or values (G, K, D), which of them each visit has seen (visits, K), and their bits."""
+        """Keys or values (G, K, D), which each visit has seen (visits, K), and their bits."""
         looks = self.x.looks(index, visits)
         reads = self._reads(op, node)
         visible = {name: self._mask(name, looks[name]) for name in reads if name in looks}
@@ -265,7 +261,9 @@ class Served:
             each = looks.get(name)
             if each is not None:
                 bits.add(each.bits)
-                for i, (first, stop) in enumerate(zip(each.span.first, each.span.stop, strict=True)):
+                for i, (first, stop) in enumerate(
+                    zip(each.span.first, each.span.stop, strict=True)
+                ):
                     own[i, offset + first : offset + stop] = True
             if self.program.ops[name].half == "rest":
                 own[:, 0] = True
@@ -283,7 +281,10 @@ class Served:
         queries = queries.reshape(len(at), heads, -1).transpose(0, 1)  # (H, Q, D)
         keys, seen, bits = self._context(index, step.op, k, visits)
         keys = per_head(keys[None], heads)
-        looked = torch.arange(keys.shape[1]) < torch.from_numpy(self.x.size(index, visits).copy())[:, None]
+        looked = (
+            torch.arange(keys.shape[1])
+            < torch.from_numpy(self.x.size(index, visits).copy())[:, None]
+        )
         widths = self._operand_bits(step, bits)
         if widths is None:
             scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
@@ -305,7 +306,9 @@ class Served:
         at = self.x.positions(index, visits)
         scores = self._stage(index, visits, a.qk)
         *_, bias = a.operands
-        columns = self._rows(index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).flatten(1))
+        columns = self._rows(
+            index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).flatten(1)
+        )
         self._keep(step, at, half(scores + columns.reshape(scores.shape)))
 
     def _mixed(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
@@ -391,8 +394,12 @@ class Served:
                 * self._stage(index, visits, stages["silu"])
             )
         else:
-            steps = self._stage(index, visits, stages["softplus"]) if "softplus" in stages else read(dt)
-            values = self._recurrence(index, step, visits, (read(x), steps, read(b), read(c)), (a, d))
+            steps = (
+                self._stage(index, visits, stages["softplus"]) if "softplus" in stages else read(dt)
+            )
+            values = self._recurrence(
+                index, step, visits, (read(x), steps, read(b), read(c)), (a, d)
+            )
         self._keep(step, at, values)
 
     def _recurrence(
@@ -420,9 +427,7 @@ class Served:
 
 
 def _sees(seen: Seen | None, visit: int, position: int) -> bool:
-    return seen is not None and bool(
-        seen.span.first[visit] <= position < seen.span.stop[visit]
-    )
+    return seen is not None and bool(seen.span.first[visit] <= position < seen.span.stop[visit])
 
 
 def _ends(seen: Seen, visit: int) -> tuple[int, int]:

@@ -41,7 +41,8 @@ class Span:
         """All of them, one visit after the other."""
         sizes = np.maximum(self.stop - self.first, 0)
         ends = np.cumsum(sizes)
-        return np.arange(sizes.sum()) - np.repeat(ends - sizes - self.first, sizes)
+        found: np.ndarray = np.arange(sizes.sum()) - np.repeat(ends - sizes - self.first, sizes)
+        return found
 
 
 class Waits:

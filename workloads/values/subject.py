@@ -98,9 +98,7 @@ def _named(name: str, seed: int, notes: list[str]) -> tuple[nn.Module, Any, Any]
 class _Inputs:
     """Makes the inputs of one request after the other."""
 
-    def __init__(
-        self, scenario: Scenario, task: Any, tokenizer: Any, model: Any, notes: list[str]
-    ):
+    def __init__(self, scenario: Scenario, task: Any, tokenizer: Any, model: Any, notes: list[str]):
         self.scenario, self.task, self.tokenizer = scenario, task, tokenizer
         self.model, self.notes = model, notes
         self.main = getattr(model, "main_input_name", "x")
@@ -152,7 +150,8 @@ class _Inputs:
     def _ids(self, i: int, tokens: int) -> Tensor:
         if self.task is not None and hasattr(self.task, "test_rows"):
             rows = self.task.test_rows.flatten()
-            return rows[i * tokens : (i + 1) * tokens].clone()[None]
+            own: Tensor = rows[i * tokens : (i + 1) * tokens].clone()[None]
+            return own
         if self.tokenizer is not None:
             text = datasets.load("pydoc", "test").text[: 200 * tokens * (i + 1)]
             found = self.tokenizer(text, verbose=False, add_special_tokens=True)["input_ids"]

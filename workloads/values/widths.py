@@ -40,7 +40,9 @@ def widths_of(chip: Chip) -> Widths:
 def _products(chip: Chip) -> tuple[int | None, int | None]:
     given = chip.served_by("matmul", "values")
     if given.keys or chip.served_by("matmul", "probabilities").keys:
-        raise InputError("values: attention that leaves keys out (serves.matmul keys) is not executed")
+        raise InputError(
+            "values: attention that leaves keys out (serves.matmul keys) is not executed"
+        )
     unit = chip.units[given.unit]
     format = FORMATS.get(given.format)
     if format is not None and format.exponent:
