@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -37,7 +38,7 @@ def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[R
         one, other = wanted.get(key), got.get(key)
         if one is None or other is None or one.shape != other.shape:
             size = max(0 if each is None else each.numel() for each in (one, other))
-            yield Row(*key, size, 0, float("inf"))
+            yield Row(*key, size, 0, inf)
             continue
         counted = ~(torch.isneginf(one) & torch.isneginf(other))
         same = (one == other) & counted
@@ -47,7 +48,7 @@ def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[R
             same |= near & counted
         elements = int(counted.sum())
         apart = (one - other).abs()[counted & ~same]
-        largest = float(torch.nan_to_num(apart, nan=float("inf")).max()) if len(apart) else 0.0
+        largest = float(torch.nan_to_num(apart, nan=inf, posinf=inf).max()) if len(apart) else 0.0
         yield Row(*key, elements, int(same.sum()), largest)
 
 
