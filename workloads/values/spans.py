@@ -78,7 +78,7 @@ class Waits:
         if step.split:
             first = visit // step.planes
             return Span(np.minimum(first, self.pairs), np.minimum(first + 1, self.pairs))
-        first = visit // step.planes * step.wave
+        first = np.minimum(visit // step.planes * step.wave, self.pairs)
         return Span(first, np.minimum(first + step.wave, self.pairs))
 
 
@@ -86,7 +86,8 @@ def _span(edge: Edge, here: int) -> Span:
     """An evaluated edge as a stretch of the producer's visits."""
     visit = np.arange(here)
     if edge.kind == STREAM:
-        return Span(visit, visit + 1)
+        there = visit <= edge.last  # further ones wait for nothing
+        return Span(np.where(there, visit, 0), np.where(there, visit + 1, 0))
     if edge.kind == GROUP:
         if edge.broadcast:
             return Span(np.zeros_like(visit), np.full_like(visit, edge.last + 1))

@@ -47,9 +47,7 @@ def test_cells_with_errors_are_those_of_models_cells(opened, run):
     assert done.output_error > without.output_error > 0
 
 
-@pytest.mark.parametrize(
-    "sign", ["twos-complement", "biased", "differential", "differential-rows"]
-)
+@pytest.mark.parametrize("sign", ["twos-complement", "biased", "differential", "differential-rows"])
 def test_signs(opened, run, sign):
     assert run(opened("bert", chip={"set": {"analog.sign": sign}})).unequal() == []
 

@@ -10,7 +10,10 @@ KEY = ("op", "values")
 
 
 def row(one, other, tolerance=0.0):
-    made = {KEY: torch.tensor(one, dtype=torch.float64)}, {KEY: torch.tensor(other, dtype=torch.float64)}
+    made = (
+        {KEY: torch.tensor(one, dtype=torch.float64)},
+        {KEY: torch.tensor(other, dtype=torch.float64)},
+    )
     (found,) = compare(*made, tolerance)
     return found
 

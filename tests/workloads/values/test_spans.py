@@ -8,9 +8,7 @@ from hyflexsim.workloads.values.spans import Span, Waits, pair_rows
 
 
 def plan_of(*steps):
-    made = [
-        Step(name, name, "sfu", "a", (0,), Rate(fixed=1), **options) for name, options in steps
-    ]
+    made = [Step(name, name, "sfu", "a", (0,), Rate(fixed=1), **options) for name, options in steps]
     return Plan(tuple(made), (Component("c", "sfu"),))
 
 
