@@ -223,13 +223,13 @@ class _Writer:
         self, mode: str, bits: int, inputs: np.ndarray, outputs: np.ndarray, slices: np.ndarray
     ) -> np.ndarray:
         """Levels of the cells (inputs, columns)."""
-        columns = np.arange(len(outputs))
         if self.cells is not None:
             erring: np.ndarray = self.cells[self.number, mode][inputs][:, outputs, slices]
             return erring
-        codes = self.codes[np.ix_(outputs, inputs)]
+        own, at = np.unique(outputs, return_inverse=True)
+        codes = self.codes[np.ix_(own, inputs)]
         whole = levels_of(codes, self.module.weight_bits, bits, self.module.sign)
-        return whole[columns, :, slices].T.astype(np.float32)
+        return whole[at, :, slices].T.astype(np.float32)
 
 
 def _within(numbers: tuple[int, ...], ends: tuple[int, int]) -> np.ndarray:

@@ -111,9 +111,11 @@ def execute(
     and placement instead of the scenario's own. Raises InputError for what the scenario lacks
     (weights, data), for a chip whose numbers have no meaning here, and for a step that has none.
 
-    >>> done = execute("part-jets", requests=1)                            # doctest: +SKIP
-    >>> done.equal == done.elements                                        # doctest: +SKIP
-    True
+    >>> done = execute("hybrid-jets", requests=1)
+    >>> print(done.summary())
+    values: 552,125 numbers of 115 ops, 1 requests, 34 tokens: all equal
+    >>> done.rows[-1]._replace(op="the last op")
+    Row(op='the last op', what='values', elements=5, equal=5, largest_difference=0.0)
     """
     if cells not in get_args(Cells):
         raise InputError(f"cells must be one of {', '.join(get_args(Cells))}; got {cells!r}")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hyflexsim.models.cells.on_chip import factors as factors_of
 from hyflexsim.models.lowrank import compress
 from hyflexsim.models.part.inputs import FEATURES, jet_features
+from hyflexsim.sim import graph as g
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
@@ -31,6 +32,9 @@ from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Jets
 from hyflexsim.workloads.tasks.catalogue import load_task
 from hyflexsim.workloads.values.program import Program
+
+MOST_PARAMETERS = 200_000_000
+"""Weights are held in float64 and as codes: 16 bytes each and more."""
 
 Inputs = dict[str, Tensor]
 """By name of the argument of ``forward``, batch 1."""
@@ -54,8 +58,15 @@ class Subject:
 def open_subject(scenario: Scenario, requests: list[Request], graph: Any, limit: int) -> Subject:
     """The model of a scenario and inputs for its first ``limit`` requests.
 
-    Raises InputError for a scenario whose model is a graph: a graph has no weights.
+    Raises InputError for a scenario whose model is a graph, since a graph has no weights, and for
+    more than :data:`MOST_PARAMETERS`.
     """
+    size = g.parameters(graph)
+    if size > MOST_PARAMETERS:
+        raise InputError(
+            f"values: a model may have {MOST_PARAMETERS:,} parameters; {graph.graph['name']} has "
+            f"{size:,}"
+        )
     notes: list[str] = []
     task = tokenizer = None
     factors: dict[str, list[Tensor]] = {}

@@ -43,6 +43,10 @@ def test_refusals():
     assert refused(memory) == (
         "values: matrices must lie in analog arrays; banks is of kind near_bank"
     )
+    large = Scenario.load("llama-3.2-1b")
+    assert refused(large).startswith(
+        "values: a model may have 200,000,000 parameters; llama-3.2-1b"
+    )
     tiles = Scenario.load("hybrid-jets", [*SMALL, "mapping.tiles=ideal"])
     assert refused(tiles).startswith("tiles must be row-tile to say where a weight lies")
 
