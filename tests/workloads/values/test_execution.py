@@ -95,3 +95,14 @@ def test_outputs_are_near_those_in_floating_point(opened, run):
     done = run(opened("vit", model={"rank": "dense"}))
     assert 0 < done.output_error < 0.2
     assert not math.isinf(done.output_error)
+
+
+def test_attention_in_floating_point(opened, run, tmp_path):
+    """A chip that multiplies activations as FP32: no integers there, the rest as ever."""
+    file = tmp_path / "floating.toml"
+    file.write_text(
+        'extends = "hyflexpim"\n[serves]\n"matmul" = { unit = "digital", format = "fp32" }\n'
+    )
+    done = run(opened("gpt2", chip={"preset": str(file)}))
+    assert done.unequal() == []
+    assert not any(row.what == "product" for row in done.rows)
