@@ -73,14 +73,12 @@ def _bias(program: Program, name: str) -> Tensor | None:
     bias = product_of(program, name).bias
     if bias is not None:
         return bias.double()
-    node = program.ops[name].nodes[-1]
     for scan in program.exported.graph.nodes:
         if operator_of(scan) != "scan" or scan.args[7] is None:
             continue
         if name in _reads(program, scan.args[1]):
             value: Tensor = program.value(scan.args[7], lambda n: None)
             return value.double()
-    del node
     return None
 
 
