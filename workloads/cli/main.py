@@ -110,6 +110,17 @@ def run(
         typer.Option(metavar="DIR", help="Run directory [default: runs/<name of the scenario>]."),
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw pictures into the run directory.")] = True,
+    values: Annotated[
+        bool,
+        typer.Option("--values", help="Also compute the plan's numbers, op by op, against torch."),
+    ] = False,
+    cells: Annotated[
+        str,
+        typer.Option(
+            metavar="ideal|converters|noise",
+            help="Of --values: exact converters, the chip's, or these with errors of cells.",
+        ),
+    ] = "ideal",
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
@@ -117,7 +128,7 @@ def run(
     with (
         closing(painter()) if plots else nullcontext() as draws
     ):  # first of all: it takes a while to start
-        _run(scenario, changes, fidelity, overlap, engine, out, draws)
+        _run(scenario, changes, fidelity, overlap, engine, out, draws, cells if values else None)
 
 
 def _run(
@@ -128,6 +139,7 @@ def _run(
     engine: str | None,
     out: Path | None,
     draws: Painter | None,
+    cells: str | None,
 ) -> None:
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
@@ -153,9 +165,21 @@ def _run(
         ]
         if "accuracy" in result.summary:
             tables.append(terminal_tables.accuracy(result.summary))
+        if cells is not None:
+            from hyflexsim.workloads.run.summary import NOTES  # noqa: PLC0415
+            from hyflexsim.workloads.values import execute  # noqa: PLC0415 (torch)
+
+            executed = execute(loaded, cells=cells, progress=say)
+            executed.save(folder)
+            tables.append(terminal_tables.values(executed.by_op()))
+            kept = [note for note in result.summary["notes"] if note != NOTES[0]]
+            result.summary["notes"] = [*kept, *executed.notes]
         result.fill(folder, draws)
     for table in tables:
         terminal.print(table, "")
+    if cells is not None:
+        print(executed.summary())
+        print(f"outputs are within {executed.output_error:.3g} of those in floating point")
     for note in result.summary["notes"]:
         print(f"note: {note}")
     print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -134,6 +135,15 @@ def accuracy(summary: Mapping[str, Any]) -> Table:
     for row in found["noise"]:
         half = "" if row["half_width"] is None else f" ± {row['half_width']:.2g}"
         result.add_row(f"noise {row['name']}", f"{row['mean']:.4g}{half}", row["report"])
+    return result
+
+
+def values(rows: Iterable[tuple[Any, ...]]) -> Table:
+    """How the plan's numbers agree with the model's: op, elements, equal, largest difference."""
+    result = table("values", "op", ">elements", ">equal", ">largest difference")
+    for op, _, elements, equal, apart in rows:
+        shown = "" if equal == elements else "not computed" if apart == inf else f"{apart:.3g}"
+        result.add_row(op, f"{elements:,}", f"{equal:,}", shown)
     return result
 
 

@@ -38,10 +38,11 @@ def operators() -> Any:
 
     library: Any = torch.library.Library(NAME, "DEF")  # type: ignore[no-untyped-call]
     schemas: dict[str, tuple[str, Callable[..., Any]]] = {
-        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V)
+        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D)
         "attention": (
-            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window) -> Tensor",
-            lambda q, k, v, bias, causal, window: q.new_empty(*q.shape[:-1], v.shape[-1]),
+            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window, float? scale)"
+            " -> Tensor",
+            lambda q, k, v, bias, causal, window, scale: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
         # x (B, C, N), dt (B, C, N), a (C, S), b (B, S, N), c (B, S, N), d (C), z (B, C, N)
         "scan": (
@@ -148,7 +149,7 @@ def _stand_ins(model: Any) -> Iterator[None]:
         if _is_part(model):
 
             def attend(q: Any, k: Any, v: Any, bias: Any = None, *_: Any, **__: Any) -> Any:
-                return ops.attention(q, k, v, bias, False, None)
+                return ops.attention(q, k, v, bias, False, None, None)
 
             models = "hyflexsim.models"
             stack.enter_context(mock.patch(f"{models}.part.attention.attention", attend))
@@ -184,6 +185,7 @@ def _attention(  # the signature of transformers' attention functions
     attention_mask: Any = None,
     is_causal: bool | None = None,
     sliding_window: int | None = None,
+    scaling: float | None = None,
     **others: Any,
 ) -> tuple[Any, None]:
     """One node; scaling folds into Q. Refuses what the vocabulary cannot say."""
@@ -196,7 +198,8 @@ def _attention(  # the signature of transformers' attention functions
     causal = getattr(module, "is_causal", None) if is_causal is None else is_causal
     if causal is None:
         raise InputError(f"{type(module).__name__}: is_causal must be set; the module has none")
-    result = operators().attention(query, key, value, attention_mask, causal, sliding_window)
+    how = (attention_mask, causal, sliding_window, scaling)
+    result = operators().attention(query, key, value, *how)
     return result.transpose(1, 2), None
 
 

@@ -30,7 +30,7 @@ import warnings
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 
@@ -38,6 +38,7 @@ from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.cache import cache_folder, write_whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.flowing import Flow, Op
 from hyflexsim.workloads.extraction.model_zoo import ZOO
 
 Shape = tuple[int | str, ...]
@@ -98,9 +99,28 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
     return graph
 
 
+class Extracted(NamedTuple):
+    """A graph with the exported program it was read from.
+
+    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves.
+    """
+
+    graph: nx.DiGraph
+    program: Any
+    ops: dict[str, Op]
+    output: Flow
+
+
 def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.DiGraph:
+    return extract_program(model, inputs, name).graph
+
+
+def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Extracted:
+    """The graph of a torch module and how its ops are computed; refused as by :func:`extract`.
+
+    A module with weights gives a program with weights.
+    """
     from hyflexsim.workloads.extraction import attention_capture, fold  # noqa: PLC0415
-    from hyflexsim.workloads.extraction.flowing import Flow  # noqa: PLC0415
     from hyflexsim.workloads.extraction.read_export import Reader  # noqa: PLC0415
     from hyflexsim.workloads.extraction.read_ops import HANDLERS  # noqa: PLC0415
 
@@ -140,7 +160,7 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
     if unused < 0:  # not the user's to mend
         raise RuntimeError(f"{name}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
-    return graph
+    return Extracted(graph, program, {op.name: op for op in ops if op.kind != "cat"}, output)
 
 
 # -- cache ----------------------------------------------------------------------------------------

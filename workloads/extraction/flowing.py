@@ -39,6 +39,11 @@ class Op:
 
     ``kind`` is one of :data:`hyflexsim.sim.graph.KINDS` or "cat", which is only wires and
     vanishes at the end. ``constant``: it has an operand such as a table of sines.
+
+    Where it comes from: ``nodes`` of the exported program that it computes, its result last;
+    ``stage`` of a node that several ops make together (attention, scan); ``half`` of a class token
+    and sequence (``single``, ``rest``); ``share``: columns of a fused projection; ``before``: nodes
+    whose scale is folded into its weights from the side of the inputs.
     """
 
     kind: str
@@ -52,6 +57,11 @@ class Op:
     inputs: list[tuple[Flow, str]] = field(default_factory=list)
     parameters: int = 0
     constant: bool = False
+    nodes: list[Any] = field(default_factory=list)
+    stage: str = ""
+    half: str = ""
+    share: Part | None = None
+    before: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

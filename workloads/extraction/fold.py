@@ -130,6 +130,11 @@ def fold_scales(ops: list[Op]) -> list[Op]:
         if target is None:
             continue
         target.parameters += op.parameters
+        if target is before.op:
+            target.nodes += op.nodes
+        else:
+            for user in users[op]:
+                user.before += op.nodes
         replace(ops, op, before)
         users[before.op] = [u for u in users[before.op] if u is not op] + users[op]
         gone.add(op)
@@ -205,6 +210,10 @@ def _part_op(op: Op, part: Part, role: str, first: bool) -> Op:
         width,
         attributes,
         list(op.inputs),
+        nodes=list(op.nodes),
+        half=op.half,
+        share=part,
+        before=list(op.before),
     )
     made.parameters = op.parameters if first else 0
     return made
@@ -214,7 +223,7 @@ def _part_op(op: Op, part: Part, role: str, first: bool) -> Op:
 
 
 def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGraph:
-    """The validated graph of ops; ``output`` is what leaves to the host."""
+    """The validated graph of ops, which now have its names; ``output`` leaves to the host."""
     causal = attributes["causal"]
     head = _head(ops, output) if causal and output.axis == "sequence" else None
     graph = vocabulary.new_graph(name, **attributes)
@@ -223,7 +232,7 @@ def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGra
     for op in ops:
         if op.kind == "cat":
             continue
-        names[op] = _unique(graph, op.name)
+        names[op] = op.name = _unique(graph, op.name)
         values = _attributes(op, head is op, tables)
         vocabulary.add_op(
             graph, names[op], op.kind, axis=op.axis, layer=op.layer, module=op.module, **values

@@ -68,6 +68,7 @@ class Reader:
         self.inputs: list[Op] = []
         self.notes: list[str] = []
         self.values: dict[Any, Any] = {}
+        self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
         named = list(model.named_parameters(remove_duplicate=False))
         self.identity = {name: id(p) for name, p in named}  # tied parameters share it
@@ -98,12 +99,13 @@ class Reader:
     def _placeholder(self, node: Any, spec: Any) -> Any:
         kind = spec.kind.name
         if kind == "PARAMETER":
+            self.placeholders[spec.target] = node
             return Const((spec.target,), spec.target)
         value = node.meta.get("val")
         if kind != "USER_INPUT" or not hasattr(value, "shape"):
             return Const()
         width = max(1, self.sizes.numel(value.shape) // self.sizes.tokens)
-        op = Op("input", node.name, "input", "", "sequence", 0, width, {})
+        op = Op("input", node.name, "input", "", "sequence", 0, width, {}, nodes=[node])
         self.ops.append(op)
         self.inputs.append(op)
         return Flow(op, width, "sequence")
@@ -222,10 +224,12 @@ class Reader:
             options: dict[str, Any] = {"width": width} | attributes
             first = self.emit(kind, node, rest, name=name, **options)
             second = self.emit(kind, node, single, name=name + "@cls", **options)
+            first.op.half, second.op.half = "rest", "single"
             return Joined(second, first)
         where = axis or _axis(flows)
         op = Op(kind, name, self.layer(path, flows), path, *where, 0, dict(attributes))
         op.inputs = [(v, v.rule) for v in flows]
+        op.nodes = [node]
         op.constant = any(isinstance(v, Const) and not v.params for v in operands)
         if width is None:
             tokens = Flow(op, 1, *where).count(self.sizes.tokens)
@@ -287,6 +291,8 @@ class Reader:
         if self._group is not None and self._group[0] == call:
             value = self._group[1]
             own = (value.rest.op, value.single.op) if isinstance(value, Joined) else (value.op,)
+            for op in own:
+                op.nodes.append(node)
             for flow in flows:
                 if isinstance(flow, Joined) or flow.op in own:
                     continue

@@ -93,7 +93,7 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
     depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
     causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
     if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
-        return reader.emit(
+        value: Flow = reader.emit(
             "pointwise",
             node,
             [x, weight, bias],
@@ -102,6 +102,8 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
             function="conv1d",
             elements=out * kernel[0],
         )
+        value.op.inputs = [(x, "prefix")]  # it looks back at the tokens before
+        return value
     raise reader.refusal(node, "is a convolution over tokens (allowed: patches, causal depthwise)")
 
 
@@ -129,7 +131,7 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
-    q, k, v, bias, causal, window = args
+    q, k, v, bias, causal, window, *_ = args
     heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
@@ -150,6 +152,7 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
         made: Flow = reader.emit(
             kind, node, [source], name=dot + label, width=width, axis=where, **context, **more
         )
+        made.op.stage = label
         return made
 
     shape = {"heads": heads, "inner": inner}
@@ -201,17 +204,23 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
         dt = reader.emit(
             "pointwise", node, [dt], name=f"{path}.softplus", width=channels, function="softplus"
         )
+        dt.op.stage = "softplus"
     operands = [v for v in (x, dt, a, b, c, d) if v is not None]
     value: Flow = reader.emit(
         "scan", node, operands, name=f"{path}.scan", width=channels, channels=channels, state=state
     )
     value.op.inputs.append((value, "recurrent"))
+    value.op.stage = "scan"
     if z is None:
         return value
     more: dict[str, Any] = {"width": channels}
     gate = reader.emit("pointwise", node, [z], name=f"{path}.gate.silu", function="silu", **more)
+    gate.op.stage = "silu"
     operands = [value, gate]
-    return reader.emit("pointwise", node, operands, name=f"{path}.gate.mul", function="mul", **more)
+    name = f"{path}.gate.mul"
+    gated: Flow = reader.emit("pointwise", node, operands, name=name, function="mul", **more)
+    gated.op.stage = "mul"
+    return gated
 
 
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:

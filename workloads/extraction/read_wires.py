@@ -31,6 +31,7 @@ def lookup_of(reader: Reader, node: Any, constant: Const) -> Flow:
         op.layer = reader.layer(name) if "." in short else short
         op.inputs = [(Flow(reader.inputs[0], 1, "sequence", reader.inputs[0].extra), "first")]
         op.parameters = reader.count(constant)
+        op.nodes = [reader.placeholders[name]]
         reader.ops.append(op)
         reader.lookups[name] = Flow(op, value, "single")
     return reader.lookups[name]

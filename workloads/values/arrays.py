@@ -1,0 +1,240 @@
+"""A matrix as it lies in arrays, and what they make of bit-planes.
+
+The arrays are those of the placement (:func:`hyflexsim.sim.placement.cells.arrays`): each holds a
+stretch of inputs and of columns in one or two modes. A cell's content follows from the region that
+its piece belongs to, so a rank, row tile or column band in the wrong place shows in the sums.
+
+Left out: that copies of a matrix err differently (all read the first copy's cells).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.cells import Array, Piece, arrays, factor_regions, find_weight
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.units import tiling
+from hyflexsim.sim.units.analog_parameters import AnalogValues
+from hyflexsim.sim.units.tiling import Region
+from hyflexsim.workloads.values.converters import (
+    Column,
+    columns_of,
+    convert,
+    levels_of,
+    step_of,
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The part of an array in one mode: columns of cells over some inputs.
+
+    ``inputs`` (I,): numbers of the inputs on its wordlines; ``levels`` (I, C): its cells;
+    ``outputs`` (C,): whose columns they are; ``columns``: what each is; ``steps``: levels that a
+    code stands for; ``bits``: of the converter, None: without loss.
+    """
+
+    row_tile: int
+    mode: str
+    inputs: np.ndarray
+    levels: np.ndarray
+    outputs: np.ndarray
+    columns: tuple[Column, ...]
+    steps: tuple[float, ...]
+    bits: int | None
+
+    @cached_property
+    def kinds(self) -> dict[Column, np.ndarray]:
+        """Columns (their places) that are alike to a converter."""
+        places: dict[Column, list[int]] = {}
+        for place, column in enumerate(self.columns):
+            places.setdefault(column, []).append(place)
+        return {column: np.array(each) for column, each in places.items()}
+
+    @cached_property
+    def adders(self) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs in the band, and what each column adds to each of them: (C, outputs)."""
+        own, at = np.unique(self.outputs, return_inverse=True)
+        slices = np.zeros((len(self.outputs), len(own)))
+        slices[np.arange(len(at)), at] = [
+            column.worth * step for column, step in zip(self.columns, self.steps, strict=True)
+        ]
+        return own, slices
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a matrix in its arrays; ``bias``: what its cells hold beyond the codes."""
+
+    rows: int
+    outputs: int
+    row_tiles: int
+    bands: tuple[Band, ...]
+    bias: int
+    tall: int
+    how: str
+    arrays: int
+
+    def read(self, bits: np.ndarray) -> list[np.ndarray]:
+        """Column sums of bit-planes (B, rows), 0 or 1: (B, C) for each band."""
+        return [bits[:, band.inputs] @ band.levels for band in self.bands]
+
+    def convert(self, number: int, sums: np.ndarray) -> np.ndarray:
+        """Column sums (B, C) of a band after its converters."""
+        band = self.bands[number]
+        if band.bits is None:
+            return sums
+        made = np.empty_like(sums)
+        for column, own in band.kinds.items():
+            made[:, own] = convert(sums[:, own], column, self.tall, band.bits, self.how)
+        return made
+
+    def shift_add(self, codes: list[np.ndarray], worth: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Partial sums (B, row tiles, outputs) of codes by band, of planes that are ``worth`` (B,).
+
+        ``bits`` (B, rows): the planes, whose sum takes the bias of the cells away again.
+        """
+        total = np.zeros((len(worth), self.row_tiles, self.outputs))
+        for band, each in zip(self.bands, codes, strict=True):
+            own, slices = band.adders
+            total[:, band.row_tile, own] += each.astype(np.float64) @ slices
+        if self.bias:
+            for tile, outputs, inputs in self._covered():
+                total[:, tile, outputs] -= self.bias * bits[:, inputs].sum(1)[:, None]
+        total *= worth[:, None, None]
+        return total
+
+    def _covered(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """Row tiles with the outputs and inputs whose cells hold a bias."""
+        found = {}
+        for band in self.bands:
+            for output in np.unique(band.outputs):
+                found[band.row_tile, int(output)] = band.inputs
+        return [(tile, np.array([output]), inputs) for (tile, output), inputs in found.items()]
+
+
+Cells = Mapping[tuple[int, str], np.ndarray]
+"""Levels of a whole factor by (number of the factor, mode): (rows, outputs, S), with errors."""
+
+
+def arrays_of(placement: Placement, name: str) -> list[Array]:
+    """The arrays of the first copy of an op's matrix."""
+    return [array for array in arrays(placement, name) if array.copy == 0]
+
+
+def lay_out(
+    placement: Placement,
+    name: str,
+    codes: Sequence[np.ndarray],
+    held: Sequence[Array],
+    *,
+    exact: bool = True,
+    cells: Cells | None = None,
+) -> dict[str, Factor]:
+    """The factors of an op's matrix by letter (W, or V and U), written into arrays ``held``.
+
+    ``codes``: of each factor (out, in). ``exact``: converters without loss instead of the chip's.
+    ``cells``: levels with errors instead of those of the codes. Raises InputError for a matrix in
+    bytes, and for tiles without a place.
+    """
+    weight = find_weight(placement, name)
+    module: AnalogValues = placement.chip.holder.values
+    _, bias = columns_of(module.weight_bits, 1, module.sign)
+    areas = factor_regions(placement.chip, weight)
+    made = {}
+    for number, part in enumerate(weight.parts):
+        assert isinstance(part, tiling.Factor)
+        own = [array for array in held if array.factor == part.part]
+        writer = _Writer(module, areas[number], codes[number], number, exact, cells)
+        made[part.part] = Factor(
+            rows=part.rows,
+            outputs=part.outputs,
+            row_tiles=part.row_tiles,
+            bands=tuple(writer.band(array, piece) for array in own for piece in array.pieces),
+            bias=bias,
+            tall=tiling.height(module),
+            how=module.adc.range,
+            arrays=len(own),
+        )
+    return made
+
+
+class _Writer:
+    """Writes one factor into its arrays, from left to right within each row tile."""
+
+    def __init__(
+        self,
+        module: AnalogValues,
+        areas: Sequence[Region],
+        codes: np.ndarray,
+        number: int,
+        exact: bool,
+        cells: Cells | None,
+    ):
+        self.module, self.areas, self.codes = module, areas, codes
+        self.number, self.exact, self.cells = number, exact, cells
+        self.cut: dict[tuple[int, str], tuple[int, int]] = {}
+
+    def band(self, array: Array, piece: Piece) -> Band:
+        """The piece of an array, with its cells."""
+        bits = _bits(self.module, piece.mode)
+        forms, _ = columns_of(self.module.weight_bits, bits, self.module.sign)
+        slices = len(forms)
+        region = self._region(piece)
+        first = region.outputs.index(piece.outputs[0])
+        at = first * slices + self._begun(array.row_tile, piece, slices)
+        places = at + np.arange(piece.columns[1] - piece.columns[0] + 1)
+        inputs = np.array(piece.inputs)
+        outputs = np.array(region.outputs)[np.minimum(places // slices, len(region.outputs) - 1)]
+        self.cut[array.row_tile, piece.mode] = (piece.outputs[-1], int(places[-1] + 1) % slices)
+        columns = tuple(forms[k] for k in places % slices)
+        adc = None if self.exact else _adc_bits(self.module, piece.mode)
+        tall, how = tiling.height(self.module), self.module.adc.range
+        return Band(
+            row_tile=array.row_tile,
+            mode=piece.mode,
+            inputs=inputs,
+            levels=self._levels(piece.mode, bits, inputs, outputs, places % slices),
+            outputs=outputs,
+            columns=columns,
+            steps=tuple(step_of(column, tall, adc, how) for column in columns),
+            bits=adc,
+        )
+
+    def _begun(self, row_tile: int, piece: Piece, slices: int) -> int:
+        """Columns of the piece's first weight that the array before it has taken."""
+        output, done = self.cut.get((row_tile, piece.mode), (-1, 0))
+        return done if output == piece.outputs[0] and done < slices else 0
+
+    def _region(self, piece: Piece) -> Region:
+        """The region of a piece: of its mode, with its first input and output."""
+        for area in self.areas:
+            inside = piece.inputs[0] in area.inputs and piece.outputs[0] in area.outputs
+            if area.mode == piece.mode and inside:
+                return area
+        raise InputError(f"values: no region of the matrix is where an array holds {piece}")
+
+    def _levels(
+        self, mode: str, bits: int, inputs: np.ndarray, outputs: np.ndarray, slices: np.ndarray
+    ) -> np.ndarray:
+        """Levels of the cells (inputs, columns)."""
+        if self.cells is not None:
+            erring: np.ndarray = self.cells[self.number, mode][inputs][:, outputs, slices]
+            return erring
+        own, at = np.unique(outputs, return_inverse=True)
+        codes = self.codes[np.ix_(own, inputs)]
+        whole = levels_of(codes, self.module.weight_bits, bits, self.module.sign)
+        return whole[at, :, slices].T.astype(np.float32)
+
+
+def _bits(module: AnalogValues, mode: str) -> int:
+    return int(module.slc_bits if mode == "slc" else module.mlc_bits)
+
+
+def _adc_bits(module: AnalogValues, mode: str) -> int:
+    return int(module.adc.slc_bits if mode == "slc" else module.adc.mlc_bits)

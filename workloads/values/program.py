@@ -1,0 +1,371 @@
+"""The exported program as something to compute with: real weights, one node after the other.
+
+An op of the graph is the result of one exported node (:class:`Source`). What lies between the
+results of ops are wires: views, choices, masks, tables of sines. :meth:`Program.value` evaluates a
+node from the results of the ops it reads, in float64, so that rounding happens where the caller
+puts it and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction.extract import Extracted
+from hyflexsim.workloads.extraction.flowing import Op, Sizes
+from hyflexsim.workloads.values.shapes import shape_at
+
+Given = Callable[[Any], Tensor | None]
+"""The value of an exported node that is some op's result, None for any other node."""
+
+LINEAR = ("linear", "addmm", "mm", "matmul", "bmm", "conv1d", "conv2d")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of an exported tensor are: ``axis`` counts them, None: there is one.
+
+    ``squares``: the axis and the one after it, rows and columns of an image's patches. ``side``:
+    of a patch in pixels, where the tensor is the image itself.
+    """
+
+    axis: int | None
+    squares: bool = False
+    side: int = 0
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """(tokens, elements): the batch of one goes, other axes keep their order."""
+        if self.side:
+            return functional.unfold(tensor, self.side, stride=self.side)[0].T.contiguous()
+        if self.axis is None:
+            return tensor.reshape(1, -1)
+        if self.squares:
+            tensor = tensor.flatten(self.axis, self.axis + 1)
+        return tensor.movedim(self.axis, 0).flatten(1).contiguous()
+
+    def tensor(self, rows: Tensor, shape: Iterable[int]) -> Tensor:
+        """The opposite; ``shape`` may have any size along the axis."""
+        sizes = list(shape)
+        if self.side:
+            return functional.fold(rows.T[None], (sizes[2], sizes[3]), self.side, stride=self.side)
+        if self.axis is None:
+            return rows.reshape(sizes)
+        rest = [size for i, size in enumerate(sizes) if i - self.axis not in (0, self.squares)]
+        whole = rows.reshape([len(rows), *rest]).movedim(0, self.axis)
+        return whole.reshape(sizes) if self.squares else whole
+
+
+class Program:
+    """An exported model with weights; see the head of this file.
+
+    ``ops``: by name, as extraction made them. ``owners``: of an exported node, the ops whose
+    results it holds: one, or the parts of a fused projection, or class token and sequence.
+    """
+
+    def __init__(self, extracted: Extracted):
+        self.graph = extracted.graph
+        self.ops: dict[str, Op] = extracted.ops
+        self.exported = extracted.program
+        self.output = extracted.output
+        self.sizes = Sizes(self.graph.graph.get("tokens"))
+        self.owners: dict[Any, list[str]] = {}
+        last: dict[Any, str] = {}
+        for name, op in self.ops.items():
+            if op.stage:
+                last[op.nodes[-1]] = name  # of ops that make a node together the last one
+            else:
+                self.owners.setdefault(op.nodes[-1], []).append(name)
+        self.owners |= {node: [name] for node, name in last.items()}
+        self._constants: dict[str, Any] = {}
+        self._memo: dict[Any, Any] = {}
+        self._depends: dict[Any, tuple[str, ...]] = {}
+        self._reads: dict[Any, tuple[str, ...]] = {}
+        self.start({})
+
+    def start(self, inputs: dict[str, Tensor]) -> None:
+        """Take other inputs, by name of the argument of ``forward``; shapes follow from them."""
+        self._constants = self._known(inputs)
+        self.tokens = self.sizes.fixed or next((x.shape[-1] for x in inputs.values()), 0)
+        self._memo = {}
+
+    # --- values ------------------------------------------------------------------------------
+
+    def value(self, node: Any, given: Given) -> Any:
+        """What an exported node computes from the results of ops, which ``given`` knows."""
+        found: dict[Any, Any] = {}
+        return self._value(node, given, found, top=True)
+
+    def depends(self, node: Any) -> tuple[str, ...]:
+        """The ops whose results a node reads, through wires; its own op is left out."""
+        if node not in self._depends:
+            names: dict[str, None] = {}
+            seen: set[Any] = set()
+            stack = list(node.all_input_nodes)
+            while stack:
+                each = stack.pop(0)
+                if each in seen or operator_of(each) == "sym_size":
+                    continue  # a shape is known before a token arrives
+                seen.add(each)
+                if each in self.owners:
+                    names |= dict.fromkeys(self.owners[each])
+                else:
+                    stack += each.all_input_nodes
+            self._depends[node] = tuple(names)
+        return self._depends[node]
+
+    def reads(self, node: Any) -> tuple[str, ...]:
+        """The ops that a node's value is made of: of a fused projection only the parts that it has.
+
+        A node that is itself some op's result reads that op. Which parts reach it is found by
+        asking what becomes of NaN in them.
+        """
+        if node not in self._reads:
+            own = self.owners.get(node, ())
+            names = tuple(own) or self.depends(node)
+            parts = [name for name in names if self.ops[name].share is not None]
+            idle = {name for name in parts if not own and not self._reaches(node, name)}
+            self._reads[node] = tuple(name for name in names if name not in idle)
+        return self._reads[node]
+
+    def _reaches(self, node: Any, name: str) -> bool:
+        def given(other: Any) -> Tensor:
+            sizes = [shape_at(size, self.tokens) for size in other.meta["val"].shape]
+            tensor = torch.zeros(sizes, dtype=torch.float64)
+            if name not in self.owners[other]:
+                return tensor.to(other.meta["val"].dtype)
+            layout = self.layout_of(name)
+            rows = layout.rows(tensor)
+            every = torch.arange(rows.numel()).reshape(rows.shape)
+            rows.view(-1)[self.place(name, every).flatten()] = torch.nan
+            return layout.tensor(rows, sizes)
+
+        return bool(self.value(node, given).isnan().any())
+
+    def _value(self, node: Any, given: Given, found: dict[Any, Any], top: bool = False) -> Any:
+        if node in found:
+            return found[node]
+        if node in self._memo:
+            return self._memo[node]
+        value = None if top or node not in self.owners else given(node)
+        if value is None:
+            value = self._compute(node, given, found)
+        if node.op != "placeholder" and not self.depends(node) and node not in self.owners:
+            self._memo[node] = value  # a constant
+        else:
+            found[node] = value
+        return value
+
+    def _compute(self, node: Any, given: Given, found: dict[Any, Any]) -> Any:
+        if node.op == "placeholder":
+            return self._constants[node.name]
+        if operator_of(node) == "sym_size":
+            return self._constants[node.args[0].name].shape[node.args[1]]
+        if node.op == "get_attr":
+            return getattr(self.exported.graph_module, node.target)
+        arguments = torch.fx.node.map_arg(node.args, lambda n: self._value(n, given, found))
+        options = torch.fx.node.map_arg(node.kwargs, lambda n: self._value(n, given, found))
+        if node.target is operator.getitem:
+            return arguments[0][arguments[1]]
+        name = getattr(getattr(node.target, "_schema", None), "name", str(node.target))
+        if name == "hyflexsim::pair_features":
+            return _pair_features(*arguments)
+        if "wrap_with" in name:  # a part under autocast or without gradient
+            at = next(i for i, a in enumerate(arguments) if isinstance(a, torch.nn.Module))
+            return arguments[at](*arguments[at + 1 :])
+        if name.endswith("_") and isinstance(arguments[0], Tensor):
+            arguments = (arguments[0].clone(), *arguments[1:])
+        return node.target(*_double(arguments), **_double(options))
+
+    def _known(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+        """Values of placeholders: parameters and tables as the program has them, and inputs."""
+        state = self.exported.state_dict | self.exported.constants
+        known: dict[str, Any] = {}
+        for spec in self.exported.graph_signature.input_specs:
+            name = str(getattr(spec.arg, "name", ""))
+            if spec.target is not None and spec.target in state:
+                value = state[spec.target].detach()
+                known[name] = value.double() if value.is_floating_point() else value
+            elif name in inputs:
+                known[name] = inputs[name]
+            else:
+                known[name] = getattr(spec.arg, "value", None)
+        return known
+
+    # --- layouts -----------------------------------------------------------------------------
+
+    def layout(self, node: Any, count: int) -> Layout:
+        """Layout of a tensor of ``count`` tokens (at the token count of :class:`Sizes`)."""
+        shape = node.meta["val"].shape
+        axes = self.sizes.token_axes(shape, count) if count > 1 else []
+        if count > 1 and not axes and len(shape) == 4 and shape[2] * shape[3] == count:
+            return Layout(2, squares=True)
+        return Layout(axes[0] if axes else None)
+
+    def layout_of(self, name: str) -> Layout:
+        """Layout of the node that an op's result is in."""
+        op = self.ops[name]
+        node = op.nodes[-1]
+        if op.kind == "input" and node.meta["val"].dim() == 4:
+            return Layout(2, side=self._patches(node))
+        size = self._count(self._other(op) if op.half == "single" else op, self.sizes.tokens)
+        return self.layout(node, size + (op.half != ""))
+
+    @staticmethod
+    def _patches(image: Any) -> int:
+        """Side of the patches that an image is cut into."""
+        kernels = [
+            n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"
+        ]
+        return int(kernels[0])
+
+    def _count(self, op: Op, tokens: int) -> int:
+        if op.axis == "pair":
+            return tokens * (tokens + 1) // 2
+        return 1 if op.axis == "single" else tokens + op.extra
+
+    def _other(self, op: Op) -> Op:
+        return next(
+            other
+            for other in self.ops.values()
+            if other.nodes[-1] is op.nodes[-1] and other.half == "rest"
+        )
+
+    def place(self, name: str, rows: Tensor) -> Tensor:
+        """The rows of an op within all tokens and columns of its node."""
+        op = self.ops[name]
+        if op.half:
+            rows = rows[:1] if op.half == "single" else rows[1:]
+        rows = rows[: self._count(op, self.tokens)]  # a causal convolution pads at both ends
+        if op.share is not None:
+            rows = rows[:, share(op, rows.shape[1])]
+        return rows
+
+
+def share(op: Op, width: int) -> Tensor:
+    """Which of the columns of a fused projection an op has: (width of the op,), int64."""
+    part = op.share
+    columns = torch.arange(width)
+    if part is None:
+        return columns
+    at = columns % part.period if part.period else columns
+    return columns[(at >= part.first) & (at < part.last)]
+
+
+def operator_of(node: Any) -> str:
+    """Name of an exported operator without namespace and overload: ``linear``, ``attention``."""
+    if node.op != "call_function":
+        return ""
+    packet = str(getattr(node.target, "overloadpacket", node.target))
+    return packet.rsplit(".", maxsplit=1)[-1]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A static product in the program: which operand is data, and the matrix (out, in)."""
+
+    data: Any
+    channel: int
+    matrix: Tensor
+    bias: Tensor | None
+    patches: int = 0
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The data, one vector a token: (tokens, in)."""
+        if self.patches:  # disjoint squares of an image
+            return Layout(2, side=self.patches).rows(x)
+        return x.movedim(self.channel, -1).flatten(0, -2)
+
+
+def product_of(program: Program, name: str) -> Product:
+    """How the program computes an op of class gemv. Raises InputError for another operator."""
+    op = program.ops[name]
+    node = next((n for n in op.nodes if operator_of(n) in LINEAR), None)
+    if node is None:
+        raise InputError(f"op {name!r}: no matrix product among its exported nodes")
+    kind, args = operator_of(node), list(node.args)
+
+    def constant(argument: Any) -> Any:
+        return None if argument is None else program.value(argument, lambda n: None)
+
+    if kind == "linear":
+        bias = args[2] if len(args) > 2 else None
+        return Product(args[0], -1, constant(args[1]), constant(bias))
+    if kind == "addmm":
+        return Product(args[1], -1, constant(args[2]).T, constant(args[0]))
+    if kind in ("conv1d", "conv2d"):
+        weight = constant(args[1])
+        patches = weight.shape[-1] if weight.dim() == 4 and weight.shape[-1] > 1 else 0
+        bias = constant(args[2]) if len(args) > 2 else None
+        return Product(args[0], 1, weight.flatten(1), bias, patches)
+    if not program.depends(args[0]) and args[0] not in program.owners:
+        return Product(args[1], -2, constant(args[0]).reshape(args[0].meta["val"].shape[-2:]), None)
+    return Product(args[0], -1, constant(args[1]).reshape(args[1].meta["val"].shape[-2:]).T, None)
+
+
+def folded(program: Program, name: str, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scale and shift (in, then out) that are folded into a matrix; each a vector.
+
+    Found by asking the folded nodes for what they make of zeros and of ones.
+    """
+    op = program.ops[name]
+    product = product_of(program, name)
+    at = next(i for i, n in enumerate(op.nodes) if operator_of(n) in LINEAR)
+    rows = product.matrix.shape[1]
+    one_in, none_in = torch.ones(rows).double(), torch.zeros(rows).double()
+    if op.before:
+        norm = op.before[-1]
+        one_in, none_in = _affine(program, norm, norm.args[0], rows)
+    one_out, none_out = torch.ones(width).double(), torch.zeros(width).double()
+    if len(op.nodes) > at + 1:
+        one_out, none_out = _affine(program, op.nodes[-1], op.nodes[at], width)
+    return one_in, none_in, one_out, none_out
+
+
+def _affine(program: Program, end: Any, start: Any, width: int) -> tuple[Tensor, Tensor]:
+    """Scale and shift by column of element-wise nodes from ``start`` (left out) to ``end``."""
+    shape = start.meta["val"].shape
+    sizes = [program.sizes.pair(size)[0] for size in shape]
+    axes = [
+        i for i, size in enumerate(sizes) if size == width and not program.sizes.varies(shape[i])
+    ]
+    results = []
+    for fill in (0.0, 1.0):
+        probe = torch.full(sizes, fill, dtype=torch.float64)
+        found = {start: probe}
+        value = program._value(end, lambda n: None, found, top=True)
+        results.append(value.movedim(axes[-1], -1).reshape(-1, width)[0])
+    shift, both = results
+    return both - shift, shift
+
+
+def _pair_features(i: Tensor, j: Tensor) -> Tensor:
+    """ParT's four features of pairs, in float32 as the host computes them."""
+    from hyflexsim.models.part.pairs import pair_features  # noqa: PLC0415
+
+    return pair_features(i.float(), j.float()).double()
+
+
+def _double(arguments: Any) -> Any:
+    """Arguments of an operator with float64 for every narrower format."""
+    narrow = (torch.float32, torch.float16, torch.bfloat16)
+    if isinstance(arguments, dict):
+        return {key: _double(value) for key, value in arguments.items()}
+    if isinstance(arguments, list | tuple):
+        return type(arguments)(_double(value) for value in arguments)
+    return (
+        torch.float64 if isinstance(arguments, torch.dtype) and arguments in narrow else arguments
+    )
+
+
+def attention_scale(node: Any) -> float:
+    """What scores are multiplied by: as the model says, else 1 / sqrt(D)."""
+    scale = node.args[6] if len(node.args) > 6 else None
+    return float(scale) if scale is not None else 1 / math.sqrt(node.args[0].meta["val"].shape[-1])

@@ -1,0 +1,257 @@
+"""The quantised model: what the exported program computes with the chip's integers, whole tensors.
+
+Every op is computed for all tokens at once, in the program's order: a static product as one product
+of integer codes (two with codes again between them, where the matrix is two factors), attention on
+codes of queries, keys, values and probabilities, everything else in floating point, rounded to FP16
+where the op ends. No step, array, visit or firing rule enters here. How codes are chosen: codes.py.
+
+Assumed beside that: a bias is added in FP16 to the product, which is rounded once with it; a scan
+keeps its state in FP16; a row of a table that lies in digital PIM has codes of that unit's value
+bits, one scale a row, as its reads are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hyflexsim.sim import graph as g
+from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
+from hyflexsim.workloads.values.matrices import Matrix
+from hyflexsim.workloads.values.program import Program, product_of
+from hyflexsim.workloads.values.results import Results
+from hyflexsim.workloads.values.shapes import shape_at
+from hyflexsim.workloads.values.widths import Widths
+
+Multiply = Callable[[str, int, Tensor], Tensor]
+"""Product of integer codes (T, in) with factor number i of an op's matrix: (T, out)."""
+
+
+class Reference:
+    """Computes a program; see the head of this file.
+
+    ``widths`` None: in floating point throughout, without rounding: the model as trained.
+    ``value_scales``: scale of values (V) by name of the op ``pv``, one a head (H,).
+    ``multiply``: instead of the exact integer product (converters of a chip).
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        matrices: Mapping[str, Matrix],
+        widths: Widths | None,
+        value_scales: Mapping[str, Tensor] | None = None,
+        multiply: Multiply | None = None,
+    ):
+        self.program = program
+        self.matrices = matrices
+        self.widths = widths
+        self.value_scales = value_scales or {}
+        self.multiply = multiply or self._exact
+        self.attentions = attentions(program)
+        self.results: Results = {}
+        self._tensors: dict[Any, Tensor] = {}
+
+    def run(self) -> Results:
+        """Results of every op for the inputs that the program was started with."""
+        self.results, self._tensors = {}, {}
+        for name in g.order(self.program.graph):
+            if name in self.program.ops:
+                self._op(name)
+        last = self.program.output
+        values = self.results[last.op.name, "values"]
+        if last.axis == "single" and last.op.axis != "single":
+            values = values[-1:] if last.rule == "last" else values[:1]
+        self.results["output", "values"] = values
+        return self.results
+
+    def _op(self, name: str) -> None:
+        op = self.program.ops[name]
+        kind = self.program.graph.nodes[name]["kind"]
+        if kind == "input":
+            values = self._rows(name, self.program.value(op.nodes[-1], self._given))
+            self.results[name, "values"] = values.double()
+        elif kind == "gemv":
+            self._gemv(name)
+        elif name in self.attentions:
+            self._attention(name, self.attentions[name])
+        elif op.stage:
+            self._scan(name, op.stage)
+        else:
+            self._plain(name, kind)
+
+    # --- tensors of the program --------------------------------------------------------------
+
+    def _given(self, node: Any) -> Tensor | None:
+        """A node's tensor, put together from the results of its ops."""
+        if node.op == "placeholder" and node.name in self._inputs():
+            return None
+        if node not in self._tensors:
+            owners = self.program.owners[node]
+            if not all((name, "values") in self.results for name in owners):
+                return None
+            self._tensors[node] = self._join(node, owners)
+        return self._tensors[node]
+
+    def _inputs(self) -> list[str]:
+        return [n for n, op in self.program.ops.items() if op.kind == "input"]
+
+    def _join(self, node: Any, owners: list[str]) -> Tensor:
+        """Parts of a fused projection side by side, the class token before the sequence."""
+        whole = self._shape(node)
+        layout = self.program.layout_of(owners[0])
+        rows = layout.rows(torch.full(whole, torch.nan, dtype=torch.float64))
+        for name in owners:
+            own = self.results[name, "values"]
+            at = self.program.place(name, torch.arange(rows.numel()).reshape(rows.shape))
+            rows.view(-1)[at] = own
+        return layout.tensor(rows, whole)
+
+    def _shape(self, node: Any) -> list[int]:
+        return [shape_at(size, self.program.tokens) for size in node.meta["val"].shape]
+
+    def _rows(self, name: str, tensor: Tensor) -> Tensor:
+        rows = self.program.layout_of(name).rows(tensor)
+        return self.program.place(name, rows)
+
+    def _round(self, values: Tensor) -> Tensor:
+        return values.double() if self.widths is None else half(values)
+
+    # --- ops ---------------------------------------------------------------------------------
+
+    def _plain(self, name: str, kind: str) -> None:
+        node = self.program.ops[name].nodes[-1]
+        rows = self._rows(name, self.program.value(node, self._given))
+        if kind == "lookup" and self.widths is not None and self.widths.table is not None:
+            bits = self.widths.table
+            scale = scale_of(rows, bits)
+            codes = codes_of(rows, scale, bits)
+            self.results[name, "codes"] = codes
+            rows = codes * scale
+        self.results[name, "values"] = self._round(rows)
+
+    def _gemv(self, name: str) -> None:
+        op, product, matrix = self.program.ops[name], product_of(self.program, name), None
+        matrix = self.matrices[name]
+        source = op.before[0].args[0] if op.before else product.data
+        x = product.rows(self.tensor(source))
+        if op.half:
+            x = x[:1] if op.half == "single" else x[1:]
+        labels = ("W",) if len(matrix.codes) == 1 else ("V", "U")
+        if self.widths is None:
+            for weight in matrix.weights:
+                x = x @ weight.double().T
+        else:
+            for i, label in enumerate(labels):
+                scale = scale_of(x, self.widths.inputs)
+                codes = codes_of(x, scale, self.widths.inputs)
+                if i:
+                    self.results[name, "codes"] = codes
+                total = self.multiply(name, i, codes)
+                self.results[name, label] = total
+                x = (total * scale * matrix.scales[i]).float().double()
+        if matrix.bias is not None:
+            x = x + matrix.bias
+        self.results[name, "values"] = self._round(x)
+
+    def _exact(self, name: str, factor: int, codes: Tensor) -> Tensor:
+        return codes @ self.matrices[name].codes[factor].T
+
+    def tensor(self, node: Any) -> Tensor:
+        """A node's value, its own result included."""
+        given = self._given(node) if node in self.program.owners else None
+        value: Tensor = self.program.value(node, self._given) if given is None else given
+        return value
+
+    # --- attention ---------------------------------------------------------------------------
+
+    def _attention(self, name: str, a: Attention) -> None:
+        q, k, v, bias = a.operands
+        results = self.results
+        if name == a.qk:
+            heads = q.meta["val"].shape[1]
+            keys = per_head(self.tensor(k), heads)
+            scores = self._scores(a, self.tensor(q)[0], keys)
+            results[name, "values"] = self._round(scores).permute(1, 2, 0)
+        elif name == a.add:
+            total = results[a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
+            results[name, "values"] = self._round(total)
+        elif name == a.softmax:
+            scores = results[a.add or a.qk, "values"]
+            weights = self._round(scores.softmax(1))
+            results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)
+        else:
+            self._mix(a, self.tensor(v))
+
+    def _scores(self, a: Attention, queries: Tensor, keys: Tensor) -> Tensor:
+        """(H, Q, K) scaled scores, -inf beyond a causal model's own token."""
+        rows, columns = queries.shape[1], keys.shape[1]
+        hidden = torch.zeros(rows, columns, dtype=torch.bool)
+        if a.causal:
+            hidden = torch.arange(columns) > torch.arange(rows)[:, None] + (columns - rows)
+        if self.widths is None or self.widths.values is None:
+            scores = queries @ keys.transpose(1, 2) * a.scale
+        else:
+            bits = self.widths.values
+            sq, sk = scale_of(queries, bits), scale_of(keys, bits)
+            product = codes_of(queries, sq, bits) @ codes_of(keys, sk, bits).transpose(1, 2)
+            marked = product.masked_fill(hidden, -torch.inf)
+            self.results[a.qk, "product"] = marked.permute(1, 2, 0)
+            scores = product * sq * sk.transpose(1, 2) * a.scale
+        return scores.masked_fill(hidden, -torch.inf)
+
+    def _mix(self, a: Attention, values: Tensor) -> None:
+        weights = self.results[a.softmax, "values"]  # (Q, K, H)
+        looked = torch.where(torch.isneginf(weights), 0.0, weights).permute(2, 0, 1)
+        own = per_head(values, len(looked))  # (H, K, V)
+        if self.widths is None or self.widths.probabilities is None:
+            mixed = looked @ own
+        else:
+            bits = self.widths.probabilities
+            scale = self.value_scales[a.pv][:, None, None]
+            codes = probability_codes(looked, bits)
+            assert self.widths.values is not None
+            product = codes @ codes_of(own, scale, self.widths.values)
+            self.results[a.pv, "product"] = product.transpose(0, 1).flatten(1)
+            mixed = product * scale / (2**bits - 1)
+        self.results[a.pv, "values"] = self._round(mixed.transpose(0, 1).flatten(1))
+
+    # --- scan --------------------------------------------------------------------------------
+
+    def _scan(self, name: str, stage: str) -> None:
+        node = self.program.ops[name].nodes[-1]
+        x, dt, a, b, c, d, z, _, softplus = node.args
+        results = self.results
+        stages = {
+            self.program.ops[other].stage: other
+            for other in self.program.ops
+            if self.program.ops[other].stage and self.program.ops[other].nodes[-1] is node
+        }
+        if stage == "softplus":
+            values = functional.softplus(self.tensor(dt)[0].T)
+        elif stage == "silu":
+            values = functional.silu(self.tensor(z)[0].T)
+        elif stage == "mul":
+            values = results[stages["scan"], "values"] * results[stages["silu"], "values"]
+        else:
+            step = results[stages["softplus"], "values"] if softplus else self.tensor(dt)[0].T
+            values = self._recurrence(self.tensor(x)[0].T, step, a, b, c, d)
+        results[name, "values"] = self._round(values)
+
+    def _recurrence(self, x: Tensor, step: Tensor, a: Any, b: Any, c: Any, d: Any) -> Tensor:
+        """h <- exp(A dt) h + dt B x; y = C h + D x: (N, C) (Mamba, arXiv 2312.00752 Alg. 2)."""
+        decay, skip = self.tensor(a), None if d is None else self.tensor(d)
+        into, out = self.tensor(b)[0].T, self.tensor(c)[0].T  # (N, S)
+        state = torch.zeros_like(decay)
+        rows = []
+        for n in range(len(x)):
+            grown = torch.exp(decay * step[n][:, None]) * state
+            state = self._round(grown + (step[n] * x[n])[:, None] * into[n])
+            y = (state * out[n]).sum(1)
+            rows.append(y if skip is None else y + skip * x[n])
+        return torch.stack(rows)
