@@ -7,12 +7,16 @@ nobody has looked at. Which tests run which line is measured once and kept in ``
 too: an interrupted run goes on where it was.
 
 Lines of machine code are not seen by coverage; their mutants face all tests of the compiled engine.
+Lines that run when a module is imported (declarations, tables, defaults) run for no test in
+particular; their mutants face all tests, those of the same room first. What no test imports or runs
+is alive without trying.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -156,6 +160,10 @@ def _span(node: Any) -> _Span:
 # --- which tests ---------------------------------------------------------------------------------
 
 
+IMPORT = ""
+"""The test, in coverage's words, that runs what is run by an import."""
+
+
 class Covering(NamedTuple):
     """Tests by file and line, and seconds by test."""
 
@@ -163,19 +171,47 @@ class Covering(NamedTuple):
     seconds: dict[str, float]
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Tests that run a line, fastest first; of machine code those of the compiled engine."""
+        """Tests that run a mutant's statement, fastest first; of machine code those of the compiled
+        engine; of what an import runs all, those of the same room first.
+        """
+        lines = self.tests.get(mutant.file, {})
+        found = {name for n in _statement(mutant.file, mutant.line) for name in lines.get(n, ())}
         if Path(mutant.file).name in JITTED:
-            found = [name for name in self.seconds if "/engine/" in name or "random" in name]
-        else:
-            found = self.tests.get(mutant.file, {}).get(mutant.line, [])
-        return sorted(found, key=lambda name: self.seconds.get(name, 0.0))
+            found = {name for name in self.all() if "/engine/" in name or "random" in name}
+        elif IMPORT in found:
+            found = self.all()
+        room = f"tests/{Path(mutant.file).parent.as_posix()}/"
+        near = {name for name in found if name.startswith(room)} if len(found) > FIRST else found
+        return sorted(found, key=lambda name: (name not in near, self.seconds.get(name, 0.0)))
+
+    def all(self) -> set[str]:
+        """Every test that runs a line."""
+        return {
+            name for lines in self.tests.values() for each in lines.values() for name in each
+        } - {IMPORT}
+
+
+@functools.cache
+def _statement(file: str, line: int) -> range:
+    """Lines of the innermost statement around a line; of a compound one its head alone: not every
+    line of a statement is an event for coverage.
+    """
+    lines = range(line, line + 1)
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = (body[0].lineno - 1 if body else node.end_lineno) or node.lineno
+            span = range(node.lineno, max(end, node.lineno) + 1)
+            if line in span:
+                lines = span  # ast.walk goes inwards
+    return lines
 
 
 def _covering() -> Covering:
     """Measured once for the sources and tests as they are."""
     digest = hashlib.sha256()
     for room in ("sim", "tests/sim"):
-        for file in sorted((ROOT / room).rglob("*.py")):
+        for file in _content(ROOT / room):
             digest.update(file.read_bytes())
     kept = KEPT / f"covering-{digest.hexdigest()[:16]}.json"
     if not kept.exists():
@@ -230,8 +266,6 @@ class _Place:
                 "select file_id, context_id, numbits from line_bits"
             ):
                 test = names[context].partition("|")[0]
-                if not test:
-                    continue
                 for line in _numbers(bits):
                     tests[files[file].relative_to(self.folder.resolve()).as_posix()][line].append(
                         test
@@ -241,6 +275,10 @@ class _Place:
             file = case.get("classname", "").replace(".", "/")
             seconds[f"{file}.py::{case.get('name')}"] = float(case.get("time", 0))
         # doctests and tests within classes have other names: they keep the default of no time
+        found = {t for each in tests.values() for some in each.values() for t in some} - {IMPORT}
+        # a name that pytest does not find would kill every mutant
+        if not self.pytest("--collect-only", *found, timeout=600):
+            raise RuntimeError("pytest does not find the tests that coverage names")
         return {"tests": tests, "seconds": seconds}
 
     def killed(self, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
@@ -325,10 +363,16 @@ def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutan
     return results
 
 
+def _content(room: Path) -> list[Path]:
+    """All files of a room but what Python makes."""
+    files = (file for file in room.rglob("*") if "__pycache__" not in file.parts)
+    return sorted(file for file in files if file.is_file())
+
+
 def _key(mutant: Mutant) -> str:
     """A mutant of these very sources and tests."""
     digest = hashlib.sha256((ROOT / mutant.file).read_bytes())
-    for file in sorted((ROOT / "tests/sim").rglob("*.py")):
+    for file in _content(ROOT / "tests/sim"):
         digest.update(file.read_bytes())
     return f"{'|'.join(map(str, mutant))}|{digest.hexdigest()[:16]}"
 
