@@ -151,7 +151,7 @@ def test_in_a_mesh_each_reader_has_a_transfer_of_its_own():
     ],
 )
 def test_hops_of_a_square_mesh(one, other, count):
-    """13 columns: PU 12 ends the first row, 13 begins the second; 167 is row 12, column 11; 170 is PU 2."""
+    """13 columns: PU 12 ends the first row, 13 begins the second, 167 the last; 170 is PU 2."""
     assert hops(load_chip("isaac"), one, other) == count
 
 
