@@ -265,7 +265,7 @@ class _Place:
             for file, context, bits in base.execute(
                 "select file_id, context_id, numbits from line_bits"
             ):
-                test = names[context].partition("|")[0]
+                test = names[context].rpartition("|")[0]  # what follows is the phase
                 for line in _numbers(bits):
                     tests[files[file].relative_to(self.folder.resolve()).as_posix()][line].append(
                         test
