@@ -253,6 +253,7 @@ class _Place:
         sources = [f"--cov={self.folder / 'links/hyflexsim/sim'}", f"--cov={self.folder / 'sim'}"]
         self.pytest(
             *("-n", str(os.cpu_count()), *sources, "--cov-context=test", "--cov-report="),
+            *("-m", "not slow"),  # a minute each: without them a score is a lower bound
             *("--junitxml=junit.xml", *TESTS),
             timeout=3600,
         )
