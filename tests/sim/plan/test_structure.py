@@ -216,8 +216,8 @@ def test_a_wave_is_as_wide_as_the_copies_of_the_pair_network(hw, split):
     assert power == pytest.approx(alone if split else 3 * alone)
     assert bank.macs == (0, 1024)
     adc = next(c for c in plan.components if c.kind == "adc")
-    assert adc.shadow[0].power_mw == pytest.approx(
-        (1 if split else 3) * next(c for c in one.components if c.kind == "adc").shadow[0].power_mw
+    assert adc.shadow[0][2] == pytest.approx(
+        (1 if split else 3) * next(c for c in one.components if c.kind == "adc").shadow[0][2]
     )
 
 
