@@ -28,8 +28,8 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -282,14 +282,15 @@ class _Place:
             raise RuntimeError("pytest does not find the tests that coverage names")
         return {"tests": tests, "seconds": seconds}
 
-    def killed(self, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
-        """Whether a test fails, or does not end."""
+    def killed(self, mutant: Mutant, tests: Sequence[str], seconds: Mapping[str, float]) -> bool:
+        """Whether a test fails, or does not end: takes a minute more than five times as long."""
         file = self.folder / mutant.file
         before = file.read_text(encoding="utf-8")
         file.write_text(_changed(before, mutant), encoding="utf-8")
         try:
             for some in (tests[:FIRST], tests[FIRST:]):
-                if some and not self.pytest("-x", *some, timeout=limit):
+                usual = sum(seconds.get(name, 0.0) for name in some)
+                if some and not self.pytest("-x", *some, timeout=60 + 5 * usual):
                     return True
             return False
         finally:
@@ -350,13 +351,13 @@ def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutan
         def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
             tests, place = covering.of(mutant), places.get()
             try:
-                usual = sum(covering.seconds.get(name, 0.0) for name in tests)
-                return mutant, bool(tests) and place.killed(mutant, tests, 60 + 5 * usual)
+                return mutant, bool(tests) and place.killed(mutant, tests, covering.seconds)
             finally:
                 places.put(place)
 
         with ThreadPoolExecutor(jobs) as pool:
-            for mutant, killed in pool.map(attempt, missing):
+            for done in as_completed([pool.submit(attempt, mutant) for mutant in missing]):
+                mutant, killed = done.result()
                 results[mutant] = killed
                 file.write(json.dumps({"key": _key(mutant), "killed": killed}) + "\n")
                 file.flush()
