@@ -299,7 +299,7 @@ class _Place:
     def pytest(self, *arguments: str, timeout: float) -> bool:
         """Whether pytest passes within so many seconds."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        cache = {"HYFLEXSIM_CACHE": str(KEPT / "cache")}  # machine code is kept by its sources
         with subprocess.Popen(
             command,
             cwd=self.folder,
