@@ -3,10 +3,12 @@
 from typing import Annotated
 
 import pytest
+from pydantic import ValidationError
 
 from hyflexsim.sim.chip.kind import Kind, UnitValues
 from hyflexsim.sim.chip.load import PRESETS, resolve
 from hyflexsim.sim.chip.parameters import Follows, Section, choice, fill, parameter, parameters_of
+from hyflexsim.sim.chip.provenance import Record
 from hyflexsim.sim.chip.rules import proportional, shared_by
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
@@ -349,3 +351,42 @@ def test_strangers_are_equal_only_to_their_class():
     assert Made() == Made()
     assert Made() != Lost()
     assert len({Made(), Made(), Lost()}) == 2
+
+
+class Two(Section):
+    """A number and a whole number."""
+
+    number: Annotated[float, parameter("", 0, 9, "number")]
+    whole: Annotated[int, parameter("", 0, 9, "whole")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"number": "1", "whole": 1},  # no text for a number
+        {"number": 1.0, "whole": 1.0},
+        {"number": float("nan"), "whole": 1},
+        {"number": float("inf"), "whole": 1},
+        {"number": -1e-9, "whole": 1},
+        {"number": 9.000001, "whole": 1},
+        {"number": 1.0, "whole": -1},
+        {"number": 1.0, "whole": 10},
+        {"number": 1.0},
+        {"number": 1.0, "whole": 1, "more": 1},
+    ],
+)
+def test_sections_take_what_is_declared_and_nothing_else(values):
+    with pytest.raises(ValidationError):
+        Two(**values)
+
+
+def test_sections_and_records_do_not_change():
+    for frozen in (Two(number=1.0, whole=1), Record(**given(1))):
+        with pytest.raises(ValidationError):
+            setattr(frozen, next(iter(type(frozen).model_fields)), 2)
+
+
+@pytest.mark.parametrize("change", [{"page": 3}, {"note": 3}, {"value": None}])
+def test_records_take_what_is_declared_and_nothing_else(change):
+    with pytest.raises(ValidationError):
+        Record(**given(1) | change)
