@@ -124,3 +124,30 @@ def test_what_has_no_cells_is_refused():
         list(arrays(ideal, "c"))
     with pytest.raises(InputError, match="lies in dram as bytes"):
         list(arrays(place(graph, load_chip("non-pim"), Options()), "b.0.a"))
+
+
+def test_a_matrix_is_found_by_its_weight_and_by_each_of_its_ops(hw):
+    graph = g.new_graph("shared")
+    for name in ("one", "two"):
+        shape = {"rows": 8, "cols": 8, "width": 8, "weight": "w"}
+        g.add_op(graph, name, "gemv", layer="b.0", **shape)
+    g.add_op(graph, "three", "gemv", layer="b.0", **(shape | {"weight": "v"}))
+    placement = place(graph, hw, Options())
+    assert [find_weight(placement, name).name for name in ("w", "one", "two", "three")] == [
+        *("w", "w", "w", "v")
+    ]
+    with pytest.raises(InputError) as error:
+        find_weight(placement, "four")
+    assert str(error.value) == "no matrix 'four'; names are like one, three"
+
+
+def test_copies_and_matrices_follow_each_other_in_modules():
+    """Modules of 2 arrays, dealt to two PUs: a has 3 arrays twice, then b."""
+    chip = load_chip("hyflexpim", {"analog.arrays": 2})
+    placement = place(matrix(64 * 3, 16), chip, Options(pus_per_layer=2))
+    placement = placement.with_copies({"b.0.a": 2, "b.0.b": 1})
+    found = [array.name for name in ("b.0.a", "b.0.b") for array in arrays(placement, name)]
+    assert found == [f"pu{i % 2}.analog.{i // 4}.{i // 2 % 2}" for i in range(9)]
+    assert [(a.copy, a.row_tile) for a in arrays(placement, "b.0.a")] == [
+        (copy, tile) for copy in (0, 1) for tile in (0, 1, 2)
+    ]
