@@ -151,3 +151,20 @@ def test_copies_and_matrices_follow_each_other_in_modules():
     assert [(a.copy, a.row_tile) for a in arrays(placement, "b.0.a")] == [
         (copy, tile) for copy in (0, 1) for tile in (0, 1, 2)
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "pieces"),
+    [
+        (16, [((0, 1), (0, 15)), ((2,), (0, 7))]),
+        (10, [((0, 1), (0, 9)), ((1, 2), (0, 9)), ((2,), (0, 3))]),
+        (24, [((0, 1, 2), (0, 23))]),
+        (5, [((0,), (0, 4)), ((0, 1), (0, 4)), ((1,), (0, 4)), ((1, 2), (0, 4)), ((2,), (0, 3))]),
+    ],
+)
+def test_a_weight_that_does_not_fit_is_named_in_both_arrays(columns, pieces):
+    """Three outputs of 8 single-level cells in arrays of so many columns."""
+    chip = load_chip("hyflexpim", {"analog.columns": columns})
+    placement = place(matrix(4, 3), chip, Options(copies="none"))
+    made = [array.pieces for array in arrays(placement, "b.0.a")]
+    assert [(piece.outputs, piece.columns) for (piece,) in made] == pieces
