@@ -199,3 +199,16 @@ def test_sizes_of_an_array_are_those_of_its_tokens():
     each = size_of(step, np.arange(8), 4, 4)
     assert each.tolist() == [4, 4, 5, 5, 6, 6, 7, 7]
     assert each.tolist() == [size_of(step, n, 4, 4) for n in range(8)]
+
+
+def test_an_edge_says_nothing_of_what_it_is_not(plan_of):
+    """A threshold has no groups, a stream no need; all tokens that wait are named."""
+    plan = plan_of(
+        (0, 1, [], None, {}), (1, 1, [Group(0)], None, {}), (2, 1, [Threshold(1, "all")], None, {})
+    )
+    stream, threshold = shape_of(plan, 3).class_edges
+    assert stream[:8] == (STREAM, 1, 1, 0, 2, 3, False, None)
+    assert stream.waiting == slice(0, 3)
+    assert threshold[:7] == (THRESHOLD, 0, 0, 0, 0, 3, False)
+    assert threshold.need.tolist() == [3, 3, 3]
+    assert threshold.waiting.tolist() == [True] * 3

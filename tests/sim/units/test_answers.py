@@ -242,6 +242,19 @@ def test_transfers_side_by_side():
     )
 
 
+@pytest.mark.parametrize(("speed", "ps"), [(1e-6, 10**9), (0.123456, 8101), (1e9, 1)])
+def test_bandwidths_are_exact_to_a_kilobyte_a_second(speed, ps):
+    """From the smallest to the largest that a chip may give: a byte at 1 kB/s takes a ms."""
+    assert transfer(1, speed, 0, ()).rate.ps(1) == ps
+
+
+def test_banks_are_as_exact():
+    """256 B over 256 banks of 1 kB/s: a ms behind the row's 32 ns."""
+    unit = load_chip("nmp", {"banks.bandwidth": "1 kB/s"}).units["banks"]
+    visit = only(unit.kind.serve(unit, Task("matmul", macs=256)))
+    assert visit.service.rate.ps(1) == 10**9 + 32_000
+
+
 # ---- a kind that does nothing
 
 
