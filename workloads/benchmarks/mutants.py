@@ -145,6 +145,8 @@ def _silent(node: ast.AST) -> bool:
         return isinstance(node.value, str)
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"  # of zip: an assertion
     return isinstance(node, ast.Assert | ast.JoinedStr)
 
 

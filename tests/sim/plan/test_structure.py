@@ -318,3 +318,17 @@ def test_weights_that_lie_with_results_are_not_fetched(chain_of):
     names = [step.name for step in planned(chain_of({"b.0": [1]}), chip).steps]
     assert "b.0.fc0.W.read" in names
     assert "b.0.fc0.fetch" not in names
+
+
+@pytest.mark.parametrize(
+    ("preset", "layer", "name"),
+    [("hyflexpim", (24, 25), "chip1.global_bus"), ("isaac", (170, 171), "pu170-171.mesh")],
+)
+def test_pus_of_a_group_exchange_over_the_bus_of_their_chip_or_their_own_routers(
+    chain_of, preset, layer, name
+):
+    chip, graph = load_chip(preset), chain_of({"b.0": [(16, 200), (200, 8)]})
+    placement = place(graph, chip, Options(pus_per_layer=2, chips=2))
+    plan = build_plan(graph, dataclasses.replace(placement, pus={"b.0": layer}))
+    (step,) = [s for s in plan.steps if "reduce" in s.name or "gather" in s.name]
+    assert plan.components[step.lanes[0]].name == name
