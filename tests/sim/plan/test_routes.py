@@ -210,7 +210,9 @@ def test_rules_become_edges(hw, here, there, rule, edge):
     assert planned(graph, hw).steps[1].inputs == (edge,)
 
 
-@pytest.mark.parametrize(("kept", "fraction"), [(0.25, (1, 4)), (1.0, (1, 1)), (0.04, (1, 25))])
+@pytest.mark.parametrize(
+    ("kept", "fraction"), [(0.25, (1, 4)), (1.0, (1, 1)), (0.04, (1, 25)), (1e-6, (1, 10**6))]
+)
 def test_the_share_of_keys_is_a_fraction(kept, fraction):
     chip = load_chip("sprint")
     chooser = chip.served_by("matmul", "values").keys

@@ -17,7 +17,7 @@ from hyflexsim.sim.plan.unrolled import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan(plan_of):
     """Two layers alike behind an input; a threshold that differs."""
     return plan_of(

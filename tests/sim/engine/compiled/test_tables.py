@@ -25,7 +25,7 @@ from hyflexsim.sim.engine.trace import DTYPES
 from hyflexsim.sim.plan.plan import Group, Threshold
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan(plan_of):
     """A bus, two lanes with places, a reader of all of them."""
     return plan_of(
