@@ -1,12 +1,20 @@
 """Copies: who is copied, when it stops, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Options, place
-from hyflexsim.sim.plan.copies import _fill_group, _Unit, apply_copies, component_loads
+from hyflexsim.sim.plan.copies import (
+    _fill_group,
+    _shared_loads,
+    _Unit,
+    apply_copies,
+    component_loads,
+)
 from hyflexsim.sim.plan.overlap import layer_serial, turns_ps
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.units.catalogue import load_chip
@@ -252,3 +260,13 @@ def test_a_group_is_filled_down_to_its_floor(free, floor, copies):
 
 def test_without_matrices_there_is_nothing_to_copy():
     assert _fill_group([], 10, 0) == {}
+
+
+def test_the_busiest_of_each_pu_that_copies_do_not_help(plan_of):
+    """PU 0: 30 beside a copied 90; PU 1: nothing to do."""
+    plan = plan_of(
+        (0, 10, [], None, {}), (1, 30, [], None, {"unit": "analog"}), (3, 5, [], None, {})
+    )
+    pus = (0, 0, 1, 0)
+    components = tuple(replace(c, pu=pu) for c, pu in zip(plan.components, pus, strict=True))
+    assert _shared_loads(replace(plan, components=components), 3, "analog") == {0: 30, 1: 0}
