@@ -322,7 +322,11 @@ def test_weights_that_lie_with_results_are_not_fetched(chain_of):
 
 @pytest.mark.parametrize(
     ("preset", "layer", "name"),
-    [("hyflexpim", (24, 25), "chip1.global_bus"), ("isaac", (170, 171), "pu170-171.mesh")],
+    [
+        ("hyflexpim", (24, 25), "chip1.global_bus"),
+        ("hyflexpim", (23, 24), "chip0.global_bus"),
+        ("isaac", (170, 171), "pu170-171.mesh"),
+    ],
 )
 def test_pus_of_a_group_exchange_over_the_bus_of_their_chip_or_their_own_routers(
     chain_of, preset, layer, name
