@@ -172,7 +172,7 @@ def test_a_weight_that_does_not_fit_is_named_in_both_arrays(columns, pieces):
 
 def test_single_level_arrays_come_first_of_all_factors():
     """V has 1 rank of 2 in SLC: 8 + 4 columns of 8 are an SLC and an MLC array; U one of each."""
-    chip = load_chip("hyflexpim", {"analog.columns": 8, "analog.rows": 1})
+    chip = load_chip("hyflexpim", {"analog.columns": 8, "analog.rows": 1, "adc.slc_bits": 1})
     placement = place(matrix(1, 1, 2), chip, Options(slc_rate=0.5, copies="none"))
     made = list(arrays(placement, "b.0.a"))
     assert [(a.factor, a.mode) for a in made] == [
