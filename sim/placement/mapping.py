@@ -288,6 +288,7 @@ def _assign(
             f"{holder.name} holds less than one of its {holder.kind.holds} a PU; the model needs "
             f"{sum(pieces.values())}"
         )
+    size = max(1, size)  # where it was 0, nothing needs any
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
     _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
     runs = (

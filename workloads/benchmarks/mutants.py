@@ -7,12 +7,16 @@ nobody has looked at. Which tests run which line is measured once and kept in ``
 too: an interrupted run goes on where it was.
 
 Lines of machine code are not seen by coverage; their mutants face all tests of the compiled engine.
+Lines that run when a module is imported (declarations, tables, defaults) run for no test in
+particular; their mutants face all tests, those of the same room first. What no test imports or runs
+is alive without trying.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -24,8 +28,8 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -141,6 +145,8 @@ def _silent(node: ast.AST) -> bool:
         return isinstance(node.value, str)
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"  # of zip: an assertion
     return isinstance(node, ast.Assert | ast.JoinedStr)
 
 
@@ -156,6 +162,10 @@ def _span(node: Any) -> _Span:
 # --- which tests ---------------------------------------------------------------------------------
 
 
+IMPORT = ""
+"""The test, in coverage's words, that runs what is run by an import."""
+
+
 class Covering(NamedTuple):
     """Tests by file and line, and seconds by test."""
 
@@ -163,19 +173,47 @@ class Covering(NamedTuple):
     seconds: dict[str, float]
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Tests that run a line, fastest first; of machine code those of the compiled engine."""
+        """Tests that run a mutant's statement, fastest first; of machine code those of the compiled
+        engine; of what an import runs all, those of the same room first.
+        """
+        lines = self.tests.get(mutant.file, {})
+        found = {name for n in _statement(mutant.file, mutant.line) for name in lines.get(n, ())}
         if Path(mutant.file).name in JITTED:
-            found = [name for name in self.seconds if "/engine/" in name or "random" in name]
-        else:
-            found = self.tests.get(mutant.file, {}).get(mutant.line, [])
-        return sorted(found, key=lambda name: self.seconds.get(name, 0.0))
+            found = {name for name in self.all() if "/engine/" in name or "random" in name}
+        elif IMPORT in found:
+            found = self.all()
+        room = f"tests/{Path(mutant.file).parent.as_posix()}/"
+        near = {name for name in found if name.startswith(room)} if len(found) > FIRST else found
+        return sorted(found, key=lambda name: (name not in near, self.seconds.get(name, 0.0)))
+
+    def all(self) -> set[str]:
+        """Every test, also one that runs generated code alone (of a dataclass, of pydantic)."""
+        return set(self.seconds) | {
+            name for lines in self.tests.values() for each in lines.values() for name in each
+        } - {IMPORT}
+
+
+@functools.cache
+def _statement(file: str, line: int) -> range:
+    """Lines of the innermost statement around a line; of a compound one its head alone: not every
+    line of a statement is an event for coverage.
+    """
+    lines = range(line, line + 1)
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = (body[0].lineno - 1 if body else node.end_lineno) or node.lineno
+            span = range(node.lineno, max(end, node.lineno) + 1)
+            if line in span:
+                lines = span  # ast.walk goes inwards
+    return lines
 
 
 def _covering() -> Covering:
     """Measured once for the sources and tests as they are."""
     digest = hashlib.sha256()
     for room in ("sim", "tests/sim"):
-        for file in sorted((ROOT / room).rglob("*.py")):
+        for file in _content(ROOT / room):
             digest.update(file.read_bytes())
     kept = KEPT / f"covering-{digest.hexdigest()[:16]}.json"
     if not kept.exists():
@@ -217,6 +255,7 @@ class _Place:
         sources = [f"--cov={self.folder / 'links/hyflexsim/sim'}", f"--cov={self.folder / 'sim'}"]
         self.pytest(
             *("-n", str(os.cpu_count()), *sources, "--cov-context=test", "--cov-report="),
+            *("-m", "not slow"),  # a minute each: without them a score is a lower bound
             *("--junitxml=junit.xml", *TESTS),
             timeout=3600,
         )
@@ -229,9 +268,7 @@ class _Place:
             for file, context, bits in base.execute(
                 "select file_id, context_id, numbits from line_bits"
             ):
-                test = names[context].partition("|")[0]
-                if not test:
-                    continue
+                test = names[context].rpartition("|")[0]  # what follows is the phase
                 for line in _numbers(bits):
                     tests[files[file].relative_to(self.folder.resolve()).as_posix()][line].append(
                         test
@@ -241,16 +278,21 @@ class _Place:
             file = case.get("classname", "").replace(".", "/")
             seconds[f"{file}.py::{case.get('name')}"] = float(case.get("time", 0))
         # doctests and tests within classes have other names: they keep the default of no time
+        found = {t for each in tests.values() for some in each.values() for t in some} - {IMPORT}
+        # a name that pytest does not find would kill every mutant
+        if not self.pytest("--collect-only", *found, timeout=600):
+            raise RuntimeError("pytest does not find the tests that coverage names")
         return {"tests": tests, "seconds": seconds}
 
-    def killed(self, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
-        """Whether a test fails, or does not end."""
+    def killed(self, mutant: Mutant, tests: Sequence[str], seconds: Mapping[str, float]) -> bool:
+        """Whether a test fails, or does not end: takes a minute more than five times as long."""
         file = self.folder / mutant.file
         before = file.read_text(encoding="utf-8")
         file.write_text(_changed(before, mutant), encoding="utf-8")
         try:
             for some in (tests[:FIRST], tests[FIRST:]):
-                if some and not self.pytest("-x", *some, timeout=limit):
+                usual = sum(seconds.get(name, 0.0) for name in some)
+                if some and not self.pytest("-x", *some, timeout=60 + 5 * usual):
                     return True
             return False
         finally:
@@ -259,7 +301,7 @@ class _Place:
     def pytest(self, *arguments: str, timeout: float) -> bool:
         """Whether pytest passes within so many seconds."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        cache = {"HYFLEXSIM_CACHE": str(KEPT / "cache")}  # machine code is kept by its sources
         with subprocess.Popen(
             command,
             cwd=self.folder,
@@ -311,13 +353,13 @@ def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutan
         def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
             tests, place = covering.of(mutant), places.get()
             try:
-                usual = sum(covering.seconds.get(name, 0.0) for name in tests)
-                return mutant, bool(tests) and place.killed(mutant, tests, 60 + 5 * usual)
+                return mutant, bool(tests) and place.killed(mutant, tests, covering.seconds)
             finally:
                 places.put(place)
 
         with ThreadPoolExecutor(jobs) as pool:
-            for mutant, killed in pool.map(attempt, missing):
+            for done in as_completed([pool.submit(attempt, mutant) for mutant in missing]):
+                mutant, killed = done.result()
                 results[mutant] = killed
                 file.write(json.dumps({"key": _key(mutant), "killed": killed}) + "\n")
                 file.flush()
@@ -325,10 +367,16 @@ def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutan
     return results
 
 
+def _content(room: Path) -> list[Path]:
+    """All files of a room but what Python makes."""
+    files = (file for file in room.rglob("*") if "__pycache__" not in file.parts)
+    return sorted(file for file in files if file.is_file())
+
+
 def _key(mutant: Mutant) -> str:
     """A mutant of these very sources and tests."""
     digest = hashlib.sha256((ROOT / mutant.file).read_bytes())
-    for file in sorted((ROOT / "tests/sim").rglob("*.py")):
+    for file in _content(ROOT / "tests/sim"):
         digest.update(file.read_bytes())
     return f"{'|'.join(map(str, mutant))}|{digest.hexdigest()[:16]}"
 

@@ -129,11 +129,6 @@ def _starts(lengths: Sequence[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)])[: len(lengths)].astype(np.int64)
 
 
-def _joined(arrays: list[Any], dtype: Any) -> np.ndarray:
-    """One after the other; never empty, so that its first element can be named."""
-    return np.concatenate([*arrays, np.zeros(1, dtype=dtype)]).astype(dtype, copy=False)
-
-
 def _steps(plan: Plan) -> dict[str, np.ndarray]:
     """Tables that depend on the plan alone."""
     steps, pattern = plan.steps, pattern_of(plan)

@@ -175,3 +175,94 @@ def test_sums_are_those_of_the_trace(plan, play):
         assert tally.component_wait_ps[c] == (start.sum() - arrival.sum())
         assert tally.component_served_ps[c] == served[where == c].sum()
         assert tally.component_visits[c] == (where == c).sum()
+
+
+def rows(*numbers):
+    """A recorder's rows, all columns alike."""
+    recorder = Recorder()
+    for n in numbers:
+        recorder.rows.extend((n,) * 6)
+    return recorder
+
+
+def test_a_block_is_packed_at_its_bound():
+    assert (BLOCK, Recorder().limit) == (2**18, 6 * 2**18)
+
+
+def test_packing_hands_the_block_over_and_empties_the_buffer():
+    recorder = rows(1, 2)
+    block = recorder.pack()
+    assert [column.tolist() for column in block] == [[1, 2]] * 6
+    assert len(recorder.rows) == 0
+    assert len(recorder.finish()) == 2
+
+
+def test_who_watches_sees_each_block_that_is_kept(plan):
+    seen = []
+    recorder = Recorder(plan, Keep(layers=("b",)), seen.append)
+    recorder.rows.extend((2, 0, 0, 1, 2, 3))
+    recorder.pack()
+    recorder.rows.extend((0, 0, 0, 1, 2, 3))
+    recorder.pack()
+    recorder.pack()
+    assert [block[0].tolist() for block in seen] == [[2]]
+
+
+@pytest.mark.parametrize(("memory", "spilled"), [(2 * ROW_BYTES, False), (2 * ROW_BYTES - 1, True)])
+def test_memory_may_be_full_but_not_more(memory, spilled):
+    recorder = Recorder(keep=Keep(memory=memory))
+    recorder.rows.extend(range(12))
+    trace = recorder.finish()
+    assert trace.spilled == spilled
+    assert len(trace) == 2
+    assert trace.nbytes == (0 if spilled else 72)
+    assert [column.tolist() for column in trace.columns()] == [[i, i + 6] for i in range(6)]
+
+
+def test_what_is_spilled_comes_first():
+    """Two blocks in the file, one in memory, in order."""
+    recorder = Recorder(keep=Keep(memory=2 * ROW_BYTES))
+    for n in (1, 2, 3, 4):
+        recorder.rows.extend((n,) * 6)
+        recorder.pack()
+    trace = recorder.finish()
+    assert trace.spilled
+    assert trace.step.tolist() == trace.end.tolist() == [1, 2, 3, 4]
+    assert trace.nbytes == ROW_BYTES
+    assert [len(block[0]) for block in trace.blocks()] == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("keep", "everything"),
+    [
+        (Keep(), True),
+        (Keep(memory=1), True),
+        (Keep(components=("a",)), False),
+        (Keep(layers=("a",)), False),
+        (Keep(requests=(0, 1)), False),
+        (Keep(every=2), False),
+    ],
+)
+def test_what_drops_nothing(keep, everything):
+    assert keep.all == everything
+
+
+def test_planes_are_dropped_with_their_lane(plan_of):
+    """Two planes a token on two lanes: lane 1 has tokens 2, 3, 6, 7."""
+    plan = plan_of(((0, 1), 1, [], None, {"planes": 2}))
+    trace = engine.play(plan, [Request(0, 4)], keep=Keep(components=("c1",))).trace
+    assert sorted(trace.token.tolist()) == [2, 3, 6, 7]
+
+
+def test_each_so_many_th_is_counted_from_the_first(plan_of):
+    plan = plan_of((0, 1, [], None, {}))
+    keep = Keep(requests=(1, 6), every=2)
+    trace = engine.play(plan, [Request(0, 1)] * 8, keep=keep).trace
+    assert trace.request.tolist() == [1, 3, 5]
+
+
+def test_eight_names_are_shown(plan_of):
+    plan = plan_of(*((i, 1, [], None, {}) for i in range(10)))
+    names = ", ".join(f"c{i}" for i in range(8))
+    with pytest.raises(InputError, match=f"names are {names}, ...$"):
+        Recorder(plan, Keep(components=("x",)))

@@ -124,3 +124,58 @@ def test_what_has_no_cells_is_refused():
         list(arrays(ideal, "c"))
     with pytest.raises(InputError, match="lies in dram as bytes"):
         list(arrays(place(graph, load_chip("non-pim"), Options()), "b.0.a"))
+
+
+def test_a_matrix_is_found_by_its_weight_and_by_each_of_its_ops(hw):
+    graph = g.new_graph("shared")
+    for name in ("one", "two"):
+        shape = {"rows": 8, "cols": 8, "width": 8, "weight": "w"}
+        g.add_op(graph, name, "gemv", layer="b.0", **shape)
+    g.add_op(graph, "three", "gemv", layer="b.0", **(shape | {"weight": "v"}))
+    placement = place(graph, hw, Options())
+    assert [find_weight(placement, name).name for name in ("w", "one", "two", "three")] == [
+        *("w", "w", "w", "v")
+    ]
+    with pytest.raises(InputError) as error:
+        find_weight(placement, "four")
+    assert str(error.value) == "no matrix 'four'; names are like one, three"
+
+
+def test_copies_and_matrices_follow_each_other_in_modules():
+    """Modules of 2 arrays, dealt to two PUs: a has 3 arrays twice, then b."""
+    chip = load_chip("hyflexpim", {"analog.arrays": 2})
+    placement = place(matrix(64 * 3, 16), chip, Options(pus_per_layer=2))
+    placement = placement.with_copies({"b.0.a": 2, "b.0.b": 1})
+    found = [array.name for name in ("b.0.a", "b.0.b") for array in arrays(placement, name)]
+    assert found == [f"pu{i % 2}.analog.{i // 4}.{i // 2 % 2}" for i in range(9)]
+    assert [(a.copy, a.row_tile) for a in arrays(placement, "b.0.a")] == [
+        (copy, tile) for copy in (0, 1) for tile in (0, 1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "pieces"),
+    [
+        (16, [((0, 1), (0, 15)), ((2,), (0, 7))]),
+        (10, [((0, 1), (0, 9)), ((1, 2), (0, 9)), ((2,), (0, 3))]),
+        (24, [((0, 1, 2), (0, 23))]),
+        (5, [((0,), (0, 4)), ((0, 1), (0, 4)), ((1,), (0, 4)), ((1, 2), (0, 4)), ((2,), (0, 3))]),
+    ],
+)
+def test_a_weight_that_does_not_fit_is_named_in_both_arrays(columns, pieces):
+    """Three outputs of 8 single-level cells in arrays of so many columns."""
+    chip = load_chip("hyflexpim", {"analog.columns": columns})
+    placement = place(matrix(4, 3), chip, Options(copies="none"))
+    made = [array.pieces for array in arrays(placement, "b.0.a")]
+    assert [(piece.outputs, piece.columns) for (piece,) in made] == pieces
+
+
+def test_single_level_arrays_come_first_of_all_factors():
+    """V has 1 rank of 2 in SLC: 8 + 4 columns of 8 are an SLC and an MLC array; U one of each."""
+    chip = load_chip("hyflexpim", {"analog.columns": 8, "analog.rows": 1, "adc.slc_bits": 1})
+    placement = place(matrix(1, 1, 2), chip, Options(slc_rate=0.5, copies="none"))
+    made = list(arrays(placement, "b.0.a"))
+    assert [(a.factor, a.mode) for a in made] == [
+        *(("V", "slc"), ("U", "slc"), ("V", "mlc"), ("U", "mlc"))
+    ]
+    assert [a.name for a in made] == [f"pu0.analog.0.{i}" for i in range(4)]

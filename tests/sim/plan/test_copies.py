@@ -1,13 +1,23 @@
 """Copies: who is copied, when it stops, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from hyflexsim.sim import graph as g
-from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.chip.service import Rate
+from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Options, place
-from hyflexsim.sim.plan.copies import apply_copies, component_loads
+from hyflexsim.sim.plan.copies import (
+    _fill_group,
+    _shared_loads,
+    _Unit,
+    apply_copies,
+    component_loads,
+)
 from hyflexsim.sim.plan.overlap import layer_serial, turns_ps
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.units.catalogue import load_chip
 
 
 def copies_of(graph, hw, tokens=8, overlap="pipelined", **options):
@@ -156,3 +166,107 @@ def test_in_turns_a_copy_is_worth_what_it_saves(chain_of, chip_of):
         (times[copies],) = turns_ps(layer_serial(plan), 8).values()
     assert serial(graph, hw) == {"b.0.fc0": 4, "b.0.fc1": 3}
     assert times["none"] - times["fill"] == (6 + 5) * 900_000
+
+
+# --- refusals and edges ---------------------------------------------------------------------------
+
+
+def test_a_pattern_of_copies_that_matches_nothing(chain_of, chip_of):
+    with pytest.raises(InputError) as error:
+        copies_of(chain_of({"b.0": [1, 1, 1, 1]}), chip_of(), copies={"b.0.*": 2, "c.*": 2})
+    assert str(error.value) == (
+        "copies: no matrix matches 'c.*'; names are like b.0.fc0, b.0.fc1, b.0.fc2"
+    )
+
+
+@pytest.mark.parametrize("copies", [2, {"b.0.*": 2}])
+def test_copies_that_could_serve_no_second_token(chain_of, copies):
+    with pytest.raises(InputError) as error:
+        copies_of(chain_of({"b.0": [1]}), load_chip("non-pim"), copies=copies)
+    assert str(error.value) == (
+        "copies must be none or fill on non-pim: a second copy in macs serves no second token; "
+        f"got {copies!r}"
+    )
+
+
+@pytest.mark.parametrize("overlap", ["pipelined", "layer-serial"])
+def test_filling_copies_nothing_that_could_serve_no_second_token(chain_of, overlap):
+    graph = chain_of({"b.0": [1]})
+    assert copies_of(graph, load_chip("non-pim"), overlap=overlap) == {"b.0.fc0": 1}
+
+
+def test_copies_by_pattern_that_do_not_fit(chain_of, chip_of):
+    """4 x 3 of 10 arrays; the message has no number, since there are several."""
+    with pytest.raises(CapacityError) as error:
+        copies_of(chain_of({"b.0": [3], "b.1": [1]}), chip_of(), copies={"b.0.*": 4})
+    assert str(error.value) == "copies of b.0 need 2 arrays more than PU 0 has"
+
+
+def test_copies_that_fill_a_pu_to_the_last_array(chain_of, chip_of):
+    assert copies_of(chain_of({"b.0": [5]}), chip_of(), copies=2) == {"b.0.fc0": 2}
+
+
+def test_layers_that_share_pus_are_refused_together(chain_of, chip_of):
+    with pytest.raises(CapacityError) as error:
+        copies_of(chain_of({"b.0": [4], "b.1": [4]}), chip_of(pus=1), copies=2)
+    assert str(error.value) == "2 copies of b.0, b.1 need 6 arrays more than PU 0 has"
+
+
+def test_groups_are_filled_each_with_its_own_arrays(chain_of, chip_of):
+    graph = chain_of({"b.0": [3], "b.1": [5]})
+    assert copies_of(graph, chip_of()) == {"b.0.fc0": 3, "b.1.fc0": 2}
+    assert serial(graph, chip_of()) == {"b.0.fc0": 3, "b.1.fc0": 2}
+
+
+def test_a_group_of_two_pus_has_arrays_of_both(chain_of, chip_of):
+    """20 arrays, 6 a copy."""
+    assert copies_of(chain_of({"b.0": [6]}), chip_of(), pus_per_layer=2) == {"b.0.fc0": 3}
+
+
+def test_loads_of_lanes_and_of_contexts(plan_of):
+    """4 tokens of 10 ps on two lanes are 20 each; contexts 1 to 4 of 10 ps are 100 on one."""
+    plan = plan_of(
+        ((0, 1), 10, [], None, {}),
+        (2, Rate(work=10), [], None, {"size": "prefix"}),
+        (2, 1, [], None, {}),
+    )
+    assert component_loads(plan, 4) == [20, 20, 104]
+
+
+def test_units_of_copies_by_hand():
+    """Visits of 8 tokens at 5 ps and 4 at 7: with 3 copies 3 x 5 + 2 x 7 ps."""
+    unit = _Unit(["w"], 1, 8, 0)
+    unit.visits = [(8, 5), (4, 7)]
+    assert [unit.turns_ps(copies) for copies in (1, 3, 8)] == [68, 29, 12]
+    assert unit.next_worth() == 2
+    unit.copies = 4
+    assert unit.next_worth() == 8  # 5, 6 and 7 copies still take two turns of eight
+    unit.copies = 8
+    assert unit.next_worth() == 0
+
+
+def test_a_matrix_that_is_never_visited_is_worth_no_copy():
+    assert _Unit(["w"], 1, 8, 0).next_worth() == 0
+
+
+@pytest.mark.parametrize(
+    ("free", "floor", "copies"),
+    [(10, 0, 4), (10, 25, 4), (10, 26, 4), (10, 34, 3), (10, 50, 2), (10, 100, 1), (1, 0, 2)],
+)
+def test_a_group_is_filled_down_to_its_floor(free, floor, copies):
+    """A load of 100 in 4 runs: copies until load / copies is the floor, or runs, or arrays."""
+    assert _fill_group([_Unit(["w"], 1, 4, 100)], free, floor) == {"w": copies}
+
+
+def test_without_matrices_there_is_nothing_to_copy():
+    assert _fill_group([], 10, 0) == {}
+
+
+def test_the_busiest_of_each_pu_that_copies_do_not_help(plan_of):
+    """PU 0: 30 beside a copied 90; PU 1: nothing to do."""
+    plan = plan_of(
+        (0, 10, [], None, {}), (1, 30, [], None, {"unit": "analog"}), (3, 5, [], None, {})
+    )
+    pus = (0, 0, 1, 0)
+    components = tuple(replace(c, pu=pu) for c, pu in zip(plan.components, pus, strict=True))
+    assert _shared_loads(replace(plan, components=components), 3, "analog") == {0: 30, 1: 0}

@@ -72,6 +72,11 @@ def test_a_module_too_small_for_one_product():
     )
 
 
+def test_a_module_just_large_enough_for_one_product():
+    small = load_chip("hyflexpim", {"digital.arrays": 1, "digital.columns": 960}).units["digital"]
+    assert products_per_cycle(small, 64) == 1
+
+
 def test_registers_hold_whole_tokens_and_at_least_one(unit):
     """8 x 1 KiB a PU: ten tokens of 768 B, 21 of them on two PUs; a larger one streams through."""
     assert unit.kind.waiting_tokens(unit, "input", 768, 1) == 10
