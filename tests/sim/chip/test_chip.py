@@ -16,7 +16,10 @@ from hyflexsim.sim.units.catalogue import load_chip
 def test_a_link_is_found_from_both_ends(hw):
     assert hw.link("analog", "digital") is hw.link("digital", "analog") is hw.links["pu_bus"]
     assert hw.link("analog", "sfu") is None
-    with pytest.raises(InputError, match=r"^hyflexpim: links must join analog and sfu; none does$"):
+    with pytest.raises(
+        InputError,
+        match=r"^hyflexpim: links must join analog and sfu for this model; none does: add \[links",
+    ):
         hw.need_link("analog", "sfu")
 
 
@@ -73,13 +76,15 @@ def test_assumptions_are_what_no_paper_gives(hw):
     assert STATUSES == ("stated", "derived", "third-party", "fitted", "inferred", "assumed")
     assert ASSUMPTIONS == ("fitted", "inferred", "assumed")
     every = {key for key, record in hw.provenance.items() if record.status in ASSUMPTIONS}
-    assert used_assumptions(hw, values=True) == sorted(every)
-    values = {key for key in every if hw.parameters[key].acts == ("values",)}
-    assert values and used_assumptions(hw) == sorted(every - values)
+    alone = {answer: {k for k in every if hw.parameters[k].acts == (answer,)} for answer in ANSWERS}
+    assert alone["values"]
+    assert alone["wear"]
+    assert used_assumptions(hw, values=True) == sorted(every - alone["wear"])
+    assert used_assumptions(hw) == sorted(every - alone["wear"] - alone["values"])
 
 
 def test_answers_by_name():
-    assert ANSWERS == ("time", "energy", "area", "capacity", "values")
+    assert ANSWERS == ("time", "energy", "area", "capacity", "values", "wear")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,9 @@ def test_without_a_link_between_pus_the_port_is_where_data_lie(chain_of, chip_of
 def test_between_pus_of_a_chip_a_link_is_needed(chain_of, chip_of):
     base = chip_of(pus=2)
     links = {name: link for name, link in base.links.items() if name != "global_bus"}
-    with pytest.raises(InputError, match=r"links must join pu and pu; none does$"):
+    with pytest.raises(
+        InputError, match=r"links must join pu and pu for this model; none does: add"
+    ):
         planned(chain_of({"b.0": [9], "b.1": [9]}), dataclasses.replace(base, links=links))
 
 
