@@ -85,7 +85,7 @@ class Weight:
     ops: tuple[str, ...]
     rank: int | None
     parts: tuple[Part, ...]
-    order: tuple[int, ...]
+    order: Sequence[int]
     copies: int = 1
 
     @property
@@ -262,14 +262,16 @@ def weights_on(
     return weights
 
 
-def protection(op: Mapping[str, Any]) -> tuple[int, ...]:
+def protection(op: Mapping[str, Any]) -> Sequence[int]:
     """Ranks (outputs, where dense) of a matrix, most important first; equal ones in their order.
 
     >>> protection({"rank": 3, "cols": 9, "importance": [0.1, 0.7, 0.7]})
     (1, 2, 0)
     """
     size = op["cols"] if op["rank"] is None else op["rank"]
-    scores = op["importance"] or [0.0] * size
+    scores = op["importance"]
+    if scores is None:
+        return range(size)
     return tuple(sorted(range(size), key=lambda i: -scores[i]))
 
 
