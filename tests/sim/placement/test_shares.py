@@ -180,7 +180,7 @@ def test_a_matrix_with_a_rank_is_two_factors(put):
     ],
 )
 def test_the_order_of_protection(op, order):
-    assert protection(op) == order
+    assert tuple(protection(op)) == order
 
 
 @pytest.mark.parametrize(
