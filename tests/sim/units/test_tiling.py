@@ -249,3 +249,9 @@ def test_in_one_mode_both_tilings_agree_on_conversions(module, rows, cols, rank,
         ):
             assert (low.columns_slc, low.columns_mlc) == (high.columns_slc, high.columns_mlc)
             assert (low.wordlines, low.fullest) == (high.wordlines, high.fullest)
+
+
+def test_what_lies_in_arrays_takes_no_bytes(module):
+    """64 x 100 with a fifth in SLC: 20 x 8 columns begin two arrays, 80 x 4 fill the rest."""
+    (factor,) = factors(module, 64, 100, None, 0.2, "row-tile")
+    assert factor.cells() == {"arrays_slc": 2, "arrays_mlc": 2, "bytes": 0}
