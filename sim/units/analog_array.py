@@ -23,6 +23,7 @@ from hyflexsim.sim.chip.service import Chain, Hop, Shadow, Sum, Task, Visit
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units import adc, crossbar, shift_add
 from hyflexsim.sim.units.analog_parameters import AnalogValues
+from hyflexsim.sim.units.rram_module import shares_of
 from hyflexsim.sim.units.tiling import Factor, factors, height
 
 
@@ -200,11 +201,7 @@ def _parts(module: AnalogValues, rows: Section) -> dict[str, float]:
     now, then = max(adc_.slc_bits, adc_.mlc_bits), made.adc_bits
     grows = rules.converter_area if rows is module.area else rules.converter_energy
     grown, stated = (grows(adc_.model, bits, adc_.rate) for bits in (now, then))
-    shares = {
-        "arrays": module.arrays * module.rows * module.columns / made.cells,
-        "input_register": module.registers.input_bytes / made.input_register,
-        "output_register": module.registers.output_bytes / made.output_register,
-        "wordline_drivers": module.arrays * module.rows / made.wordline_drivers,
+    shares = shares_of(module) | {
         "adcs": adcs / made.adcs * (grown / stated),
         "shift_adds": adcs / made.shift_adds,
         "sample_holds": module.arrays / made.sample_holds,

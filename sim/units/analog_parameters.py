@@ -1,8 +1,4 @@
-"""Parameters of analog arrays with their converters; what they are: analog_array.py.
-
-Rows of ``power`` and ``area`` are what all instances of a part take in one module; ``instances``
-says how many instances a row stands for, so that a changed module counts in proportion.
-"""
+"""Parameters of analog arrays with their converters; what they are: analog_array.py."""
 
 from __future__ import annotations
 
@@ -11,6 +7,14 @@ from typing import Annotated
 from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import UnitValues
 from hyflexsim.sim.chip.parameters import Follows, Section, choice, parameter
+from hyflexsim.sim.units.rram_module import (
+    MANY,
+    MM2,
+    NODE_AREA,
+    ModuleArea,
+    ModuleInstances,
+    rows_of,
+)
 
 RANGES = ("clip", "scale")
 SIGNS = ("twos-complement", "biased", "differential", "differential-rows")
@@ -20,16 +24,8 @@ _PJ = ("pJ", 0, 1e12)
 _SHARE = ("", 0, 1)
 _SIGMA, _ERROR_RATE, _CONDUCTANCE = (("cells.noise", word) for word in NOISES[1:])
 _MW = ("mW", 0, 1e9)
-_MM2 = ("mm2", 0, 1e6)
-_MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
-_NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _RATE = Follows(rules.proportional, ("adc.rate",))  # energy a conversion stays, power is per second
-
-
-def _rows(part: str) -> tuple[str, str]:
-    """The rows of a module's part, which a count of instances goes with."""
-    return f"power.{part}", f"area.{part}"
 
 
 def _converter(bits: str) -> Follows:
@@ -318,30 +314,20 @@ class Programming(Section):
     endurance: Annotated[float, parameter("", 1, 1e18, "writes that a cell survives", "wear")]
 
 
-class AnalogInstances(Section):
-    """Instances in a module that a row of power and area stands for."""
+class AnalogInstances(ModuleInstances):
+    """Of these parts too."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy", counts=_rows("arrays"))]
-    input_register: Annotated[
-        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("input_register"))
-    ]
-    output_register: Annotated[
-        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("output_register"))
-    ]
-    wordline_drivers: Annotated[
-        int, parameter(*_MANY, "drivers", "area, energy", counts=_rows("wordline_drivers"))
-    ]
-    adcs: Annotated[int, parameter(*_MANY, "converters", "area, energy", counts=_rows("adcs"))]
+    adcs: Annotated[int, parameter(*MANY, "converters", "area, energy", counts=rows_of("adcs"))]
     adc_bits: Annotated[
         int,
-        parameter("bit", 1, 16, "their largest resolution", "area, energy", counts=_rows("adcs")),
+        parameter("bit", 1, 16, "their largest resolution", "area, energy", counts=rows_of("adcs")),
     ]
     shift_adds: Annotated[
-        int, parameter(*_MANY, "units", "area, energy", counts=_rows("shift_adds"))
+        int, parameter(*MANY, "units", "area, energy", counts=rows_of("shift_adds"))
     ]
     sample_holds: Annotated[
         int,
-        parameter(*_MANY, "groups, one per array", "area, energy", counts=_rows("sample_holds")),
+        parameter(*MANY, "groups, one per array", "area, energy", counts=rows_of("sample_holds")),
     ]
 
 
@@ -357,16 +343,11 @@ class AnalogPower(Section):
     sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_NODE])]
 
 
-class AnalogArea(Section):
-    """Area of a module's parts."""
+class AnalogArea(ModuleArea):
+    """Area of these parts too."""
 
-    arrays: Annotated[float, parameter(*_MM2, "RRAM arrays", "area", [_NODE_AREA])]
-    input_register: Annotated[float, parameter(*_MM2, "input register", "area", [_NODE_AREA])]
-    output_register: Annotated[float, parameter(*_MM2, "output register", "area", [_NODE_AREA])]
-    wordline_drivers: Annotated[float, parameter(*_MM2, "wordline drivers", "area", [_NODE_AREA])]
-    adcs: Annotated[float, parameter(*_MM2, "converters", "area", [_NODE_AREA])]
-    shift_adds: Annotated[float, parameter(*_MM2, "shift-and-add units", "area", [_NODE_AREA])]
-    sample_holds: Annotated[float, parameter(*_MM2, "sample-and-holds", "area", [_NODE_AREA])]
+    adcs: Annotated[float, parameter(*MM2, "converters", "area", [NODE_AREA])]
+    shift_adds: Annotated[float, parameter(*MM2, "shift-and-add units", "area", [NODE_AREA])]
 
 
 class AnalogValues(UnitValues):

@@ -7,19 +7,12 @@ from typing import Annotated
 from hyflexsim.sim.chip import rules
 from hyflexsim.sim.chip.kind import UnitValues
 from hyflexsim.sim.chip.parameters import Follows, Section, parameter
+from hyflexsim.sim.units.rram_module import MANY, ModuleArea, ModuleInstances, rows_of
 
 _PJ = ("pJ", 0, 1e12)
 _MW = ("mW", 0, 1e9)
-_MM2 = ("mm2", 0, 1e6)
-_MANY = ("", 1, 2**50)
 _NODE = Follows(rules.node_energy, ("chip.technology_nm",))
-_NODE_AREA = Follows(rules.node_area, ("chip.technology_nm",))
 _CLOCK = Follows(rules.clocked, ("clock_period",))
-
-
-def _rows(part: str) -> tuple[str, str]:
-    """The rows of a module's part, which a count of instances goes with."""
-    return f"power.{part}", f"area.{part}"
 
 
 class NorRegister(Section):
@@ -37,21 +30,12 @@ class NorEnergy(Section):
     cell_write: Annotated[float, parameter(*_PJ, "a bit written to RRAM", "energy")]
 
 
-class NorInstances(Section):
-    """Instances in a module that a row of power and area stands for."""
+class NorInstances(ModuleInstances):
+    """Of these parts too."""
 
-    cells: Annotated[int, parameter(*_MANY, "cells", "area, energy", counts=_rows("arrays"))]
-    input_register: Annotated[
-        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("input_register"))
-    ]
-    output_register: Annotated[
-        int, parameter("B", 1, 2**40, "bytes", "area, energy", counts=_rows("output_register"))
-    ]
-    wordline_drivers: Annotated[
-        int, parameter(*_MANY, "drivers", "area, energy", counts=_rows("wordline_drivers"))
-    ]
     sample_holds: Annotated[
-        int, parameter(*_MANY, "groups, one a column", "area, energy", counts=_rows("sample_holds"))
+        int,
+        parameter(*MANY, "groups, one a column", "area, energy", counts=rows_of("sample_holds")),
     ]
 
 
@@ -65,16 +49,6 @@ class NorPower(Section):
         float, parameter(*_MW, "wordline drivers", "energy", [_CLOCK, _NODE])
     ]
     sample_holds: Annotated[float, parameter(*_MW, "sample-and-holds", "energy", [_CLOCK, _NODE])]
-
-
-class NorArea(Section):
-    """Area of a module's parts."""
-
-    arrays: Annotated[float, parameter(*_MM2, "RRAM arrays", "area", [_NODE_AREA])]
-    input_register: Annotated[float, parameter(*_MM2, "input register", "area", [_NODE_AREA])]
-    output_register: Annotated[float, parameter(*_MM2, "output register", "area", [_NODE_AREA])]
-    wordline_drivers: Annotated[float, parameter(*_MM2, "wordline drivers", "area", [_NODE_AREA])]
-    sample_holds: Annotated[float, parameter(*_MM2, "sample-and-holds", "area", [_NODE_AREA])]
 
 
 class NorValues(UnitValues):
@@ -112,4 +86,4 @@ class NorValues(UnitValues):
     energy: NorEnergy
     instances: NorInstances
     power: NorPower
-    area: NorArea
+    area: ModuleArea

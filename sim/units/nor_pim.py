@@ -21,6 +21,7 @@ from hyflexsim.sim.chip.kind import Kind, Unit
 from hyflexsim.sim.chip.service import Access, Action, Chain, Service, Task, Visit, cycles
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.nor_parameters import NorValues
+from hyflexsim.sim.units.rram_module import shares_of
 
 
 class NorPim(Kind):
@@ -158,12 +159,6 @@ def _visit(unit: Unit, task: Task, service: Service, macs: int = 0, label: str =
 
 def _parts(values: NorValues, rows: object) -> dict[str, float]:
     """Part of a module -> its share of ``area`` or ``power``, by instances."""
-    made = values.instances
-    shares = {
-        "arrays": values.arrays * values.rows * values.columns / made.cells,
-        "input_register": values.registers.input_bytes / made.input_register,
-        "output_register": values.registers.output_bytes / made.output_register,
-        "wordline_drivers": values.arrays * values.rows / made.wordline_drivers,
-        "sample_holds": values.columns / made.sample_holds,
-    }
+    columns = {"sample_holds": values.columns / values.instances.sample_holds}
+    shares = shares_of(values) | columns
     return {name: getattr(rows, name) * share for name, share in shares.items()}
