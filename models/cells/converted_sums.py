@@ -11,6 +11,7 @@ for the order in which float32 levels are added: integers (cells without noise) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numba
@@ -35,7 +36,10 @@ class Converter(NamedTuple):
 
 
 def converted_sums(
-    codes: NDArray[np.int8], cells: NDArray[np.float32], converters: list[Converter], planes: int
+    codes: NDArray[np.int8],
+    cells: NDArray[np.float32],
+    converters: Sequence[Converter],
+    planes: int,
 ) -> NDArray[np.float64]:
     """Codes (B, T · R) of ``planes`` bits through cells (T, R, S, O): (B, O), in units of codes.
 

@@ -226,7 +226,7 @@ def _converted(
         return _unconverted(x, programmed)
     tiles, rows, slices, out = programmed.cells.shape
     padded = functional.pad(x, (0, tiles * rows - programmed.inputs))
-    converters = _converters(programmed, adc_bits, adc_mode)
+    converters = converters_of(programmed.form, rows, adc_bits, adc_mode)
     if programmed.read_variance is None and x.device.type == "cpu":
         codes, cells = padded.to(torch.int8).numpy(), programmed.cells.numpy()
         result = torch.from_numpy(converted_sums(codes, cells, converters, input_bits))
@@ -251,13 +251,19 @@ def _unconverted(x: Tensor, programmed: Programmed) -> Tensor:
     return x.double() @ weight
 
 
-def _converters(programmed: Programmed, bits: int | None, mode: AdcMode) -> list[Converter]:
-    """What the columns of each slice go through; `bits` None: they are neither cut nor rounded.
+def converters_of(
+    form: Layout, rows: int, bits: int | None, mode: AdcMode
+) -> tuple[Converter, ...]:
+    """What the columns of each slice go through, of arrays of `rows` rows.
 
-    Codes: 0 ... 2^bits - 1, or as many around 0 when the span reaches below it. "scale" makes
-    the codes cover the span, but never finer than one level; 0 stays 0.
+    `bits` None: they are neither cut nor rounded (step 0). Codes: 0 ... 2^bits - 1, or as many
+    around 0 when the span reaches below it. "scale" makes the codes cover the span, but never finer
+    than one level; 0 stays 0.
+
+    >>> converters_of(layout(4), 64, 6, "clip")[0]
+    Converter(first=0, last=63, step=1.0, worth=1)
     """
-    rows, form, found = programmed.cells.shape[1], programmed.form, []
+    found = []
     for low, high, worth in zip(form.lowest, form.highest, form.worth, strict=True):
         if bits is None:
             found.append(Converter(-math.inf, math.inf, 0.0, worth))
@@ -268,7 +274,7 @@ def _converters(programmed: Programmed, bits: int | None, mode: AdcMode) -> list
         bipolar = -(2 ** (bits - 1)) if step == 1 else round(rows * low / step)
         first = bipolar if low else 0
         found.append(Converter(first, first + 2**bits - 1, step, worth))
-    return found
+    return tuple(found)
 
 
 def _clipping(programmed: Programmed, bits: int | None, mode: AdcMode) -> Tensor:
@@ -279,7 +285,8 @@ def _clipping(programmed: Programmed, bits: int | None, mode: AdcMode) -> Tensor
     if bits is None:
         return torch.zeros(programmed.cells.shape[3], dtype=torch.bool)
     if (bits, mode) not in programmed.clipping:
-        converters = _converters(programmed, bits, mode)
+        rows = programmed.cells.shape[1]
+        converters = converters_of(programmed.form, rows, bits, mode)
         most = programmed.cells.clamp(min=0).sum(1).amax(0)  # (S, out)
         least = programmed.cells.clamp(max=0).sum(1).amin(0)
         limits = torch.tensor(converters, device=most.device)  # (S, 4): first, last, step, worth

@@ -160,7 +160,7 @@ class _Matrix:
         self.parts: list[tuple[Programmed, int | None, Tensor | None, Tensor | None]] = []
         draws: dict[bool, torch.Generator | None] = {True: None, False: None}
         if noise is not None or slc_noise is not None:
-            draws = {slc: _offspring(generator, weight.device) for slc in draws}
+            draws = {slc: offspring(generator, weight.device) for slc in draws}
         for slc, outputs, inputs in _halves(weight, protected, axis):
             programmed = program_crossbar(
                 self.weight.codes,
@@ -197,8 +197,8 @@ class _Matrix:
         return y.mul_((x.scale.double() * self.weight.scale.double()).to(y.dtype))
 
 
-def _offspring(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
-    """A generator of its own, seeded by a draw."""
+def offspring(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
+    """A generator of its own, seeded by a draw: `generator` None: by torch's own."""
     place = None if generator is None else generator.device
     seed = torch.randint(2**62, (), generator=generator, device=place)
     return torch.Generator(device).manual_seed(int(seed))

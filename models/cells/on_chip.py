@@ -180,7 +180,7 @@ class _CellLinear(nn.Module):
 
     def __init__(self, path: str, layer: nn.Module, device: Device, seed: int):
         super().__init__()
-        generator = torch.Generator().manual_seed(_seed(path, seed))
+        generator = generator_of(path, seed)
         self.bias = bias_of(layer)
         self.bits = device.input_bits
         self.slc: list[Tensor] = []
@@ -247,7 +247,7 @@ class _CrossbarLayer(nn.Module):
             clip=device.clip,
             quantizer=_tokens(device),
             inner_quantizer=_tokens(device),
-            generator=torch.Generator().manual_seed(_seed(path, seed)),
+            generator=generator_of(path, seed),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -279,5 +279,6 @@ def _tokens(device: Device) -> ActivationQuantizer:
     return ActivationQuantizer(granularity="row", bits=device.input_bits)
 
 
-def _seed(path: str, seed: int) -> int:
-    return zlib.crc32(f"{seed}:{path}".encode())
+def generator_of(path: str, seed: int) -> torch.Generator:
+    """What the cells of the matrix at `path` of a model draw from on chip number `seed`."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed}:{path}".encode()))

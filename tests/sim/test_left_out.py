@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Assignment, Link
 from hyflexsim.sim.chip.kind import Unit
 from hyflexsim.sim.chip.parameters import Parameter
@@ -9,8 +10,7 @@ from hyflexsim.sim.chip.provenance import Record
 from hyflexsim.sim.chip.service import Access, Action, Hop, Rate, Service, Task, Visit
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
-from hyflexsim.sim.graph import OPTIONAL
-from hyflexsim.sim.placement.mapping import Options, Weight
+from hyflexsim.sim.placement.mapping import Options, Weight, protection
 from hyflexsim.sim.plan.builder import Flow
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
 from hyflexsim.sim.units.tiling import Region
@@ -82,17 +82,14 @@ def test_defaults_of_a_step():
     assert step.parts == 1
 
 
-def test_defaults_of_an_op():
-    assert OPTIONAL == {
-        "extra": 0,
-        "context": None,
-        "context_extra": 0,
-        "bias": False,
-        "rank": None,
-        "importance": None,
-        "head": False,
-        "parameters": 0,
-    }
+def test_an_op_is_dense_and_runs_once_a_token():
+    """5 x 3 weights, no bias; of seven tokens each is multiplied once, and none is a head's."""
+    graph = g.new_graph("one")
+    g.add_op(graph, "fc", "gemv", layer="b.0", rows=5, cols=3, width=3, weight="fc")
+    assert g.parameters(graph) == 15
+    assert g.macs(graph, 7) == {"fc": 7 * 15}
+    assert not graph.nodes["fc"]["head"]
+    assert protection(graph.nodes["fc"]) == range(3)
 
 
 def frozen(value, name):

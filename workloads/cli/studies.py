@@ -96,12 +96,9 @@ def accuracy(
 ) -> None:
     """Score a compressed checkpoint on a chip's cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.compression.accuracy import (  # noqa: PLC0415
-        Grid,
-        machine_from,
-        sweep,
-    )
+    from hyflexsim.workloads.compression.accuracy import Grid, sweep  # noqa: PLC0415
     from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.machines import machine_from  # noqa: PLC0415
     from hyflexsim.workloads.scenario.checkpoints import find_checkpoint  # noqa: PLC0415
     from hyflexsim.workloads.scenario.schema import Accuracy  # noqa: PLC0415
 
@@ -198,11 +195,11 @@ def pareto(
 ) -> None:
     """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
-    from hyflexsim.workloads.compression.accuracy import (  # noqa: PLC0415
+    from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
+    from hyflexsim.workloads.compression.machines import (  # noqa: PLC0415
         machine_from,
         machines_from,
     )
-    from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.compression.pareto import pareto as compute  # noqa: PLC0415
     from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
@@ -46,16 +46,11 @@ def wear_table(found: Wear, per_day: float) -> Table:
     title = f"digital PIM of {found.layer}, {si(per_day)} requests a day"
     names = (">a cell, levelled", ">last", ">hottest cell", ">last")
     rows = terminal_tables.table(title, "writes of", *names)
-    for what, level, hot in _readings(found):
-        lasts = (_years(found.years(writes, per_day)) for writes in (level, hot))
-        first, second = lasts
-        rows.add_row(what, f"{level:.3g}", first, f"{hot:.3g}", second)
-    return rows
-
-
-def _readings(found: Wear) -> Iterator[tuple[str, float, float]]:
     for what, level in found.levelled.items():
-        yield what, level, found.hottest[what]
+        hot = found.hottest[what]
+        cells = [(f"{w:.3g}", _years(found.years(w, per_day))) for w in (level, hot)]
+        rows.add_row(what, *cells[0], *cells[1])
+    return rows
 
 
 def _years(years: float) -> str:

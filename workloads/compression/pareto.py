@@ -23,9 +23,10 @@ from hyflexsim.models.lowrank.layers import HARD_THRESHOLD
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
-from hyflexsim.workloads.compression.accuracy import Machine, scores_on_chips
+from hyflexsim.workloads.compression.accuracy import scores_on_chips
 from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
+from hyflexsim.workloads.compression.machines import Machine
 from hyflexsim.workloads.compression.protection import (
     masks_of,
     prepared,

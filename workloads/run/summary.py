@@ -19,7 +19,7 @@ from hyflexsim.workloads.run.prepare import Prepared
 from hyflexsim.workloads.scenario.scenario import Scenario
 
 NOTES = (
-    "timing and energy only: values are not computed, accuracy is not affected by the devices",
+    "how long and how much only: no checkpoint is scored (model.checkpoint), no values (--values)",
     "weights are on the chip when the run starts: programming them is not counted",
     "controllers, clock distribution and leakage are not in time, energy or area",
 )

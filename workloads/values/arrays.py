@@ -12,22 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 
+from hyflexsim.models.cells.cell_columns import layout, levels
+from hyflexsim.models.cells.converted_sums import Converter
+from hyflexsim.models.cells.crossbar import converters_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.cells import Array, Piece, arrays, factor_regions, find_weight
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.units import tiling
 from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Region
-from hyflexsim.workloads.values.converters import (
-    Column,
-    columns_of,
-    convert,
-    levels_of,
-    step_of,
-)
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,7 @@ class Band:
     """The part of an array in one mode: columns of cells over some inputs.
 
     ``inputs`` (I,): numbers of the inputs on its wordlines; ``levels`` (I, C): its cells;
-    ``outputs`` (C,): whose columns they are; ``columns``: what each is; ``steps``: levels that a
-    code stands for; ``bits``: of the converter, None: without loss.
+    ``outputs`` (C,): whose columns they are; ``columns``: what each goes through and is worth.
     """
 
     row_tile: int
@@ -44,14 +41,12 @@ class Band:
     inputs: np.ndarray
     levels: np.ndarray
     outputs: np.ndarray
-    columns: tuple[Column, ...]
-    steps: tuple[float, ...]
-    bits: int | None
+    columns: tuple[Converter, ...]
 
     @cached_property
-    def kinds(self) -> dict[Column, np.ndarray]:
-        """Columns (their places) that are alike to a converter."""
-        places: dict[Column, list[int]] = {}
+    def kinds(self) -> dict[Converter, np.ndarray]:
+        """Places of the columns that go through the same."""
+        places: dict[Converter, list[int]] = {}
         for place, column in enumerate(self.columns):
             places.setdefault(column, []).append(place)
         return {column: np.array(each) for column, each in places.items()}
@@ -61,9 +56,7 @@ class Band:
         """Outputs in the band, and what each column adds to each of them: (C, outputs)."""
         own, at = np.unique(self.outputs, return_inverse=True)
         slices = np.zeros((len(self.outputs), len(own)))
-        slices[np.arange(len(at)), at] = [
-            column.worth * step for column, step in zip(self.columns, self.steps, strict=True)
-        ]
+        slices[np.arange(len(at)), at] = [each.worth * (each.step or 1) for each in self.columns]
         return own, slices
 
 
@@ -76,8 +69,6 @@ class Factor:
     row_tiles: int
     bands: tuple[Band, ...]
     bias: int
-    tall: int
-    how: str
     arrays: int
 
     def read(self, bits: np.ndarray) -> list[np.ndarray]:
@@ -85,13 +76,11 @@ class Factor:
         return [bits[:, band.inputs] @ band.levels for band in self.bands]
 
     def convert(self, number: int, sums: np.ndarray) -> np.ndarray:
-        """Column sums (B, C) of a band after its converters."""
-        band = self.bands[number]
-        if band.bits is None:
-            return sums
-        made = np.empty_like(sums)
-        for column, own in band.kinds.items():
-            made[:, own] = convert(sums[:, own], column, self.tall, band.bits, self.how)
+        """Codes of column sums (B, C) of a band, in steps of its converters."""
+        made = sums.copy()
+        for each, own in self.bands[number].kinds.items():
+            if each.step:  # else without loss
+                made[:, own] = np.clip(np.rint(sums[:, own] / each.step), each.first, each.last)
         return made
 
     def shift_add(self, codes: list[np.ndarray], worth: np.ndarray, bits: np.ndarray) -> np.ndarray:
@@ -144,7 +133,6 @@ def lay_out(
     """
     weight = find_weight(placement, name)
     module: AnalogValues = placement.chip.holder.values
-    _, bias = columns_of(module.weight_bits, 1, module.sign)
     areas = factor_regions(placement.chip, weight)
     made = {}
     for number, part in enumerate(weight.parts):
@@ -156,9 +144,7 @@ def lay_out(
             outputs=part.outputs,
             row_tiles=part.row_tiles,
             bands=tuple(writer.band(array, piece) for array in own for piece in array.pieces),
-            bias=bias,
-            tall=tiling.height(module),
-            how=module.adc.range,
+            bias=layout(1, module.sign, module.weight_bits).bias,  # type: ignore[arg-type]
             arrays=len(own),
         )
     return made
@@ -183,7 +169,8 @@ class _Writer:
     def band(self, array: Array, piece: Piece) -> Band:
         """The piece of an array, with its cells."""
         bits = _bits(self.module, piece.mode)
-        forms, _ = columns_of(self.module.weight_bits, bits, self.module.sign)
+        adc = None if self.exact else _adc_bits(self.module, piece.mode)
+        forms = self._converters(bits, adc)
         slices = len(forms)
         region = self._region(piece)
         first = region.outputs.index(piece.outputs[0])
@@ -192,19 +179,20 @@ class _Writer:
         inputs = np.array(piece.inputs)
         outputs = np.array(region.outputs)[np.minimum(places // slices, len(region.outputs) - 1)]
         self.cut[array.row_tile, piece.mode] = (piece.outputs[-1], int(places[-1] + 1) % slices)
-        columns = tuple(forms[k] for k in places % slices)
-        adc = None if self.exact else _adc_bits(self.module, piece.mode)
-        tall, how = tiling.height(self.module), self.module.adc.range
         return Band(
             row_tile=array.row_tile,
             mode=piece.mode,
             inputs=inputs,
             levels=self._levels(piece.mode, bits, inputs, outputs, places % slices),
             outputs=outputs,
-            columns=columns,
-            steps=tuple(step_of(column, tall, adc, how) for column in columns),
-            bits=adc,
+            columns=tuple(forms[k] for k in places % slices),
         )
+
+    def _converters(self, bits: int, adc: int | None) -> tuple[Converter, ...]:
+        """What the columns of one weight go through, in the order in which they lie."""
+        module = self.module
+        form = layout(bits, module.sign, module.weight_bits)  # type: ignore[arg-type]
+        return converters_of(form, tiling.height(module), adc, module.adc.range)  # type: ignore[arg-type]
 
     def _begun(self, row_tile: int, piece: Piece, slices: int) -> int:
         """Columns of the piece's first weight that the array before it has taken."""
@@ -228,8 +216,10 @@ class _Writer:
             return erring
         own, at = np.unique(outputs, return_inverse=True)
         codes = self.codes[np.ix_(own, inputs)]
-        whole = levels_of(codes, self.module.weight_bits, bits, self.module.sign)
-        return whole[at, :, slices].T.astype(np.float32)
+        sign: Any = self.module.sign
+        whole = levels(torch.tensor(codes, dtype=torch.int16), bits, sign, self.module.weight_bits)
+        cells: np.ndarray = whole.numpy()[slices, at].T
+        return cells
 
 
 def _bits(module: AnalogValues, mode: str) -> int:

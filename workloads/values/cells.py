@@ -7,21 +7,25 @@ what the execution reads, array by array.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hyflexsim.models.cells.crossbar import Programmed, program_crossbar, read_crossbar
-from hyflexsim.models.cells.rram_noise import CellNoise, MultiplicativeNoise
+from hyflexsim.models.cells.crossbar_layers import offspring
+from hyflexsim.models.cells.on_chip import generator_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.cells import factor_regions, find_weight
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.units import tiling
+from hyflexsim.sim.units.tiling import Region
+from hyflexsim.workloads.compression.devices import device_of, noises_of, settings_from
 from hyflexsim.workloads.values.matrices import Matrix
+
+_T = TypeVar("_T")
 
 
 class Held(NamedTuple):
@@ -37,9 +41,9 @@ class ModelCells:
     """The matrices of a placement as models/cells holds them.
 
     ``seed``: of the chip, None: cells without errors. A matrix draws from (seed, path in the
-    model), for all of its cells in either mode, as models/cells does for a whole model. Raises
-    InputError for cells that models/cells cannot hold: other bits than 8 a weight, or errors that
-    are not relative to the level.
+    model), for all of its cells in either mode, as models/cells does for a whole model. The device
+    is the chip's (:func:`~hyflexsim.workloads.compression.devices.device_of`, whose refusals are
+    raised); InputError too for errors of single reads, which the execution does not draw.
     """
 
     def __init__(
@@ -50,11 +54,8 @@ class ModelCells:
         seed: int | None = None,
     ):
         self.placement = placement
-        self.module: Any = placement.chip.holder.values
-        if self.module.weight_bits != 8:
-            raise InputError(
-                f"values: cells with converters need 8 bits a weight; got {self.module.weight_bits}"
-            )
+        (noise,) = noises_of(placement.chip, settings_from({"sigma": ["chip"]}))
+        self.device = device_of(placement.chip, noise)
         self.held = {
             name: list(self._factors(name, matrix, f"{prefix}{name}", seed))
             for name, matrix in matrices.items()
@@ -65,14 +66,17 @@ class ModelCells:
         weight = find_weight(self.placement, name)
         part = weight.parts[factor]
         assert isinstance(part, tiling.Factor)
-        total = torch.zeros(len(codes), part.outputs, dtype=torch.float64)
+        total, form = (
+            torch.zeros(len(codes), part.outputs, dtype=torch.float64),
+            self.device.crossbar,
+        )
         for region in self.held[name][factor]:
             total[:, region.outputs] += read_crossbar(
                 codes[:, region.inputs].to(torch.int16),
                 region.programmed,
-                adc_bits=self._adc_bits(region.mode),
-                adc_mode=self.module.adc.range,
-                input_bits=int(self.module.input_bits),
+                adc_bits=_of(region.mode, form.slc_adc_bits, form.mlc_adc_bits),
+                adc_mode=form.adc_mode,
+                input_bits=self.device.input_bits or 8,
             )
         return total
 
@@ -95,44 +99,33 @@ class ModelCells:
     def _factors(
         self, name: str, matrix: Matrix, path: str, seed: int | None
     ) -> Iterator[list[Held]]:
-        generator = None if seed is None else _generator(path, seed)
+        generator = None if seed is None else generator_of(path, seed)
         areas = factor_regions(self.placement.chip, find_weight(self.placement, name))
         for codes, regions in zip(matrix.codes, areas, strict=True):
-            draws = {mode: _offspring(generator) for mode in ("slc", "mlc")}
-            held = []
-            for region in regions:
-                inputs, outputs = torch.tensor(region.inputs), torch.tensor(region.outputs)
-                programmed = program_crossbar(
-                    codes.to(torch.int16),
-                    int(getattr(self.module, f"{region.mode}_bits")),
-                    rows=tiling.height(self.module),
-                    sign=self.module.sign,
-                    outputs=outputs,
-                    inputs=inputs,
-                    noise=None if seed is None else self._noise(region.mode),
-                    generator=draws[region.mode],
-                )
-                held.append(Held(region.mode, programmed, inputs, outputs))
-            yield held
+            draws = {}
+            if generator is not None:  # SLC first, as for a whole model
+                draws = {mode: offspring(generator, codes.device) for mode in ("slc", "mlc")}
+            yield [self._programmed(codes, region, draws.get(region.mode)) for region in regions]
 
-    def _adc_bits(self, mode: str) -> int:
-        return int(getattr(self.module.adc, f"{mode}_bits"))
-
-    def _noise(self, mode: str) -> CellNoise | None:
-        cells = self.module.cells
-        if cells.noise not in ("none", "sigma"):
-            raise InputError(f"values: cells.noise must be none or sigma; got {cells.noise}")
-        sigma = float(getattr(cells, f"{mode}_sigma")) if cells.noise == "sigma" else 0.0
-        return MultiplicativeNoise(sigma) if sigma else None
+    def _programmed(self, codes: Tensor, region: Region, draw: torch.Generator | None) -> Held:
+        device, form = self.device, self.device.crossbar
+        inputs, outputs = torch.tensor(region.inputs), torch.tensor(region.outputs)
+        noise = _of(region.mode, device.slc_noise, device.noise)
+        programmed = program_crossbar(
+            codes.to(torch.int16),
+            _of(region.mode, form.slc_bits, form.mlc_bits),
+            rows=form.rows,
+            sign=form.sign,
+            bits=form.weight_bits,
+            outputs=outputs,
+            inputs=inputs,
+            noise=None if draw is None else noise,
+            generator=draw,
+        )
+        if programmed.read_variance is not None:
+            raise InputError("values: cells.read_sigma_rel must be 0; each read would err anew")
+        return Held(region.mode, programmed, inputs, outputs)
 
 
-def _generator(path: str, seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(zlib.crc32(f"{seed}:{path}".encode()))
-
-
-def _offspring(generator: torch.Generator | None) -> torch.Generator | None:
-    """A generator of its own, seeded by a draw."""
-    if generator is None:
-        return None
-    seed = torch.randint(2**62, (), generator=generator)
-    return torch.Generator().manual_seed(int(seed))
+def _of(mode: str, slc: _T, mlc: _T) -> _T:
+    return slc if mode == "slc" else mlc

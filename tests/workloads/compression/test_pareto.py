@@ -10,8 +10,8 @@ from hyflexsim.models.lowrank.layers import break_even
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
 from hyflexsim.workloads.compression import pareto as module
-from hyflexsim.workloads.compression.accuracy import Machine, machines_from
 from hyflexsim.workloads.compression.devices import settings_from
+from hyflexsim.workloads.compression.machines import Machine, machines_from
 from hyflexsim.workloads.compression.pareto import pareto
 
 BUDGETS, RATES = (0.5, 1.0), (0.0, 1.0)
