@@ -11,7 +11,8 @@
   command line's imports);
 - how long an import, ``--help``, a cold and a cached extraction take (fresh processes);
 - the default scenario from start to pictures, and without them (fresh processes, second runs);
-- a training step with bfloat16 products against one in float32.
+- a training step with bfloat16 products against one in float32;
+- forward passes on a chip's cells, through its converters, against the dense one.
 
 Engines are timed in CPU seconds, which other work on the machine disturbs least.
 """
@@ -242,6 +243,16 @@ def training_precision() -> list[Line]:
     ]
 
 
+def converters() -> list[Line]:
+    """What converters cost when answers are scored."""
+    from hyflexsim.workloads.benchmarks.bench_converters import converter_ratios  # noqa: PLC0415 (torch)
+
+    return [
+        Line(f"forward / dense, {what}", f"{value:.2f}", f"<= {target:g}" if target else "")
+        for what, value, target in converter_ratios()
+    ]
+
+
 def main(
     quick: bool = typer.Option(False, help="The engine only, without extraction and full runs."),
 ) -> None:
@@ -257,7 +268,14 @@ def main(
     ]
     parts += [lambda case=case: large(*case) for case in LARGE]  # type: ignore[misc]
     if not quick:
-        parts += [second_run, start_up, extraction, default_scenario, training_precision]
+        parts += [
+            second_run,
+            start_up,
+            extraction,
+            default_scenario,
+            training_precision,
+            converters,
+        ]
     with console.status("measuring"):
         for part in parts:
             for line in part():
