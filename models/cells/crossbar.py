@@ -20,7 +20,7 @@ How signs are held is not stated either: cell_columns.py. A signed column is mea
 reference column by a bipolar ADC.
 
 Sources: HyFlexPIM §3.2, §5.4 (64 × 128 arrays, 6/7 bit, bit-serial inputs: STATED). Its
-released accuracy code models none of this. Left out: wire resistance, ADC offset and noise.
+released accuracy code models none of this. Left out: wire resistance, noise of converters.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class Programmed:
     codes: Tensor | None = None  # (out, in), what the cells hold exactly; None: they err
     clipping: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False)
     """Outputs (bool, (out,)) that a converter may cut, by its bits and mode; made when asked."""
+    driven_row: bool = False  # the last row of each tile is always on: what converters add
 
 
 def required_adc_bits(
@@ -225,8 +226,11 @@ def _converted(
     if adc_bits is None and programmed.read_variance is None:
         return _unconverted(x, programmed)
     tiles, rows, slices, out = programmed.cells.shape
-    padded = functional.pad(x, (0, tiles * rows - programmed.inputs))
-    converters = converters_of(programmed.form, rows, adc_bits, adc_mode)
+    fed = rows - programmed.driven_row
+    padded = functional.pad(x, (0, tiles * fed - programmed.inputs))
+    if programmed.driven_row:  # every bit of -1 is set
+        padded = functional.pad(padded.view(-1, tiles, fed), (0, 1), value=-1).flatten(1)
+    converters = converters_of(programmed.form, fed, adc_bits, adc_mode)
     if programmed.read_variance is None and x.device.type == "cpu":
         codes, cells = padded.to(torch.int8).numpy(), programmed.cells.numpy()
         result = torch.from_numpy(converted_sums(codes, cells, converters, input_bits))

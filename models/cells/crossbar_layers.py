@@ -10,11 +10,14 @@ Left out: gradients (train with rram_noise.noisy_weight), fused projections as o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from hyflexsim.models.cells.broken import Broken, Damage, built
+from hyflexsim.models.cells.converter_errors import ConverterErrors, Place
 from hyflexsim.models.cells.crossbar import (
     CrossbarConfig,
     Programmed,
@@ -42,8 +45,9 @@ class CrossbarLinear(nn.Module):
     tiles of their own. Noise is drawn for every cell as SLC and as MLC, from seeds that `generator`
     gives, so one seed is one chip: a cell has the same error whatever is protected. No gradient
     passes. `quantizers` (one a factor) may be static: :meth:`calibrate` sets their thresholds.
+    `damage`: cells that are broken. `errors`: of converters, `place`: which ones they are.
 
-    Raises ModelError for NaN and for shapes that do not fit.
+    Raises ModelError for NaN, for shapes that do not fit, for broken cells of another matrix.
 
     >>> layer = nn.Linear(8, 3)
     >>> chip = CrossbarLinear.from_linear(layer, protected=torch.tensor([True, False, True]))
@@ -66,6 +70,9 @@ class CrossbarLinear(nn.Module):
         quantizer: ActivationQuantizer | None = None,
         inner_quantizer: ActivationQuantizer | None = None,
         generator: torch.Generator | None = None,
+        damage: Damage | None = None,
+        errors: ConverterErrors | None = None,
+        place: Place = Place(0, "", 0),  # noqa: B008 (frozen)
     ):
         super().__init__()
         config = config or CrossbarConfig()
@@ -85,6 +92,9 @@ class CrossbarLinear(nn.Module):
             _Matrix(w.detach(), config, mask, axis, noise, slc_noise, clip, generator, key)
             for (key, w, axis), mask in zip(named, masks, strict=True)
         ]
+        for number, matrix in enumerate(self._matrices):
+            broken = {slc: some for (of, slc), some in (damage or {}).items() if of == number}
+            matrix.build(broken, errors or ConverterErrors(), replace(place, factor=number))
         given = (quantizer, inner_quantizer)
         self.quantizers = nn.ModuleList(q or ActivationQuantizer() for q in given[: len(named)])
         self.in_features, self.out_features = named[0][1].shape[1], named[-1][1].shape[0]
@@ -158,6 +168,7 @@ class _Matrix:
         self.config, self.out = config, weight.shape[0]
         self.weight = quantize(weight, clip, bits=config.weight_bits, key=key)
         self.parts: list[tuple[Programmed, int | None, Tensor | None, Tensor | None]] = []
+        self.modes: list[bool] = []
         draws: dict[bool, torch.Generator | None] = {True: None, False: None}
         if noise is not None or slc_noise is not None:
             draws = {slc: offspring(generator, weight.device) for slc in draws}
@@ -175,6 +186,29 @@ class _Matrix:
             )
             adc_bits = config.slc_adc_bits if slc else config.mlc_adc_bits
             self.parts.append((programmed, adc_bits, outputs, inputs))
+            self.modes.append(slc)
+
+    def build(
+        self, broken: Mapping[bool, Sequence[Broken]], errors: ConverterErrors, place: Place
+    ) -> None:
+        """Break cells (by whether they are in SLC), and read them through converters that differ.
+
+        SLC and MLC outputs lie side by side, SLC and MLC inputs in row tiles below each other.
+        """
+        for slc in broken:
+            if slc not in self.modes:
+                raise ModelError(f"broken cells must be of the matrix; no part has slc={slc}")
+        for at, slc in enumerate(self.modes):
+            programmed, adc_bits, outputs, inputs = self.parts[at]
+            tiles, _, slices, out = programmed.cells.shape
+            made = built(
+                programmed, broken.get(slc, ()), outputs, errors, place, self.config, adc_bits
+            )
+            self.parts[at] = made, adc_bits, outputs, inputs
+            if inputs is None:
+                place = replace(place, column=slices * out)
+            else:
+                place = replace(place, tile=tiles)
 
     def __call__(self, x: Quantized, input_bits: int, generator: torch.Generator | None) -> Tensor:
         """Codes (..., in) to products (..., out) in the units of x times weight."""

@@ -29,7 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.cells import noise_calibration
+from hyflexsim.models.cells.broken import Damage
 from hyflexsim.models.cells.cell_columns import levels
+from hyflexsim.models.cells.converter_errors import ConverterErrors, Place
 from hyflexsim.models.cells.crossbar import CrossbarConfig
 from hyflexsim.models.cells.crossbar_layers import CrossbarLinear
 from hyflexsim.models.cells.quantization import ActivationQuantizer, Clip, check_bits, quantize
@@ -54,6 +56,9 @@ class Device:
 
     converters: bool = True
     """False: the products of what the cells hold are exact."""
+
+    errors: ConverterErrors = field(default_factory=ConverterErrors)
+    """How converters differ from each other."""
 
     clip: Clip = "max"
     """Where weights are clipped; the released code clips at "second-signed"."""
@@ -84,6 +89,7 @@ class Chip:
     ):
         self.layers = layers
         self.held = held
+        self.damage: Mapping[str, Damage] = {}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -106,7 +112,17 @@ class Chip:
                     got = f"{mask.dtype} {tuple(mask.shape)}"
                     raise ModelError(f"{path}: mask must be boolean of shape ({size},); got {got}")
         for path, layer in self.layers.items():
-            layer.protect(masks[path])
+            layer.protect(masks[path], self.damage.get(path))
+
+    def break_cells(self, damage: Mapping[str, Damage]) -> None:
+        """Break cells by path; it lasts, and counts from the next :meth:`protect` on.
+
+        Raises ModelError for a matrix that is not there, and where products are exact.
+        """
+        for path in damage:
+            if not isinstance(self.layers.get(path), _CrossbarLayer):
+                raise ModelError(f"{path}: no matrix that is read through converters")
+        self.damage = damage
 
 
 @contextmanager
@@ -192,7 +208,8 @@ class _CellLinear(nn.Module):
         self.size = self.mlc[0].shape[0]
         self.weights = self.mlc
 
-    def protect(self, masks: Masks) -> None:
+    def protect(self, masks: Masks, damage: Damage | None = None) -> None:
+        assert not damage  # refused by Chip.break_cells
         # a rank is a row of V^T (or of W), and a column of U
         axes = (masks[0][:, None], masks[-1][None, :])
         both = zip(axes, self.slc, self.mlc, strict=False)
@@ -235,7 +252,7 @@ class _CrossbarLayer(nn.Module):
         self.size = weights[0].shape[0]
         self._made = (path, seed, weights, bias_of(layer), device)
 
-    def protect(self, masks: Masks) -> None:
+    def protect(self, masks: Masks, damage: Damage | None = None) -> None:
         path, seed, weights, bias, device = self._made
         self.inner = CrossbarLinear(
             (weights[0], weights[1]) if len(weights) == 2 else weights[0],
@@ -248,6 +265,9 @@ class _CrossbarLayer(nn.Module):
             quantizer=_tokens(device),
             inner_quantizer=_tokens(device),
             generator=generator_of(path, seed),
+            damage=damage,
+            errors=device.errors,
+            place=Place(seed, path, 0),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -99,8 +99,10 @@ class Engine:
         keep: Keep | None = None,
         servers: Mapping[str, type[Server]] | None = None,
         watch: Watch | None = None,
+        deaths: Mapping[int, int] | None = None,
     ) -> None:
         self.plan = plan
+        self.deaths = deaths or {}
         self.requests = requests
         self.window = window or len(requests)
         self.progress = progress
@@ -157,8 +159,11 @@ class Engine:
     def run(self) -> Played:
         """Play to the end; raise :class:`DeadlockError` if tokens are left that nothing moves."""
         self.clock.run()
-        if min(self.finished, default=0) < 0 or self.left:
+        lost = [i for i, at in enumerate(self.entered) if at < 0 or i in self.left]
+        if lost and not any(self._died(server) for server in self.servers):
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
+        for request in lost:
+            self.finished[request] = -1
         self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
@@ -169,6 +174,10 @@ class Engine:
             peak_places={i: b.places - b.least_free for i, b in self.buffers.items()},
             peak_requests=self.peak_requests,
         )
+
+    def _died(self, server: Server | Sequencer) -> bool:
+        """Whether a component holds a token that it will never hand on."""
+        return server.index in self.deaths and server.visit is not None
 
     def _host(self) -> Generator[Event, None, None]:
         """Release requests at their arrival times, at most ``window`` on the chip at once."""
@@ -305,6 +314,7 @@ def play(
     keep: Keep | None = None,
     servers: Mapping[str, type[Server]] | None = None,
     watch: Watch | None = None,
+    deaths: Mapping[int, int] | None = None,
 ) -> Played:
     """Play ``plan`` for ``requests`` (in order of arrival) and return what happened when.
 
@@ -322,6 +332,9 @@ def play(
 
         play(plan, requests, servers={"digital_pim": Refreshed})
 
+    ``deaths``: components that finish nothing after a time, in ps; requests that need them then are
+    lost.
+
     Raises :class:`DeadlockError` when tokens are left that nothing moves.
     """
     check_order(requests)
@@ -334,4 +347,5 @@ def play(
         keep=keep,
         servers=servers,
         watch=watch,
+        deaths=deaths,
     ).run()

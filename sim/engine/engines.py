@@ -74,13 +74,20 @@ def play(
     keep: Keep | None = None,
     servers: Servers | None = None,
     watch: Watch | None = None,
+    deaths: Mapping[int, int] | None = None,
 ) -> Played:
     """Play ``plan`` on the engine that :func:`choose` names; the rest as in ``engine.play``."""
     if choose(plan, requests, engine, servers) == "compiled":
         from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415 (each run needs one of the two)
 
         return compiled.play(
-            plan, requests, window=window, progress=progress, keep=keep, watch=watch
+            plan,
+            requests,
+            window=window,
+            progress=progress,
+            keep=keep,
+            watch=watch,
+            deaths=deaths,
         )
     from hyflexsim.sim.engine import engine as simpy_engine  # noqa: PLC0415
 
@@ -92,4 +99,5 @@ def play(
         keep=keep,
         servers=servers,
         watch=watch,
+        deaths=deaths,
     )

@@ -1,9 +1,12 @@
-"""What an engine is given beside a plan: the requests."""
+"""What an engine is given beside a plan: the requests; and when components die."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+NEVER = 2**63 - 1
+"""Picoseconds at which a component dies that does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ class Played:
 
     ``tally``: exact sums over all visits, whatever part of the trace was kept. Times in ps.
     ``peak_places[s]``: most places taken at once in the input buffer of step s.
-    ``peak_requests``: most requests on the chip at once.
+    ``peak_requests``: most requests on the chip at once. A request that is lost because a component
+    died has ``finished`` -1, and ``entered`` -1 if it never got in.
     """
 
     trace: Trace
@@ -24,3 +25,8 @@ class Played:
     finished: list[int]
     peak_places: dict[int, int]
     peak_requests: int
+
+    @property
+    def lost(self) -> list[int]:
+        """Requests that were never answered in full."""
+        return [request for request, at in enumerate(self.finished) if at < 0]

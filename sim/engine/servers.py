@@ -8,12 +8,14 @@ when to serve: those of its PU group, which take turns.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import simpy
 from simpy.events import NORMAL, Event
+
+from hyflexsim.sim.engine.request import NEVER
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
 
@@ -36,6 +38,7 @@ class Run(Protocol):
     durations: dict[int, list[int | list[int]]]
     plan: Any  # a Plan
     servers: list[Any]  # of its components
+    deaths: Mapping[int, int]
 
     def length_of(self, step: int, token: int) -> QueueLength:
         """The queue that a token of a step stands in."""
@@ -55,6 +58,7 @@ class Server:
         self.visit: Visit | None = None
         self.started = 0
         self.sequencer: Sequencer | None = None
+        self.dies = engine.deaths.get(index, NEVER)
         self.done = standing_event(engine.clock)
         engine.clock.process(self.serve())
 
@@ -104,7 +108,9 @@ class Server:
         if length.at != now:
             length.see(now)
         length.queued -= 1
-        engine.clock.schedule(self.done, NORMAL, self.service_ps(step, request, token))
+        service = self.service_ps(step, request, token)
+        if now + service <= self.dies:  # else it never ends
+            engine.clock.schedule(self.done, NORMAL, service)
 
     def retry(self, step: int) -> None:
         """A buffer that ``step`` waits for has a place: the first of its line may try again."""

@@ -27,13 +27,14 @@ class Piece:
 
     ``inputs``, ``outputs``: the numbers that the matrix has for them, by row and from left to
     right. ``columns``: first and last. A weight that does not fit into what is left of an array
-    goes on in the next: it is named in both.
+    goes on in the next: it is named in both. ``cut``: columns of the first one that lie before.
     """
 
     mode: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     columns: tuple[int, int]
+    cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,11 @@ def arrays(placement: Placement, name: str) -> Iterator[Array]:
     ]
     made.sort(key=lambda each: each[1] != "slc")  # stable: factor by factor within a mode
     pus = placement.pus[weight.layer]
-    first = _first(placement, weight)
+    first, slots = _first(placement, weight), placement.slots(pus)
     for copy in range(weight.copies):
         for i, (factor, mode, row_tile, pieces) in enumerate(made):
-            slot, turn = divmod(first + copy * len(made) + i, len(pus))
-            module, array = divmod(slot, holder.values.arrays)
+            turn, number = slots.place(first + copy * len(made) + i)
+            module, array = divmod(number, holder.values.arrays)
             where = f"pu{pus[turn]}.{holder.name}.{module}.{array}"
             yield Array(where, factor, copy, mode, row_tile, pieces)
 
@@ -149,6 +150,7 @@ def _row(
                         tuple(inputs),
                         area.outputs[low // each : (high - 1) // each + 1],
                         (area.first + low - left, area.first + high - 1 - left),
+                        low % each,
                     )
                 )
         yield tuple(content)

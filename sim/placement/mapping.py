@@ -8,11 +8,13 @@ of their own while any are left, else they move in with the nearest block that h
 Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once.
 The paper does not say how freed arrays are used; copies of the bottleneck are our reading.
 
-What does not fit is refused with the shortfall in arrays.
+Arrays and PUs that are broken (faults.py) are left out: copies go first, then spare arrays are
+used, then a layer takes one more PU. What does not fit is refused with the shortfall in arrays.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -24,6 +26,8 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.chip.kind import Part
 from hyflexsim.sim.errors import CapacityError, InputError
+from hyflexsim.sim.placement.faults import FaultMap, Faults
+from hyflexsim.sim.placement.slots import Slots
 
 MOST_PUS = 2**17
 """PUs that a placement may use; how many a machine has beside them costs nothing."""
@@ -37,7 +41,8 @@ class Options:
     ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out)
     a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
     ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks) or a
-    number. ``chips``: how many there are.
+    number. ``chips``: how many there are. ``spare_arrays``: of each PU, for what is broken (pieces
+    of another unit, where that holds the weights). ``faults``: what is broken.
     """
 
     slc_rate: float = 1.0
@@ -46,6 +51,8 @@ class Options:
     copies: str | int | dict[str, int] = "fill"
     pus_per_layer: str | int = "auto"
     chips: int = 1
+    spare_arrays: int = 0
+    faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
         copies = self.copies
@@ -62,6 +69,8 @@ class Options:
             )
         if not _positive(self.chips):
             raise InputError(f"chips must be a positive integer; got {self.chips!r}")
+        if self.spare_arrays < 0:
+            raise InputError(f"spare_arrays must be at least 0; got {self.spare_arrays!r}")
 
     def rate(self, op: str) -> float:
         """SLC rate of one op."""
@@ -102,7 +111,8 @@ class Weight:
 class Placement:
     """Layers on PUs. ``pus[layer]``: global PU numbers, several layers may name the same ones.
 
-    ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them.
+    ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them. ``faults``: what of
+    the machine is broken.
     """
 
     chip: Chip
@@ -110,6 +120,7 @@ class Placement:
     pus: dict[str, tuple[int, ...]]
     weights: dict[str, Weight]
     order: tuple[str, ...]
+    faults: FaultMap
 
     def chip_of(self, pu: int) -> int:
         """Number of the chip that a PU is on."""
@@ -133,10 +144,15 @@ class Placement:
         return shared
 
     def free(self, pus: tuple[int, ...]) -> int:
-        """Free pieces on a group of PUs."""
+        """Pieces on a group of PUs that copies may take; below 0 where spare ones are in use."""
         layers = self.groups()[pus]
         used = sum(w.pieces * w.copies for w in self.weights.values() if w.layer in layers)
-        return pieces_per_pu(self.chip) * len(pus) - used
+        spare = self.options.spare_arrays * len(pus)
+        return room(self.chip, self.faults, pus) - spare - used
+
+    def slots(self, pus: tuple[int, ...]) -> Slots:
+        """Where the arrays of a group of PUs lie."""
+        return Slots([self.faults.left_out(pu) for pu in pus])
 
     def with_copies(self, copies: dict[str, int]) -> Placement:
         """The same with other numbers of copies."""
@@ -153,13 +169,14 @@ class Placement:
         that lie in memory instead of arrays.
         """
         dealt: dict[tuple[int, ...], int] = {}
+        slots = {pus: self.slots(pus) for pus in self.groups()}
         for weight in self.weights.values():
             pus = self.pus[weight.layer]
             first = dealt.get(pus, 0)
             dealt[pus] = first + weight.pieces * weight.copies
             slc, mlc = weight.cells("arrays_slc"), weight.cells("arrays_mlc")
             for position, pu in enumerate(pus):
-                turn = position, len(pus)
+                place = slots[pus].dealt
                 yield {
                     "layer": weight.layer,
                     "op": weight.ops[0],
@@ -169,17 +186,12 @@ class Placement:
                     "rows": weight.parts[0].rows,
                     "cols": weight.parts[-1].outputs,
                     "rank": -1 if weight.rank is None else weight.rank,
-                    "arrays_slc": _dealt(first, slc, *turn),
-                    "arrays_mlc": _dealt(first + slc, mlc, *turn),
+                    "arrays_slc": place(first, slc, position),
+                    "arrays_mlc": place(first + slc, mlc, position),
                     "copies": weight.copies,
-                    "arrays_total": _dealt(first, (slc + mlc) * weight.copies, *turn),
-                    "bytes": _dealt(first, weight.cells("bytes"), *turn),
+                    "arrays_total": place(first, (slc + mlc) * weight.copies, position),
+                    "bytes": place(first, weight.cells("bytes"), position),
                 }
-
-
-def _dealt(first: int, count: int, position: int, parts: int) -> int:
-    """How many of the things first, first + 1, ... fall to a position when dealt in turn."""
-    return (first + count - 1 - position) // parts - (first - 1 - position) // parts
 
 
 def pieces_per_pu(chip: Chip) -> int:
@@ -194,6 +206,11 @@ def pieces_per_pu(chip: Chip) -> int:
     holder = chip.holder
     capacity = holder.kind.capacity(holder)
     return capacity if holder.where == "pu" else capacity // chip.values.pus
+
+
+def room(chip: Chip, faults: FaultMap, pus: Sequence[int]) -> int:
+    """Pieces that so many PUs hold, without what is broken."""
+    return sum(pieces_per_pu(chip) - len(faults.left_out(pu)) for pu in pus)
 
 
 def is_block(layer: str) -> bool:
@@ -225,8 +242,9 @@ def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     pieces = dict.fromkeys(layers, 0)
     for weight in weights.values():
         pieces[weight.layer] += weight.pieces
-    pus = _assign(layers, pieces, chip, options)
-    return Placement(chip, options, pus, weights, tuple(order))
+    faults = FaultMap(options.faults, chip, chip.values.pus * options.chips)
+    pus = _assign(layers, pieces, faults, options)
+    return Placement(chip, options, pus, weights, tuple(order), faults)
 
 
 def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
@@ -276,21 +294,15 @@ def protection(op: Mapping[str, Any]) -> Sequence[int]:
 
 
 def _assign(
-    layers: list[str], pieces: dict[str, int], chip: Chip, options: Options
+    layers: list[str], pieces: dict[str, int], faults: FaultMap, options: Options
 ) -> dict[str, tuple[int, ...]]:
     """Numbers of PUs, then the PUs themselves in the order of the model.
 
     One block a PU at first; where the PUs do not suffice, two neighbours share, then three ...
     """
-    size = pieces_per_pu(chip)
-    total = chip.values.pus * options.chips
-    if not size and any(pieces.values()):
-        holder = chip.holder
-        raise CapacityError(
-            f"{holder.name} holds less than one of its {holder.kind.holds} a PU; the model needs "
-            f"{sum(pieces.values())}"
-        )
-    size = max(1, size)  # where it was 0, nothing needs any
+    chip = faults.chip
+    size = _size(chip, sum(pieces.values()), options)
+    total = len(faults.working)
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
     _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
     runs = (
@@ -310,16 +322,33 @@ def _assign(
         if needed <= total:
             lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
             _refuse_wide(needed, options)
-            return _number(layers, lodgers, wanted, total, chip.values.pus)
+            return _number(layers, lodgers, wanted, pieces, faults, options)
     least = max(-(-sum(pieces.values()) // size), min(apart, needed))
     word = chip.holder.kind.holds
     _refuse_full(pieces, chip, options)
+    dead = faults.pus - total
     raise CapacityError(
         f"the model's {sum(pieces.values())} {word} take {least} PUs ({least * size} {word}), "
-        f"since layers take whole ones; {options.chips} chip(s) have {total} PUs "
-        f"({total * size} {word}): "
+        f"since layers take whole ones; {options.chips} chip(s) have {total} "
+        f"{f'working PUs, {dead} dead' if dead else 'PUs'} ({total * size} {word}): "
         f"{least - total} PU(s) ({(least - total) * size} {word}) short"
     )
+
+
+def _size(chip: Chip, needed: int, options: Options) -> int:
+    """Pieces of a PU that weights may take where nothing is broken."""
+    holder, spare = chip.holder, options.spare_arrays
+    size = pieces_per_pu(chip)
+    if not size and needed:
+        raise CapacityError(
+            f"{holder.name} holds less than one of its {holder.kind.holds} a PU; the model needs "
+            f"{needed}"
+        )
+    if spare and spare >= size:
+        raise InputError(
+            f"spare_arrays must be below {size}, the {holder.kind.holds} of a PU; got {spare}"
+        )
+    return max(1, size - spare)  # where it was 0, nothing needs any
 
 
 def _refuse_full(pieces: dict[str, int], chip: Chip, options: Options) -> None:
@@ -414,20 +443,61 @@ def _number(
     layers: list[str],
     lodgers: dict[str, str],
     wanted: dict[str, int],
-    total: int,
-    per_chip: int,
+    pieces: dict[str, int],
+    faults: FaultMap,
+    options: Options,
 ) -> dict[str, tuple[int, ...]]:
     """PU numbers in model order; a layer does not straddle chips if that costs no chip."""
+    joint = dict.fromkeys(layers, 0)
+    for layer in layers:
+        joint[lodgers.get(layer, layer)] += pieces[layer]
     owners = [layer for layer in layers if layer not in lodgers]
     for whole in (True, False):
         pus: dict[str, tuple[int, ...]] = {}
         following = 0
         for layer in owners:
-            left = per_chip - following % per_chip
-            if whole and left < wanted[layer] <= per_chip:
-                following += left
-            pus[layer] = tuple(range(following, following + wanted[layer]))
-            following += wanted[layer]
-        if following <= total:
-            break
-    return {layer: pus[lodgers.get(layer, layer)] for layer in layers}
+            following = _start(following, wanted[layer], faults) if whole else following
+            pus[layer] = _working(following, wanted[layer], joint[layer], faults, options)
+            following += len(pus[layer])
+        if following <= len(faults.working):
+            return {layer: pus[lodgers.get(layer, layer)] for layer in layers}
+    short = following - len(faults.working)
+    raise CapacityError(
+        f"what is broken leaves {len(faults.working)} PUs with too few "
+        f"{faults.chip.holder.kind.holds} for the model: {short} PU(s) short"
+    )
+
+
+def _start(following: int, wanted: int, faults: FaultMap) -> int:
+    """The first working PU from which on so many are on one chip, if a chip has so many."""
+    working, per_chip = faults.working, faults.chip.values.pus
+    if following + wanted > len(working) or wanted > per_chip:
+        return following
+    chip = working[following] // per_chip
+    if working[following + wanted - 1] // per_chip == chip:
+        return following
+    return bisect_left(working, (chip + 1) * per_chip, following)
+
+
+def _working(
+    first: int, wanted: int, needed: int, faults: FaultMap, options: Options
+) -> tuple[int, ...]:
+    """So many working PUs, or more where they have too much that is broken.
+
+    Beyond the last one they are numbered on, which tells how many are missing.
+    """
+    working, holder = faults.working, faults.chip.holder
+    pus = tuple(working[first : first + wanted])
+    missing = wanted - len(pus)
+    while not missing and needed > room(faults.chip, faults, pus):
+        short = needed - room(faults.chip, faults, pus)
+        if isinstance(options.pus_per_layer, int):
+            raise CapacityError(
+                f"PU {', '.join(map(str, pus))} lacks {short} {holder.kind.holds} for what is "
+                f"broken; mapping.pus_per_layer = {options.pus_per_layer} forbids another PU"
+            )
+        if first + len(pus) == len(working):
+            missing = -(-short // pieces_per_pu(faults.chip))
+        else:
+            pus += (working[first + len(pus)],)
+    return pus + tuple(range(faults.pus, faults.pus + missing))

@@ -79,6 +79,13 @@ class Adc(Section):
             "values",
         ),
     ]
+    offset: Annotated[
+        float,
+        parameter("", 0, 1e6, "spread of converters' offsets (1 sigma), in codes", "values"),
+    ]
+    gain: Annotated[
+        float, parameter("", 0, 1, "spread of converters' relative gains (1 sigma)", "values")
+    ]
 
 
 class ShiftAdd(Section):

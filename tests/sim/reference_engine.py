@@ -9,8 +9,12 @@ import heapq
 from hyflexsim.sim.plan.plan import Group, Plan, size_of, tokens_of
 
 
-def play(plan: Plan, requests):
-    """Return sorted rows (step, request, token, arrival, start, end), or raise on deadlock."""
+def play(plan: Plan, requests, deaths=None):
+    """Return sorted rows (step, request, token, arrival, start, end), or raise on deadlock.
+
+    What a component of ``deaths`` has not finished by then it never finishes.
+    """
+    dies = deaths or {}
     steps = plan.steps
     done = {}  # (step, request, token): end
     waiting = set()  # (step, request, token) whose inputs are not all there
@@ -81,7 +85,8 @@ def play(plan: Plan, requests):
         busy[component] = (visit, now)
         tokens, prefill = shape(request)
         time = s.rate.ps(size_of(s, token, tokens, prefill))
-        heapq.heappush(events, (now + time, component))
+        if now + time <= dies.get(component, now + time):
+            heapq.heappush(events, (now + time, component))
 
     def first(step, component):
         """The first token of a step at a component, or nothing."""
@@ -164,6 +169,6 @@ def play(plan: Plan, requests):
         if not future:
             break
         now = min(future)
-    if waiting or any(queues.values()):
+    if (waiting or any(queues.values())) and not any(component in dies for component in busy):
         raise RuntimeError("deadlock")
     return sorted(rows)

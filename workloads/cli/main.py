@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import kinds, part, studies
+from hyflexsim.workloads.cli import faults, kinds, part, studies
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -49,6 +49,7 @@ Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Dra
 studies.register(app)
 part.register(app)
 kinds.register(app)
+faults.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -180,7 +181,7 @@ def _run(
     if cells is not None:
         print(executed.summary())
         print(f"outputs are within {executed.output_error:.3g} of those in floating point")
-    for note in result.summary["notes"]:
+    for note in [*result.summary["notes"], *result.summary.get("accuracy", {}).get("notes", ())]:
         print(f"note: {note}")
     print(
         f"rests on {len(result.summary['assumptions'])} parameters that no paper gives (names: "

@@ -20,6 +20,7 @@ import networkx as nx
 import pyarrow as pa
 from torch import Tensor, nn
 
+from hyflexsim.models.cells.broken import Damage
 from hyflexsim.models.cells.on_chip import Device, Masks, on_chip, wrong_cells
 from hyflexsim.models.cells.quantization import Clip
 from hyflexsim.models.lowrank.checkpoint import RANKS_FILE
@@ -141,15 +142,18 @@ def scores_on_chips(
     masks: Mapping[str, Masks],
     settings: Accuracy,
     say: Say,
+    damage: Mapping[str, Damage] | None = None,
 ) -> list[float]:
     """The task's metric on as many programmed chips as the settings have seeds.
 
-    `model`: that of `opened` as it goes on cells; `masks`: what of it is in SLC.
+    `model`: that of `opened` as it goes on cells; `masks`: what of it is in SLC; `damage`: what of
+    it is broken.
     """
     values = []
     for seed in range(settings.seeds):
         say("scoring on cells", seed, settings.seeds)
         with on_chip(model, device, seed) as chip:
+            chip.break_cells(damage or {})
             chip.protect(masks)
             figures = score(model, opened.task, settings.limit)
         values.append(figures[opened.task.metric.name])

@@ -9,6 +9,7 @@ import networkx as nx
 
 from hyflexsim.analysis import confidence
 from hyflexsim.models.cells.on_chip import matrices
+from hyflexsim.sim.placement.broken_cells import broken_cells
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.compression.accuracy import (
     noise_row,
@@ -18,7 +19,12 @@ from hyflexsim.workloads.compression.accuracy import (
 )
 from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.judged_models import open_checkpoint
-from hyflexsim.workloads.compression.protection import masks_of, prepared, protected_graph
+from hyflexsim.workloads.compression.protection import (
+    damage_of,
+    masks_of,
+    prepared,
+    protected_graph,
+)
 from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -52,9 +58,10 @@ class Judged:
         rows = []
         with prepared(self.opened.model, self.select) as model:
             masks = masks_of(matrices(model), graph, chip, placement.weights)
+            damage = damage_of(matrices(model), graph, placement)
             for noise in noises_of(chip, settings):
                 device = device_of(chip, noise, clip)
-                values = scores_on_chips(model, self.opened, device, masks, settings, say)
+                values = scores_on_chips(model, self.opened, device, masks, settings, say, damage)
                 mean, half = confidence(values)
                 width = None if math.isnan(half) else half
                 row = noise_row(self.opened.model, chip, noise, clip)
@@ -64,7 +71,11 @@ class Judged:
             "metric": self.about["metric"],
             "references": references(self.opened, self.about, settings.limit),
             "noise": rows,
-            "notes": [*notes(settings), *_exact_in_mlc(graph, placement)],
+            "notes": [
+                *notes(settings),
+                *_exact_in_mlc(graph, placement),
+                *_unseen(graph, placement),
+            ],
         }
 
 
@@ -76,4 +87,22 @@ def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
     return [
         f"placed in MLC cells, but computed exactly for the scores: {', '.join(ops)} "
         "(the noise model covers the matrices of blocks)"
+    ]
+
+
+def _unseen(graph: nx.DiGraph, placement: Placement) -> list[str]:
+    """A note on broken cells that the scores do not know of."""
+    exact = set(exact_ops(graph))
+    copies = others = 0
+    for weight in placement.weights.values():
+        broken = [cell.copy for cell in broken_cells(placement, weight.name)]
+        if exact.intersection(weight.ops):
+            others += len(broken)
+        else:
+            copies += len(broken) - broken.count(0)
+    if not copies + others:
+        return []
+    return [
+        f"scores are of first copies, and exact outside blocks: {copies} broken columns and cells "
+        f"of further copies and {others} of matrices outside blocks are not in them"
     ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from hyflexsim.models.cells.converter_errors import ConverterErrors
 from hyflexsim.models.cells.crossbar import CrossbarConfig
 from hyflexsim.models.cells.noise_calibration import calibrate_sigma, noise_report
 from hyflexsim.models.cells.on_chip import Device
@@ -127,6 +128,7 @@ def device_of(chip: Chip, noise: Noise, clip: Clip = "max") -> Device:
         noise=_stuck(module.cells, noise.cells),
         slc_noise=_stuck(module.cells, _cell_noise(module.cells, "slc", module.slc_bits)),
         crossbar=crossbar,
+        errors=ConverterErrors(adc.offset, adc.gain, module.columns, adc.per_array),
         clip=clip,
         input_bits=module.input_bits,
     )

@@ -24,6 +24,7 @@ import networkx as nx
 import torch
 from torch import Tensor, nn
 
+from hyflexsim.models.cells.broken import Broken, Damage
 from hyflexsim.models.cells.on_chip import matrices
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import read_ranks
@@ -31,8 +32,9 @@ from hyflexsim.models.lowrank.layers import LowRankLinear, linear_weight
 from hyflexsim.models.lowrank.redistribution import magnitude_scores, rank_scores
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.broken_cells import ON, broken_cells
 from hyflexsim.sim.placement.cells import factor_regions
-from hyflexsim.sim.placement.mapping import Weight
+from hyflexsim.sim.placement.mapping import Placement, Weight
 from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.extraction.ranks import with_ranks
 from hyflexsim.workloads.scenario.checkpoints import read_about
@@ -133,6 +135,32 @@ def masks_of(
                         mask[places if columns is None else columns[places]] = True
         masks[path] = found
     return masks
+
+
+def damage_of(
+    layers: Mapping[str, nn.Module], graph: nx.DiGraph, placement: Placement
+) -> dict[str, Damage]:
+    """What the placement says is broken of each matrix, by path; those without are left out.
+
+    Of several copies the first counts. It goes into
+    :meth:`hyflexsim.models.cells.on_chip.Chip.break_cells`.
+    """
+    found: dict[str, Damage] = {}
+    for path in layers:
+        broken: dict[tuple[int, bool], list[Broken]] = {}
+        for op, columns in ops_of(graph, path):
+            last = len(_sizes(layers[path])) - 1
+            for cell in broken_cells(placement, op):
+                if cell.copy:
+                    continue
+                fused = columns is not None and cell.factor == last
+                output = int(columns[cell.output]) if fused else cell.output  # type: ignore[index]
+                broken.setdefault((cell.factor, cell.mode == "slc"), []).append(
+                    Broken(cell.tile, cell.input, output, cell.slice, cell.state == ON, cell.pair)
+                )
+        if broken:
+            found[path] = broken
+    return found
 
 
 def ops_of(graph: nx.DiGraph, path: str) -> list[tuple[str, Tensor | None]]:

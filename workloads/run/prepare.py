@@ -42,6 +42,20 @@ class Prepared:
     labels: list[str]
     window: int
 
+    @property
+    def deaths(self) -> dict[int, int]:
+        """Components that die in the middle of the run, and when (ps): those of a group of PUs with
+        the first of these, since each holds a part of every matrix.
+        """
+        at = self.placement.faults.deaths
+        groups = {
+            pus[0]: min(at[pu] for pu in pus if pu in at)
+            for pus in self.placement.groups()
+            if any(pu in at for pu in pus)
+        }
+        components = self.plan.components
+        return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
+
 
 def prepare(
     scenario: Scenario, graph: nx.DiGraph | None = None, chip: Chip | None = None

@@ -142,11 +142,13 @@ def simulate(
                 keep=keep,
                 servers=servers,
                 watch=None if trace_file is None else trace_file.add,
+                deaths=ready.deaths,
             )
         except BaseException:
             if trace_file is not None:
                 trace_file.abandon()
             raise
+    _refuse_nothing_answered(played, ready.deaths, plan)
     with _timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
@@ -174,6 +176,15 @@ def simulate(
         seconds=seconds,
         trace_file=trace_file,
     )
+
+
+def _refuse_nothing_answered(played: Played, deaths: dict[int, int], plan: Plan) -> None:
+    if len(played.lost) == len(played.finished):
+        first = min(deaths, key=deaths.__getitem__)
+        raise InputError(
+            f"faults.deaths: no request is answered before {plan.components[first].name} dies at "
+            f"{deaths[first]} ps; let it die later"
+        )
 
 
 def _keep(scenario: Scenario, requests: int) -> Keep:

@@ -27,29 +27,38 @@ NOTES = (
 
 
 def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
-    """A row a request, as in docs/architecture.md; ``mode``: of energy."""
-    requests = ready.requests
+    """A row a request that was answered, as in docs/architecture.md; ``mode``: of energy."""
+    numbers = _answered(played)
+    requests = [ready.requests[number] for number in numbers]
     sizes = [(request.tokens, request.prefill) for request in requests]
     energies = {
         size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
         for size in dict.fromkeys(sizes)
     }
     arrival = np.array([request.arrival for request in requests], dtype=np.int64)
-    finish = np.array(played.finished, dtype=np.int64)
+    start, first, finish = (
+        np.array(times, dtype=np.int64)[numbers]
+        for times in (played.entered, played.first_output, played.finished)
+    )
     return Columns(
         {
-            "request": np.arange(len(requests)),
-            "label": ready.labels,
+            "request": numbers,
+            "label": [ready.labels[number] for number in numbers],
             "tokens": np.array([tokens for tokens, _ in sizes]),
             "prefill": np.array([prefill or tokens for tokens, prefill in sizes]),
             "arrival_ps": arrival,
-            "start_ps": np.array(played.entered, dtype=np.int64),
-            "first_token_ps": np.array(played.first_output, dtype=np.int64),
+            "start_ps": start,
+            "first_token_ps": first,
             "finish_ps": finish,
             "latency_ps": finish - arrival,
             "energy_pj": np.array([energies[size] for size in sizes]),
         }
     )
+
+
+def _answered(played: Played) -> np.ndarray:
+    """Numbers of the requests that were answered in full."""
+    return np.flatnonzero(np.array(played.finished) >= 0)
 
 
 def summarize(
@@ -60,11 +69,12 @@ def summarize(
     engine: str,
 ) -> dict[str, Any]:
     """The content of summary.json; ``engine``: the one that has played."""
-    requests = ready.requests
+    requests = [ready.requests[number] for number in _answered(played)]
     count = len(requests)
     makespan = played.tally.end_ps
-    arrivals_ps = [request.arrival for request in requests]
-    latency = np.array(played.finished, dtype=np.int64) - np.array(arrivals_ps, dtype=np.int64)
+    finished = [at for at in played.finished if at >= 0]
+    arrivals = [request.arrival for request in requests]
+    latency = np.array(finished, dtype=np.int64) - np.array(arrivals, dtype=np.int64)
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     by_kind: dict[str, float] = defaultdict(float)
     for row in tables["energy"]:
@@ -83,6 +93,7 @@ def summarize(
         "model": ready.graph.graph["name"],
         "preset": ready.chip.name,
         "requests": count,
+        "lost": len(played.lost),
         "tokens": sum(request.tokens for request in requests),
         "fidelity": scenario.run.fidelity,
         "overlap": scenario.run.overlap,
@@ -118,7 +129,7 @@ def summarize(
         "assumptions": _assumptions(
             ready.chip, priced, scenario.run.energy, scenario.model.checkpoint is not None
         ),
-        "notes": [*_notes(ready), *_kept(played)],
+        "notes": [*_notes(ready), *_lost(ready, played), *_broken(ready), *_kept(played)],
     }
 
 
@@ -138,11 +149,10 @@ def figures_of_merit(
     watts = energy_pj * 1e-12 / seconds
     peak = power.peak_mw(ready.plan, played, used, mode)
     area = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
-    tokens = sum(request.tokens for request in ready.requests)
-    latency = sum(
-        end - request.arrival for end, request in zip(played.finished, ready.requests, strict=True)
-    )
-    each = len(ready.requests)
+    answered = [(played.finished[n], ready.requests[n]) for n in _answered(played)]
+    tokens = sum(request.tokens for _, request in answered)
+    latency = sum(end - request.arrival for end, request in answered)
+    each = len(answered)
     return {
         "power_w": {"mean": watts, "peak": peak * 1e-3},
         "tops": {
@@ -192,6 +202,33 @@ def _assumptions(chip: Chip, priced: set[str], mode: str, values: bool) -> list[
     counted = priced if mode == "action" else set()
     names = {*used_assumptions(chip, values), *chip.derived}
     return sorted(key for key in names if ".energy." not in key or key in counted)
+
+
+def _lost(ready: Prepared, played: Played) -> list[str]:
+    """Requests that nobody answers, and why."""
+    if not played.lost:
+        return []
+    dead = sorted({ready.plan.components[i].name.partition(".")[0] for i in ready.deaths})
+    return [
+        f"{len(played.lost)} of {len(ready.requests)} requests are lost: {', '.join(dead)} died, "
+        "and no other PU holds what it held; they are in no figure but the energy of what was "
+        "done for them"
+    ]
+
+
+def _broken(ready: Prepared) -> list[str]:
+    """What is not used because it is broken, and spare arrays that stand in."""
+    placement = ready.placement
+    dead = placement.faults.pus - len(placement.faults.working)
+    used = [pu for pus in placement.groups() for pu in pus]
+    out = sum(len(placement.faults.left_out(pu)) for pu in used)
+    spare = sum(max(0, -placement.free(pus)) for pus in placement.groups())
+    notes = []
+    if dead or out:
+        notes.append(f"left out as broken: {dead} PUs, and {out} arrays of the PUs in use")
+    if spare:
+        notes.append(f"{spare} spare arrays stand in for broken ones")
+    return notes
 
 
 def _kept(played: Played) -> list[str]:

@@ -26,6 +26,19 @@ Every key, with its default::
     pus_per_layer = "auto"       # "auto", "fill" or a number
     weight_clip = "max"          # where weights are clipped before they become codes, or
                                  # "second-signed", as HyFlexPIM's released code does
+    spare_arrays = 0             # of each PU: free until something is broken
+
+    [faults]                     # what of the machine is broken (default: nothing)
+    names = ["pu3.analog.4.17"]  # as map --cells has them; see sim/placement/faults.py
+    pus = 0.0                    # shares of PUs ...
+    modules = 0.0
+    arrays = 0.0
+    converters = 0.0
+    columns = 0.0                # ... to columns that are dead
+    seed = 0                     # which ones
+    repair = "arrays"            # leave dead arrays out, "columns": also arrays with a dead column,
+                                 # "none": use them all
+    deaths = { pu3 = "40 us" }   # PUs that die in the middle of the run
 
     [workload]                   # one of three kinds
     kind = "jets"                # one request a jet, one token a particle
@@ -94,9 +107,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from hyflexsim.sim import toml_file
+from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement import faults as placed_faults
 from hyflexsim.sim.placement.mapping import Options
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario import overrides as changes
@@ -106,6 +121,7 @@ from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
     Accuracy,
     Chip,
+    Faults,
     Generate,
     Jets,
     Model,
@@ -131,6 +147,7 @@ class Scenario(Section):
     model: Model
     chip: Chip = Chip()
     mapping: Placing = Placing()
+    faults: Faults = Faults()
     accuracy: Accuracy = Accuracy()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
     run: Run = Run()
@@ -164,7 +181,14 @@ class Scenario(Section):
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""
-        return Options(**self.mapping.model_dump(exclude={"weight_clip"}), chips=self.chip.chips)
+        given = self.faults
+        faults = placed_faults.Faults(
+            **given.model_dump(exclude={"names", "deaths"}),
+            names=tuple(given.names),
+            deaths={pu: int(measure.read(at, "ps")) for pu, at in given.deaths.items()},
+        )
+        placing = self.mapping.model_dump(exclude={"weight_clip"})
+        return Options(**placing, chips=self.chip.chips, faults=faults)
 
     def keep(self) -> Keep:
         """The part of the trace to keep, as the engines want it."""

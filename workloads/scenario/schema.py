@@ -120,6 +120,23 @@ class Placing(Section):
         allows("auto, fill or a positive integer"),
     ] = "auto"
     weight_clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
+    spare_arrays: Annotated[int, allows("an integer from 0", ge=0, le=2**31)] = 0
+
+
+class Faults(Section):
+    """What of the machine is broken; see :class:`hyflexsim.sim.placement.faults.Faults`."""
+
+    names: list[Text] = []
+    pus: Rate = 0.0
+    modules: Rate = 0.0
+    arrays: Rate = 0.0
+    converters: Rate = 0.0
+    columns: Rate = 0.0
+    seed: Seed = 0
+    repair: Annotated[Literal["none", "arrays", "columns"], allows("none, arrays or columns")] = (
+        "arrays"
+    )
+    deaths: dict[str, Duration] = {}
 
 
 class AtOnce(Section):
@@ -277,6 +294,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "chip": Chip,
     "mapping": Placing,
+    "faults": Faults,
     "accuracy": Accuracy,
     "run": Run,
     "trace": Tracing,

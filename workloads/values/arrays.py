@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class Band:
 
     ``inputs`` (I,): numbers of the inputs on its wordlines; ``levels`` (I, C): its cells;
     ``outputs`` (C,): whose columns they are; ``columns``: what each goes through and is worth.
+    ``offset`` (C,): what its converter adds to every sum, in levels.
     """
 
     row_tile: int
@@ -42,6 +43,7 @@ class Band:
     levels: np.ndarray
     outputs: np.ndarray
     columns: tuple[Converter, ...]
+    offset: np.ndarray
 
     @cached_property
     def kinds(self) -> dict[Converter, np.ndarray]:
@@ -72,8 +74,8 @@ class Factor:
     arrays: int
 
     def read(self, bits: np.ndarray) -> list[np.ndarray]:
-        """Column sums of bit-planes (B, rows), 0 or 1: (B, C) for each band."""
-        return [bits[:, band.inputs] @ band.levels for band in self.bands]
+        """Column sums of bit-planes (B, rows), 0 or 1, with offsets: (B, C) for each band."""
+        return [bits[:, band.inputs] @ band.levels + band.offset for band in self.bands]
 
     def convert(self, number: int, sums: np.ndarray) -> np.ndarray:
         """Codes of column sums (B, C) of a band, in steps of its converters."""
@@ -107,8 +109,17 @@ class Factor:
         return [(tile, np.array([output]), inputs) for (tile, output), inputs in found.items()]
 
 
-Cells = Mapping[tuple[int, str], np.ndarray]
-"""Levels of a whole factor by (number of the factor, mode): (rows, outputs, S), with errors."""
+class Levels(NamedTuple):
+    """A whole factor in one mode, with errors: levels of its cells (rows, outputs, S), and what
+    converters add to column sums (row tiles, outputs, S), in levels.
+    """
+
+    cells: np.ndarray
+    offsets: np.ndarray
+
+
+Cells = Mapping[tuple[int, str], Levels]
+"""By number of the factor, and mode."""
 
 
 def arrays_of(placement: Placement, name: str) -> list[Array]:
@@ -164,7 +175,6 @@ class _Writer:
     ):
         self.module, self.areas, self.codes = module, areas, codes
         self.number, self.exact, self.cells = number, exact, cells
-        self.cut: dict[tuple[int, str], tuple[int, int]] = {}
 
     def band(self, array: Array, piece: Piece) -> Band:
         """The piece of an array, with its cells."""
@@ -174,11 +184,10 @@ class _Writer:
         slices = len(forms)
         region = self._region(piece)
         first = region.outputs.index(piece.outputs[0])
-        at = first * slices + self._begun(array.row_tile, piece, slices)
+        at = first * slices + piece.cut
         places = at + np.arange(piece.columns[1] - piece.columns[0] + 1)
         inputs = np.array(piece.inputs)
         outputs = np.array(region.outputs)[np.minimum(places // slices, len(region.outputs) - 1)]
-        self.cut[array.row_tile, piece.mode] = (piece.outputs[-1], int(places[-1] + 1) % slices)
         return Band(
             row_tile=array.row_tile,
             mode=piece.mode,
@@ -186,6 +195,7 @@ class _Writer:
             levels=self._levels(piece.mode, bits, inputs, outputs, places % slices),
             outputs=outputs,
             columns=tuple(forms[k] for k in places % slices),
+            offset=self._offset(array.row_tile, piece.mode, outputs, places % slices),
         )
 
     def _converters(self, bits: int, adc: int | None) -> tuple[Converter, ...]:
@@ -193,11 +203,6 @@ class _Writer:
         module = self.module
         form = layout(bits, module.sign, module.weight_bits)  # type: ignore[arg-type]
         return converters_of(form, tiling.height(module), adc, module.adc.range)  # type: ignore[arg-type]
-
-    def _begun(self, row_tile: int, piece: Piece, slices: int) -> int:
-        """Columns of the piece's first weight that the array before it has taken."""
-        output, done = self.cut.get((row_tile, piece.mode), (-1, 0))
-        return done if output == piece.outputs[0] and done < slices else 0
 
     def _region(self, piece: Piece) -> Region:
         """The region of a piece: of its mode, with its first input and output."""
@@ -212,7 +217,7 @@ class _Writer:
     ) -> np.ndarray:
         """Levels of the cells (inputs, columns)."""
         if self.cells is not None:
-            erring: np.ndarray = self.cells[self.number, mode][inputs][:, outputs, slices]
+            erring: np.ndarray = self.cells[self.number, mode].cells[inputs][:, outputs, slices]
             return erring
         own, at = np.unique(outputs, return_inverse=True)
         codes = self.codes[np.ix_(own, inputs)]
@@ -220,6 +225,14 @@ class _Writer:
         whole = levels(torch.tensor(codes, dtype=torch.int16), bits, sign, self.module.weight_bits)
         cells: np.ndarray = whole.numpy()[slices, at].T
         return cells
+
+    def _offset(
+        self, row_tile: int, mode: str, outputs: np.ndarray, slices: np.ndarray
+    ) -> np.ndarray:
+        if self.cells is None:
+            return np.zeros(len(outputs), dtype=np.float32)
+        own: np.ndarray = self.cells[self.number, mode].offsets[row_tile, outputs, slices]
+        return own
 
 
 def _bits(module: AnalogValues, mode: str) -> int:

@@ -34,7 +34,8 @@ from hyflexsim.workloads.values.widths import Widths, widths_of
 
 Cells = Literal["ideal", "converters", "noise"]
 """``ideal``: the reference multiplies integers exactly, converters lose nothing. ``converters``:
-the chip's, held to models/cells. ``noise``: these and errors of cells, drawn from the run's seed.
+the chip's, held to models/cells. ``noise``: these and errors of cells and converters, drawn
+from the run's seed, and what the scenario says is broken.
 """
 
 Layouts = dict[str, dict[str, Factor]]

@@ -8,7 +8,7 @@ run is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -39,6 +39,7 @@ def play(
     keep: Keep | None = None,
     room: Room | None = None,
     watch: Watch | None = None,
+    deaths: Mapping[int, int] | None = None,
 ) -> Played:
     """Play ``plan`` as :func:`hyflexsim.sim.engine.engine.play` does, some forty times faster.
 
@@ -56,7 +57,7 @@ def play(
     check_order(requests)
     recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
-    t = tables(plan, requests, window or len(requests), room or Room())
+    t = tables(plan, requests, window or len(requests), room or Room(), deaths or {})
     registers = t.registers
     left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0
@@ -77,9 +78,11 @@ def play(
         told = int(registers[reg.LEFT])
         if reason == reg.DONE:
             break
-    if t.finished.min(initial=0) < 0 or registers[reg.LIVE]:
+    lost = (t.entered < 0) | (t.requests["left"] > 0)
+    if lost.any() and not (t.dies == reg.DIED).any():
         stuck = _blocked(plan, t), _waiting(plan, requests, t)
         raise DeadlockError(report(plan, int(registers[reg.NOW]), *stuck))
+    t.finished[lost] = -1
     peak = np.maximum(t.components["peak"], t.components["queued"])
     return Played(
         trace=recorder.finish(),

@@ -23,6 +23,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     BUSY,
     BYTES,
     COMPONENTS,
+    DIED,
     DONE,
     EMPTY,
     ENTERED,
@@ -172,7 +173,10 @@ def _start(t, c, now):
         duration = t.durations[t.requests[component.request].shape, row.duration]
         if duration < 0:
             duration = t.times[component.token - 1 - duration]
-    wheel.schedule(t.registers, t.events, t.slots, t.bits, now + duration, c)
+    if now + duration <= t.dies[c]:
+        wheel.schedule(t.registers, t.events, t.slots, t.bits, now + duration, c)
+    else:
+        t.dies[c] = DIED
 
 
 @_inlined

@@ -8,6 +8,9 @@ NONE = 2**32 - 1
 HEAP = NONE - 1
 """In place of a channel's position: its component keeps channels that may start in a heap."""
 
+DIED = -1
+"""In place of the time at which a component dies: it has, with a token that it never ends."""
+
 FINE = 9
 DIGIT = 12
 SLOTS = 2**DIGIT

@@ -150,6 +150,7 @@ class Tables(NamedTuple):
     requests: np.ndarray
     channels: np.ndarray
     components: np.ndarray
+    dies: np.ndarray  # by component: ps after which it ends nothing, DIED with a token in hand
     ready: np.ndarray
     buffers: np.ndarray
     events: np.ndarray

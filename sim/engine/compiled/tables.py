@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
-from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.request import NEVER, Request
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
@@ -55,7 +55,13 @@ class Room(NamedTuple):
     blocks: int = 1 << 8
 
 
-def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> Tables:
+def tables(
+    plan: Plan,
+    requests: Sequence[Request],
+    window: int,
+    room: Room,
+    deaths: Mapping[int, int] | None = None,
+) -> Tables:
     """All tables at time zero, before anything has entered."""
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
     place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -74,8 +80,12 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
     registers[HOST] = len(plan.components) + len(made["buffers"])
     registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
+    dies = np.full(len(plan.components), NEVER, dtype=np.int64)
+    for component, at in (deaths or {}).items():
+        dies[component] = at
     return Tables(
         registers=registers,
+        dies=dies,
         requests=_requests(requests, [place[key] for key in keys]),
         events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),

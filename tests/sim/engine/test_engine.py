@@ -262,6 +262,43 @@ def test_equal_to_the_plain_event_loop(plan_of, sequenced, reference, data, requ
     assert rows(play(plan, requests)) == reference(plan, requests)
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), requests=requests_strategy, at=st.integers(0, 60))
+def test_equal_to_the_plain_event_loop_where_a_component_dies(
+    plan_of, sequenced, reference, data, requests, at
+):
+    plan = sequenced(data.draw, data.draw(plans(plan_of)))
+    deaths = {data.draw(st.sampled_from(plan.steps[0].lanes)): at}
+    played = play(plan, requests, deaths=deaths)
+    assert rows(played) == reference(plan, requests, deaths)
+    served = {(s, r, t) for s, r, t, *_ in rows(played)}
+    for number, request in enumerate(requests):
+        steps, tokens = range(len(plan.steps)), range(request.tokens)
+        whole = all((s, number, t) in served for s in steps for t in tokens)
+        assert (number in played.lost) is not whole
+
+
+def test_a_component_dies_between_two_requests(plan_of):
+    """A server of 7 ps that dies at 14: what ends at 14 is out, what would end at 21 is lost."""
+    requests = [Request(0, 1), Request(0, 1), Request(0, 1), Request(90, 1)]
+    played = play(plan_of((0, 7, [], None, {})), requests, deaths={0: 14})
+    assert played.finished == [7, 14, -1, -1]
+    assert played.lost == [2, 3]
+    assert played.tally.end_ps == 14
+
+
+def test_a_deadlock_beside_a_dead_component_that_nobody_uses_is_a_deadlock(plan_of):
+    plan = plan_of(
+        (0, 1, [], None, {}),
+        (1, 1, [Group(0)], 1, {}),
+        (2, 1, [Group(0)], 1, {}),
+        (3, 1, [Group(1), Threshold(2, "all")], 1, {}),
+        (4, 1, [Group(3)], None, {}),
+    )
+    with pytest.raises(DeadlockError):
+        play(plan, [Request(0, 8)], deaths={4: 0})
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), requests=requests_strategy, seed=st.integers(0, 2**16))
 def test_construction_order_does_not_matter(plan_of, sequenced, data, requests, seed):

@@ -2,13 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import (
     Options,
-    _dealt,
     is_block,
     layer_order,
     pieces_per_pu,
@@ -17,6 +17,7 @@ from hyflexsim.sim.placement.mapping import (
     weights_on,
 )
 from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes, requests_at_once
+from hyflexsim.sim.placement.slots import Slots
 from hyflexsim.sim.units.catalogue import load_chip
 
 
@@ -140,7 +141,8 @@ def test_patterns_name_three_matrices(put):
     ("first", "count", "dealt"), [(0, 5, [2, 2, 1]), (1, 5, [1, 2, 2]), (2, 1, [0, 0, 1])]
 )
 def test_things_are_dealt_in_turn(first, count, dealt):
-    assert [_dealt(first, count, position, 3) for position in range(3)] == dealt
+    whole = Slots([np.zeros(0, dtype=int)] * 3)
+    assert [whole.dealt(first, count, position) for position in range(3)] == dealt
 
 
 def test_arrays_of_both_modes_are_dealt_one_after_the_other(put):

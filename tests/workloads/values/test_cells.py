@@ -20,7 +20,7 @@ def cells(seed=0, **changes):
     placement = place(graph, load_chip("hyflexpim", changes), Options(slc_rate=0))
     zeros = torch.zeros(4, 8)
     matrix = Matrix((zeros,), (zeros.double(),), (1.0,), None)
-    return ModelCells(placement, {"b.0.a": matrix}, seed=seed).cells("b.0.a")[0, "mlc"]
+    return ModelCells(placement, {"b.0.a": matrix}, seed=seed).cells("b.0.a")[0, "mlc"].cells
 
 
 def test_stuck_cells_are_stuck_here_too():

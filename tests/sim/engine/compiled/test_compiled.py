@@ -68,6 +68,22 @@ def test_equal_to_the_simpy_engine(plan_of, sequenced, outcome, data, requests, 
     assert outcome(compiled.play, plan, requests, window=window, room=SMALL) == expected
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(),
+    requests=streams(),
+    window=st.sampled_from([None, 1]),
+    at=st.integers(0, 80),
+)
+def test_equal_also_where_components_die(plan_of, sequenced, outcome, data, requests, window, at):
+    plan = data.draw(plans(plan_of, sequenced))
+    serving = sorted({lane for step in plan.steps for lane in step.lanes})
+    deaths = dict.fromkeys(data.draw(st.sets(st.sampled_from(serving), max_size=2)), at)
+    options = {"window": window, "deaths": deaths}
+    expected = outcome(engine.play, plan, requests, **options)
+    assert outcome(compiled.play, plan, requests, **options) == expected
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), requests=streams(), scale=st.sampled_from([97, 10**5 + 3, 10**9 + 7]))
 def test_equal_also_where_events_are_far_apart(plan_of, sequenced, outcome, data, requests, scale):
