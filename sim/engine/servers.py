@@ -142,7 +142,7 @@ class Sequencer:
         self.held: set[tuple[int, int]] = set()  # lines whose first waits for a place
         self.visit: Visit | None = None  # one of those served
         self.serving = 0
-        self.turn = (-1, -1)  # step and request that had the turn
+        self.turn: tuple[int, int] | tuple[None, None] = (None, None)  # step and request
 
     def ended(self) -> None:
         """One of the visits has ended; after the last, decide again."""

@@ -9,14 +9,13 @@ outputs pass the host's port: that of the first chip, or that of the chip where 
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from math import isqrt
 from typing import Any
 
 import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip, Link
-from hyflexsim.sim.chip.service import Action, Service, transfer
+from hyflexsim.sim.chip.service import Action, Service, millionths, transfer
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
@@ -178,7 +177,7 @@ class Routes:
 def kept_share(chip: Chip, chooser: str) -> tuple[int, int]:
     """The share of keys that a unit lets through, as a fraction."""
     unit = chip.units[chooser]
-    share = Fraction(unit.kind.kept(unit)).limit_denominator(10**6)
+    share = millionths(unit.kind.kept(unit))
     return share.numerator, share.denominator
 
 

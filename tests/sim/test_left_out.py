@@ -33,7 +33,7 @@ SERVICE = Service(Rate(1))
         (Task("o"), Task("o", 0, 0, 0, 1, False, "", 1)),
         (Flow("sequence"), Flow("sequence", 0, False, "one", 0, (1, 1))),
         (Group(3), Group(3, 1, 1, 0)),
-        (Component("n", "k"), Component("n", "k", "", -1, 0, 0.0, -1, None, ())),
+        (Component("n", "k"), Component("n", "k", "", -1, 0, 0.0, None, None, ())),
         (Request(1, 2), Request(1, 2, None)),
         (Keep(), Keep((), (), None, 1, 256 * 2**20)),
         (Options(), Options(1.0, {}, "row-tile", "fill", "auto", 1)),

@@ -112,10 +112,11 @@ def _mutants(file: Path) -> Iterator[tuple[tuple[int, int], Mutant]]:
 
     source = file.read_text(encoding="utf-8")
     idle = _idle(ast.parse(source))
+    nodes = list(ast_nodes(get_ast(source)))
     name = file.relative_to(ROOT).as_posix()
     for operator in OPERATORS:
         positions = get_operator(f"core/{operator}")().mutation_positions
-        found = (at for node in ast_nodes(get_ast(source)) for at in positions(node))
+        found = (at for node in nodes for at in positions(node))
         for occurrence, (start, _) in enumerate(found):
             if not any(first <= start < last for first, last in idle):
                 yield start, Mutant(name, operator, occurrence, start[0])

@@ -15,7 +15,7 @@ import numpy as np
 from hyflexsim.sim.engine.compiled import registers as reg
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.compiled.table_types import Tables
-from hyflexsim.sim.engine.compiled.tables import Room, fresh_nodes, tables
+from hyflexsim.sim.engine.compiled.tables import FIRST_ROWS, fresh_nodes, tables
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.request import Request, check_order
 from hyflexsim.sim.engine.result import Played
@@ -37,12 +37,12 @@ def play(
     window: int | None = None,
     progress: Callable[[int], None] | None = None,
     keep: Keep | None = None,
-    room: Room | None = None,
+    room: int = FIRST_ROWS,
     watch: Watch | None = None,
 ) -> Played:
     """Play ``plan`` as :func:`hyflexsim.sim.engine.engine.play` does, some forty times faster.
 
-    ``room``: how much the growing tables hold at first. ``progress`` is told of requests that have
+    ``room``: rows that the growing tables have at first. ``progress`` is told of requests that have
     left once a block of the trace, not at once; ``watch`` is told of the block itself.
 
     >>> from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step
@@ -56,7 +56,7 @@ def play(
     check_order(requests)
     recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
-    t = tables(plan, requests, window or len(requests), room or Room())
+    t = tables(plan, requests, window or len(requests), room)
     registers = t.registers
     left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from hyflexsim.sim.engine.compiled.registers import (
     COMPONENTS,
     DIGITS,
     FAN_OUT,
-    FREE_NODE,
     FREE_NODES,
     HEAP,
     HOST,
@@ -45,18 +44,12 @@ from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
 
-
-class Room(NamedTuple):
-    """How much the growing tables hold at first; small numbers are for tests of growing."""
-
-    nodes: int = 1 << 13
-    bytes: int = 1 << 18
-    marks: int = 1 << 13
-    blocks: int = 1 << 8
+FIRST_ROWS = 8192
+"""Rows that the growing tables have at first."""
 
 
-def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> Tables:
-    """All tables at time zero, before anything has entered."""
+def tables(plan: Plan, requests: Sequence[Request], window: int, room: int = FIRST_ROWS) -> Tables:
+    """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
     place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
@@ -65,10 +58,9 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
         kept[tuple(place)] = _before_any_request(plan, list(place))
     made = kept[tuple(place)]
     made = made | {name: made[name].copy() for name in CHANGING}
-    nodes = max(room.nodes, 1)
     registers = np.zeros(REGISTERS, dtype=np.int64)
     registers[HOST_DUE] = 1  # it releases the first requests
-    registers[FREE_NODE], registers[FREE_NODES] = 0, nodes
+    registers[FREE_NODES] = room  # from node 0 on
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
@@ -81,10 +73,10 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: Room) -> 
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
         idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
-        nodes=fresh_nodes(nodes, 0),
-        waits=np.zeros(room.bytes, dtype=np.uint8),
-        marks=np.zeros(room.marks, dtype=np.uint32),
-        blocks=np.zeros(room.blocks, dtype=BLOCK),
+        nodes=fresh_nodes(room, 0),
+        waits=np.zeros(room, dtype=np.uint8),
+        marks=np.zeros(room, dtype=np.uint32),
+        blocks=np.zeros(room, dtype=BLOCK),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -112,7 +104,7 @@ def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str,
     same = evaluated["durations"]
     same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
     steps["ps"] = np.maximum(same, 0)[steps["duration"]]
-    most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=1)
+    most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=0)
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
@@ -314,8 +306,6 @@ def _fan_out(shape: Shape, steps: np.ndarray, outputs: np.ndarray) -> int:
         edge.spread if edge.every and not edge.broadcast else edge.here
         for edge in shape.class_edges
     ]
-    if not each:
-        return 1
     owner = np.repeat(np.arange(len(steps)), steps["outputs"])
     released = np.array(each, dtype=np.int64)[outputs["edge"][: len(owner)]]
     return int(np.bincount(owner, weights=released, minlength=1).max())
