@@ -42,7 +42,7 @@ class Clock(simpy.Environment):  # type: ignore[misc]
     """A SimPy environment in which idle components decide when an instant is over."""
 
     def __init__(self) -> None:
-        super().__init__(initial_time=0)
+        super().__init__()
         self.idle: list[Server | Sequencer] = []
 
     def step(self) -> None:
@@ -56,8 +56,7 @@ class Clock(simpy.Environment):  # type: ignore[misc]
             queue = self._queue
             now = self._now
             if not queue or queue[0][0] != now:
-                if len(idle) > 1:
-                    idle.sort(key=_by_index)
+                idle.sort(key=_by_index)
                 for server in idle:
                     server.decide(now)
                 idle.clear()
@@ -139,7 +138,7 @@ class Engine:
         self.waits: dict[int, dict[int, bytearray]] = {}
         self.marks: dict[int, list[Mark]] = {}
         self.left: dict[int, int] = {}
-        self.entered = [-1] * len(requests)
+        self.entered: list[int] = []
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
@@ -182,7 +181,7 @@ class Engine:
 
     def _enter(self, index: int, request: Request) -> None:
         shape = shape_of(self.plan, request.tokens, request.prefill)
-        self.entered[index] = self.clock.now
+        self.entered.append(self.clock.now)
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))
         self.outputs[index] = shape.outputs

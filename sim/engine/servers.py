@@ -53,7 +53,7 @@ class Server:
         self.queue: list[Visit] = []
         self.lines: dict[int, Line] = {}
         self.visit: Visit | None = None
-        self.started = 0
+        self.started: int  # of the visit in hand
         self.sequencer: Sequencer | None = None
         self.done = standing_event(engine.clock)
         engine.clock.process(self.serve())
@@ -216,7 +216,7 @@ class QueueLength:
     def __init__(self) -> None:
         self.queued = 0
         self.peak = 0
-        self.at = 0
+        self.at: int | None = None
 
     def see(self, now: int) -> None:
         """An instant is over: what is queued now has been queued."""
@@ -286,7 +286,7 @@ class InputBuffer:
         self.places = places
         self.free = places
         self.freed = 0  # places given back at `freed_at`: seen from the next picosecond on
-        self.freed_at = -1
+        self.freed_at: int | None = None
         self.least_free = places
         self.waiting: list[tuple[Any, Any]] = []  # a server or sequencer, a line of its own
         self.scheduled = False
@@ -306,9 +306,7 @@ class InputBuffer:
 
     def has_place(self, now: int) -> bool:
         """Whether a place is free and the news of it has arrived."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
+        self._see_credits(now)
         return self.free > 0
 
     def reserve(self) -> None:
@@ -318,9 +316,7 @@ class InputBuffer:
 
     def give_back(self, now: int) -> None:
         """Free a place; others see it from ``now`` + 1 ps on."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
+        self._see_credits(now)
         self.freed += 1
         self.freed_at = now
         if self.waiting:
@@ -331,6 +327,12 @@ class InputBuffer:
         self.waiting.append((server, line))
         if self.freed:
             self._send_credit()
+
+    def _see_credits(self, now: int) -> None:
+        """Places given back before this instant are free."""
+        if self.freed_at != now:
+            self.free += self.freed
+            self.freed = 0
 
     def _send_credit(self) -> None:
         if not self.scheduled:

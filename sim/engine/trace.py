@@ -20,7 +20,7 @@ import numpy as np
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Plan
 
-BLOCK = 1 << 18
+BLOCK = 262144
 DTYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.int64)
 NAMES = ("step", "request", "token", "arrival", "start", "end")
 ROW_BYTES = 36

@@ -229,7 +229,7 @@ def next_idle(idle, top):
 def _see_credits(buffers, buffer, now):
     """Places given back before this instant are free."""
     row = buffers[buffer]
-    if row.freed_at < now:
+    if row.freed_at != now:
         row.free += row.freed
         row.freed = 0
 

@@ -199,7 +199,6 @@ def _channels(
 def _buffers(places: list[int]) -> np.ndarray:
     rows = np.zeros(len(places), dtype=BUFFER)
     rows["free"] = rows["least_free"] = places
-    rows["freed_at"] = -1
     rows["first"] = rows["last"] = NONE
     return rows
 

@@ -66,7 +66,7 @@ def test_steps_lanes_and_buffers(plan):
     assert t.steps["reserves"].tolist() == [1, 0, 0]
     assert t.steps["answers"].tolist() == [0, 0, 1]
     assert t.steps["prefix"].tolist() == [NONE, 1, NONE]
-    assert (t.buffers["free"].tolist(), t.buffers["freed_at"].tolist()) == ([2], [-1])
+    assert t.buffers["free"].tolist() == t.buffers["least_free"].tolist() == [2]
     assert t.steps["ps"].tolist() == [1, 3, 2]
     assert t.steps["follower"].tolist() == [1, NONE, NONE]
     assert set(t.channels["place"].tolist()) == {HEAP}
