@@ -295,23 +295,27 @@ class _Place:
         return {"tests": tests, "seconds": seconds}
 
     def outcome(self, mutant: Mutant, tests: Sequence[str], seconds: Mapping[str, float]) -> str:
-        """``alive``, or ``failed`` or ``timed out``: took a minute more than five times as long."""
+        """``alive``, or ``failed`` or ``timed out``: one of them, or all, took far longer."""
         file = self.folder / mutant.file
         before = file.read_text(encoding="utf-8")
         file.write_text(_changed(before, mutant), encoding="utf-8")
         try:
             for some in filter(None, (tests[:FIRST], tests[FIRST:])):
-                usual = sum(seconds.get(name, 0.0) for name in some)
-                outcome = self.pytest("-x", *some, timeout=60 + 5 * usual)
+                outcome = self._limited([seconds.get(name, 0.0) for name in some], *some)
                 if outcome == "not found":  # a case of a test is named by the change
                     files = {name.partition("::")[0] for name in some}
-                    usual = sum(seconds.values())
-                    outcome = self.pytest("-x", "-m", "not slow", *files, timeout=60 + 5 * usual)
+                    outcome = self._limited([*seconds.values()], "-m", "not slow", *files)
                 if outcome != "passed":
                     return "timed out" if outcome == "timed out" else "failed"
             return "alive"
         finally:
             file.write_text(before, encoding="utf-8")
+
+    def _limited(self, usual: Sequence[float], *arguments: str) -> str:
+        """Tests until one fails, or takes five times as long as the slowest did and 10 s more."""
+        each = f"faulthandler_timeout={10 + 5 * max(usual)}"
+        limits = ("-o", each, "-o", "faulthandler_exit_on_timeout=true")
+        return self.pytest("-x", *limits, *arguments, timeout=60 + 5 * sum(usual))
 
     def pytest(self, *arguments: str, timeout: float) -> str:
         """``passed``, ``failed``, ``not found`` or, after so many seconds, ``timed out``."""
@@ -322,11 +326,14 @@ class _Place:
             cwd=self.folder,
             env=self.environment | cache,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         ) as running:
             try:
-                return {0: "passed", 4: "not found"}.get(running.wait(timeout), "failed")
+                _, errors = running.communicate(timeout=timeout)
+                if b"Timeout (" in errors:  # of one test
+                    return "timed out"
+                return {0: "passed", 4: "not found"}.get(running.returncode, "failed")
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, 9)
                 return "timed out"
