@@ -241,6 +241,7 @@ class _Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.written = 0
         for room in ROOMS:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / room, folder / room, ignore=ignored)
@@ -251,7 +252,6 @@ class _Place:
         self.environment = os.environ | {
             "PYTHONPATH": str(folder / "links"),  # goes before the installed package
             "HYPOTHESIS_PROFILE": "unshrunk",
-            "PYTHONDONTWRITEBYTECODE": "1",  # a change within a second would not be seen
         }
 
     def measured(self, jobs: int) -> dict[str, Any]:
@@ -298,7 +298,7 @@ class _Place:
         """``alive``, or ``failed`` or ``timed out``: one of them, or all, took far longer."""
         file = self.folder / mutant.file
         before = file.read_text(encoding="utf-8")
-        file.write_text(_changed(before, mutant), encoding="utf-8")
+        self._write(file, _changed(before, mutant))
         try:
             for some in filter(None, (tests[:FIRST], tests[FIRST:])):
                 outcome = self._limited([seconds.get(name, 0.0) for name in some], *some)
@@ -309,7 +309,13 @@ class _Place:
                     return "timed out" if outcome == "timed out" else "failed"
             return "alive"
         finally:
-            file.write_text(before, encoding="utf-8")
+            self._write(file, before)
+
+    def _write(self, file: Path, text: str) -> None:
+        """At a time of its own, by which Python knows whether kept bytecode is of this text."""
+        file.write_text(text, encoding="utf-8")
+        self.written += 1
+        os.utime(file, (self.written, self.written))
 
     def _limited(self, usual: Sequence[float], *arguments: str) -> str:
         """Tests until one fails, or takes five times as long as the slowest did and 10 s more."""
