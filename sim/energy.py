@@ -174,12 +174,10 @@ class ServedBy:
             self._table[i * self._width : i * self._width + len(row)] = row
         self._counts = np.array([len(row) for row in lanes], dtype=np.int32)
         self._planes = np.array([step.planes for step in plan.steps], dtype=np.int32)
-        self._plain = bool((self._planes == 1).all())
 
     def __call__(self, step: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Index of the component of every visit, int32."""
-        lane = token if self._plain else token // self._planes[step]
-        lane = lane % self._counts[step]
+        lane = token // self._planes[step] % self._counts[step]
         where: np.ndarray = self._table[step * self._width + lane]
         return where
 

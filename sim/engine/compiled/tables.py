@@ -166,9 +166,9 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
 
 def _outputs(ends: list[Output], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of all steps (``counts`` of each), and which steps keep a mark of their prefix."""
-    numbers = np.array([*ends, (0, 0, -1)], dtype=np.int64)  # never empty, as everywhere
+    numbers = np.array([*ends, (0, 0, 0)], dtype=np.int64)  # never empty, as everywhere
     rows = np.zeros(len(numbers), dtype=OUTPUT)
-    rows["step"], rows["edge"], rows["mark"] = *numbers[:, :2].T, numbers[:, 2].clip(0)
+    rows["step"], rows["edge"], rows["mark"] = numbers.T
     owner = np.repeat(np.arange(len(counts)), counts)
     prefix = np.bincount(owner, weights=numbers[:-1, 2] >= 0, minlength=len(counts)) > 0
     return rows, prefix
