@@ -137,7 +137,7 @@ class Spill:
         types = [pa.from_numpy_dtype(dtype) for dtype in DTYPES]
         self._schema = pa.schema(list(zip(NAMES, types, strict=True)))
         self._writer = pq.ParquetWriter(
-            self.path, self._schema, compression="zstd", compression_level=1, use_dictionary=False
+            self.path, self._schema, compression="zstd", use_dictionary=False
         )
         self.rows = 0
 

@@ -65,7 +65,7 @@ def _refuse_idle_copies(placement: Placement) -> None:
             f"copies must be none or fill on {placement.chip.name}: a second copy in {unit.name} "
             f"serves no second token; got {wanted!r}"
         )
-    ops = [weight.ops[0] for weight in placement.weights.values()]
+    ops = [weight.op for weight in placement.weights.values()]
     for pattern in wanted if isinstance(wanted, dict) else ():
         if not any(fnmatch(op, pattern) for op in ops):
             raise InputError(
@@ -78,7 +78,7 @@ def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]
     if isinstance(wanted, int):
         return {w.name: wanted for w in placement.weights.values() if is_block(w.layer)}
     return {
-        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.ops[0], op)), 1)
+        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.op, op)), 1)
         for weight in placement.weights.values()
     }
 

@@ -48,7 +48,7 @@ def turns_ps(plan: Plan, tokens: int) -> dict[int, int]:
     shape = shape_of(plan, tokens)
     times = {c.sequencer: 0 for c in plan.components if c.sequencer is not None}
     for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
-        sequencer = plan.components[step.lanes[0]].sequencer
+        sequencer = plan.server(step).sequencer
         if sequencer is None:
             continue
         if isinstance(duration, list):

@@ -156,6 +156,10 @@ class Plan:
             for i, component in enumerate(self.components)
         ]
 
+    def server(self, step: Step) -> Component:
+        """The first of a step's lanes: all are alike but for their names."""
+        return self.components[step.lanes[0]]
+
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""
         if key not in self._made:

@@ -35,7 +35,7 @@ import numpy as np
 
 from hyflexsim.sim.cache import cache_folder, write_whole
 
-OPTIONS = {"nogil": True, "_nrt": False}  # no reference counts: nothing is allocated
+OPTIONS = {"_nrt": False}  # no reference counts: nothing is allocated
 BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 Call = Callable[[tuple[Any, ...]], Any]

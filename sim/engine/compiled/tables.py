@@ -59,7 +59,7 @@ def tables(plan: Plan, requests: Sequence[Request], window: int, room: int = FIR
     made = kept[tuple(place)]
     made = made | {name: made[name].copy() for name in CHANGING}
     registers = np.zeros(REGISTERS, dtype=np.int64)
-    registers[HOST_DUE] = 1  # it releases the first requests
+    registers[HOST_DUE] = True  # it releases the first requests
     registers[FREE_NODES] = room  # from node 0 on
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
@@ -153,14 +153,14 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     lanes["channel"] = flat["lane"]
     lanes["server"] = [component for step in steps for component in step.lanes]
     lanes["component"] = deciding[lanes["server"]]
-    rows["sequenced"] = [deciding[step.lanes[0]] != step.lanes[0] for step in steps]
+    rows["sequenced"] = [plan.server(step).sequencer is not None for step in steps]
     return {
         "steps": rows,
         "lanes": lanes,
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
         "outputs": outputs,
         **_channels(plan, list(channel_of), deciding),
-        "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
+        "buffers": _buffers([step.places for step in steps if step.places is not None]),
     }
 
 
