@@ -156,7 +156,7 @@ class Engine:
     def run(self) -> Played:
         """Play to the end; raise :class:`DeadlockError` if tokens are left that nothing moves."""
         self.clock.run()
-        if min(self.finished, default=0) < 0 or self.left:
+        if self.left:
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
         self.counter.add(self.recorder.pack())
         return Played(

@@ -289,7 +289,6 @@ class InputBuffer:
         self.freed_at: int | None = None
         self.least_free = places
         self.waiting: list[tuple[Any, Any]] = []  # a server or sequencer, a line of its own
-        self.scheduled = False
         self.credit = standing_event(engine.clock)
         engine.clock.process(self.serve())
 
@@ -298,7 +297,6 @@ class InputBuffer:
         while True:
             yield self.credit
             self.credit.callbacks = []
-            self.scheduled = False
             waiting, self.waiting = self.waiting, []
             for server, line in waiting:
                 server.retry(line)
@@ -335,6 +333,5 @@ class InputBuffer:
             self.freed = 0
 
     def _send_credit(self) -> None:
-        if not self.scheduled:
-            self.scheduled = True
-            self.engine.clock.schedule(self.credit, NORMAL, 1)
+        """Several for one instant do no more than one: after the first nobody waits."""
+        self.engine.clock.schedule(self.credit, NORMAL, 1)

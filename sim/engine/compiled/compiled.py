@@ -77,7 +77,7 @@ def play(
         told = int(registers[reg.LEFT])
         if reason == reg.DONE:
             break
-    if t.finished.min(initial=0) < 0 or registers[reg.LIVE]:
+    if registers[reg.LIVE]:
         stuck = _blocked(plan, t), _waiting(plan, requests, t)
         raise DeadlockError(report(plan, int(registers[reg.NOW]), *stuck))
     peak = np.maximum(t.components["peak"], t.components["queued"])
