@@ -84,14 +84,14 @@ def macs(plan: Plan, played: Played) -> int:
 
 def busy_ps(plan: Plan, step: Step, visits: int, served_ps: int) -> int:
     """Busy time of a step's component: of analog parts by beats, of others the time served."""
-    component = plan.components[step.lanes[0]]
+    component = plan.server(step)
     return served_ps if component.busy_ps is None else visits * component.busy_ps
 
 
 def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
     counts: dict[tuple[str, str, str, float], int] = defaultdict(int)
     for step, visit, time in zip(plan.steps, visits, served, strict=True):
-        component = plan.components[step.lanes[0]]
+        component = plan.server(step)
         key = (step.layer, step.op, step.kind, component.power_mw)
         counts[key] += busy_ps(plan, step, visit, time)
         for kind, beat, power in component.shadow:
@@ -174,12 +174,10 @@ class ServedBy:
             self._table[i * self._width : i * self._width + len(row)] = row
         self._counts = np.array([len(row) for row in lanes], dtype=np.int32)
         self._planes = np.array([step.planes for step in plan.steps], dtype=np.int32)
-        self._plain = bool((self._planes == 1).all())
 
     def __call__(self, step: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Index of the component of every visit, int32."""
-        lane = token if self._plain else token // self._planes[step]
-        lane = lane % self._counts[step]
+        lane = token // self._planes[step] % self._counts[step]
         where: np.ndarray = self._table[step * self._width + lane]
         return where
 
@@ -221,7 +219,7 @@ def _buffers(plan: Plan, played: Played) -> list[Row]:
     rows = []
     for index, peak in played.peak_places.items():
         step = plan.steps[index]
-        component = plan.components[step.lanes[0]]
+        component = plan.server(step)
         kind = "output_buffer" if step.unit == step.kind else "input_buffer"  # links have their own
         group = component.name.partition(".")[0]
         wait = int(tally.first_wait_ps[index])
@@ -236,5 +234,6 @@ def _buffers(plan: Plan, played: Played) -> list[Row]:
             "wait_ps": wait,
             "peak_queue": peak,
         }
-        rows.append(_utilised(row, tally.end_ps * (step.places or 1)))
+        assert step.places is not None
+        rows.append(_utilised(row, tally.end_ps * step.places))
     return rows

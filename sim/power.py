@@ -71,6 +71,6 @@ def _full_bandwidth(chip: Chip, step: Step) -> float:
 
 def _by_power(plan: Plan, step: Step, busy: int, visits: int) -> float:
     """mW of a component and of what works in its shadow, in energy mode ``power-time``."""
-    component = plan.components[step.lanes[0]]
+    component = plan.server(step)
     shadow = sum(visits * beat * power for _, beat, power in component.shadow)
     return component.power_mw + (shadow / busy if busy else 0.0)

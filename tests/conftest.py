@@ -5,10 +5,14 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("same", derandomize=True, **_COMMON)
+# the first failure will do: make mutants
+settings.register_profile(
+    "unshrunk", derandomize=True, phases=(Phase.explicit, Phase.generate), **_COMMON
+)
 settings.register_profile("explore", derandomize=False, print_blob=True, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -175,9 +175,20 @@ def transfer(
     >>> transfer(768, 128.0, 0, ()).rate.ps(1)     # 6 cycles of 1 ns
     6000
     """
-    speed = Fraction(gb_per_s).limit_denominator(10**6) * width
+    speed = millionths(gb_per_s) * width
     rate = Rate(latency_ps, work=1000 * size_bytes * speed.denominator, speed=speed.numerator)
     return Service(rate, actions)
+
+
+def millionths(value: float) -> Fraction:
+    """The fraction that a decimal number stands for, of at most a million parts.
+
+    So whole numbers of bytes and picoseconds stay within 64 bits.
+
+    >>> millionths(12.8)
+    Fraction(64, 5)
+    """
+    return Fraction(value).limit_denominator(10**6)
 
 
 def bandwidth_power(gb_per_s: float, pj_per_byte: float) -> float:

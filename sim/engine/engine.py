@@ -42,7 +42,7 @@ class Clock(simpy.Environment):  # type: ignore[misc]
     """A SimPy environment in which idle components decide when an instant is over."""
 
     def __init__(self) -> None:
-        super().__init__(initial_time=0)
+        super().__init__()
         self.idle: list[Server | Sequencer] = []
 
     def step(self) -> None:
@@ -56,8 +56,7 @@ class Clock(simpy.Environment):  # type: ignore[misc]
             queue = self._queue
             now = self._now
             if not queue or queue[0][0] != now:
-                if len(idle) > 1:
-                    idle.sort(key=_by_index)
+                idle.sort(key=_by_index)
                 for server in idle:
                     server.decide(now)
                 idle.clear()
@@ -141,7 +140,7 @@ class Engine:
         self.waits: dict[int, dict[int, bytearray]] = {}
         self.marks: dict[int, list[Mark]] = {}
         self.left: dict[int, int] = {}
-        self.entered = [-1] * len(requests)
+        self.entered: list[int] = []
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
@@ -159,11 +158,11 @@ class Engine:
     def run(self) -> Played:
         """Play to the end; raise :class:`DeadlockError` if tokens are left that nothing moves."""
         self.clock.run()
-        lost = [i for i, at in enumerate(self.entered) if at < 0 or i in self.left]
-        if lost and not any(self._died(server) for server in self.servers):
+        if self.left and not any(self._died(server) for server in self.servers):
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
-        for request in lost:
-            self.finished[request] = -1
+        for request, at in enumerate(self.entered):
+            if at < 0 or request in self.left:
+                self.finished[request] = -1
         self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
@@ -191,7 +190,7 @@ class Engine:
 
     def _enter(self, index: int, request: Request) -> None:
         shape = shape_of(self.plan, request.tokens, request.prefill)
-        self.entered[index] = self.clock.now
+        self.entered.append(self.clock.now)
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))
         self.outputs[index] = shape.outputs

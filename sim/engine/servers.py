@@ -56,7 +56,7 @@ class Server:
         self.queue: list[Visit] = []
         self.lines: dict[int, Line] = {}
         self.visit: Visit | None = None
-        self.started = 0
+        self.started: int  # of the visit in hand
         self.sequencer: Sequencer | None = None
         self.dies = engine.deaths.get(index, NEVER)
         self.done = standing_event(engine.clock)
@@ -148,7 +148,7 @@ class Sequencer:
         self.held: set[tuple[int, int]] = set()  # lines whose first waits for a place
         self.visit: Visit | None = None  # one of those served
         self.serving = 0
-        self.turn = (-1, -1)  # step and request that had the turn
+        self.turn: tuple[int, int] | tuple[None, None] = (None, None)  # step and request
 
     def ended(self) -> None:
         """One of the visits has ended; after the last, decide again."""
@@ -222,7 +222,7 @@ class QueueLength:
     def __init__(self) -> None:
         self.queued = 0
         self.peak = 0
-        self.at = 0
+        self.at: int | None = None
 
     def see(self, now: int) -> None:
         """An instant is over: what is queued now has been queued."""
@@ -292,10 +292,9 @@ class InputBuffer:
         self.places = places
         self.free = places
         self.freed = 0  # places given back at `freed_at`: seen from the next picosecond on
-        self.freed_at = -1
+        self.freed_at: int | None = None
         self.least_free = places
         self.waiting: list[tuple[Any, Any]] = []  # a server or sequencer, a line of its own
-        self.scheduled = False
         self.credit = standing_event(engine.clock)
         engine.clock.process(self.serve())
 
@@ -304,7 +303,6 @@ class InputBuffer:
         while True:
             yield self.credit
             self.credit.callbacks = []
-            self.scheduled = False
             waiting, self.waiting = self.waiting, []
             for server, line in waiting:
                 server.retry(line)
@@ -312,9 +310,7 @@ class InputBuffer:
 
     def has_place(self, now: int) -> bool:
         """Whether a place is free and the news of it has arrived."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
+        self._see_credits(now)
         return self.free > 0
 
     def reserve(self) -> None:
@@ -324,9 +320,7 @@ class InputBuffer:
 
     def give_back(self, now: int) -> None:
         """Free a place; others see it from ``now`` + 1 ps on."""
-        if self.freed_at < now:
-            self.free += self.freed
-            self.freed = 0
+        self._see_credits(now)
         self.freed += 1
         self.freed_at = now
         if self.waiting:
@@ -338,7 +332,12 @@ class InputBuffer:
         if self.freed:
             self._send_credit()
 
+    def _see_credits(self, now: int) -> None:
+        """Places given back before this instant are free."""
+        if self.freed_at != now:
+            self.free += self.freed
+            self.freed = 0
+
     def _send_credit(self) -> None:
-        if not self.scheduled:
-            self.scheduled = True
-            self.engine.clock.schedule(self.credit, NORMAL, 1)
+        """Several for one instant do no more than one: after the first nobody waits."""
+        self.engine.clock.schedule(self.credit, NORMAL, 1)

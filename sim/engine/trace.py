@@ -20,7 +20,7 @@ import numpy as np
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Plan
 
-BLOCK = 1 << 18
+BLOCK = 262144
 DTYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.int64)
 NAMES = ("step", "request", "token", "arrival", "start", "end")
 ROW_BYTES = 36
@@ -137,7 +137,7 @@ class Spill:
         types = [pa.from_numpy_dtype(dtype) for dtype in DTYPES]
         self._schema = pa.schema(list(zip(NAMES, types, strict=True)))
         self._writer = pq.ParquetWriter(
-            self.path, self._schema, compression="zstd", compression_level=1, use_dictionary=False
+            self.path, self._schema, compression="zstd", use_dictionary=False
         )
         self.rows = 0
 
@@ -184,7 +184,6 @@ class Recorder:
         self._watch = watch
         self._filter = None if self.keep.all or plan is None else Filter(plan, self.keep)
         self._blocks: list[Block] = []
-        self._bytes = 0
         self._spill: Spill | None = None
 
     def pack(self) -> Block:
@@ -205,12 +204,10 @@ class Recorder:
         if self._watch is not None:
             self._watch(block)
         self._blocks.append(block)
-        self._bytes += ROW_BYTES * len(block[0])
-        if self._bytes > self.keep.memory:
+        if ROW_BYTES * sum(len(block[0]) for block in self._blocks) > self.keep.memory:
             self._spill = self._spill or Spill()
             self._spill.write(self._blocks)
             self._blocks.clear()
-            self._bytes = 0
 
     def finish(self) -> Trace:
         """All rows as one :class:`Trace`."""

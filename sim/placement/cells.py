@@ -96,7 +96,7 @@ def find_weight(placement: Placement, name: str) -> Weight:
     for weight in placement.weights.values():
         if name == weight.name or name in weight.ops:
             return weight
-    some = ", ".join(weight.ops[0] for weight in list(placement.weights.values())[:3])
+    some = ", ".join(weight.op for weight in list(placement.weights.values())[:3])
     raise InputError(f"no matrix {name!r}; names are like {some}")
 
 

@@ -98,6 +98,11 @@ class Weight:
     copies: int = 1
 
     @property
+    def op(self) -> str:
+        """The first of its ops, whose name it has in tables."""
+        return self.ops[0]
+
+    @property
     def pieces(self) -> int:
         """What one copy takes of its unit's capacity."""
         return sum(part.pieces for part in self.parts)
@@ -125,6 +130,10 @@ class Placement:
     def chip_of(self, pu: int) -> int:
         """Number of the chip that a PU is on."""
         return pu // self.chip.values.pus
+
+    def chip_of_group(self, pus: tuple[int, ...]) -> int:
+        """Number of the chip that the first PU of a group is on."""
+        return self.chip_of(pus[0])
 
     @property
     def pus_used(self) -> int:
@@ -179,7 +188,7 @@ class Placement:
                 place = slots[pus].dealt
                 yield {
                     "layer": weight.layer,
-                    "op": weight.ops[0],
+                    "op": weight.op,
                     "weight": weight.name,
                     "pu": pu,
                     "chip": self.chip_of(pu),

@@ -59,7 +59,7 @@ class Board:
         name = visit.part or unit.name
         if unit.where == "pu":
             return self.component(name, visit.kind, pus, visit.power_mw)
-        chip = self.placement.chip_of(pus[0])
+        chip = self.placement.chip_of_group(pus)
         return self.component(f"chip{chip}.{name}", visit.kind, (), visit.power_mw, chip=chip)
 
     def component(
@@ -85,7 +85,7 @@ class Board:
                     kind,
                     layer=layer or self._home(pus),
                     pu=pus[0] if pus else -1,
-                    chip=self.placement.chip_of(pus[0]) if pus else chip,
+                    chip=self.placement.chip_of_group(pus) if pus else chip,
                     power_mw=power_mw,
                     busy_ps=busy_ps,
                     shadow=shadow,

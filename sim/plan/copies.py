@@ -15,6 +15,7 @@ in step.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from fnmatch import fnmatch
 
 import networkx as nx
@@ -64,7 +65,7 @@ def _refuse_idle_copies(placement: Placement) -> None:
             f"copies must be none or fill on {placement.chip.name}: a second copy in {unit.name} "
             f"serves no second token; got {wanted!r}"
         )
-    ops = [weight.ops[0] for weight in placement.weights.values()]
+    ops = [weight.op for weight in placement.weights.values()]
     for pattern in wanted if isinstance(wanted, dict) else ():
         if not any(fnmatch(op, pattern) for op in ops):
             raise InputError(
@@ -77,7 +78,7 @@ def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]
     if isinstance(wanted, int):
         return {w.name: wanted for w in placement.weights.values() if is_block(w.layer)}
     return {
-        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.ops[0], op)), 1)
+        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.op, op)), 1)
         for weight in placement.weights.values()
     }
 
@@ -102,16 +103,16 @@ def _fill_pipelined(graph: nx.DiGraph, placement: Placement, tokens: int) -> Pla
     """
     unit = placement.chip.unit("gemv")
     pairs = _pair_weights(graph)
-    filled, wave = placement, 1
+    filled, wave = placement, dict.fromkeys(pairs, 1)
     for _ in range(ROUNDS):
-        waves = placement.with_copies(dict.fromkeys(pairs, wave))
+        waves = placement.with_copies(wave)
         loads = _shared_loads(build_plan(graph, waves), tokens, unit.name)
         copies: dict[str, int] = {}
         for pus, layers in placement.groups().items():
             units = _units(graph, placement, layers, tokens)
-            copies |= _fill_group(units, placement.free(pus), loads.get(pus[0], 0))
-        before, wave = wave, min((copies[name] for name in pairs), default=1)
-        filled = placement.with_copies(copies | dict.fromkeys(pairs, wave))
+            copies |= _fill_group(units, placement.free(pus), loads[pus[0]])
+        before, wave = wave, _together(copies, pairs)
+        filled = placement.with_copies(copies | wave)
         if wave == before:
             break
     return filled
@@ -122,12 +123,12 @@ def _shared_loads(plan: Plan, tokens: int, unit: str) -> dict[int, int]:
 
     ``unit``: the one whose matrices are copied.
     """
-    loads: dict[int, int] = {}
+    loads: dict[int, int] = defaultdict(int)
     copied = {lane for step in plan.steps if step.unit == unit for lane in step.lanes}
     for i, load in enumerate(component_loads(plan, tokens)):
         if i not in copied:
             pu = plan.components[i].pu
-            loads[pu] = max(load, loads.get(pu, 0))
+            loads[pu] = max(load, loads[pu])
     return loads
 
 
@@ -221,9 +222,12 @@ def _fill_turns(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placeme
         for unit in units:
             unit.visits = [each for weight in unit.names for each in visits[weight]]
         copies |= _fill_group_turns(units, placement.free(pus))
-    pairs = _pair_weights(graph)
-    wave = min((copies[weight] for weight in pairs), default=1)
-    return placement.with_copies(copies | dict.fromkeys(pairs, wave))
+    return placement.with_copies(copies | _together(copies, _pair_weights(graph)))
+
+
+def _together(copies: dict[str, int], pairs: list[str]) -> dict[str, int]:
+    """As many copies of all matrices of pair networks as the one with the fewest has."""
+    return {name: min(copies[each] for each in pairs) for name in pairs}
 
 
 def _fill_group_turns(units: list[_Unit], free: int) -> dict[str, int]:
@@ -234,7 +238,7 @@ def _fill_group_turns(units: list[_Unit], free: int) -> dict[str, int]:
             arrays = (copies - unit.copies) * unit.pieces
             if not copies or arrays > free:
                 continue
-            saved = (unit.turns_ps(unit.copies) - unit.turns_ps(copies)) / max(arrays, 1)
+            saved = (unit.turns_ps(unit.copies) - unit.turns_ps(copies)) / arrays
             if best is None or saved > best[0]:
                 best = saved, copies, unit
         if best is None:

@@ -46,10 +46,10 @@ def layer_serial(plan: Plan) -> Plan:
 def turns_ps(plan: Plan, tokens: int) -> dict[int, int]:
     """Time that a request alone takes of each sequencer, if its turns are full."""
     shape = shape_of(plan, tokens)
-    times = {c.sequencer: 0 for c in plan.components if c.sequencer >= 0}
+    times = {c.sequencer: 0 for c in plan.components if c.sequencer is not None}
     for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
-        sequencer = plan.components[step.lanes[0]].sequencer
-        if sequencer < 0:
+        sequencer = plan.server(step).sequencer
+        if sequencer is None:
             continue
         if isinstance(duration, list):
             lanes = len(step.lanes)

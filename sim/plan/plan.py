@@ -115,7 +115,7 @@ class Component:
     ``shadow``: kinds that work in the same breath and have no process of their own at fidelity
     ``token`` (shift-and-add behind its ADC), with the time each is busy per visit.
     ``power_mw``: drawn while busy (energy mode ``power-time``).
-    ``sequencer``: index of the one that decides for it when it serves (-1: it decides itself).
+    ``sequencer``: index of the one that decides for it when it serves (None: it decides itself).
     Those of one sequencer take turns: at any time one step has the turn, and of its lanes each
     serves a token (engine.py has the rule). A sequencer serves nothing itself.
     """
@@ -126,7 +126,7 @@ class Component:
     pu: int = -1
     chip: int = 0
     power_mw: float = 0.0
-    sequencer: int = -1
+    sequencer: int | None = None
     busy_ps: int | None = None
     shadow: tuple[tuple[str, int, float], ...] = ()
 
@@ -152,9 +152,13 @@ class Plan:
     def deciding(self) -> list[int]:
         """Who decides for each component when it serves: itself, or its sequencer."""
         return [
-            i if component.sequencer < 0 else component.sequencer
+            i if component.sequencer is None else component.sequencer
             for i, component in enumerate(self.components)
         ]
+
+    def server(self, step: Step) -> Component:
+        """The first of a step's lanes: all are alike but for their names."""
+        return self.components[step.lanes[0]]
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returns, made when ``key`` is first asked for: plans do not change."""

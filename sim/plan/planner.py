@@ -159,12 +159,11 @@ class _Builder:
         return Task(
             op=op["kind"],
             macs=g.unit_macs(op),
-            elements=op.get("elements", 0),
             width=op["width"],
-            heads=op.get("heads", 1),
             probabilities=op["kind"] == "matmul" and op["multiplies"][0] == "probabilities",
             format=given.format,
             group=self._group(unit, pus),
+            **{key: op[key] for key in ("elements", "heads") if key in op},
         )
 
     def _operand(self, source: str, unit: Unit, given: Assignment, pus: tuple[int, ...]) -> int:
@@ -218,7 +217,6 @@ class _Builder:
         task = Task("gemv", width=op["width"], format=given.format, group=self._group(unit, pus))
         fetched = self._fetched(where, given)
         sharded = self._sharded_input(name, pus)
-        last = -1
         for position, part in enumerate(weight.parts):
             gather = sharded and self._gathers(part, unit, pus)
             chain = unit.kind.multiply(unit, part, task, self.bit)
@@ -303,7 +301,7 @@ class _Builder:
         """A transfer among the PUs of a group."""
         link = self.chip.link("pu", "pu") or self.chip.need_link("chip", "chip")
         mesh = link.kind == "mesh"
-        ends = where.pus if mesh else (self.placement.chip_of(where.pus[0]),)
+        ends = where.pus if mesh else (self.placement.chip_of_group(where.pus),)
         bus = self.board.link(link, ends, inside=mesh)
         service = link_service(link, size)
         label = f"{where.name}{label}"
@@ -324,8 +322,8 @@ class _Builder:
             waits = inputs if last is None else [_follow(last, parts, self._parts(where, each))]
             if last is not None and last == after:
                 waits = [*waits, *inputs]
-            last, parts, bounded, rigid = self._link(where, each, waits)
-            if bounded and asks is not None:
+            last, parts, rigid = self._link(where, each, waits)
+            if asks is not None:
                 self.board.reserve(asks, last)
             if not rigid:
                 asks = last
@@ -353,17 +351,16 @@ class _Builder:
         where: _Where,
         each: Visit | Hop | Sum | Access,
         inputs: list[Input],
-    ) -> tuple[int, int, bool, bool]:
-        """One step: its index, its parts a token, whether it has a buffer, whether it is rigid."""
+    ) -> tuple[int, int, bool]:
+        """One step: its index, its parts a token, whether it is rigid."""
         if isinstance(each, Sum | Access):
             visit, unit = self._elsewhere(where, each)
             there = _Where(where.name, where.pus, where.flow, unit)
-            return self._visit(there, visit, each.label, inputs), 1, False, False
+            return self._visit(there, visit, each.label, inputs), 1, False
         if isinstance(each, Hop):
-            return self._hop(where, each, inputs), 1, each.waiting_bytes is not None, False
+            return self._hop(where, each, inputs), 1, False
         step = self._visit(where, each, each.label, inputs)
-        bounded = self.board.steps[step]["places"] is not None
-        return step, self._parts(where, each), bounded, each.rigid
+        return step, self._parts(where, each), each.rigid
 
     def _elsewhere(self, where: _Where, each: Sum | Access) -> tuple[Visit, Unit]:
         """What another unit does in a chain: it adds partial sums, or reads or writes results."""
@@ -473,12 +470,12 @@ def matrix_names(placement: Placement) -> dict[str, str]:
     layer, since each has arrays and converters of its own.
     """
     short = {
-        weight.name: weight.ops[0].removeprefix(f"{weight.layer}.")
+        weight.name: weight.op.removeprefix(f"{weight.layer}.")
         for weight in placement.weights.values()
     }
     alike = Counter((placement.pus[w.layer], short[w.name]) for w in placement.weights.values())
     return {
-        w.name: short[w.name] if alike[placement.pus[w.layer], short[w.name]] == 1 else w.ops[0]
+        w.name: short[w.name] if alike[placement.pus[w.layer], short[w.name]] == 1 else w.op
         for w in placement.weights.values()
     }
 

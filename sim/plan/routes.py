@@ -9,14 +9,13 @@ outputs pass the host's port: that of the first chip, or that of the chip where 
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from math import isqrt
 from typing import Any
 
 import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip, Link
-from hyflexsim.sim.chip.service import Action, Service, transfer
+from hyflexsim.sim.chip.service import Action, Service, millionths, transfer
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
@@ -53,7 +52,7 @@ class Routes:
     def inputs(self, name: str, pus: tuple[int, ...]) -> list[Input]:
         """What an op on ``pus`` waits for, brought there."""
         return [
-            self.wait(name, source, self.at(source, pus) if source in self.ready else -1, rule)
+            self.wait(name, source, self.at(source, pus), rule)
             for source, rule in self.sources(name)
             if not self._postpone(name, source, rule)
         ]
@@ -102,7 +101,7 @@ class Routes:
     def _port_chip(self, pus: tuple[int, ...]) -> int:
         """The chip whose port serves data that lie in, or go to, these PUs."""
         link = self.chip.need_link("host", "chip")
-        return self.placement.chip_of(pus[0]) if link.ports == "each" and pus != HOST else 0
+        return self.placement.chip_of_group(pus) if link.ports == "each" and pus != HOST else 0
 
     def home_of(self, name: str) -> tuple[int, ...]:
         """Where an op would like its input: the PUs of its layer."""
@@ -113,8 +112,8 @@ class Routes:
         step, home = self.ready[source]
         if home == pus:
             return step
-        chip = self._port_chip(pus) if home == HOST else self.placement.chip_of(home[0])
-        goal = self._port_chip(home) if pus == HOST else self.placement.chip_of(pus[0])
+        chip = self._port_chip(pus) if home == HOST else self.placement.chip_of_group(home)
+        goal = self._port_chip(home) if pus == HOST else self.placement.chip_of_group(pus)
         if chip == goal:
             if self.chip.link("pu", "pu") is None and HOST in (home, pus):
                 return step  # the port is where the data lie
@@ -178,7 +177,7 @@ class Routes:
 def kept_share(chip: Chip, chooser: str) -> tuple[int, int]:
     """The share of keys that a unit lets through, as a fraction."""
     unit = chip.units[chooser]
-    share = Fraction(unit.kind.kept(unit)).limit_denominator(10**6)
+    share = millionths(unit.kind.kept(unit))
     return share.numerator, share.denominator
 
 

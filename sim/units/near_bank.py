@@ -32,6 +32,7 @@ from hyflexsim.sim.chip.service import (
     Task,
     Visit,
     bandwidth_power,
+    millionths,
     transfer,
 )
 from hyflexsim.sim.units.stored import Stored, stored_parts
@@ -184,7 +185,7 @@ class NearBank(Kind):
 
 def _reading(values: BankValues) -> Fraction:
     """Bytes a ps of one bank."""
-    return Fraction(values.bandwidth).limit_denominator(10**6) / 1000
+    return millionths(values.bandwidth) / 1000
 
 
 def _working(values: BankValues) -> Fraction:

@@ -76,7 +76,7 @@ def under_sequencers(plan, group):
     """The plan with components under sequencers: ``group``, of each component that takes turns."""
     count, first = 1 + max(group.values(), default=-1), len(plan.components)
     components = [
-        dataclasses.replace(component, sequencer=first + group[i] if i in group else -1)
+        dataclasses.replace(component, sequencer=first + group[i] if i in group else None)
         for i, component in enumerate(plan.components)
     ]
     components += [Component(f"sequencer {i}", "sequencer") for i in range(count)]

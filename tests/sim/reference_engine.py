@@ -122,7 +122,7 @@ def play(plan: Plan, requests, deaths=None):
 
     led = {}  # sequencer: components that take turns under it
     for i, c in enumerate(plan.components):
-        if c.sequencer >= 0:
+        if c.sequencer is not None:
             led.setdefault(c.sequencer, []).append(i)
     turn = dict.fromkeys(led, (None, None))
     now = 0
@@ -152,7 +152,7 @@ def play(plan: Plan, requests, deaths=None):
             if component in led:
                 take_turns(component, now)
                 continue
-            if component in busy or row.sequencer >= 0:
+            if component in busy or row.sequencer is not None:
                 continue
             blocked = set()
             for visit in sorted(queues[component]):

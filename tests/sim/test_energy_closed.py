@@ -121,7 +121,9 @@ def test_without_a_beat_it_is_busy_while_it_serves(plan_of):
 
 def test_a_run_without_requests_uses_nothing(plan_of):
     plan = plan_of((0, 500, [], None, {}))
-    (row,) = energy.components(plan, play(plan, []))
+    played = play(plan, [])
+    assert played.tally.end_ps == 0
+    (row,) = energy.components(plan, played)
     assert (row["utilisation"], row["visits"]) == (0.0, 0)
 
 

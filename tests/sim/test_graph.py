@@ -369,3 +369,21 @@ def test_load_refuses_a_missing_file(tmp_path):
     assert refused(g.load, path) == f"{path}: No such file or directory"
     assert refused(g.load, tmp_path) == f"{tmp_path}: Is a directory"
     assert issubclass(GraphError, InputError)
+
+
+def test_a_file_is_the_same_in_whatever_order_attributes_are_given():
+    """A key a line, in alphabetical order."""
+    size = {"width": 4, "elements": 4, "function": "gelu"}
+    texts = []
+    for options in (size, dict(reversed(size.items()))):
+        graph = g.new_graph("t")
+        g.add_op(graph, "x", "pointwise", layer="l", **options)
+        texts.append(g.dumps(graph))
+    assert texts[0] == texts[1]
+    assert texts[0].startswith('{\n "directed": true,\n "edges": [],\n "graph": {\n  "format"')
+
+
+def test_a_file_need_not_say_that_it_is_directed(tmp_path):
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps({"graph": HEADER, "nodes": [], "edges": []}))
+    assert len(g.load(path)) == 0

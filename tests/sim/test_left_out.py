@@ -1,5 +1,7 @@
 """What is left out has the value that docstrings give: nothing more is asked, counted or kept."""
 
+from dataclasses import replace
+
 import pytest
 
 from hyflexsim.sim import graph as g
@@ -10,9 +12,10 @@ from hyflexsim.sim.chip.provenance import Record
 from hyflexsim.sim.chip.service import Access, Action, Hop, Rate, Service, Task, Visit
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
-from hyflexsim.sim.placement.mapping import Options, Weight, protection
+from hyflexsim.sim.placement.mapping import Options, Placement, Weight, protection
 from hyflexsim.sim.plan.builder import Flow
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
+from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.sim.units.tiling import Region
 
 SERVICE = Service(Rate(1))
@@ -33,7 +36,7 @@ SERVICE = Service(Rate(1))
         (Task("o"), Task("o", 0, 0, 0, 1, False, "", 1)),
         (Flow("sequence"), Flow("sequence", 0, False, "one", 0, (1, 1))),
         (Group(3), Group(3, 1, 1, 0)),
-        (Component("n", "k"), Component("n", "k", "", -1, 0, 0.0, -1, None, ())),
+        (Component("n", "k"), Component("n", "k", "", -1, 0, 0.0, None, None, ())),
         (Request(1, 2), Request(1, 2, None)),
         (Keep(), Keep((), (), None, 1, 256 * 2**20)),
         (Options(), Options(1.0, {}, "row-tile", "fill", "auto", 1)),
@@ -103,3 +106,23 @@ def test_what_a_plan_is_made_of_does_not_change():
     frozen(plan.steps[0], "wave")
     frozen(plan.components[0], "pu")
     assert plan.once("key", lambda: 1) == plan.once("key", lambda: 2) == 1
+
+
+def test_what_has_been_made_of_a_plan_is_no_part_of_it():
+    plan = Plan((Step("n", "o", "k", "l", (0,), Rate(1)),), (Component("n", "k"),), frozenset({0}))
+    fresh = replace(plan)
+    assert plan.once("key", lambda: 1) == 1
+    assert plan == fresh == replace(plan)
+    assert replace(plan).once("key", lambda: 2) == 2
+    assert "_made" not in repr(plan)
+
+
+def test_the_first_of_several_names_them():
+    """Ops of a weight, lanes of a step, PUs of a group: 23 is on the first chip, 24 on the next."""
+    assert Weight("n", "l", ("one", "two"), None, (), ()).op == "one"
+    plan = Plan(
+        (Step("n", "o", "k", "l", (2, 1), Rate(1)),), tuple(Component(n, "k") for n in "abc")
+    )
+    assert plan.server(plan.steps[0]).name == "c"
+    placement = Placement(load_chip("hyflexpim"), Options(), {}, {}, ())
+    assert [placement.chip_of_group(pus) for pus in ((22, 23), (23, 24), (24, 25))] == [0, 0, 1]

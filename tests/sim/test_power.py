@@ -1,10 +1,13 @@
 """Peak power: rows of the chip, memories and links at full bandwidth; never below the mean."""
 
+from dataclasses import replace
+
 import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim import power
 from hyflexsim.sim.chip.area import link_power, unit_power
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
@@ -68,3 +71,16 @@ def test_links_draw_whatever_the_mode():
     for mode in ("action", "power-time"):
         more = peak(dear, mode) - peak(hyflex, mode)
         assert more == pytest.approx(2 * 128 * 8 * 100)
+
+
+@pytest.mark.parametrize(("mode", "drawn"), [("action", 0.0), ("power-time", 2.0)])
+def test_what_is_never_visited_spends_nothing(plan_of, hw, mode, drawn):
+    """Its row of power counts; it has no beat that anything works beside."""
+    plan = plan_of((0, 5, [], None, {"unit": "sfu"}))
+    plan = replace(plan, components=(replace(plan.components[0], power_mw=2.0),))
+    assert power._drawn(plan, play(plan, []), hw, mode) == {"sfu": drawn}
+
+
+def test_a_transfer_of_no_bytes_draws_nothing(plan_of, hw):
+    plan = plan_of((0, Rate(fixed=5), [], None, {"unit": "pu_bus"}))
+    assert power._drawn(plan, play(plan, [Request(0, 2)]), hw, "action") == {"pu_bus": 0.0}

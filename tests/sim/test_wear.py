@@ -11,7 +11,7 @@ from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.sim.wear import programming, wear
+from hyflexsim.sim.wear import Programming, programming, wear
 
 US = 10**6
 
@@ -119,3 +119,7 @@ def test_what_the_literature_has_by_hand():
     found = wear(placed, rows, 1)
     assert found.levelled["operands and results"] == 1.25
     assert wear(place(matrix(8, 8), load_chip("nmp"), Options()), rows, 1) is None
+
+
+def test_what_takes_no_pulse_lasts_for_ever():
+    assert Programming({"slc": 0, "mlc": 0}, {}, 0, 0.0, 1e8).years(1) == math.inf

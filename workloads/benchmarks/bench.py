@@ -36,7 +36,7 @@ from rich.table import Table
 
 from hyflexsim.sim.engine import engine
 from hyflexsim.sim.engine.compiled import compiled
-from hyflexsim.sim.engine.compiled.tables import Room, tables
+from hyflexsim.sim.engine.compiled.tables import tables
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.workloads.extraction.model_zoo import ZOO
@@ -134,7 +134,7 @@ def large(title: str, name: str, changes: list[str], target: str) -> list[Line]:
     start = time.process_time()
     ready = prepare(Scenario.load(name, changes))
     plan = ready.plan
-    tables(plan, ready.requests, ready.window, Room())
+    tables(plan, ready.requests, ready.window)
     planning = time.process_time() - start
     played, playing = _cpu(
         lambda: compiled.play(plan, ready.requests, window=ready.window, keep=Keep())
@@ -154,9 +154,9 @@ def second_run() -> list[Line]:
         "from hyflexsim.workloads.run.run import engines, prepare, Scenario;"
         "r = prepare(Scenario.load('part-jets')); engines.choose(r.plan, r.requests);"
         "from hyflexsim.sim.engine.compiled import compiled;"
-        "from hyflexsim.sim.engine.compiled.tables import Room, tables;"
+        "from hyflexsim.sim.engine.compiled.tables import tables;"
         "from hyflexsim.sim.engine.request import Request;"
-        "tables(r.plan, r.requests, r.window, Room());"
+        "tables(r.plan, r.requests, r.window);"
         "compiled.play(r.plan, [Request(0, 1)]); print(time.process_time())"
     )
     command = [sys.executable, "-c", code]

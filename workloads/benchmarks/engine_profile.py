@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hyflexsim.sim.engine.compiled import compiled
-from hyflexsim.sim.engine.compiled.tables import Room, tables
+from hyflexsim.sim.engine.compiled.tables import tables
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.placement.mapping import Options, place
@@ -47,11 +47,11 @@ PARTS = (
         "from hyflexsim.workloads.cli import main as cli;"
         "from hyflexsim.workloads.run.run import engines, prepare, Scenario;"
         "from hyflexsim.sim.engine.compiled import compiled;"
-        "from hyflexsim.sim.engine.compiled.tables import Room, tables;"
+        "from hyflexsim.sim.engine.compiled.tables import tables;"
         "from hyflexsim.sim.engine.request import Request",
     ),
     ("graph, copies, plan", "r = prepare(Scenario.load('part-jets'))"),
-    ("tables", "tables(r.plan, r.requests, r.window, Room())"),
+    ("tables", "tables(r.plan, r.requests, r.window)"),
     ("machine code, one token", "compiled.play(r.plan, [Request(0, 1)])"),
 )
 """What a second run does before its first event, and the statements that do it."""
@@ -71,7 +71,7 @@ def of_play(plan: Plan, requests: Sequence[Request], window: int) -> tuple[int, 
     """Visits; CPU ns a visit in tables, and in all of a play."""
     visits = int(compiled.play(plan, requests, window=window).tally.visits.sum())
     parts: list[Callable[[], Any]] = [
-        lambda: tables(plan, requests, window, Room()),
+        lambda: tables(plan, requests, window),
         lambda: compiled.play(plan, requests, window=window),
     ]
     return visits, [least(part) / visits * 1e9 for part in parts]

@@ -132,7 +132,7 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     import time  # noqa: PLC0415
 
     from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415
-    from hyflexsim.sim.engine.compiled.tables import Room, tables  # noqa: PLC0415
+    from hyflexsim.sim.engine.compiled.tables import tables  # noqa: PLC0415
     from hyflexsim.sim.engine.request import Request  # noqa: PLC0415
     from hyflexsim.sim.engine.trace import Keep  # noqa: PLC0415
     from hyflexsim.sim.placement.mapping import Options, place  # noqa: PLC0415
@@ -154,7 +154,7 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     _, placement = _placed(graph, options, load_chip("hyflexpim"), place)
     window = requests_at_once(graph, placement, case["tokens"])
     plan = build_plan(graph, placement)
-    tables(plan, requests, window, Room())
+    tables(plan, requests, window)
     planned = time.process_time()
     keep = Keep(every=case.get("every", 1))
     plays = []

@@ -4,7 +4,8 @@ A mutant is a copy of the sources with one token changed (operators of cosmic-ra
 when a test that runs the changed line fails, or does not end. Mutants are drawn evenly over all
 places in ``sim/`` that an operator can change, by a seed, so a score can be had of places that
 nobody has looked at. Which tests run which line is measured once and kept in ``.mutants/``, results
-too: an interrupted run goes on where it was.
+too: an interrupted run goes on where it was. A test that fails without a mutant would kill them
+all, so the sources as they are must pass first.
 
 Lines of machine code are not seen by coverage; their mutants face all tests of the compiled engine.
 Lines that run when a module is imported (declarations, tables, defaults) run for no test in
@@ -19,6 +20,7 @@ import ast
 import functools
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -42,6 +44,7 @@ KEPT = ROOT / ".mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 ROOMS = ("sim", "models", "workloads", "analysis", "tests")
 TESTS = ("tests/sim", "tests/test_doctests.py")
+DOCTESTS = "tests/test_doctests.py::"
 JITTED = ("loop.py", "wheel.py", "queues.py", "sums.py", "registers.py")
 """Files of sim/engine/compiled that numba compiles."""
 FIRST = 60
@@ -80,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at once")
     options = parser.parse_args(arguments)
     KEPT.mkdir(exist_ok=True)
-    covering = _covering()
+    covering = _covering(options.jobs)
     drawn = _drawn(options.path, options.count, options.seed)
     results = _tried(drawn, covering, options.jobs)
     _report(drawn, results)
@@ -109,10 +112,11 @@ def _mutants(file: Path) -> Iterator[tuple[tuple[int, int], Mutant]]:
 
     source = file.read_text(encoding="utf-8")
     idle = _idle(ast.parse(source))
+    nodes = list(ast_nodes(get_ast(source)))
     name = file.relative_to(ROOT).as_posix()
     for operator in OPERATORS:
         positions = get_operator(f"core/{operator}")().mutation_positions
-        found = (at for node in ast_nodes(get_ast(source)) for at in positions(node))
+        found = (at for node in nodes for at in positions(node))
         for occurrence, (start, _) in enumerate(found):
             if not any(first <= start < last for first, last in idle):
                 yield start, Mutant(name, operator, occurrence, start[0])
@@ -184,7 +188,11 @@ class Covering(NamedTuple):
             found = self.all()
         room = f"tests/{Path(mutant.file).parent.as_posix()}/"
         near = {name for name in found if name.startswith(room)} if len(found) > FIRST else found
-        return sorted(found, key=lambda name: (name not in near, self.seconds.get(name, 0.0)))
+        return sorted(found, key=lambda name: self._turn(name, name in near))
+
+    def _turn(self, name: str, near: bool) -> tuple[bool, bool, float]:
+        """Docstrings last: finding them imports every package."""
+        return name.startswith(DOCTESTS), not near, self.seconds.get(name, 0.0)
 
     def all(self) -> set[str]:
         """Every test, also one that runs generated code alone (of a dataclass, of pydantic)."""
@@ -209,18 +217,14 @@ def _statement(file: str, line: int) -> range:
     return lines
 
 
-def _covering() -> Covering:
+def _covering(jobs: int) -> Covering:
     """Measured once for the sources and tests as they are."""
-    digest = hashlib.sha256()
-    for room in ("sim", "tests/sim"):
-        for file in _content(ROOT / room):
-            digest.update(file.read_bytes())
-    kept = KEPT / f"covering-{digest.hexdigest()[:16]}.json"
+    kept = KEPT / f"covering-{_digest()}.json"
     if not kept.exists():
         print("measuring which tests run which lines", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             place = _Place(Path(folder))
-            content = place.measured()
+            content = place.measured(jobs)
         scratch = kept.with_suffix(".part")
         scratch.write_text(json.dumps(content))
         scratch.rename(kept)
@@ -237,6 +241,7 @@ class _Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.written = 0
         for room in ROOMS:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / room, folder / room, ignore=ignored)
@@ -246,19 +251,24 @@ class _Place:
             (folder / "links/hyflexsim" / room).symlink_to(folder / room)
         self.environment = os.environ | {
             "PYTHONPATH": str(folder / "links"),  # goes before the installed package
-            "HYPOTHESIS_PROFILE": "same",
-            "PYTHONDONTWRITEBYTECODE": "1",  # a change within a second would not be seen
+            "HYPOTHESIS_PROFILE": "unshrunk",
         }
 
-    def measured(self) -> dict[str, Any]:
-        """Run all tests under coverage: tests by file and line, seconds by test."""
+    def measured(self, jobs: int) -> dict[str, Any]:
+        """Run all tests under coverage: tests by file and line, seconds by test.
+
+        Raises RuntimeError when one of them fails.
+        """
         sources = [f"--cov={self.folder / 'links/hyflexsim/sim'}", f"--cov={self.folder / 'sim'}"]
-        self.pytest(
-            *("-n", str(os.cpu_count()), *sources, "--cov-context=test", "--cov-report="),
+        outcome = self.pytest(
+            *("-n", str(jobs), *sources, "--cov-context=test", "--cov-report="),
             *("-m", "not slow"),  # a minute each: without them a score is a lower bound
+            *("-k", "not hyflexsim. or hyflexsim.sim."),  # docstrings of sim
             *("--junitxml=junit.xml", *TESTS),
             timeout=3600,
         )
+        if outcome != "passed":
+            raise RuntimeError(f"without any mutant, the tests have {outcome}")
         tests: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         with sqlite3.connect(self.folder / ".coverage") as base:
             names = dict(base.execute("select id, context from context"))
@@ -280,26 +290,41 @@ class _Place:
         # doctests and tests within classes have other names: they keep the default of no time
         found = {t for each in tests.values() for some in each.values() for t in some} - {IMPORT}
         # a name that pytest does not find would kill every mutant
-        if not self.pytest("--collect-only", *found, timeout=600):
+        if self.pytest("--collect-only", *found, timeout=600) != "passed":
             raise RuntimeError("pytest does not find the tests that coverage names")
         return {"tests": tests, "seconds": seconds}
 
-    def killed(self, mutant: Mutant, tests: Sequence[str], seconds: Mapping[str, float]) -> bool:
-        """Whether a test fails, or does not end: takes a minute more than five times as long."""
+    def outcome(self, mutant: Mutant, tests: Sequence[str], seconds: Mapping[str, float]) -> str:
+        """``alive``, or ``failed`` or ``timed out``: one of them, or all, took far longer."""
         file = self.folder / mutant.file
         before = file.read_text(encoding="utf-8")
-        file.write_text(_changed(before, mutant), encoding="utf-8")
+        self._write(file, _changed(before, mutant))
         try:
-            for some in (tests[:FIRST], tests[FIRST:]):
-                usual = sum(seconds.get(name, 0.0) for name in some)
-                if some and not self.pytest("-x", *some, timeout=60 + 5 * usual):
-                    return True
-            return False
+            for some in filter(None, (tests[:FIRST], tests[FIRST:])):
+                outcome = self._limited([seconds.get(name, 0.0) for name in some], *some)
+                if outcome == "not found":  # a case of a test is named by the change
+                    files = {name.partition("::")[0] for name in some}
+                    outcome = self._limited([*seconds.values()], "-m", "not slow", *files)
+                if outcome != "passed":
+                    return "timed out" if outcome == "timed out" else "failed"
+            return "alive"
         finally:
-            file.write_text(before, encoding="utf-8")
+            self._write(file, before)
 
-    def pytest(self, *arguments: str, timeout: float) -> bool:
-        """Whether pytest passes within so many seconds."""
+    def _write(self, file: Path, text: str) -> None:
+        """At a time of its own, by which Python knows whether kept bytecode is of this text."""
+        file.write_text(text, encoding="utf-8")
+        self.written += 1
+        os.utime(file, (self.written, self.written))
+
+    def _limited(self, usual: Sequence[float], *arguments: str) -> str:
+        """Tests until one fails, or takes five times as long as the slowest did and 10 s more."""
+        each = f"faulthandler_timeout={10 + 5 * max(usual)}"
+        limits = ("-o", each, "-o", "faulthandler_exit_on_timeout=true")
+        return self.pytest("-x", *limits, *arguments, timeout=60 + 5 * sum(usual))
+
+    def pytest(self, *arguments: str, timeout: float) -> str:
+        """``passed``, ``failed``, ``not found`` or, after so many seconds, ``timed out``."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
         cache = {"HYFLEXSIM_CACHE": str(KEPT / "cache")}  # machine code is kept by its sources
         with subprocess.Popen(
@@ -307,14 +332,17 @@ class _Place:
             cwd=self.folder,
             env=self.environment | cache,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         ) as running:
             try:
-                return running.wait(timeout) == 0
+                _, errors = running.communicate(timeout=timeout)
+                if b"Timeout (" in errors:  # of one test
+                    return "timed out"
+                return {0: "passed", 4: "not found"}.get(running.returncode, "failed")
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, 9)
-                return False
+                return "timed out"
 
 
 def _changed(source: str, mutant: Mutant) -> str:
@@ -334,15 +362,14 @@ def _numbers(bits: bytes) -> Iterator[int]:
                 yield 8 * byte + bit
 
 
-def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutant, bool]:
-    """Whether each mutant is killed; results are kept as they come, under the sources' names."""
-    kept = KEPT / "results.jsonl"
-    known: dict[str, bool] = {}
+def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutant, str]:
+    """What became of each mutant; results are kept as they come, for these sources and tests."""
+    kept = KEPT / f"outcomes-{_digest()}.jsonl"
+    results: dict[Mutant, str] = {}
     if kept.exists():
-        for line in kept.read_text().splitlines():
-            row = json.loads(line)
-            known[row["key"]] = row["killed"]
-    results = {m: known[_key(m)] for m in drawn if _key(m) in known}
+        rows = [json.loads(line) for line in kept.read_text().splitlines()]
+        known = {Mutant(*row["mutant"]): row["outcome"] for row in rows}
+        results = {mutant: known[mutant] for mutant in drawn if mutant in known}
     missing = [mutant for mutant in drawn if mutant not in results]
     with Progress() as progress, tempfile.TemporaryDirectory() as folder, kept.open("a") as file:
         bar = progress.add_task("mutants", total=len(drawn), completed=len(results))
@@ -350,18 +377,18 @@ def _tried(drawn: Sequence[Mutant], covering: Covering, jobs: int) -> dict[Mutan
         for job in range(min(jobs, len(missing))):
             places.put(_Place(Path(folder) / str(job)))
 
-        def attempt(mutant: Mutant) -> tuple[Mutant, bool]:
+        def attempt(mutant: Mutant) -> tuple[Mutant, str]:
             tests, place = covering.of(mutant), places.get()
             try:
-                return mutant, bool(tests) and place.killed(mutant, tests, covering.seconds)
+                return mutant, place.outcome(mutant, tests, covering.seconds)
             finally:
                 places.put(place)
 
         with ThreadPoolExecutor(jobs) as pool:
             for done in as_completed([pool.submit(attempt, mutant) for mutant in missing]):
-                mutant, killed = done.result()
-                results[mutant] = killed
-                file.write(json.dumps({"key": _key(mutant), "killed": killed}) + "\n")
+                mutant, outcome = done.result()
+                results[mutant] = outcome
+                file.write(json.dumps({"mutant": mutant, "outcome": outcome}) + "\n")
                 file.flush()
                 progress.advance(bar)
     return results
@@ -373,25 +400,28 @@ def _content(room: Path) -> list[Path]:
     return sorted(file for file in files if file.is_file())
 
 
-def _key(mutant: Mutant) -> str:
-    """A mutant of these very sources and tests."""
-    digest = hashlib.sha256((ROOT / mutant.file).read_bytes())
-    for file in _content(ROOT / "tests/sim"):
-        digest.update(file.read_bytes())
-    return f"{'|'.join(map(str, mutant))}|{digest.hexdigest()[:16]}"
+@functools.cache
+def _digest() -> str:
+    """Name of the sources and tests as they are: another file of either may decide on a mutant."""
+    digest = hashlib.sha256()
+    files = [*_content(ROOT / "sim"), *_content(ROOT / "tests/sim"), *(ROOT / "tests").glob("*.py")]
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 # --- report --------------------------------------------------------------------------------------
 
 
-def _report(drawn: Sequence[Mutant], results: dict[Mutant, bool]) -> None:
+def _report(drawn: Sequence[Mutant], results: Mapping[Mutant, str]) -> None:
     equal = {_name(each) for each in tomllib.loads(EQUIVALENT.read_text("utf-8"))["mutant"]}
     by_room: dict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
     for mutant in drawn:
         old, new = _lines(mutant)
-        same = not results[mutant] and _name({"file": mutant.file, "old": old, "new": new}) in equal
-        what = "killed" if results[mutant] else "equivalent" if same else "alive"
+        what = results[mutant]
+        if what == "alive" and _name({"file": mutant.file, "old": old, "new": new}) in equal:
+            what = "equivalent"
         by_room[Path(mutant.file).parent.as_posix()][what] += 1
         if what == "alive":
             survivors.append(f"{mutant.file}:{mutant.line}\n  - {old}\n  + {new}")
@@ -404,9 +434,28 @@ def _report(drawn: Sequence[Mutant], results: dict[Mutant, bool]) -> None:
 
 
 def _score(counts: Counter[str]) -> str:
-    tried = counts["killed"] + counts["alive"]
-    share = 100 * counts["killed"] / tried if tried else 100.0
-    return f"{counts['killed']:4} of {tried:4} killed, {share:5.1f} %; {counts['equivalent']} equal"
+    killed = counts["failed"] + counts["timed out"]
+    tried = killed + counts["alive"]
+    share = 100 * killed / tried if tried else 100.0
+    low, high = wilson(killed, tried)
+    return (
+        f"{killed:4} of {tried:4} killed ({counts['timed out']} by time), {share:5.1f} %, "
+        f"95 % interval {100 * low:.1f} to {100 * high:.1f} %; {counts['equivalent']} equal"
+    )
+
+
+def wilson(killed: int, tried: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson's score.
+
+    >>> [round(bound, 3) for bound in wilson(107, 114)]
+    [0.879, 0.97]
+    """
+    if not tried:
+        return 0.0, 1.0
+    z2 = 1.959964**2
+    middle = (killed + z2 / 2) / (tried + z2)
+    half = math.sqrt(z2 * killed * (tried - killed) / tried + z2**2 / 4) / (tried + z2)
+    return middle - half, middle + half
 
 
 def _name(each: dict[str, str]) -> tuple[str, str, str]:

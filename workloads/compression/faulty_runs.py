@@ -25,20 +25,13 @@ class Outcome(NamedTuple):
 
 
 def compared(scenario: Scenario, say: Say | None = None) -> Iterator[Outcome]:
-    """The runs, one by one. Raises InputError for a scenario without faults.
-
-    >>> scenario = Scenario.load("hybrid-jets", ["faults.pus=0.2", "workload.count=2"])
-    >>> scenario = scenario.model_copy(update={"model": Scenario.load("part-jets").model})
-    >>> [run.name for run in compared(scenario)]
-    ['without faults', 'repaired']
-    """
+    """The runs, one by one. Raises InputError for a scenario without faults."""
     given = scenario.faults
     if given == Faults(seed=given.seed, repair=given.repair):
         raise InputError("faults: the scenario names none; give --set faults.columns=0.01 or such")
     without = given.model_copy(update=Faults().model_dump())
     cases = [("without faults", without)]
-    inside = given.model_copy(update={"pus": 0.0, "deaths": {}})
-    if given.repair != "none" and scenario.model_copy(update={"faults": inside}).options().faults.inside:
+    if given.repair != "none" and scenario.options().faults.inside:
         cases.append(("not repaired", given.model_copy(update={"repair": "none"})))
     cases.append(("not repaired" if given.repair == "none" else "repaired", given))
     for name, faults in cases:

@@ -15,7 +15,7 @@ import numpy as np
 from hyflexsim.sim.engine.compiled import registers as reg
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.compiled.table_types import Tables
-from hyflexsim.sim.engine.compiled.tables import Room, fresh_nodes, tables
+from hyflexsim.sim.engine.compiled.tables import FIRST_ROWS, fresh_nodes, tables
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.request import Request, check_order
 from hyflexsim.sim.engine.result import Played
@@ -37,13 +37,13 @@ def play(
     window: int | None = None,
     progress: Callable[[int], None] | None = None,
     keep: Keep | None = None,
-    room: Room | None = None,
+    room: int = FIRST_ROWS,
     watch: Watch | None = None,
     deaths: Mapping[int, int] | None = None,
 ) -> Played:
     """Play ``plan`` as :func:`hyflexsim.sim.engine.engine.play` does, some forty times faster.
 
-    ``room``: how much the growing tables hold at first. ``progress`` is told of requests that have
+    ``room``: rows that the growing tables have at first. ``progress`` is told of requests that have
     left once a block of the trace, not at once; ``watch`` is told of the block itself.
 
     >>> from hyflexsim.sim.plan.plan import Component, Plan, Rate, Step
@@ -57,7 +57,7 @@ def play(
     check_order(requests)
     recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
-    t = tables(plan, requests, window or len(requests), room or Room(), deaths or {})
+    t = tables(plan, requests, window or len(requests), room, deaths)
     registers = t.registers
     left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0
@@ -79,7 +79,7 @@ def play(
         if reason == reg.DONE:
             break
     lost = (t.entered < 0) | (t.requests["left"] > 0)
-    if lost.any() and not (t.dies == reg.DIED).any():
+    if registers[reg.LIVE] and not (t.dies == reg.DIED).any():
         stuck = _blocked(plan, t), _waiting(plan, requests, t)
         raise DeadlockError(report(plan, int(registers[reg.NOW]), *stuck))
     t.finished[lost] = -1

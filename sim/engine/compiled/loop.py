@@ -141,7 +141,7 @@ def _passes(t, step, token, channel, now):
         if changed != NONE:
             queues.give_back(buffers, changed, now)
     if changed != NONE and queues.owes_credit(buffers, changed):
-        buffers[changed].scheduled = 1
+        buffers[changed].scheduled = True
         what = t.registers[COMPONENTS] + changed
         wheel.schedule(t.registers, t.events, t.slots, t.bits, now + 1, what)
     return full == NONE
@@ -150,7 +150,7 @@ def _passes(t, step, token, channel, now):
 @_inlined
 def _receive_credit(t, buffer):
     """Every channel that waits for a place may try again."""
-    t.buffers[buffer].scheduled = 0
+    t.buffers[buffer].scheduled = False
     channel = t.buffers[buffer].first
     t.buffers[buffer].first = NONE
     t.buffers[buffer].last = NONE
@@ -266,7 +266,7 @@ def _give_turn(t, c, now):
 @_inlined
 def _decide_all(t, now):
     """Every idle component decides, in component order."""
-    t.registers[IDLE] = 0
+    t.registers[IDLE] = False
     for top in range((t.idle.shape[1] + 63) >> 6):
         while t.idle[1, top]:
             word, bits = queues.next_idle(t.idle, top)
@@ -386,7 +386,7 @@ def _leave(t, request, now):
     r[LEFT] += 1
     r[LIVE] -= 1
     if r[HOST_WAITS]:
-        r[HOST_WAITS] = 0
+        r[HOST_WAITS] = False
         wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
 
 
@@ -446,17 +446,17 @@ def _enter(t, request, now):
 def _host(t, now):
     """Release requests at their arrival times, as many as the chip holds; False: out of room."""
     r = t.registers
-    r[HOST_DUE] = 0
+    r[HOST_DUE] = False
     while r[ENTERED] < len(t.requests):
         request = np.uint32(r[ENTERED])
         if t.requests[request].arrival > now:
             wheel.schedule(r, t.events, t.slots, t.bits, t.requests[request].arrival, r[HOST])
             return True
         if r[LIVE] >= r[WINDOW]:
-            r[HOST_WAITS] = 1
+            r[HOST_WAITS] = True
             return True
         if not _has_room(t, request):
-            r[HOST_DUE] = 1
+            r[HOST_DUE] = True
             return False
         r[ENTERED] += 1
         _enter(t, request, now)
@@ -521,6 +521,6 @@ def run(t, rows, sums):
         if what < r[COMPONENTS]:
             _finish(t, rows, sums, what, now)
         elif what == r[HOST]:
-            r[HOST_DUE] = 1
+            r[HOST_DUE] = True
         else:
             _receive_credit(t, np.uint32(what - r[COMPONENTS]))

@@ -35,7 +35,7 @@ import numpy as np
 
 from hyflexsim.sim.cache import cache_folder, write_whole
 
-OPTIONS = {"nogil": True, "_nrt": False}  # no reference counts: nothing is allocated
+OPTIONS = {"_nrt": False}  # no reference counts: nothing is allocated
 BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 Call = Callable[[tuple[Any, ...]], Any]
@@ -76,7 +76,7 @@ class Kernel:
         versions = metadata.version("numba"), llvmlite.__version__, np.__version__
         system = llvm.get_process_triple()
         digest.update(repr((types, environment, processor, versions, system)).encode())
-        return digest.hexdigest()[:32]
+        return digest.hexdigest()
 
     def _compile(self, arguments: tuple[Any, ...], path: Path) -> Call:
         import numba  # noqa: PLC0415 (what this module is there to do without)
@@ -165,7 +165,7 @@ def _link(symbol: str, code: bytes) -> Call:
         raise RuntimeError(f"no function {symbol} in its machine code")
 
     def call(arguments: tuple[Any, ...], _alive: Any = engine) -> int:
-        result, exception = ctypes.c_int64(0), ctypes.c_void_p(None)
+        result, exception = ctypes.c_int64(), ctypes.c_void_p()
         numbers = list(_flat(arguments))
         kind = ctypes.CFUNCTYPE(
             ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * len(numbers)

@@ -209,7 +209,7 @@ def wake(r, idle, c):
     word = c >> _six
     idle[1, word >> _six] |= _one << (word & _low)
     idle[0, word] |= _one << (c & _low)
-    r[IDLE] = 1
+    r[IDLE] = True
 
 
 @called
@@ -229,7 +229,7 @@ def next_idle(idle, top):
 def _see_credits(buffers, buffer, now):
     """Places given back before this instant are free."""
     row = buffers[buffer]
-    if row.freed_at < now:
+    if row.freed_at != now:
         row.free += row.freed
         row.freed = 0
 
@@ -277,4 +277,4 @@ def wait(buffers, channels, buffer, channel):
 def owes_credit(buffers, buffer):
     """Whether somebody waits for a place that has just been given back, and is not told yet."""
     row = buffers[buffer]
-    return row.freed > 0 and row.first != NONE and row.scheduled == 0
+    return row.freed > 0 and row.first != NONE and not row.scheduled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from hyflexsim.sim.engine.compiled.registers import (
     COMPONENTS,
     DIGITS,
     FAN_OUT,
-    FREE_NODE,
     FREE_NODES,
     HEAP,
     HOST,
@@ -45,24 +44,18 @@ from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
 
-
-class Room(NamedTuple):
-    """How much the growing tables hold at first; small numbers are for tests of growing."""
-
-    nodes: int = 1 << 13
-    bytes: int = 1 << 18
-    marks: int = 1 << 13
-    blocks: int = 1 << 8
+FIRST_ROWS = 8192
+"""Rows that the growing tables have at first."""
 
 
 def tables(
     plan: Plan,
     requests: Sequence[Request],
     window: int,
-    room: Room,
+    room: int = FIRST_ROWS,
     deaths: Mapping[int, int] | None = None,
 ) -> Tables:
-    """All tables at time zero, before anything has entered."""
+    """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
     place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
@@ -71,10 +64,9 @@ def tables(
         kept[tuple(place)] = _before_any_request(plan, list(place))
     made = kept[tuple(place)]
     made = made | {name: made[name].copy() for name in CHANGING}
-    nodes = max(room.nodes, 1)
     registers = np.zeros(REGISTERS, dtype=np.int64)
-    registers[HOST_DUE] = 1  # it releases the first requests
-    registers[FREE_NODE], registers[FREE_NODES] = 0, nodes
+    registers[HOST_DUE] = True  # it releases the first requests
+    registers[FREE_NODES] = room  # from node 0 on
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
@@ -91,10 +83,10 @@ def tables(
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
         idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
-        nodes=fresh_nodes(nodes, 0),
-        waits=np.zeros(room.bytes, dtype=np.uint8),
-        marks=np.zeros(room.marks, dtype=np.uint32),
-        blocks=np.zeros(room.blocks, dtype=BLOCK),
+        nodes=fresh_nodes(room, 0),
+        waits=np.zeros(room, dtype=np.uint8),
+        marks=np.zeros(room, dtype=np.uint32),
+        blocks=np.zeros(room, dtype=BLOCK),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -122,7 +114,7 @@ def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str,
     same = evaluated["durations"]
     same = np.where((same == same[:1]).all(axis=0), same.max(axis=0, initial=0), 0)
     steps["ps"] = np.maximum(same, 0)[steps["duration"]]
-    most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=1)
+    most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=0)
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
@@ -171,22 +163,22 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     lanes["channel"] = flat["lane"]
     lanes["server"] = [component for step in steps for component in step.lanes]
     lanes["component"] = deciding[lanes["server"]]
-    rows["sequenced"] = [deciding[step.lanes[0]] != step.lanes[0] for step in steps]
+    rows["sequenced"] = [plan.server(step).sequencer is not None for step in steps]
     return {
         "steps": rows,
         "lanes": lanes,
         "reserves": np.array([*flat["reserve"], 0], dtype=np.uint32),
         "outputs": outputs,
         **_channels(plan, list(channel_of), deciding),
-        "buffers": _buffers([steps[i].places or 0 for i in buffer_of]),
+        "buffers": _buffers([step.places for step in steps if step.places is not None]),
     }
 
 
 def _outputs(ends: list[Output], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of all steps (``counts`` of each), and which steps keep a mark of their prefix."""
-    numbers = np.array([*ends, (0, 0, -1)], dtype=np.int64)  # never empty, as everywhere
+    numbers = np.array([*ends, (0, 0, 0)], dtype=np.int64)  # never empty, as everywhere
     rows = np.zeros(len(numbers), dtype=OUTPUT)
-    rows["step"], rows["edge"], rows["mark"] = *numbers[:, :2].T, numbers[:, 2].clip(0)
+    rows["step"], rows["edge"], rows["mark"] = numbers.T
     owner = np.repeat(np.arange(len(counts)), counts)
     prefix = np.bincount(owner, weights=numbers[:-1, 2] >= 0, minlength=len(counts)) > 0
     return rows, prefix
@@ -217,7 +209,6 @@ def _channels(
 def _buffers(places: list[int]) -> np.ndarray:
     rows = np.zeros(len(places), dtype=BUFFER)
     rows["free"] = rows["least_free"] = places
-    rows["freed_at"] = -1
     rows["first"] = rows["last"] = NONE
     return rows
 
@@ -324,8 +315,6 @@ def _fan_out(shape: Shape, steps: np.ndarray, outputs: np.ndarray) -> int:
         edge.spread if edge.every and not edge.broadcast else edge.here
         for edge in shape.class_edges
     ]
-    if not each:
-        return 1
     owner = np.repeat(np.arange(len(steps)), steps["outputs"])
     released = np.array(each, dtype=np.int64)[outputs["edge"][: len(owner)]]
     return int(np.bincount(owner, weights=released, minlength=1).max())

@@ -115,6 +115,19 @@ def test_an_array_by_hand():
     assert bottom.pieces[1].inputs == tuple(range(64, 100))
 
 
+def test_row_tiles_of_a_second_factor_by_hand():
+    """4 of 10 ranks in SLC are a row tile of 4; the 6 in MLC are two, of 4 and 2. 6 outputs."""
+    chip = load_chip("hyflexpim", {"analog.rows": 4})
+    scores = [0, 1, 2, 3, 9, 5, 6, 7, 8, 4]
+    placement = place(matrix(6, 6, 10, scores), chip, Options(slc_rate=0.4, copies="none"))
+    found = [each for each in arrays(placement, "b.0.a") if each.factor == "U"]
+    assert [(each.mode, each.row_tile) for each in found] == [("slc", 0), ("mlc", 1), ("mlc", 2)]
+    pieces = [piece for each in found for piece in each.pieces]
+    assert [piece.inputs for piece in pieces] == [(4, 6, 7, 8), (0, 1, 2, 3), (5, 9)]
+    assert [piece.columns for piece in pieces] == [(0, 47), (0, 23), (0, 23)]
+    assert {piece.outputs for piece in pieces} == {tuple(range(6))}
+
+
 def test_what_has_no_cells_is_refused():
     graph = matrix(8, 8)
     ideal = place(graph, load_chip("hyflexpim"), Options(tiles="ideal"))

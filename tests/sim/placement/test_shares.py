@@ -104,6 +104,14 @@ def test_a_unit_too_small_for_a_pu_is_refused(chain_of):
     assert place(chain_of({"b.0": []}), shared, Options()).pus == {"b.0": (0,)}
 
 
+def test_a_memory_that_is_large_enough_but_cut_too_small_is_no_full_memory(chain_of):
+    """1024 B in a memory of 1024 that three PUs share, 341 each: four would be needed."""
+    chip = load_chip("non-pim", {"dram.capacity": 1024})
+    shared = dataclasses.replace(chip, values=chip.values.model_copy(update={"pus": 3}))
+    with pytest.raises(CapacityError, match=r"^the model's 1024 bytes take 4 PUs \(1364 bytes\)"):
+        place(chain_of({"b.0": [1]}), shared, Options())
+
+
 def test_the_least_of_apart_and_together_is_reported(put):
     """Blocks of 6 (two a PU do not fit): 3 apart on 2 PUs; together 18 arrays fit 2 PUs."""
     placement = put({f"b.{i}": [6] for i in range(3)}, {"pus": 2})
@@ -118,6 +126,13 @@ def test_the_least_of_apart_and_together_is_reported(put):
 
 def test_exactly_the_pus_asked_for_are_enough(put):
     assert put({"b.0": [20]}, pus_per_layer=2).pus == {"b.0": (0, 1)}
+
+
+def test_as_many_pus_as_may_be_in_use(put):
+    """2^17, on 2^15 chips of four."""
+    assert put({"b.0": [1]}, pus_per_layer=2**17, chips=2**15).pus_used == 2**17
+    with pytest.raises(CapacityError, match=r"at most 131072 can be in use"):
+        put({"b.0": [1]}, pus_per_layer=2**17 + 1, chips=2**15 + 1)
 
 
 @pytest.mark.parametrize("copies", [{"b.*": 0}, {"b.*": True}, {}, {"a": 1, "b": 2}])

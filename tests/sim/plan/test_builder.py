@@ -35,7 +35,7 @@ def test_what_a_component_is_told(board):
     (made,) = board.components
     assert (made.name, made.kind, made.layer) == ("pu05.x", "bank", "l")
     assert (made.pu, made.chip, made.power_mw) == (5, 1, 2.0)
-    assert (made.shadow, made.busy_ps, made.sequencer) == (shadow, 7, -1)
+    assert (made.shadow, made.busy_ps, made.sequencer) == (shadow, 7, None)
 
 
 def test_a_component_outside_the_pus(board):

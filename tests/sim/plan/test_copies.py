@@ -144,6 +144,11 @@ def test_in_turns_a_smaller_one_fits_where_the_best_does_not(chain_of, chip_of):
     assert serial(chain_of({"b.0": [1, 8]}), chip_of()) == {"b.0.fc0": 2, "b.0.fc1": 1}
 
 
+def test_in_turns_the_first_of_equals_is_copied(chain_of, chip_of):
+    """Of 10 arrays 4 are free beside 3 and 3: one of them fits again."""
+    assert serial(chain_of({"b.0": [3, 3]}), chip_of()) == {"b.0.fc0": 2, "b.0.fc1": 1}
+
+
 def test_in_turns_no_copy_without_a_turn_less(chain_of, chip_of):
     """5 tokens: 3 copies take 2 turns, as 4 would, and an array is left; 11 tokens: 6 take 2."""
     assert serial(chain_of({"b.0": [2, 1]}), chip_of(), tokens=5) == {"b.0.fc0": 3, "b.0.fc1": 3}

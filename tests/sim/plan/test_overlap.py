@@ -82,7 +82,8 @@ def plan_for(hw, graph, overlap="layer-serial", copies="none", tokens=8, **build
 
 def sequencers(plan):
     """By visit to a step: the sequencer of its components, -1 where there is none."""
-    return np.array([plan.components[step.lanes[0]].sequencer for step in plan.steps])
+    each = [plan.components[step.lanes[0]].sequencer for step in plan.steps]
+    return np.array([-1 if sequencer is None else sequencer for sequencer in each])
 
 
 def last_inside(plan, played):
@@ -203,7 +204,7 @@ def test_components_stay_visible(hw):
     """The trace says bank, ADC and bus, not sequencer; the steps are those of `pipelined`."""
     plain, plan = plan_for(hw, ffn(), "pipelined"), plan_for(hw, ffn())
     assert plan.steps == plain.steps
-    inside = {c.kind for c in plan.components if c.sequencer >= 0}
+    inside = {c.kind for c in plan.components if c.sequencer is not None}
     assert inside == {"pu_bus", "bank", "adc", "sfu"}
     assert [c.name for c in plan.components if c.kind == "sequencer"] == ["pu00.sequencer"]
 

@@ -220,3 +220,15 @@ def test_the_share_of_keys_is_a_fraction(kept, fraction):
     chooser = chip.served_by("matmul", "values").keys
     chip = load_chip("sprint", {f"{chooser}.kept": kept})
     assert kept_share(chip, chooser) == fraction
+
+
+def test_what_an_earlier_op_gave_for_the_token_before_is_brought_like_any_other(hw):
+    """Only what comes later is wired at the end, where it lies."""
+    graph = g.new_graph("before")
+    size = {"width": 8, "elements": 8, "function": "gelu"}
+    g.add_op(graph, "x", "pointwise", layer="b.0", **size)
+    g.add_op(graph, "y", "pointwise", layer="b.1", **size)
+    g.connect(graph, "x", "y", "recurrent")
+    plan = on({"b.0": (0,), "b.1": (1,)}, graph, hw)
+    assert transfers(plan) == ["x.global_bus0 on chip0.global_bus"]
+    assert plan.steps[-1].inputs == (Group(1, lag=1),)

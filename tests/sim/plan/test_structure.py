@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.chip.service import Task
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.planner import build_plan, wave_size
@@ -336,3 +337,17 @@ def test_pus_of_a_group_exchange_over_the_bus_of_their_chip_or_their_own_routers
     plan = build_plan(graph, dataclasses.replace(placement, pus={"b.0": layer}))
     (step,) = [s for s in plan.steps if "reduce" in s.name or "gather" in s.name]
     assert plan.components[step.lanes[0]].name == name
+
+
+def test_a_memory_beside_the_chips_is_no_wider_for_two_pus():
+    graph = g.new_graph("table")
+    g.add_op(graph, "t", "lookup", layer="b.0", width=64, stored=640)
+    chip = load_chip("isaac")
+    assert chip.unit("lookup").where == "system"
+    placement = place(graph, chip, Options())
+    one, two = (
+        build_plan(graph, dataclasses.replace(placement, pus={"b.0": pus})).steps[0]
+        for pus in ((0,), (0, 1))
+    )
+    (visit,) = chip.unit("lookup").kind.serve(chip.unit("lookup"), Task("lookup", width=64))
+    assert one.rate == two.rate == visit.service.rate

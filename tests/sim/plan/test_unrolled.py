@@ -151,6 +151,14 @@ def test_a_lag_beyond_the_end_waits_for_nobody(plan_of):
     assert shape_of(plan, 3).initial == [[0, 1, 2], [0, 1, 2]]
 
 
+def test_what_begins_after_all_that_it_reads_waits_for_nobody(plan_of):
+    """3 tokens are there before the fourth, the prompt's last, with which the head begins."""
+    plan = plan_of((0, 1, [], None, {"extra": -2}), (1, 1, [Group(0)], None, {"head": True}))
+    shape = shape_of(plan, 5, 4)
+    assert shape.counts == [3, 2]
+    assert shape.waits[1] == bytes(2)
+
+
 def test_a_spread_group_shifts_by_whole_groups(plan_of):
     """Lag 1 of two planes a token: planes 0, 1 are free, 2 to 5 wait."""
     plan = plan_of((0, 1, [], None, {}), (1, 1, [Group(0, spread=2, lag=1)], None, {"planes": 2}))

@@ -1,5 +1,7 @@
 """What units answer beside times: power while busy, capacity, bytes, parts, defaults of a kind."""
 
+from fractions import Fraction
+
 import pytest
 
 from hyflexsim.sim.chip.kind import Kind, Unit
@@ -12,6 +14,7 @@ from hyflexsim.sim.chip.service import (
     Task,
     Visit,
     cycles,
+    millionths,
     transfer,
 )
 from hyflexsim.sim.units.catalogue import KINDS, load_chip
@@ -246,6 +249,12 @@ def test_transfers_side_by_side():
 def test_bandwidths_are_exact_to_a_kilobyte_a_second(speed, ps):
     """From the smallest to the largest that a chip may give: a byte at 1 kB/s takes a ms."""
     assert transfer(1, speed, 0, ()).rate.ps(1) == ps
+
+
+def test_fractions_have_at_most_a_million_parts():
+    """1.5e-6 is 3 of 2,000,000 parts: of what has fewer than a million, 1 of 666,667 is next."""
+    assert millionths(1.5e-6) == Fraction(1, 666_667)
+    assert millionths(0.0254) == Fraction(127, 5000)
 
 
 def test_banks_are_as_exact():

@@ -46,3 +46,9 @@ def test_events_come_in_order_of_time_and_then_of_scheduling(batches):
         assert bool(wheel.any_now(r, events, slots, bits)) == bool(heap and heap[0][0] == time)
         free.append(what)
     assert not heap
+
+
+def test_there_is_a_bit_a_slot_and_a_word_a_digit():
+    """5 digits of 4096 slots: 5 x 64 words, and 5 that say which of those are not 0."""
+    assert registers.WORDS * 64 == registers.SLOTS == 2**registers.DIGIT
+    assert registers.BITS == 5 * 64 + 5
