@@ -303,16 +303,23 @@ def dumps(graph: nx.DiGraph) -> str:
 def load(path: str | Path) -> nx.DiGraph:
     """Read a graph written by :func:`save`; raise :class:`GraphError` for anything else."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        graph = nx.node_link_graph(data, directed=True, multigraph=False, edges="edges")
+        content = Path(path).read_bytes()
     except OSError as error:
         raise GraphError(f"{path}: {error.strerror}") from error
+    return loads(content, path)
+
+
+def loads(content: bytes, file: str | Path) -> nx.DiGraph:
+    """The graph of a file's content; ``file`` is named in what is refused."""
+    try:
+        data = json.loads(content.decode())
+        graph = nx.node_link_graph(data, directed=True, multigraph=False, edges="edges")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nx.NetworkXError) as e:
-        raise GraphError(f"{path}: not a graph file ({e})") from e
+        raise GraphError(f"{file}: not a graph file ({e})") from e
     if not isinstance(graph.graph, dict) or not graph.is_directed() or graph.is_multigraph():
-        raise GraphError(f"{path}: not a graph file (must be directed, one edge per pair of ops)")
+        raise GraphError(f"{file}: not a graph file (must be directed, one edge per pair of ops)")
     try:
         validate(graph)
     except GraphError as error:
-        raise GraphError(f"{path}: {error}") from error
+        raise GraphError(f"{file}: {error}") from error
     return graph

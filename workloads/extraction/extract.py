@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -34,8 +33,8 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
+from hyflexsim.sim import cache as kept
 from hyflexsim.sim import graph as vocabulary
-from hyflexsim.sim.cache import cache_folder, write_whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.flowing import Flow, Op
@@ -43,7 +42,7 @@ from hyflexsim.workloads.extraction.model_zoo import ZOO
 
 Shape = tuple[int | str, ...]
 
-__all__ = ["ZOO", "cache_folder", "extract"]
+__all__ = ["ZOO", "extract"]
 
 
 def extract(
@@ -60,7 +59,7 @@ def extract(
     ``inputs``: for a torch module other than transformers' and ParT: the shape of each argument
     of ``forward``, "N" for the token axis, such as ``{"x": (1, "N", 64)}`` (float32; int64 if
     two-dimensional). ``name``: the graph's, by default the model's. ``cache``: read and write
-    :func:`cache_folder`; torch modules are never cached.
+    ``sim/cache.py``; torch modules are never cached.
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
@@ -90,12 +89,12 @@ def extract(
 
 def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True) -> nx.DiGraph:
     """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
-    path = cache_folder() / f"{short}-{_key(config)}.json"
-    graph = _load(path) if cache else None
+    key = f"graph-{_key(short, config)}"
+    graph = _load(key) if cache else None
     if graph is None:
         graph = _extract(model_zoo.build(short, dict(config)), None, short)
         if cache:
-            _store(graph, path)
+            kept.keep(key, vocabulary.dumps(graph).encode())
     return graph
 
 
@@ -166,8 +165,8 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
 # -- cache ----------------------------------------------------------------------------------------
 
 
-def _key(config: Mapping[str, Any]) -> str:
-    """Hash of all that determines a graph: configuration, our code, torch, transformers."""
+def _key(short: str, config: Mapping[str, Any]) -> str:
+    """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
@@ -179,25 +178,17 @@ def _key(config: Mapping[str, Any]) -> str:
         if spec is not None and spec.submodule_search_locations:
             folder = Path(next(iter(spec.submodule_search_locations))) / "part"
             files += sorted(folder.glob("*.py"))
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([short, config], sort_keys=True).encode())
     for package in ("torch", "transformers"):
         digest.update(metadata.version(package).encode())
     for file in files:
         digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:32]
 
 
-def _load(path: Path) -> nx.DiGraph | None:
-    if not path.is_file():
-        return None
+def _load(key: str) -> nx.DiGraph | None:
+    content = kept.read(key)
     try:
-        return vocabulary.load(path)
+        return None if content is None else vocabulary.loads(content, key)
     except InputError:
-        return None  # a damaged file is made anew
-
-
-def _store(graph: nx.DiGraph, path: Path) -> None:
-    try:
-        write_whole(path, vocabulary.dumps(graph).encode())
-    except OSError as error:
-        warnings.warn(f"graph not cached: {error}", stacklevel=3)
+        return None

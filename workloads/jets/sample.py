@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hyflexsim.sim.cache import cache_folder, write_whole
+from hyflexsim.sim import cache
 from hyflexsim.sim.errors import InputError
 
 LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
@@ -46,16 +46,14 @@ def sample_lengths(
 
 
 def _columns() -> list[tuple[int, str]]:
-    digest = hashlib.sha256(SAMPLE.read_bytes()).hexdigest()[:16]
-    path = cache_folder() / f"jets-{digest}.json"
-    try:
-        return [(int(count), str(label)) for count, label in json.loads(path.read_text())]
-    except (OSError, ValueError, TypeError):  # not kept yet, or damaged
-        pass
+    name = f"jets-{hashlib.sha256(SAMPLE.read_bytes()).hexdigest()[:32]}"
+    kept = cache.read(name)
+    if kept is not None:
+        with suppress(ValueError, TypeError):  # not what we write
+            return [(int(count), str(label)) for count, label in json.loads(kept)]
     import pyarrow.parquet as pq  # noqa: PLC0415 (what is kept for)
 
     table = pq.ParquetFile(SAMPLE).read(["jet_nparticles", "label"]).to_pydict()
     columns = list(zip(table["jet_nparticles"], table["label"], strict=True))
-    with suppress(OSError):  # the next run reads the file again
-        write_whole(path, json.dumps(columns).encode())
+    cache.keep(name, json.dumps(columns).encode())
     return columns

@@ -7,7 +7,8 @@ with llvmlite alone and call it through ctypes.
 
 Kept code is found by a hash of all that it follows from: the sources, numba's and llvmlite's
 versions, the processor with its features, numba's environment variables and the types of the
-arguments. So code for another processor or version is never loaded; a damaged file is not either.
+arguments. So code for another processor or version is never loaded; nor is a damaged file, or one
+that others can have written (``sim/cache.py``).
 
 How numba hands arguments over (its calling convention is the same for all functions): where to put
 the result, where to put an exception, and of each array seven numbers and more, with all tuples
@@ -33,10 +34,12 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from hyflexsim.sim.cache import cache_folder, write_whole
+from hyflexsim.sim import cache
 
 OPTIONS = {"_nrt": False}  # no reference counts: nothing is allocated
 BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_SYMBOL = "hyflexsim_kernel"
+_HEAD = 20  # bytes of an ELF file: magic, class, byte order, type, machine
 
 Call = Callable[[tuple[Any, ...]], Any]
 
@@ -60,8 +63,8 @@ class Kernel:
         types = _types(arguments)
         if self._call is None:
             self._types = types
-            path = cache_folder() / "code" / f"{self.name}-{self._key(types)}"
-            self._call = _load(path) or self._compile(arguments, path)
+            name = f"code-{self._key(types)}"
+            self._call = self._load(name) or self._compile(arguments, name)
         if types != self._types:
             raise TypeError(f"{self.name}: arguments must have the types of the first call")
         return self._call(arguments)
@@ -75,10 +78,14 @@ class Kernel:
         processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         versions = metadata.version("numba"), llvmlite.__version__, np.__version__
         system = llvm.get_process_triple()
-        digest.update(repr((types, environment, processor, versions, system)).encode())
+        digest.update(repr((self.name, types, environment, processor, versions, system)).encode())
         return digest.hexdigest()
 
-    def _compile(self, arguments: tuple[Any, ...], path: Path) -> Call:
+    def _load(self, name: str) -> Call | None:
+        code = cache.read(name)
+        return None if code is None else _link(code)
+
+    def _compile(self, arguments: tuple[Any, ...], name: str) -> Call:
         import numba  # noqa: PLC0415 (what this module is there to do without)
 
         function = getattr(importlib.import_module(self.module), self.name)
@@ -90,9 +97,13 @@ class Kernel:
         if not _stands_alone(module, symbol, len(list(_flat(arguments)))):
             whole = numba.njit(**OPTIONS)(function)
             return lambda arguments: whole(*arguments)
+        module.get_function(symbol).name = _SYMBOL
         code = _machine().emit_object(module)
-        _store(path, symbol, code)
-        return _link(symbol, code)
+        cache.keep(name, code)
+        call = _link(code)
+        if call is None:
+            raise RuntimeError(f"no {_SYMBOL} in the machine code of {self.name}")
+        return call
 
 
 def _types(argument: Any) -> Any:
@@ -135,34 +146,21 @@ def _machine() -> Any:
     )
 
 
-def _store(path: Path, symbol: str, code: bytes) -> None:
-    content = symbol.encode() + b"\n" + code
-    try:
-        write_whole(path, hashlib.sha256(content).digest() + content)
-    except OSError:
-        return  # the next process compiles again
+def _link(code: bytes) -> Call | None:
+    """The function in an object file; None for a file not of this machine, or without it.
 
-
-def _load(path: Path) -> Call | None:
-    """Kept code, if it is there and whole."""
-    try:
-        content = path.read_bytes()
-    except OSError:
+    LLVM ends the process over object files of other kinds, so the head is compared first.
+    """
+    machine = _machine()
+    nothing = llvm.parse_assembly("")
+    if code[:_HEAD] != machine.emit_object(nothing)[:_HEAD]:
         return None
-    digest, content = content[:32], content[32:]
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    symbol, _, code = content.partition(b"\n")
-    return _link(symbol.decode(), code)
-
-
-def _link(symbol: str, code: bytes) -> Call:
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine = llvm.create_mcjit_compiler(nothing, machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    address = engine.get_function_address(symbol)
+    address = engine.get_function_address(_SYMBOL)
     if not address:
-        raise RuntimeError(f"no function {symbol} in its machine code")
+        return None
 
     def call(arguments: tuple[Any, ...], _alive: Any = engine) -> int:
         result, exception = ctypes.c_int64(), ctypes.c_void_p()
@@ -172,7 +170,7 @@ def _link(symbol: str, code: bytes) -> Call:
         )
         status = kind(address)(ctypes.addressof(result), ctypes.addressof(exception), *numbers)
         if status:
-            raise RuntimeError(f"{symbol} has stopped with status {status}")
+            raise RuntimeError(f"machine code has stopped with status {status}")
         return result.value
 
     return call

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from hyflexsim.sim import cache
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.extraction.extract import cache_folder, extract
+from hyflexsim.workloads.extraction.extract import extract
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional
@@ -179,19 +181,48 @@ def test_the_second_call_needs_no_torch(small_config):
     assert done.stdout.split() == [str(len(first)), "False", "False"]
 
 
+def kept(small_config):
+    return sorted((small_config.parent / "cache" / f"user-{os.getuid()}").iterdir())
+
+
 def test_the_cache_goes_by_content_and_mends_itself(small_config):
-    assert cache_folder() == small_config.parent / "cache"
     first = extract(small_config)
-    (file,) = cache_folder().iterdir()
-    file.write_text("{}")
+    (file,) = kept(small_config)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
     assert len(extract(small_config)) == len(first)
-    assert vocabulary.load(file).graph == first.graph
+    assert file.read_bytes() == whole
     small_config.write_text(json.dumps({"model_type": "bert"} | SMALL | {"hidden_size": 64}))
     assert vocabulary.parameters(extract(small_config)) > vocabulary.parameters(first)
-    assert len(list(cache_folder().iterdir())) == 2  # no scratch file stays
+    assert len(kept(small_config)) == 2  # no scratch file stays
 
 
-def test_an_unwritable_cache_is_a_warning(small_config, monkeypatch):
+def test_a_kept_graph_that_was_edited_is_extracted_anew(small_config):
+    first = extract(small_config)
+    (file,) = kept(small_config)
+    whole = file.read_bytes()
+    edited = whole.replace(b'"width": 32', b'"width": 16')
+    assert edited != whole
+    file.write_bytes(edited)
+    assert dict(extract(small_config).nodes) == dict(first.nodes)
+    assert file.read_bytes() == whole
+
+
+def test_a_kept_graph_that_is_none_is_extracted_anew(small_config):
+    first = extract(small_config)
+    (file,) = kept(small_config)
+    cache.keep(file.name, b"{}")  # with its right digest
+    assert len(extract(small_config)) == len(first)
+
+
+def test_an_unwritable_cache_is_one_plain_note(small_config, monkeypatch, capsys, recwarn):
     monkeypatch.setenv("HYFLEXSIM_CACHE", str(small_config / "below-a-file"))
-    with pytest.warns(UserWarning, match="graph not cached"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_config))
+    cache.note.cache_clear()
+    for _ in range(2):
         assert len(extract(small_config)) > 10
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: no cache in {small_config / name}: Not a directory"
+        for name in ("below-a-file", "hyflexsim")
+    ]
+    assert not recwarn

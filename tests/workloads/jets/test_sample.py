@@ -1,9 +1,12 @@
 """The sample of jets that comes with hyflexsim: what is in it, and its lengths read alone."""
 
+import os
+
 import numpy as np
 import pytest
 
 from hyflexsim.models.part.inputs import jet_features
+from hyflexsim.sim import cache
 from hyflexsim.workloads.jets import jets, sample
 from hyflexsim.workloads.jets.jets import load_jets
 from hyflexsim.workloads.jets.sample import SAMPLE
@@ -58,3 +61,12 @@ def test_lengths_of_the_sample_are_those_of_its_particles(classes):
         return
     loaded = jets.load_jets(None, classes, 300)
     assert (counts, labels) == (loaded.counts.tolist(), loaded.labels.tolist())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"3", b"[[1]]", b'[["x", "QCD"]]'])
+def test_kept_lengths_that_are_none_are_read_anew(monkeypatch, tmp_path, content):
+    monkeypatch.setenv("HYFLEXSIM_CACHE", str(tmp_path))
+    expected = sample.sample_lengths()
+    (file,) = (tmp_path / f"user-{os.getuid()}").iterdir()
+    cache.keep(file.name, content)
+    assert sample.sample_lengths() == expected

@@ -1,11 +1,14 @@
 """Machine code that later processes load: never the wrong one, never a damaged one."""
 
+import os
 import subprocess
 import sys
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+from hyflexsim.sim import cache
 from hyflexsim.sim.engine.compiled import machine_code, sums
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 
@@ -40,7 +43,7 @@ def kernel(tmp_path, monkeypatch):
 
 
 def kept(tmp_path):
-    return sorted((tmp_path / "cache" / "code").iterdir())
+    return sorted((tmp_path / "cache" / f"user-{os.getuid()}").iterdir())
 
 
 def no_compiler(*_):
@@ -90,9 +93,54 @@ def test_a_damaged_file_is_made_anew(kernel, tmp_path, monkeypatch):
     assert kernel()(numbers) == 1
 
 
+def planted():
+    """An object file with a function of the right name that does something else."""
+    module = llvm.parse_assembly(
+        f"define i32 @{machine_code._SYMBOL}(ptr %result, ptr %exception) {{"
+        "store i64 666, ptr %result\nret i32 0 }"
+    )
+    return machine_code._machine().emit_object(module)
+
+
+@pytest.mark.parametrize("opened", ["folder", "file"])
+def test_code_that_others_can_have_written_is_compiled_anew(kernel, tmp_path, opened):
+    """With its right digest; that it would run where it lies in our own folder is shown first."""
+    kernel()(np.array([1]))
+    (file,) = kept(tmp_path)
+    cache.keep(file.name, planted())
+    assert kernel()(np.array([5])) == 666
+    (file if opened == "file" else file.parent).chmod(0o777)
+    numbers = np.array([5])
+    assert kernel()(numbers) == 1
+    assert numbers.tolist() == [10]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        bytes(1000),
+        b"MZ" + bytes(1000),
+        b"\x7fELF" + bytes(1000),
+        np.random.default_rng(1).bytes(5000),
+        "another symbol",
+    ],
+    ids=["empty", "zeros", "exe", "elf", "random", "symbol"],
+)
+def test_garbage_under_a_right_digest_is_compiled_anew(kernel, tmp_path, garbage):
+    kernel()(np.array([1]))
+    (file,) = kept(tmp_path)
+    if isinstance(garbage, str):
+        garbage = planted().replace(b"hyflexsim", b"otherwise")
+    cache.keep(file.name, garbage)
+    numbers = np.array([5])
+    assert kernel()(numbers) == 1
+    assert numbers.tolist() == [10]
+
+
 def test_a_function_that_calls_something_is_left_to_numba(kernel, tmp_path, capfd):
     assert kernel("printing")(np.array([3])) == 7
-    assert not (tmp_path / "cache").exists()
+    assert kept(tmp_path) == []
 
 
 def test_a_function_that_fails_says_so(kernel):
@@ -109,8 +157,9 @@ def test_arguments_of_other_types_are_refused(kernel):
         run(np.arange(4)[::2])
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(kernel, tmp_path):
+def test_a_folder_that_cannot_be_written_costs_only_time(kernel, tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert kernel()(np.array([1])) == 1
 
 
