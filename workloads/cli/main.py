@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import kinds, part, studies
+from hyflexsim.workloads.cli import kinds, part, studies, sweeps
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -49,6 +49,7 @@ Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Dra
 studies.register(app)
 part.register(app)
 kinds.register(app)
+sweeps.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
