@@ -50,10 +50,10 @@ def front_plot(sweep: Swept | str) -> list[Axes]:
             ax.plot(across[front], up[front], "o", color=FRONT, markersize=3.6, mew=0)
             ax.margins(0.08)
             for name, axis in ((x, ax.xaxis), (y, ax.yaxis)):
-                scales[name].show(axis)
+                scales[name].show(axis, 5)
                 axis.set_label_text(f"{scales[name].label}{_better(swept, name)}")
             _numbers(ax, good["point"].to_numpy(), front, across, up)
-        _heading(axes[0], swept, handles=_handles(front))
+        _heading(axes[0], swept, "numbers are those of the table", _handles(front))
     return axes
 
 
@@ -226,7 +226,7 @@ def _handles(front: Any, look: str = "o") -> list[Line2D]:
     plain: dict[str, Any] = {"linestyle": "-"} if look == "-" else {"linestyle": "none"}
     dot: dict[str, Any] = {} if look == "-" else {"marker": "o", "markersize": 3.4, "mew": 0}
     count = int(front.sum())
-    named = [(FRONT, f"Pareto front: {count}"), (BEATEN, f"beaten: {len(front) - count}")]
+    named = [(FRONT, f"Pareto front: {count}"), (BEATEN, f"dominated: {len(front) - count}")]
     return [Line2D([], [], color=colour, label=text, **plain, **dot) for colour, text in named]
 
 
@@ -265,7 +265,7 @@ def _upright(ax: Axes, place: int, each: Scale) -> None:
         levels = levels[[0, -1]]
     shares = dict(zip(each.values.tolist(), each.shares().tolist(), strict=True))
     for level in levels.tolist():
-        word = each.words[int(level)] if each.words else style.significant(level)
+        word = each.words[int(level)] if each.words else f"{level:.3g}"
         box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "pad": 0.6, "linewidth": 0}
         word = word if len(word) <= 14 else f"{word[:13]}…"
         ax.text(place + 0.03, shares[level], word, size=6, va="center", bbox=box, zorder=4)

@@ -6,6 +6,7 @@ while the sweep goes on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,9 @@ class Swept:
         )
 
     def errors(self) -> dict[str, int]:
-        """What went wrong, and at how many points."""
-        counts = self.points["error"].dropna().value_counts()
-        return {str(error): int(count) for error, count in counts.items()}
+        """What went wrong, whatever was given, and at how many points."""
+        said = self.points["error"].dropna().astype(str)
+        return dict(Counter(error.partition("; got ")[0] for error in said).most_common())
 
 
 def load_sweep(folder: Swept | str | Path) -> Swept:

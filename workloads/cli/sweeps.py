@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = 40
 """Rows that fit a terminal; all are in points.parquet."""
+FAILURES = 5
 UNITS = {"ps": ("s", 1e-12), "pj": ("J", 1e-12), "w": ("W", 1.0)}
 """By the end of an answer's name."""
 
@@ -80,13 +81,18 @@ def show(folder: Path) -> None:
 
     swept = load_sweep(folder)
     table = swept.table()
-    console().print(_frame(swept.title, table.head(SHOWN)), "")
+    if len(table):
+        console().print(_frame(swept.title, table.head(SHOWN)), "")
+        front = int(table["front"].eq("*").sum())
+        aims = " and ".join(f"{aim} {name}" for name, aim in swept.objectives.items())
+        print(f"{front} of {len(table)} points are on the front of {aims}")
     if len(table) > SHOWN:
-        print(f"{len(table) - SHOWN} more are in {folder / 'points.parquet'}")
-    aims = " and ".join(f"{aim} {name}" for name, aim in swept.objectives.items())
-    print(f"{int(table['front'].eq('*').sum())} of {len(table)} points are on the front of {aims}")
-    for error, count in swept.errors().items():
+        print(f"{len(table) - SHOWN} points more are in {folder / 'points.parquet'}")
+    errors = list(swept.errors().items())
+    for error, count in errors[:FAILURES]:
         print(f"{count} points failed: {error}")
+    if len(errors) > FAILURES:
+        print(f"{len(errors) - FAILURES} other errors are in {folder / 'points.parquet'}")
 
 
 def _frame(title: str, frame: Any) -> Table:

@@ -17,9 +17,12 @@ STANDARD = (
     "energy_per_request_pj",
     "power_w.mean",
     "area_mm2.used",
-    "bound.component",
+    "bound.kind",
 )
 """Answers of a table that nobody has chosen."""
+
+BY_KIND = ("energy_by_kind_pj.", "utilisation_by_kind.")
+"""Answers that points without a kind of component do not have."""
 
 Answers = dict[str, Any]
 

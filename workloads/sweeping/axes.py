@@ -3,7 +3,8 @@
 A range ``{ from = 1, to = 8 }`` of integers has all of them; ``steps = 5`` takes so many, evenly
 spaced, with ``log = true`` evenly on a logarithmic scale. One without steps is continuous: random
 points lie anywhere in it, a grid cannot have it. Ends may have a unit, both the same:
-``{ from = "50 ns", to = "200 ns", steps = 4 }``.
+``{ from = "50 ns", to = "200 ns", steps = 4 }``; numbers with a unit are rounded to four digits, of
+which three behind the point, since a chip counts in whole ps.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class Axis(NamedTuple):
 
     def written(self, number: float) -> Any:
         """A number of a range as the scenario wants it."""
-        plain: float = round(number) if self.whole else float(number)
-        return f"{plain:.12g} {self.unit}" if self.unit else plain
+        if self.unit:
+            return f"{round(float(f'{number:.4g}'), 3):.12g} {self.unit}"
+        return round(number) if self.whole else float(number)
 
 
 def axis(source: str, key: str, given: Any) -> Axis:

@@ -6,7 +6,7 @@ Pareto points) needs a function and a list of settings, nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from hyflexsim.workloads.sweeping.done import Done
@@ -52,11 +52,13 @@ def explore(
     results: Results,
     *,
     common: Settings | None = None,
+    seen: Callable[[Done], None] | None = None,
     say: Say | None = None,
 ) -> None:
     """Compute all points of `source` that are not in `results`, and put them there.
 
-    `common`: settings that every point has beside its own. Raises FullError where the disk is full,
+    `common`: settings that every point has beside its own. `seen`: told of each point before it is
+    kept; what it raises ends the sweep. Raises FullError where the disk is full,
     when the points that had begun are over and kept.
     """
     say = say or (lambda what, done, total: None)
@@ -74,15 +76,17 @@ def explore(
     begin()
     while begun:
         done = executor.finished()
-        settings = {each.point: begun.pop(each.point) for each in done}
+        if seen is not None:
+            for each in done:
+                seen(each)
+        try:
+            results.add(done, {each.point: begun.pop(each.point) for each in done})
+        except FullError as error:
+            full = error
         for each in done:
             source.tell(each)
         if full is None:
-            begin()  # before anything is written, so that nobody waits for that
-        try:
-            results.add(done, settings)
-        except FullError as error:
-            full = error
+            begin()
         kept += len(done)
         say("computing points", kept, source.total)
     if full is not None:

@@ -11,10 +11,12 @@ from typing import Any
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import extract
+from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.sweeping.answers import BY_KIND
 from hyflexsim.workloads.sweeping.axes import Axis
 from hyflexsim.workloads.sweeping.designs import Settings
-from hyflexsim.workloads.sweeping.done import PointFunction
+from hyflexsim.workloads.sweeping.done import Done, PointFunction
 from hyflexsim.workloads.sweeping.engine import Listed, Source, explore
 from hyflexsim.workloads.sweeping.executors import Executor, Here
 from hyflexsim.workloads.sweeping.processes import Processes, cores
@@ -60,7 +62,12 @@ def sweep(
         source = source_of(loaded, kept)
         if source.total > len(kept.rows()):
             with closing(executor_of(scenario_point, workers, dask)) as executor:
-                explore(source, executor, kept, common=loaded.common, say=progress)
+                explore(
+                    *(source, executor, kept),
+                    common=loaded.common,
+                    seen=lambda done: _check_names(loaded, done),
+                    say=progress,
+                )
         kept.finish()
     return target
 
@@ -98,7 +105,12 @@ def _some(axis: Axis) -> Iterator[Any]:
 
 def source_of(loaded: Sweep, kept: Results) -> Source:
     """Says which point is next."""
-    return Listed(loaded.points(), kept)
+    if loaded.design.kind != "optuna":
+        return Listed(loaded.points(), kept)
+    from hyflexsim.workloads.sweeping.search import Search  # noqa: PLC0415 (its extra)
+
+    design = loaded.design
+    return Search(loaded.axes, loaded.objectives, design.points or 0, design.seed, kept)
 
 
 def first_and_last(loaded: Sweep) -> tuple[int, Settings, Settings]:
@@ -110,8 +122,24 @@ def first_and_last(loaded: Sweep) -> tuple[int, Settings, Settings]:
     return len(points), points[0], points[-1]
 
 
+def _check_names(loaded: Sweep, done: Done) -> None:
+    """Raise InputError for an answer that no point can have, when the first has come."""
+    for name in (*loaded.objectives, *loaded.answers):
+        if done.answers and name not in done.answers and not name.startswith(BY_KIND):
+            raise InputError(f"{loaded.name}: no answer {name!r}; {nearest(name, done.answers)}")
+    for name in loaded.objectives:
+        if isinstance(done.answers.get(name, 0), str):
+            raise InputError(f"{loaded.name}: an objective must be a number; {name} is a text")
+
+
 def executor_of(function: PointFunction, workers: int | None, dask: str | None) -> Executor:
     """Where points are computed."""
+    if dask is not None:
+        if workers is not None:
+            raise InputError("--workers goes without --dask, whose workers are the cluster's")
+        from hyflexsim.workloads.sweeping.cluster import Cluster  # noqa: PLC0415 (its extra)
+
+        return Cluster(function, dask)
     count = cores() if workers is None else workers
     if count < 0:
         raise InputError(f"--workers must be an integer from 0; got {count}")
@@ -127,6 +155,7 @@ def _job(loaded: Sweep, first: Scenario) -> dict[str, Any]:
         "set": loaded.common,
         "vary": {axis.key: _values(axis) for axis in loaded.axes},
         "design": loaded.design.model_dump(),
+        "search": dict(loaded.objectives) if loaded.design.kind == "optuna" else None,
     }
     return {
         "format": FORMAT,
