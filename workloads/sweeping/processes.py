@@ -21,6 +21,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 """Processes share the cores, and sums come out the same however many there are."""
 
 
+GRACE_S = 5.0
+
+
 class Processes:
     """Workers forked from one process that has imported `function`'s module."""
 
@@ -65,10 +68,13 @@ class Processes:
         return found
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes: those without a point by themselves, the others at once."""
+        idle = all(worker.point is None for worker in self._workers)
         for worker in self._workers:
             worker.socket.close()
         self._ready.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._zygote.wait(GRACE_S if idle else 0)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._zygote.pid, signal.SIGKILL)
         self._zygote.wait()
