@@ -68,10 +68,7 @@ def sweep_(
         )
     show(target)
     if plots:
-        from hyflexsim.analysis import draw_sweep  # noqa: PLC0415
-
-        for path in draw_sweep(target):
-            print(f"written to {path}")
+        draw(target)
     print(f"written to {target}")
 
 
@@ -93,6 +90,14 @@ def show(folder: Path) -> None:
         print(f"{count} points failed: {error}")
     if len(errors) > FAILURES:
         print(f"{len(errors) - FAILURES} other errors are in {folder / 'points.parquet'}")
+
+
+def draw(folder: Path) -> None:
+    """Draw the pictures of a sweep, finished or not, into its folder."""
+    from hyflexsim.analysis import draw_sweep  # noqa: PLC0415
+
+    for path in draw_sweep(folder):
+        print(f"written to {path}")
 
 
 def _frame(title: str, frame: Any) -> Table:
