@@ -52,8 +52,9 @@ def front_plot(sweep: Swept | str) -> list[Axes]:
             for name, axis in ((x, ax.xaxis), (y, ax.yaxis)):
                 scales[name].show(axis, 5)
                 axis.set_label_text(f"{scales[name].label}{_better(swept, name)}")
-            _numbers(ax, good["point"].to_numpy(), front, across, up)
         _heading(axes[0], swept, "numbers are those of the table", _handles(front))
+        for ax, (x, y) in zip(axes, pairs, strict=True):  # when nothing moves any more
+            _numbers(ax, good["point"].to_numpy(), front, scales[x].values, scales[y].values)
     return axes
 
 
@@ -76,7 +77,7 @@ def multiples_plot(sweep: Swept | str) -> list[list[Axes]]:
                 ax.grid(axis="y")
             row[0].set_ylabel(_folded(up.label))
         _name_columns(swept, axes, settings)
-        _heading(axes[0][0], swept, handles=_handles(front))
+        _heading(axes[0][0], swept, _left_out(swept), _handles(front))
     return axes
 
 
@@ -104,7 +105,8 @@ def effects_plot(sweep: Swept | str) -> list[list[Axes]]:
                 ax.margins(y=0.15)
             row[0].set_ylabel(f"{_folded(scale(good[answer], answer).label, unit=False)}\n(%)")
         _name_columns(swept, axes, settings)
-        _heading(axes[0][0], swept, "mean at each value, less the mean of all points")
+        what = "mean at each value, less the mean of all points"
+        _heading(axes[0][0], swept, "; ".join(filter(None, (what, _left_out(swept)))))
     return axes
 
 
@@ -132,14 +134,14 @@ def parallel_plot(sweep: Swept | str) -> Axes:
         ax.xaxis.set_tick_params(length=0, pad=6)
         ax.set_yticks([])
         ax.spines[["left", "bottom"]].set_visible(False)
-        _heading(ax, swept, handles=_handles(front, "-"))
+        _heading(ax, swept, _left_out(swept), _handles(front, "-"))
     return ax
 
 
 def shown_settings(swept: Swept) -> list[str]:
     """Settings with more than one value; of many, those with the largest effect on an objective."""
     good = swept.good
-    varied = [name for name in swept.settings if _differs(good[name])] or [swept.settings[0]]
+    varied = _varied(swept)
     if len(varied) <= MOST_SETTINGS:
         return varied
     places = {name: scale(good[name], name).values for name in varied}
@@ -156,6 +158,17 @@ def shown_answers(swept: Swept) -> list[str]:
     numbers = [name for name in wanted if pd.api.types.is_numeric_dtype(good[name])]
     differing = [name for name in numbers if _differs(good[name])]
     return (differing or numbers)[:MOST_ANSWERS]
+
+
+def _varied(swept: Swept) -> list[str]:
+    good = swept.good
+    return [name for name in swept.settings if _differs(good[name])] or [swept.settings[0]]
+
+
+def _left_out(swept: Swept) -> str:
+    """Words where not all settings are shown."""
+    shown, varied = len(shown_settings(swept)), len(_varied(swept))
+    return "" if shown == varied else f"the {shown} of {varied} settings with the largest effect"
 
 
 def _differs(column: pd.Series) -> bool:
@@ -206,15 +219,16 @@ def _numbers(ax: Axes, points: Any, front: Any, across: Any, up: Any) -> None:
     taken = [(x - 1.8, y - 1.8, x + 1.8, y + 1.8) for x, y in spots]
     for place in np.flatnonzero(front):
         text = str(points[place])
-        wide = style.text_width(text, 5.5)
+        wide = style.text_width(text, 5.5) + 1
         x, y = spots[place]
-        for left, foot in ((x + 2.2, y + 2), (x - wide - 2.2, y - 6.5), (x + 2.6, y - 6.5)):
-            box = (left, foot, left + wide, foot + 5)
+        for left, foot in ((x + 2.2, y + 1), (x - wide - 2.2, y - 6.6), (x + 2.6, y - 6.6)):
+            box = (left, foot, left + wide, foot + 5.6)
             held = left > inside[0] and box[2] < inside[2] and foot > inside[1]
             if held and box[3] < inside[3] and not any(_meet(box, other) for other in taken):
                 taken.append(box)
                 at = ax.transData.inverted().transform((left / scaled, foot / scaled))
-                ax.text(float(at[0]), float(at[1]), text, fontsize=5.5, color="#303030")
+                look: dict[str, Any] = {"fontsize": 5.5, "color": "#303030", "va": "bottom"}
+                ax.text(float(at[0]), float(at[1]), text, **look)
                 break
 
 
@@ -260,15 +274,23 @@ def _name_columns(swept: Swept, axes: list[list[Axes]], settings: list[str]) -> 
 def _upright(ax: Axes, place: int, each: Scale) -> None:
     """An axis of parallel coordinates with the values at its ends, or all of few."""
     ax.axvline(place, color="#404040", linewidth=0.7, zorder=3)
-    levels = np.unique(each.values)
-    if not each.words and len(levels) > 6:
-        levels = levels[[0, -1]]
     shares = dict(zip(each.values.tolist(), each.shares().tolist(), strict=True))
-    for level in levels.tolist():
-        word = each.words[int(level)] if each.words else f"{level:.3g}"
+    levels = sorted(shares)
+    if not each.words and len(levels) > 6:
+        levels = [levels[0], levels[-1]]
+    named: list[float] = []
+    for level in (levels[0], levels[-1], *levels[1:-1]):
+        if any(abs(shares[level] - other) < 0.06 for other in named):
+            continue
+        named.append(shares[level])
+        word = each.words[int(level)] if each.words else _short(level)
         box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "pad": 0.6, "linewidth": 0}
         word = word if len(word) <= 14 else f"{word[:13]}…"
         ax.text(place + 0.03, shares[level], word, size=6, va="center", bbox=box, zorder=4)
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
 
 
 def _folded(label: str, unit: bool = True) -> str:

@@ -266,7 +266,7 @@ def sweeps() -> list[Line]:
         Line("  bert-base, 2 x 128 tokens: plan and play of a point", one, ""),
         Line("  points / s, of cores / (plan and play)", share, ">= 0.8, idle machine"),
         Line("  overhead a point, CPU", f"{1e3 * found.overhead:.0f} ms", "<= 20 ms"),
-        Line("    of which counting, as any run does", f"{1e3 * found.count:.0f} ms", ""),
+        Line("    of which counting, as any run does", f"{1e3 * found.counting:.0f} ms", ""),
     ]
 
 

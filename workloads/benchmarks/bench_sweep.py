@@ -36,10 +36,10 @@ class Time(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """``plan_play`` and ``count`` of one point alone, ``sweep`` of all points on all workers."""
+    """``plan_play`` and ``counting`` of one point alone, ``sweep`` of all points on all workers."""
 
     plan_play: Time
-    count: float
+    counting: float
     sweep: Time
     workers: int
 

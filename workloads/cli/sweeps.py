@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 40
 """Rows that fit a terminal; all are in points.parquet."""
 FAILURES = 5
+WIDE = 12
 UNITS = {"ps": ("s", 1e-12), "pj": ("J", 1e-12), "w": ("W", 1.0)}
 """By the end of an answer's name."""
 
@@ -111,9 +113,17 @@ def _frame(title: str, frame: Any) -> Table:
 
 
 def _header(name: str) -> str:
-    """A long dotted name in two lines, aligned right as numbers are."""
-    head, dot, tail = name.rpartition(".")
-    return name if name == "front" else f">{head}{dot}\n{tail}" if dot else f">{name}"
+    """A long name in lines, aligned right as numbers are.
+
+    >>> _header("latency_ps.p99"), _header("energy_per_request_pj")
+    ('>latency_ps.\\np99', '>energy_per_\\nrequest_pj')
+    """
+    lines = [""]
+    for piece in re.findall(r"[^._]+[._]?", name):
+        if lines[-1].endswith(".") or len(lines[-1] + piece) > WIDE:
+            lines.append("")
+        lines[-1] += piece
+    return name if name == "front" else ">" + "\n".join(filter(None, lines))
 
 
 def _texts(name: str, column: Any) -> list[str]:

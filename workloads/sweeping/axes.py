@@ -38,8 +38,8 @@ class Axis(NamedTuple):
     def at(self, share: float) -> Any:
         """The value so far along the axis; ``share`` from 0 up to below 1.
 
-        >>> Axis("k", ["a", "b"]).at(0.5), Axis("k", None, 1, 100, log=True).at(0.5)
-        ('b', 10.0)
+        >>> Axis("k", ["a", "b"]).at(0.5), Axis("k", None, 10, 20).at(0.5)
+        ('b', 15.0)
         """
         if self.choices is not None:
             return self.choices[int(share * len(self.choices))]
