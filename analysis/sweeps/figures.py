@@ -37,7 +37,7 @@ def front_plot(sweep: Swept | str) -> list[Axes]:
     swept = _with_points(sweep)
     good, front = swept.good, swept.front()
     names = list(swept.objectives)[:3]
-    scales = {name: scale(good[name], name) for name in names}
+    scales = {name: _scale(swept, name) for name in names}
     pairs = list(combinations(names, 2)) or [(names[0], names[0])]
     with style.context():
         width = style.COLUMN if len(pairs) == 1 else style.PAGE
@@ -61,15 +61,15 @@ def front_plot(sweep: Swept | str) -> list[Axes]:
 def multiples_plot(sweep: Swept | str) -> list[list[Axes]]:
     """Small multiples: answers (rows) over settings (columns), a dot a point."""
     swept = _with_points(sweep)
-    good, front = swept.good, swept.front()
+    front = swept.front()
     settings, answers = shown_settings(swept), shown_answers(swept)
     with style.context():
         height = 0.5 + 1.25 * len(answers)
         axes = _panels(len(answers), len(settings), _width(len(settings)), height, sharey="row")
         for row, answer in zip(axes, answers, strict=True):
-            up = scale(good[answer], answer)
+            up = _scale(swept, answer)
             for ax, setting in zip(row, settings, strict=True):
-                across = scale(good[setting], setting)
+                across = _scale(swept, setting)
                 ax.plot(across.values[~front], up.values[~front], "o", color=BEATEN, ms=2.2, mew=0)
                 ax.plot(across.values[front], up.values[front], "o", color=FRONT, ms=2.6, mew=0)
                 across.show(ax.xaxis, 3)
@@ -96,14 +96,14 @@ def effects_plot(sweep: Swept | str) -> list[list[Axes]]:
         for row, answer in zip(axes, answers, strict=True):
             values = good[answer].to_numpy(float)
             for ax, setting in zip(row, settings, strict=True):
-                across = scale(good[setting], setting)
+                across = _scale(swept, setting)
                 levels = effect(across.values, values)
                 look: dict[str, Any] = {"color": style.LABEL_COLOURS[0], "ms": 3, "mew": 0}
                 ax.plot(levels.at, levels.percent, "o" if across.words else "o-", **look)
                 ax.axhline(0, color="#606060", linewidth=0.6, zorder=0)
                 across.show(ax.xaxis, 3)
                 ax.margins(y=0.15)
-            row[0].set_ylabel(f"{_folded(scale(good[answer], answer).label, unit=False)}\n(%)")
+            row[0].set_ylabel(f"{_folded(_scale(swept, answer).label, unit=False)}\n(%)")
         _name_columns(swept, axes, settings)
         what = "mean at each value, less the mean of all points"
         _heading(axes[0][0], swept, "; ".join(filter(None, (what, _left_out(swept)))))
@@ -113,9 +113,9 @@ def effects_plot(sweep: Swept | str) -> list[list[Axes]]:
 def parallel_plot(sweep: Swept | str) -> Axes:
     """Parallel coordinates: a line a point, across its settings and then its objectives."""
     swept = _with_points(sweep)
-    good, front = swept.good, swept.front()
+    front = swept.front()
     names = [*shown_settings(swept), *swept.objectives]
-    scales = [scale(good[name], name) for name in names]
+    scales = [_scale(swept, name) for name in names]
     heights = np.column_stack([each.shares() for each in scales])
     with style.context():
         wide = min(style.PAGE, 1.0 + 1.05 * len(names))
@@ -144,7 +144,7 @@ def shown_settings(swept: Swept) -> list[str]:
     varied = _varied(swept)
     if len(varied) <= MOST_SETTINGS:
         return varied
-    places = {name: scale(good[name], name).values for name in varied}
+    places = {name: _scale(swept, name).values for name in varied}
     goals = [good[name].to_numpy(float) for name in swept.objectives]
     kept = sorted(varied, key=lambda name: -largest(places[name], goals))[:MOST_SETTINGS]
     return [name for name in varied if name in kept]
@@ -176,6 +176,10 @@ def _differs(column: pd.Series) -> bool:
 
 
 # --- help ----------------------------------------------------------------------------------------
+
+
+def _scale(swept: Swept, name: str) -> Scale:
+    return scale(swept.good[name], name)._replace(linear=name in swept.linear)
 
 
 def _with_points(sweep: Swept | str) -> Swept:
@@ -265,7 +269,7 @@ def _name_columns(swept: Swept, axes: list[list[Axes]], settings: list[str]) -> 
         for ax in row:
             ax.tick_params(labelbottom=False)
     for ax, setting in zip(axes[-1], settings, strict=True):
-        across = scale(swept.good[setting], setting)
+        across = _scale(swept, setting)
         ax.set_xlabel(_folded(across.label))
         if across.words and sum(style.text_width(word, 6.5) + 6 for word in across.words) > 70:
             ax.tick_params(axis="x", rotation=90)

@@ -16,7 +16,8 @@ from hyflexsim.analysis import style
 _UNITS = {"ps": ("s", 1e-12), "pj": ("J", 1e-12), "w": ("W", 1.0), "mw": ("W", 1e-3)}
 _MEASURE = r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(\D.*?)\s*"
 WIDE = 20.0
-"""Numbers whose largest is more than so many times the smallest stand on a logarithmic axis."""
+"""Numbers whose largest is more than so many times the smallest stand on a logarithmic axis, unless
+the column is known to be linear."""
 
 
 class Scale(NamedTuple):
@@ -26,12 +27,13 @@ class Scale(NamedTuple):
     label: str
     words: tuple[str, ...] = ()
     whole: bool = False
+    linear: bool = False
 
     @property
     def log(self) -> bool:
         """Whether the axis is logarithmic."""
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
-        return not self.words and low > 0 and high > WIDE * low
+        return not (self.words or self.linear) and low > 0 and high > WIDE * low
 
     def shares(self) -> NDArray[np.float64]:
         """The values from 0 (least) to 1 (largest), as far along as they are on the axis."""

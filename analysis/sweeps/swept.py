@@ -20,7 +20,7 @@ from hyflexsim.analysis.run.run import read_json
 from hyflexsim.analysis.studies.dominance import non_dominated
 from hyflexsim.sim.errors import InputError
 
-KEYS = ("format", "title", "settings", "answers", "objectives", "points")
+KEYS = ("format", "title", "settings", "linear", "answers", "objectives", "points")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,13 @@ class Swept:
     """A sweep: ``points`` has a row for each point that is over, in their order.
 
     Columns: ``point``, those of ``settings``, answers, ``seconds``, ``peak_mb``, ``error`` (None
-    where all went well). ``objectives``: answers that are to be small or large ("min", "max").
-    ``answers``: those that the table shows.
+    where all went well). ``linear``: settings whose values are evenly spaced. ``objectives``:
+    answers that are to be small or large ("min", "max"). ``answers``: those of the table.
     """
 
     title: str
     settings: tuple[str, ...]
+    linear: tuple[str, ...]
     answers: tuple[str, ...]
     objectives: Mapping[str, str]
     points: pd.DataFrame
@@ -95,6 +96,7 @@ def load_sweep(folder: Swept | str | Path) -> Swept:
     return Swept(
         title=str(info["title"]),
         settings=tuple(settings),
+        linear=tuple(info["linear"]),
         answers=tuple(info["answers"]),
         objectives=objectives,
         points=points,

@@ -161,6 +161,7 @@ def _job(loaded: Sweep, first: Scenario) -> dict[str, Any]:
         "format": FORMAT,
         "title": loaded.title,
         "settings": [axis.key for axis in loaded.axes],
+        "linear": [axis.key for axis in loaded.axes if axis.high > axis.low and not axis.log],
         "answers": list(loaded.answers),
         "objectives": dict(loaded.objectives),
         "points": points,

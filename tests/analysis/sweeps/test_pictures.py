@@ -34,6 +34,7 @@ def write(folder, settings, objectives, title="A sweep", fails=0, seed=0):
     folder.mkdir()
     frame.to_parquet(folder / "points.parquet")
     info = {"format": "hyflexsim-sweep-1", "title": title, "settings": list(settings), "points": {}}
+    info["linear"] = [name for name in settings if "number" in name]
     info |= {"answers": [*objectives, "bound.kind"], "objectives": objectives}
     (folder / "sweep.json").write_text(json.dumps(info))
     return folder

@@ -23,6 +23,7 @@ INFO = {
     "format": "hyflexsim-sweep-1",
     "title": "t",
     "settings": ["bits"],
+    "linear": [],
     "answers": ["latency_ps.p99", "word"],
     "objectives": {"latency_ps.p99": "min", "energy_pj": "min"},
     "points": {},
