@@ -41,7 +41,7 @@ class Cluster:
                 f"{address!r}"
             ) from None
         try:
-            self.slots = 2 * len(self._client.nthreads())  # so that nobody waits for the next
+            self.workers = len(self._client.nthreads())
             self._check(address)
         except BaseException:
             self._client.close()
@@ -49,7 +49,13 @@ class Cluster:
         self._over = distributed.as_completed(loop=self._client.loop)
         self._begun: dict[str, tuple[int, Any]] = {}
 
-    def submit(self, point: int, settings: Mapping[str, Any]) -> None:
+    def idle(self) -> list[str]:
+        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`; two points a worker, so
+        that none waits for its next.
+        """
+        return [""] * (2 * self.workers - len(self._begun))
+
+    def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
         """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
         future = self._client.submit(compute, self._function, point, dict(settings), pure=False)
         self._begun[future.key] = point, future
@@ -73,7 +79,7 @@ class Cluster:
         return Done(point, {}, f"{type(error).__name__}: {words}", 0.0, 0.0)
 
     def _check(self, address: str) -> None:
-        if not self.slots:
+        if not self.workers:
             raise InputError(f"--dask: the scheduler at {address} has no workers")
         own = metadata.version("hyflexsim")
         try:

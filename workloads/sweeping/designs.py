@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,17 +36,20 @@ def check_grid(source: str, axes: Sequence[Axis]) -> None:
         raise InputError(f"{source}: a sweep has at most {MOST_POINTS:,} points; got {count:,}")
 
 
+def plan_of(settings: Mapping[str, Any]) -> str:
+    """What points have in common that need the same plan, most of the time."""
+    return json.dumps({k: v for k, v in settings.items() if not k.startswith(_CHEAP)})
+
+
 def grid(axes: Sequence[Axis]) -> list[Settings]:
-    """All combinations; of two points one after the other, most have the same plan.
+    """All combinations.
 
     >>> grid([Axis("a", [1, 2]), Axis("b", ["x"])])
     [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
     """
-    choices = {axis.key: axis.choices or () for axis in axes}
-    slow_first = sorted(choices, key=lambda key: key.startswith(_CHEAP))
-    found = itertools.product(*(choices[key] for key in slow_first))
-    points = (dict(zip(slow_first, values, strict=True)) for values in found)
-    return [{key: point[key] for key in choices} for point in points]
+    keys = [axis.key for axis in axes]
+    found = itertools.product(*(axis.choices or () for axis in axes))
+    return [dict(zip(keys, values, strict=True)) for values in found]
 
 
 def random(axes: Sequence[Axis], points: int, seed: int) -> list[Settings]:

@@ -6,8 +6,9 @@ Pareto points) needs a function and a list of settings, nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from hyflexsim.workloads.sweeping.done import Done
 from hyflexsim.workloads.sweeping.executors import Executor
@@ -22,25 +23,57 @@ class Source(Protocol):
 
     total: int
 
-    def next(self) -> tuple[int, Settings] | None:
-        """Number and settings of a point that has no answers yet; None: that is all."""
+    def next(self, group: str) -> Next | None:
+        """A point that has no answers yet, of this group if there is one; None: that is all."""
 
     def tell(self, done: Done) -> None:
         """A point that it gave is over."""
 
 
+class Next(NamedTuple):
+    """Number and settings of a point, and the group of points that have much in common with it."""
+
+    point: int
+    settings: Settings
+    group: str = ""
+
+
 class Listed:
-    """Points that are known from the start, but for those that are done."""
+    """Points that are known from the start, but for those that are done.
 
-    def __init__(self, points: Sequence[Settings], results: Results) -> None:
+    A worker is given points of its group, then a group that nobody has begun, then what is left of
+    the longest one. `group`: what points of a group have in common.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Settings],
+        results: Results,
+        group: Callable[[Settings], str] = lambda settings: "",
+    ) -> None:
         self.total = len(points)
-        self._left: Iterator[tuple[int, Settings]] = (
-            (number, settings) for number, settings in enumerate(points) if number not in results
-        )
+        self._fresh: dict[str, deque[Next]] = {}
+        self._begun: dict[str, deque[Next]] = {}
+        for number, settings in enumerate(points):
+            if number not in results:
+                name = group(settings)
+                self._fresh.setdefault(name, deque()).append(Next(number, settings, name))
 
-    def next(self) -> tuple[int, Settings] | None:
+    def next(self, group: str) -> Next | None:
         """See :class:`Source`."""
-        return next(self._left, None)
+        if group not in self._begun:
+            if self._fresh:
+                group = next(iter(self._fresh))
+                self._begun[group] = self._fresh.pop(group)
+            elif self._begun:
+                group = max(self._begun, key=lambda name: len(self._begun[name]))
+            else:
+                return None
+        left = self._begun[group]
+        found = left.popleft()
+        if not left:
+            del self._begun[group]
+        return found
 
     def tell(self, done: Done) -> None:
         """See :class:`Source`; nobody needs to know."""
@@ -68,10 +101,12 @@ def explore(
     say("computing points", kept, source.total)
 
     def begin() -> None:
-        while len(begun) < executor.slots and (point := source.next()):
-            number, settings = point
-            begun[number] = settings
-            executor.submit(number, {**(common or {}), **settings})
+        for group in executor.idle():
+            given = source.next(group)
+            if given is None:
+                return
+            begun[given.point] = given.settings
+            executor.submit(given.point, {**(common or {}), **given.settings}, given.group)
 
     begin()
     while begun:

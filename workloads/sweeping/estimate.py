@@ -51,10 +51,10 @@ def estimate(
     say("timing a point", 0, 0)
     number, *ends = first_and_last(loaded)
     with closing(executor_of(scenario_point, workers, dask)) as executor:
-        slots = executor.slots
+        count = executor.workers
         for settings in ends:
             executor.submit(0, {**loaded.common, **settings})
             (done,) = executor.finished()
             if done.error is not None:
                 break
-    return Estimate(number, max(1, slots), done.seconds, done.peak_mb, done.error)
+    return Estimate(number, count, done.seconds, done.peak_mb, done.error)

@@ -11,11 +11,16 @@ from hyflexsim.workloads.sweeping.done import Done, PointFunction, attempt
 class Executor(Protocol):
     """Takes points, gives them back when they are over, in any order."""
 
-    slots: int
-    """How many points it can take before one is given back."""
+    workers: int
+    """How many points are computed at once."""
 
-    def submit(self, point: int, settings: Mapping[str, Any]) -> None:
-        """Begin a point; one more than `slots` at a time is too many."""
+    def idle(self) -> list[str]:
+        """An entry for each point that it can take now: the group of which the worker had the last
+        point, "" if it had none or nobody knows.
+        """
+
+    def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
+        """Begin a point, where one of its group was if that is idle; only if anybody is."""
 
     def finished(self) -> list[Done]:
         """Wait for a point; it and all others that are over by now."""
@@ -27,13 +32,17 @@ class Executor(Protocol):
 class Here:
     """Points one after the other, in this process: any function will do."""
 
-    slots = 1
+    workers = 1
 
     def __init__(self, function: PointFunction) -> None:
         self._function = function
         self._next: tuple[int, Mapping[str, Any]] | None = None
 
-    def submit(self, point: int, settings: Mapping[str, Any]) -> None:
+    def idle(self) -> list[str]:
+        """See :class:`Executor`."""
+        return [""] if self._next is None else []
+
+    def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
         """See :class:`Executor`."""
         self._next = point, settings
 

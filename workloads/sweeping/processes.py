@@ -28,7 +28,7 @@ class Processes:
     """Workers forked from one process that has imported `function`'s module."""
 
     def __init__(self, function: PointFunction, workers: int) -> None:
-        self.slots = workers
+        self.workers = workers
         pairs = [socket.socketpair() for _ in range(workers)]
         self._workers = [_Worker(own) for own, _ in pairs]
         self._ready = selectors.DefaultSelector()
@@ -51,10 +51,15 @@ class Processes:
             _pipe(self._zygote).write(json.dumps(asked).encode() + b"\n")
             _pipe(self._zygote).flush()
 
-    def submit(self, point: int, settings: Mapping[str, Any]) -> None:
+    def idle(self) -> list[str]:
         """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
-        worker = next(worker for worker in self._workers if worker.point is None)
-        worker.point = point
+        return [worker.group for worker in self._workers if worker.point is None]
+
+    def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
+        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        free = [worker for worker in self._workers if worker.point is None]
+        worker = next((worker for worker in free if worker.group == group), free[0])
+        worker.point, worker.group = point, group
         with suppress(OSError):
             worker.send({"point": point, "settings": settings})
 
@@ -83,11 +88,12 @@ class Processes:
 
 
 class _Worker:
-    """This end of a worker's socket, and the point that it has."""
+    """This end of a worker's socket, the point that it has, the group of its last one."""
 
     def __init__(self, own: socket.socket) -> None:
         self.socket = own
         self.point: int | None = None
+        self.group = ""
         self._begun = b""
 
     def send(self, message: Mapping[str, Any]) -> None:

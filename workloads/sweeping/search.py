@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.sweeping.axes import Axis
 from hyflexsim.workloads.sweeping.done import Done
+from hyflexsim.workloads.sweeping.engine import Next
 from hyflexsim.workloads.sweeping.results import Results, plain
 
 STALE = 100
@@ -55,8 +56,8 @@ class Search:
         for row in results.rows():
             self._learn(optuna, row)
 
-    def next(self) -> tuple[int, Mapping[str, Any]] | None:
-        """See :class:`~hyflexsim.workloads.sweeping.engine.Source`."""
+    def next(self, group: str) -> Next | None:
+        """See :class:`~hyflexsim.workloads.sweeping.engine.Source`; it knows no groups."""
         if self._next >= self.total:
             return None
         for _ in range(STALE):
@@ -67,7 +68,7 @@ class Search:
                 self._known[text] = None
                 point, self._next = self._next, self._next + 1
                 self._asked[point] = _Asked(trial.number, settings)
-                return point, settings
+                return Next(point, settings)
             self._say(trial.number, self._known[text])
         return None
 

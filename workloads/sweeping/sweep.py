@@ -15,7 +15,7 @@ from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.sweeping.answers import BY_KIND
 from hyflexsim.workloads.sweeping.axes import Axis
-from hyflexsim.workloads.sweeping.designs import Settings
+from hyflexsim.workloads.sweeping.designs import Settings, plan_of
 from hyflexsim.workloads.sweeping.done import Done, PointFunction
 from hyflexsim.workloads.sweeping.engine import Listed, Source, explore
 from hyflexsim.workloads.sweeping.executors import Executor, Here
@@ -106,7 +106,7 @@ def _some(axis: Axis) -> Iterator[Any]:
 def source_of(loaded: Sweep, kept: Results) -> Source:
     """Says which point is next."""
     if loaded.design.kind != "optuna":
-        return Listed(loaded.points(), kept)
+        return Listed(loaded.points(), kept, plan_of)
     from hyflexsim.workloads.sweeping.search import Search  # noqa: PLC0415 (its extra)
 
     design = loaded.design

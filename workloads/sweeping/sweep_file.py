@@ -44,7 +44,9 @@ from pydantic import ValidationError
 
 from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.scenario.checkpoints import is_shipped
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
+from hyflexsim.workloads.scenario.scenario import PATHS
 from hyflexsim.workloads.scenario.schema import Section, Seed, Text, allows
 from hyflexsim.workloads.sweeping import designs
 from hyflexsim.workloads.sweeping.answers import STANDARD
@@ -129,18 +131,21 @@ class Sweep(NamedTuple):
         twice = next((key for key in common if key in vary), None)
         if twice is not None:
             raise InputError(f"{source}: {twice} must be in one of set and vary; it is in both")
-        scenario = file.scenario
-        if folder is not None and folder != SWEEPS and scenario.endswith(".toml"):
-            scenario = str(folder / scenario)
-        if scenario.endswith(".toml"):
-            scenario = str(Path(scenario).absolute())
+        base = (Path() if folder is None or folder == SWEEPS else folder).absolute()
+        common = {key: _path(base, key, value) for key, value in common.items()}
+        axes = tuple(
+            each._replace(choices=[_path(base, each.key, value) for value in each.choices])
+            if each.key in PATHS and each.choices is not None
+            else each
+            for each in axes
+        )
         objectives = _objectives(source, file.objectives) or OBJECTIVES
         answers = dict.fromkeys((*(file.answers or STANDARD), *objectives))
         _check_design(source, file.design, axes)
         return cls(
             name,
             file.title or name,
-            {"scenario": scenario, **common},
+            {"scenario": _path(base, "scenario", file.scenario), **common},
             axes,
             file.design,
             objectives,
@@ -196,6 +201,16 @@ def _dotted(
         else:
             _check_plain(source, f"{where}.{key}", value)
             yield key, value
+
+
+def _path(base: Path, key: str, value: Any) -> Any:
+    """A value that names a file, from the folder of the sweep; workers may be in another."""
+    if key not in (*PATHS, "scenario") or not isinstance(value, str):
+        return value
+    always = key.endswith((".graph", ".file"))
+    checkpoint = key.endswith(".checkpoint") and not is_shipped(value)
+    names = always or checkpoint or value.endswith((".toml", ".json"))
+    return str(base / value) if names else value
 
 
 def _check_plain(source: str, key: str, value: Any) -> None:

@@ -86,7 +86,7 @@ def test_points_are_computed_by_its_workers(points, cluster, tmp_path):
         results(tmp_path / "out", JOB) as kept,
         closing(Cluster(points.twice, cluster)) as executor,
     ):
-        assert executor.slots == 4
+        assert executor.workers == 2
         common = {"fails": 4, "seconds": 0.05}
         explore(Listed(NUMBERS, kept), executor, kept, common=common)
         rows = kept.rows()

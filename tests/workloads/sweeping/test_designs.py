@@ -12,10 +12,15 @@ from hyflexsim.workloads.sweeping.axes import Axis, axis
 AXES = [Axis("run.seed", [1, 2]), Axis("adc.slc_bits", [5, 6]), Axis("mapping.copies", ["none"])]
 
 
-def test_a_grid_has_all_combinations_and_keeps_plans_together():
+def test_a_grid_has_all_combinations():
     points = designs.grid(AXES)
-    assert [(p["adc.slc_bits"], p["run.seed"]) for p in points] == [(5, 1), (5, 2), (6, 1), (6, 2)]
+    assert [(p["run.seed"], p["adc.slc_bits"]) for p in points] == [(1, 5), (1, 6), (2, 5), (2, 6)]
     assert list(points[0]) == ["run.seed", "adc.slc_bits", "mapping.copies"]
+
+
+def test_seeds_and_arrivals_leave_the_plan_as_it_is():
+    (a, b, c, _) = designs.grid(AXES)
+    assert designs.plan_of(a) == designs.plan_of(c) != designs.plan_of(b)
 
 
 def test_too_many_points_are_refused_with_their_number():

@@ -63,7 +63,7 @@ def test_what_was_found_is_known_when_a_search_goes_on(tmp_path):
             assert trial.params["x"] == row["x"]
             assert f"{trial.params['delay']:.12g} ns" == row["delay"]
             assert AXES[4].choices[trial.params["width"]] == row["width"]
-        assert search.next()[0] == 12
+        assert search.next("").point == 12
     assert len(searched(tmp_path / "out", 20)) == 20
 
 

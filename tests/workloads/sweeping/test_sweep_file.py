@@ -39,9 +39,17 @@ def test_objectives_are_columns_of_the_table():
 
 def test_a_path_starts_from_the_files_folder(tmp_path):
     file = tmp_path / "mine.toml"
-    file.write_text('scenario = "jets.toml"\n[vary]\nadc.slc_bits = [5, 6]\n')
-    assert Sweep.load(file).common["scenario"] == str(tmp_path / "jets.toml")
-    assert Sweep.load(file).title == "mine"
+    file.write_text(
+        'scenario = "jets.toml"\n[set]\nworkload.file = "mine.parquet"\n'
+        '[vary]\nchip.preset = ["isaac", "tall.toml"]\n'
+    )
+    found = Sweep.load(file)
+    assert found.title == "mine"
+    assert found.common == {
+        "scenario": str(tmp_path / "jets.toml"),
+        "workload.file": str(tmp_path / "mine.parquet"),
+    }
+    assert found.axes[0].choices == ["isaac", str(tmp_path / "tall.toml")]
 
 
 @pytest.mark.parametrize("name", shipped())
