@@ -16,7 +16,7 @@ def on_front(costs: ArrayLike, losses: ArrayLike) -> NDArray[np.bool_]:
 
     Costs are compared to :data:`PLACES` significant places, losses as they are.
 
-    >>> on_front([[71.85], [71.91], [60.0]], [0.2, 0.1, 0.3]).tolist()
+    >>> on_front([[71.86], [71.91], [60.0]], [0.2, 0.1, 0.3]).tolist()
     [False, True, True]
     """
     values = np.asarray(costs, float)

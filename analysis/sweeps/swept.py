@@ -20,6 +20,7 @@ from hyflexsim.analysis.run.run import read_json
 from hyflexsim.analysis.studies.dominance import non_dominated
 from hyflexsim.sim.errors import InputError
 
+BLOCK = 500
 KEYS = ("format", "title", "settings", "linear", "answers", "objectives", "points")
 
 
@@ -49,7 +50,7 @@ class Swept:
     def front(self) -> NDArray[np.bool_]:
         """Which of the good points no other beats in all objectives."""
         signs = [1 if aim == "min" else -1 for aim in self.objectives.values()]
-        return non_dominated(self.good[list(self.objectives)].to_numpy(float) * signs)
+        return front_of(self.good[list(self.objectives)].to_numpy(float) * signs)
 
     def table(self) -> pd.DataFrame:
         """The good points: ``front`` (* or nothing), ``point``, settings, answers; best first."""
@@ -66,6 +67,22 @@ class Swept:
         """What went wrong, whatever was given, and at how many points."""
         said = self.points["error"].dropna().astype(str)
         return dict(Counter(error.partition("; got ")[0] for error in said).most_common())
+
+
+def front_of(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of many points (n, d) no other beats, less being better: a mask (n,).
+
+    Block by block first: whom a neighbour beats need not be held against all others.
+    """
+    left = np.arange(len(points))
+    before = len(left) + 1
+    while BLOCK < len(left) < before:
+        before = len(left)
+        blocks = np.array_split(left, -(-before // BLOCK))
+        left = np.concatenate([block[non_dominated(points[block])] for block in blocks])
+    mask = np.zeros(len(points), bool)
+    mask[left[non_dominated(points[left])]] = True
+    return mask
 
 
 def load_sweep(folder: Swept | str | Path) -> Swept:
