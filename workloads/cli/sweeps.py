@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SHOWN = 40
 """Rows that fit a terminal; all are in points.parquet."""
 FAILURES = 5
+"""Kinds of errors that are printed."""
 WIDE = 12
+"""Characters of a line of a column's name."""
 UNITS = {"ps": ("s", 1e-12), "pj": ("J", 1e-12), "w": ("W", 1.0)}
 """By the end of an answer's name."""
 
@@ -86,10 +88,10 @@ def show(folder: Path) -> None:
         aims = " and ".join(f"{aim} {name}" for name, aim in swept.objectives.items())
         print(f"{front} of {len(table)} points are on the front of {aims}")
     if len(table) > SHOWN:
-        print(f"{len(table) - SHOWN} points more are in {folder / 'points.parquet'}")
+        print(f"{len(table)} points in all are in {folder / 'points.parquet'}")
     errors = list(swept.errors().items())
     for error, count in errors[:FAILURES]:
-        print(f"{count} points failed: {error}")
+        print(f"{count} point{'s'[: count - 1]} failed: {error}")
     if len(errors) > FAILURES:
         print(f"{len(errors) - FAILURES} other errors are in {folder / 'points.parquet'}")
 

@@ -20,7 +20,8 @@ from hyflexsim.workloads.sweeping.axes import Axis
 
 Settings = dict[str, Any]
 
-MOST_POINTS = 10**6
+MOST_POINTS = 10**5
+"""Their answers are held in memory, some kilobytes each."""
 
 _CHEAP = ("workload.arrivals", "run.seed", "run.window", "run.engine", "run.energy", "accuracy")
 """Keys that leave the plan as it is."""

@@ -74,7 +74,7 @@ BAD = {
     "too many": (
         "[vary]\n" + "\n".join(f"k{i} = {{ from = 1, to = 1000 }}" for i in range(3)),
         [],
-        "at most 1,000,000 points; got 1,000,000,000",
+        "at most 100,000 points; got 1,000,000,000",
     ),
     "nobody there": ("", ["--dask", "tcp://127.0.0.1:1"], "nobody answers at"),
     "both": ("", ["--dask", "tcp://127.0.0.1:1", "--workers", "2"], "--workers goes without"),

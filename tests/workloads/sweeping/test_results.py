@@ -153,6 +153,21 @@ def test_a_disk_without_any_room_says_what_is_lost(out, monkeypatch):
         assert [row["point"] for row in kept.rows()] == [0]
 
 
+def test_a_disk_that_is_full_at_the_end_keeps_the_parts(out, monkeypatch):
+    with results(out, JOB) as kept:
+        add(kept, 0)
+        add(kept, 1)
+        Disk(monkeypatch, out, room=0, more=0)
+        with pytest.raises(InputError, match="cannot be written: No space left"):
+            kept.finish()
+    monkeypatch.undo()
+    assert not (out / "points.parquet").exists()
+    with results(out, JOB) as kept:
+        assert len(kept.rows()) == 2
+        kept.finish()
+        assert (out / "points.parquet").exists()
+
+
 def test_a_torn_part_is_run_again(out):
     with results(out, JOB) as kept:
         add(kept, 0)
