@@ -35,6 +35,9 @@ from hyflexsim.workloads.sweeping.lock import locked
 JOB, PARTS, TABLE, RESERVE = "sweep.json", "parts", "points.parquet", ".reserve"
 MERGE = 256
 """Parts that are put together into one."""
+SMALL = {"use_dictionary": False, "write_statistics": False, "compression": "none"}
+"""How to write a part: what a whole table gains takes longer than all else of a point."""
+WHOLE = {"compression": "zstd"}
 ROOM = 2**20
 OWN = ("point", "seconds", "peak_mb", "error")
 
@@ -241,7 +244,7 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
     arrays = {key: _column([row.get(key) for row in rows]) for key in (*ordered, *OWN[1:])}
     scratch = path.with_suffix(".partial")
     try:
-        pq.write_table(pa.table(arrays), scratch, compression="zstd")
+        pq.write_table(pa.table(arrays), scratch, **(SMALL if len(rows) < MERGE else WHOLE))
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
