@@ -11,6 +11,10 @@ Accuracy studies (scores under noise, ranks, Pareto points) are directories too:
 >>> analysis.slc_rate_needed("runs/mrpc-accuracy")                    # doctest: +SKIP
 >>> analysis.draw_study("runs/mrpc-accuracy")                         # doctest: +SKIP
 
+So are sweeps:
+
+>>> analysis.load_sweep("runs/latency-area").table()                    # doctest: +SKIP
+
 Tables are pandas frames with documented columns (:class:`Run`); numbers are plain functions of
 them; pictures take ``ax=`` and return it, and make a figure of their own without it.
 """
@@ -57,6 +61,14 @@ if TYPE_CHECKING:
     from hyflexsim.analysis.studies.rank_map import ranks_plot
     from hyflexsim.analysis.studies.report import draw_study
     from hyflexsim.analysis.studies.studies import INFO, STUDIES, Study, load_study
+    from hyflexsim.analysis.sweeps.figures import (
+        effects_plot,
+        front_plot,
+        multiples_plot,
+        parallel_plot,
+    )
+    from hyflexsim.analysis.sweeps.report import draw_sweep
+    from hyflexsim.analysis.sweeps.swept import Swept, load_sweep
 
 __all__ = [
     "COLUMNS",
@@ -64,6 +76,7 @@ __all__ = [
     "STUDIES",
     "Run",
     "Study",
+    "Swept",
     "accuracy_plot",
     "accuracy_table",
     "adc_plot",
@@ -73,9 +86,12 @@ __all__ = [
     "draw_all",
     "draw_graph",
     "draw_study",
+    "draw_sweep",
+    "effects_plot",
     "energy_breakdown",
     "energy_by",
     "energy_plot",
+    "front_plot",
     "importance_plot",
     "latency_cdf",
     "latency_quantiles",
@@ -83,6 +99,9 @@ __all__ = [
     "layer_spans",
     "load",
     "load_study",
+    "load_sweep",
+    "multiples_plot",
+    "parallel_plot",
     "pareto_front",
     "pareto_plot",
     "placement_map",
@@ -116,6 +135,9 @@ _FILES = {
     "studies.rank_map": "ranks_plot",
     "studies.report": "draw_study",
     "studies.studies": "INFO STUDIES Study load_study",
+    "sweeps.figures": "effects_plot front_plot multiples_plot parallel_plot",
+    "sweeps.report": "draw_sweep",
+    "sweeps.swept": "Swept load_sweep",
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from hyflexsim.workloads.jets.jets import load_jets as load_jets
     from hyflexsim.workloads.run.run import Result as Result
     from hyflexsim.workloads.scenario.scenario import Scenario as Scenario
+    from hyflexsim.workloads.sweeping.sweep import sweep as sweep
 
 _HOME = {
     "Result": "run.run",
     "Scenario": "scenario.scenario",
     "load_jets": "jets.jets",
     "simulate": "compression.judged_run",
+    "sweep": "sweeping.sweep",
 }
 
-__all__ = ["Result", "Scenario", "load_jets", "simulate"]
+__all__ = ["Result", "Scenario", "load_jets", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

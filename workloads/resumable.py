@@ -88,10 +88,10 @@ def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False
         shutil.rmtree(folder, ignore_errors=True)
     if (folder / _SETTINGS).is_file():
         found = json.loads((folder / _SETTINGS).read_text("utf-8"))
-        differing = _differing(found, wanted)
-        if differing:
+        other = differing(found, wanted)
+        if other:
             raise InputError(
-                f"{folder}: is of an unfinished job with another {differing}; finish that one, or "
+                f"{folder}: is of an unfinished job with another {other}; finish that one, or "
                 "start anew with --fresh"
             )
     made = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
@@ -112,14 +112,14 @@ def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _differing(a: Any, b: Any, key: str = "") -> str:
+def differing(a: Any, b: Any, key: str = "") -> str:
     """Dotted name of the first key in which two trees of plain values differ; "" for none."""
     if isinstance(a, dict) and isinstance(b, dict):
         for name in (*a, *(n for n in b if n not in a)):
             here = f"{key}.{name}" if key else name
             if name not in a or name not in b:
                 return here
-            found = _differing(a[name], b[name], here)
+            found = differing(a[name], b[name], here)
             if found:
                 return found
         return ""

@@ -26,7 +26,7 @@ def console() -> Console:
 
 @contextmanager
 def progress() -> Iterator[Say]:
-    """A progress bar on the terminal, nothing in a file."""
+    """A progress bar with the time left on the terminal, nothing in a file."""
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
@@ -38,6 +38,8 @@ def progress() -> Iterator[Say]:
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeElapsedColumn(),
+        "left:",
+        bars.TimeRemainingColumn(elapsed_when_finished=False),
         console=Console(stderr=True),
         transient=True,
     )

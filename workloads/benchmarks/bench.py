@@ -12,7 +12,8 @@
 - how long an import, ``--help``, a cold and a cached extraction take (fresh processes);
 - the default scenario from start to pictures, and without them (fresh processes, second runs);
 - a training step with bfloat16 products against one in float32;
-- forward passes on a chip's cells, through its converters, against the dense one.
+- forward passes on a chip's cells, through its converters, against the dense one;
+- a sweep of 200 points on every core, against planning and playing one of them alone.
 
 Engines are timed in CPU seconds, which other work on the machine disturbs least.
 """
@@ -253,6 +254,22 @@ def converters() -> list[Line]:
     ]
 
 
+def sweeps() -> list[Line]:
+    """What a sweep adds to its points."""
+    from hyflexsim.workloads.benchmarks.bench_sweep import POINTS, measure  # noqa: PLC0415 (pyarrow)
+
+    found = measure()
+    one = f"{1e3 * found.plan_play.wall:.0f} ms, CPU {1e3 * found.plan_play.cpu:.0f} ms"
+    share = f"{found.share:.2f}, in CPU time {found.cpu_share:.2f}"
+    return [
+        Line(f"sweep of {POINTS} points on {found.workers} cores", f"{found.sweep.wall:.1f} s", ""),
+        Line("  bert-base, 2 x 128 tokens: plan and play of a point", one, ""),
+        Line("  points / s, of cores / (plan and play)", share, ">= 0.8, idle machine"),
+        Line("  overhead a point, CPU", f"{1e3 * found.overhead:.0f} ms", "<= 20 ms"),
+        Line("    of which counting, as any run does", f"{1e3 * found.counting:.0f} ms", ""),
+    ]
+
+
 def main(
     quick: bool = typer.Option(False, help="The engine only, without extraction and full runs."),
 ) -> None:
@@ -275,6 +292,7 @@ def main(
             default_scenario,
             training_precision,
             converters,
+            sweeps,
         ]
     with console.status("measuring"):
         for part in parts:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import faults, kinds, part, studies
+from hyflexsim.workloads.cli import faults, kinds, part, studies, sweeps
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -50,6 +50,7 @@ studies.register(app)
 part.register(app)
 kinds.register(app)
 faults.register(app)
+sweeps.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -231,17 +232,22 @@ def validate(
 
 @app.command("list")
 def list_() -> None:
-    """What comes with hyflexsim: scenarios, presets, models."""
+    """What comes with hyflexsim: scenarios, sweeps, presets, models."""
     from hyflexsim.sim.chip.load import presets  # noqa: PLC0415
     from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.extraction.model_zoo import ZOO  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario, shipped  # noqa: PLC0415
+    from hyflexsim.workloads.sweeping import sweep_file  # noqa: PLC0415
 
     terminal = console()
     rows = terminal_tables.table("scenarios", "name", "what")
     for name in shipped():
         rows.add_row(name, Scenario.load(name).title)
+    terminal.print(rows, "")
+    rows = terminal_tables.table("sweeps", "name", "what")
+    for name in sweep_file.shipped():
+        rows.add_row(name, sweep_file.Sweep.load(name).title)
     terminal.print(rows, "")
     rows = terminal_tables.table("presets", "name", ">PUs", ">nm")
     for name in presets():
@@ -400,7 +406,7 @@ def plot(
         Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")
     ] = None,
 ) -> None:
-    """Draw a run anew: all its pictures or, with a selection, that part of its timeline."""
+    """Draw a run or a sweep anew: all pictures or, with a selection, a part of a timeline."""
     from hyflexsim.analysis import (  # noqa: PLC0415
         draw_all,
         load,
@@ -408,6 +414,11 @@ def plot(
     )
     from hyflexsim.sim.chip import measure  # noqa: PLC0415
 
+    if (run_dir / "sweep.json").is_file():
+        if (layer, request, tokens, window, out) != (None,) * 5:
+            raise InputError(f"{run_dir} is of a sweep, which has no timeline to select from")
+        sweeps.draw(run_dir)
+        return
     if (layer, request, tokens, window, out) == (None,) * 5:
         for path in draw_all(run_dir):
             print(f"written to {path}")

@@ -13,6 +13,7 @@ import networkx as nx
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
 from hyflexsim.workloads.run import run
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -36,6 +37,7 @@ def simulate(
     servers: engines.Servers | None = None,
     chip: Chip | None = None,
     folder: Path | None = None,
+    kept: Kept | None = None,
 ) -> run.Result:
     """Run a scenario (or the one of that name or path).
 
@@ -44,7 +46,8 @@ def simulate(
     ``chip``: instead of the scenario's, such as one with kinds of units of your own
     (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
     by kind (:func:`hyflexsim.sim.engine.engine.play`). ``folder``: where the trace is written
-    meanwhile, for :meth:`Result.fill`.
+    meanwhile, for :meth:`Result.fill`. ``kept``: graphs, checkpoints and plans of earlier runs,
+    which are used again where a run would make the same.
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
@@ -55,8 +58,12 @@ def simulate(
     if scenario.model.checkpoint is not None:
         from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
 
-        judged = Judged(scenario)
-        graph, judge = graph or judged.graph(), judged.score
+        kept = kept or Kept()
+        key = (scenario.model.checkpoint, scenario.accuracy.select)
+        judged = kept.once("checkpoint", key, lambda: Judged(scenario))
+        if graph is None:
+            graph = kept.once("judged graph", key, judged.graph)
+        judge = judged.score
     return run.simulate(
         scenario,
         graph=graph,
@@ -65,4 +72,5 @@ def simulate(
         chip=chip,
         judge=judge,
         folder=folder,
+        kept=kept,
     )

@@ -8,6 +8,7 @@ Each line of :func:`prepare` is one arrow of docs/architecture.md::
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import networkx as nx
 
@@ -24,6 +25,7 @@ from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.workloads.extraction.extract import extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.scenario import arrivals
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -57,24 +59,62 @@ class Prepared:
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 
+class _Planned(NamedTuple):
+    """What does not depend on when requests come, nor on how many there are.
+
+    ``graph``: held, so that no other has its id while this is kept.
+    """
+
+    graph: nx.DiGraph
+    placement: Placement
+    plan: Plan
+    window: int
+
+
 def prepare(
-    scenario: Scenario, graph: nx.DiGraph | None = None, chip: Chip | None = None
+    scenario: Scenario,
+    graph: nx.DiGraph | None = None,
+    chip: Chip | None = None,
+    kept: Kept | None = None,
 ) -> Prepared:
     """Everything up to the first event: also what ``hyflexsim validate`` and ``map`` do.
 
-    ``graph`` and ``chip``: instead of the scenario's. Copies are chosen for a request of mean
-    length, memory is checked for the longest.
+    ``graph`` and ``chip``: instead of the scenario's. ``kept``: what earlier runs have made; not
+    used with a ``chip``. Copies are chosen for a request of mean length, memory is checked for the
+    longest.
     """
-    chip = scenario.hardware() if chip is None else chip
-    graph = load_graph(scenario) if graph is None else graph
+    kept = Kept() if kept is None or chip is not None else kept
+    if graph is None:
+        model = scenario.model
+        graph = kept.once("graph", model.model_dump_json(), lambda: load_graph(scenario))
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
-    placement = place(graph, chip, _options(scenario, graph))
-    usual = -(-sum(lengths) // len(lengths))
-    placement = apply_copies(graph, placement, usual, scenario.run.overlap)
-    window = requests_at_once(graph, placement, max(lengths))
+    usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
+
+    def plan() -> _Planned:
+        machine = scenario.hardware() if chip is None else chip
+        return _plan(scenario, graph, machine, usual, longest)
+
+    key = (id(graph), _plan_key(scenario, usual, longest))
+    planned = kept.once("plan", key, plan)
+    placement, window = planned.placement, planned.window
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
+    return Prepared(placement.chip, graph, placement, planned.plan, requests, labels, window)
+
+
+def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
+    """All that :func:`_plan` reads beside the graph."""
+    run, workload = scenario.run, scenario.workload
+    parts = scenario.model_dump_json(include={"model", "chip", "mapping"})
+    logits = workload.logits if isinstance(workload, Tokens) else ""
+    switches = (run.fidelity, run.overlap, run.split_pairs)
+    return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
+
+
+def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest: int) -> _Planned:
+    placement = place(graph, chip, _options(scenario, graph))
+    placement = apply_copies(graph, placement, usual, scenario.run.overlap)
     plan = build_plan(
         graph,
         placement,
@@ -85,7 +125,7 @@ def prepare(
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
-    return Prepared(chip, graph, placement, plan, requests, labels, window)
+    return _Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
 
 
 def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:

@@ -28,6 +28,7 @@ from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
@@ -105,6 +106,7 @@ def simulate(
     chip: Chip | None = None,
     judge: Judge | None = None,
     folder: Path | None = None,
+    kept: Kept | None = None,
 ) -> Result:
     """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
 
@@ -118,7 +120,7 @@ def simulate(
     with _timed(seconds, "prepare"):
         what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
         say(f"placing {what}", 0, 0)
-        ready = prepare(scenario, graph, chip)
+        ready = prepare(scenario, graph, chip, kept)
     plan, requests = ready.plan, ready.requests
     keep = _keep(scenario, len(requests))
     with _timed(seconds, "play"):

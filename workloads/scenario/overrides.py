@@ -6,9 +6,10 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from hyflexsim.sim.chip.load import resolve
+from hyflexsim.sim.chip.load import presets, resolve
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario.schema import KINDS, MOVED, SECTIONS, Chip, dotted
@@ -132,11 +133,21 @@ def _of_chip(content: dict[str, Any], key: str) -> str:
     """The full name of a parameter of the scenario's chip."""
     chip = content.get("chip", {})
     preset = chip.get("preset", Chip.model_fields["preset"].default)
-    known = load_chip(preset).parameters if isinstance(preset, str) else {}
+    known = _parameters(preset) if isinstance(preset, str) else {}
     ends = [full for full in known if full == key or full.endswith(f".{key}")]
     if not ends:
         raise InputError(f"--set: unknown key {key!r}; {_meant(key, known)}")
     return resolve(key, known)
+
+
+def _parameters(preset: str) -> Mapping[str, object]:
+    return _of_preset(preset) if preset in presets() else load_chip(preset).parameters
+
+
+@cache
+def _of_preset(preset: str) -> Mapping[str, object]:
+    """Parameters of a preset, whose file does not change while a process lives."""
+    return load_chip(preset).parameters
 
 
 def _check_kind(where: str, last: str, kind: Any) -> None:

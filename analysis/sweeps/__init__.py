@@ -1,0 +1,1 @@
+"""Results folders of sweeps: the table, the Pareto front, pictures."""

@@ -1,0 +1,1 @@
+"""Sweeps that come with hyflexsim, one TOML file each (sweeping/sweep_file.py)."""
