@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         importance_plot,
         selection_plot,
     )
+    from hyflexsim.analysis.studies.chips_figure import chips_plot
+    from hyflexsim.analysis.studies.dominance import on_front
     from hyflexsim.analysis.studies.pareto_figures import pareto_plot
     from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
     from hyflexsim.analysis.studies.rank_map import ranks_plot
@@ -67,6 +69,7 @@ __all__ = [
     "accuracy_plot",
     "accuracy_table",
     "adc_plot",
+    "chips_plot",
     "compare",
     "compare_plot",
     "confidence",
@@ -83,6 +86,7 @@ __all__ = [
     "layer_spans",
     "load",
     "load_study",
+    "on_front",
     "pareto_front",
     "pareto_plot",
     "placement_map",
@@ -111,6 +115,8 @@ _FILES = {
     "run.timeline": "timeline",
     "studies.accuracy": "accuracy_table confidence pareto_front rank_table slc_rate_needed",
     "studies.accuracy_figures": "accuracy_plot adc_plot importance_plot selection_plot",
+    "studies.chips_figure": "chips_plot",
+    "studies.dominance": "on_front",
     "studies.pareto_figures": "pareto_plot",
     "studies.rank_figures": "quality_plot recovery_plot speedup_plot",
     "studies.rank_map": "ranks_plot",
