@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         importance_plot,
         selection_plot,
     )
+    from hyflexsim.analysis.studies.chips_figure import chips_plot
+    from hyflexsim.analysis.studies.dominance import on_front
     from hyflexsim.analysis.studies.pareto_figures import pareto_plot
     from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
     from hyflexsim.analysis.studies.rank_map import ranks_plot
@@ -80,6 +82,7 @@ __all__ = [
     "accuracy_plot",
     "accuracy_table",
     "adc_plot",
+    "chips_plot",
     "compare",
     "compare_plot",
     "confidence",
@@ -102,6 +105,7 @@ __all__ = [
     "load_sweep",
     "multiples_plot",
     "parallel_plot",
+    "on_front",
     "pareto_front",
     "pareto_plot",
     "placement_map",
@@ -130,6 +134,8 @@ _FILES = {
     "run.timeline": "timeline",
     "studies.accuracy": "accuracy_table confidence pareto_front rank_table slc_rate_needed",
     "studies.accuracy_figures": "accuracy_plot adc_plot importance_plot selection_plot",
+    "studies.chips_figure": "chips_plot",
+    "studies.dominance": "on_front",
     "studies.pareto_figures": "pareto_plot",
     "studies.rank_figures": "quality_plot recovery_plot speedup_plot",
     "studies.rank_map": "ranks_plot",

@@ -12,12 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from hyflexsim.analysis.studies.dominance import on_front
 from hyflexsim.analysis.studies.studies import StudyLike, load_study
 from hyflexsim.sim.errors import InputError
 
 GAINS = {"latency": "latency_ps", "throughput": "makespan_ps"}
 GAINS |= {"energy": "energy_pj", "arrays": "arrays"}
 """Name of each gain of the simulated chip, and the column that shrinks by it."""
+
+COSTS = ("latency_ps", "energy_pj", "area_mm2", "arrays")
+"""Columns of a Pareto study of which less is better."""
 
 
 class Mean(NamedTuple):
@@ -153,20 +157,19 @@ def rank_table(study: StudyLike) -> pd.DataFrame:
     return result
 
 
-def pareto_front(study: StudyLike, cost: str, sigma: float | None = None) -> pd.DataFrame:
+def pareto_front(study: StudyLike, cost: str, noise: str | None = None) -> pd.DataFrame:
     """Rows of a Pareto study that no other row beats in ``cost`` and score, cheapest first.
 
-    ``cost`` is latency_ps, energy_pj or arrays (less is better); ``sigma`` picks one noise.
+    ``cost`` is of :data:`COSTS` (less is better), compared to three places; ``noise`` picks one.
+    Of equal scores the cheapest.
     """
     data = load_study(study, "pareto")
-    if cost not in ("latency_ps", "energy_pj", "arrays"):
-        raise InputError(f"cost must be of latency_ps, energy_pj, arrays; got {cost!r}")
-    table = data.table if sigma is None else data.table[data.table["sigma"] == sigma]
-    sign = 1 if data.higher else -1
-    order = table.assign(_=-sign * table["score"]).sort_values([cost, "_"], kind="stable")
-    value = sign * order["score"].to_numpy()
-    before = np.append(-np.inf, np.maximum.accumulate(value)[:-1])
-    return order[value > before].drop(columns="_").reset_index(drop=True)
+    if cost not in COSTS:
+        raise InputError(f"cost must be of {', '.join(COSTS)}; got {cost!r}")
+    table = data.table if noise is None else data.table[data.table["noise"] == noise]
+    losses = table["score"] * (-1 if data.higher else 1)
+    front = table[on_front(table[[cost]], losses)].sort_values(cost, ignore_index=True)
+    return front.drop_duplicates("score", ignore_index=True)
 
 
 def _means(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from hyflexsim.analysis.studies.accuracy_figures import (
     importance_plot,
     selection_plot,
 )
+from hyflexsim.analysis.studies.chips_figure import chips_plot
 from hyflexsim.analysis.studies.pareto_figures import pareto_plot
 from hyflexsim.analysis.studies.rank_figures import quality_plot, recovery_plot, speedup_plot
 from hyflexsim.analysis.studies.rank_map import ranks_plot
@@ -30,7 +31,7 @@ def draw_study(study_dir: str | Path) -> list[Path]:
     accuracy: ``accuracy``; ``selection_<σ>`` for each σ above 0 with two selections; ``adc`` if
     the resolution of converters varies; ``importance`` if it was recorded. study: ``quality``
     of several budgets, ``recovery``, ``speedup``, ``ranks``. pareto: ``pareto``, or
-    ``pareto_<σ>`` for each of several σ. Equal directories give equal bytes.
+    ``pareto_<noise>`` for each of several. Equal directories give equal bytes.
     """
     path = Path(study_dir)
     studies = [load_study(path, kind) for kind in study_kinds(path)]
@@ -64,10 +65,11 @@ def _ranks(study: Study) -> Iterator[Picture]:
 
 
 def _pareto(study: Study) -> Iterator[Picture]:
-    sigmas = sorted(set(study.table["sigma"].tolist()))
-    for sigma in sigmas:
-        name = "pareto.png" if len(sigmas) == 1 else f"pareto_{sigma:g}.png"
-        yield name, partial(pareto_plot, study, sigma=sigma)
+    noises = list(dict.fromkeys(study.table["noise"]))
+    draw = pareto_plot if study.table["chip"].nunique() == 1 else chips_plot
+    for noise in noises:
+        name = "pareto.png" if len(noises) == 1 else f"pareto_{noise}.png"
+        yield name, partial(draw, study, noise=noise)
 
 
 PICTURES: dict[str, Callable[[Study], Iterator[Picture]]] = {

@@ -63,6 +63,7 @@ STUDIES: dict[str, dict[str, dict[str, str]]] = {
             "budget": "float",
             "chip": "text",  # its name, or what differs
             "slc_rate": "float",
+            "noise": "text",  # what the study was asked for; its σ may differ by chip
             "sigma": "float",
             "seeds": "int",
             "score": "float",
@@ -72,6 +73,7 @@ STUDIES: dict[str, dict[str, dict[str, str]]] = {
             "area_mm2": "float",
             "arrays": "int",
             "throughput_per_s": "float",
+            "front": "bool",  # none of this noise is better in score, latency, energy and area
         }
     },
 }
@@ -93,14 +95,17 @@ INFO: dict[str, dict[str, Any]] = {
     },
     "study": _COMMON
     | {"dense": "a number", "paper": [{"what": "text", "low": "a number", "high": "a number"}]},
-    "pareto": _COMMON | {"dense": "a number"},
+    "pareto": _COMMON | {"reference": {"name": "text", "score": "a number"}, "chips": "an object"},
 }
 """Keys of ``<kind>.json``; a list holds any number of its one element."""
 
 STAGES = {"before": "before SVD", "svd": "after SVD", "tuned": "after fine-tuning"}
 """Keys of ``importance`` in accuracy.json, in the order of the paper's Fig 11."""
 
-_KEYS = ("select", "method", "budget", "chip", "sigma", "slc_rate", "adc_bits", "seed", "matrix")
+_KEYS = (
+    *("select", "method", "budget", "chip", "noise", "sigma"),
+    *("slc_rate", "adc_bits", "seed", "matrix"),
+)
 _LEAST = {"sigma": 0, "slc_rate": 0, "adc_bits": 0, "rank": 0, "seeds": 1, "half_width": 0}
 _LEAST |= dict.fromkeys(("full", "arrays", "latency_ps", "makespan_ps"), 1)
 _LEAST |= dict.fromkeys(("dense_arrays", "dense_latency_ps", "dense_makespan_ps"), 1)
@@ -170,6 +175,8 @@ def load_study(study_dir: StudyLike, kind: str) -> Study:
     if info.get("importance") is not None:
         _check_importance(file, info["importance"])
     tables = {name: _table(path / f"{name}.parquet", of) for name, of in STUDIES[kind].items()}
+    if kind == "pareto":
+        _check_chips(file, info["chips"], set(tables[kind]["chip"]))
     return Study(kind, tables, info, path)
 
 
@@ -195,6 +202,7 @@ def _table(file: Path, columns: dict[str, str]) -> pd.DataFrame:
             "text": pa.types.is_string(plain) or pa.types.is_large_string(plain),
             "int": whole,
             "float": whole or pa.types.is_floating(plain),
+            "bool": pa.types.is_boolean(plain),
         }
         if not fits[kind]:
             raise InputError(f"{file}: column {name!r} must hold {kind}; got {given}")
@@ -211,6 +219,7 @@ def _check_values(file: Path, frame: pd.DataFrame, columns: dict[str, str]) -> N
     for name, kind in columns.items():
         if kind == "text":
             frame[name] = frame[name].astype(object).astype(str)
+        if kind in ("text", "bool"):
             continue
         if kind == "float":
             frame[name] = frame[name].astype(float)
@@ -279,6 +288,20 @@ def _check_importance(file: Path, importance: dict[str, Any]) -> None:
                     f"{file}: key 'importance.shares.{stage}' must have shares such as '0.05'; "
                     f"got {top!r}"
                 )
+
+
+def _check_chips(file: Path, chips: dict[str, Any], drawn: set[str]) -> None:
+    """Chips by name, each with the same parameters, and all that the table has."""
+    first = next(iter(chips.values()), None)
+    for name, values in chips.items():
+        _check(file, f"chips.{name}", values, "an object")
+        if values.keys() != first.keys():  # type: ignore[union-attr]
+            raise InputError(f"{file}: key 'chips.{name}' must have the parameters of the first")
+    missing = drawn - chips.keys()
+    if missing:
+        raise InputError(
+            f"{file}: key 'chips' must have each chip of the table; it lacks {min(missing)!r}"
+        )
 
 
 def _is_share(text: str) -> bool:

@@ -27,6 +27,13 @@ _GIVEN = "uniform,energy,global,fwsvd"
 _PAIRS = ("accuracy", "--set", "sign=differential", "--sigma", "released,calibrated,0.25")
 _STORIES = ("--set", "recover.epochs=2", "--set", "compress.steps=100")
 
+_BITS = ("--vary", "adc.slc_bits:adc.mlc_bits=4:5,5:6,6:7,7:8")
+_ROWS = ("--vary", "analog.rows:analog.arrays=64:512,128:256,256:128")  # as many cells on a chip
+_CHIPS = ("pareto", "--compressed", *_BITS, *_ROWS, "--sigma", "0.112", "--seeds", "2")
+_CELLS = ("--vary", "analog.mlc_bits=1,2,3", "--vary")
+_JETS = ("--slc-rate", "10,100", "--limit", "100")
+_BYTES = ("--slc-rate", "10,50,100", "--limit", "8")
+
 STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "vit-digits": {
         "accuracy": ("accuracy", *THREE),
@@ -35,8 +42,21 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
         "ranks": ("ranks", "--budget", "0.25,0.5", "--set", "recover.epochs=2"),
         "pareto": ("pareto",),
     },
-    "part-jets": {"accuracy": ("accuracy", *THREE)},
-    "gpt2-pydoc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
+    "part-jets": {
+        "accuracy": ("accuracy", *THREE),
+        "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,8", *_JETS),
+        "chips-budgets": (
+            *("pareto", "--budget", "0.25,0.5,1", "--sigma", "0.112", "--seeds", "2", *_JETS),
+            *("--vary", "adc.slc_bits:adc.mlc_bits=5:6,6:7,7:8"),
+        ),
+    },
+    "gpt2-pydoc": {
+        "accuracy": ("accuracy", *THREE),
+        "pairs": _PAIRS,
+        "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,6,8", *_BYTES),
+        "chips-split": (*_CHIPS, "--chip", "adc.model=isaac-split", *_BYTES),
+        "chips-survey": (*_CHIPS, "--chip", "adc.model=survey", *_BYTES),
+    },
     "mamba-pydoc": {"accuracy": ("accuracy",), "pairs": _PAIRS},
     "stories260k": {
         "accuracy": ("accuracy", "--select", "gradient,rank,saliency,magnitude"),
@@ -100,7 +120,8 @@ def _steps(name: str, runs: Path) -> list[tuple[list[str], Path]]:
     checkpoint = runs / name
     steps = [(["compress", name], checkpoint)]
     for suffix, (command, *extra) in STUDIES[name].items():
-        subject = str(checkpoint) if command == "accuracy" else name
+        made = command == "accuracy" or "--compressed" in extra
+        subject = str(checkpoint) if made else name
         steps.append(([command, subject, *extra], runs / f"{name}-{suffix}"))
     return [([*command, "--out", str(target)], target) for command, target in steps]
 

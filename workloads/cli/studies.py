@@ -11,8 +11,12 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import BaseModel
     from rich.table import Table
+
+    from hyflexsim.workloads.compression.subjects import Subject
 
 RATES = "0,5,10,30,40,50,100"
 """SLC rates of HyFlexPIM's Figs 12 and 13, per cent."""
@@ -27,6 +31,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew what was interr
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="Folder made by compress, or name (see data).")
 ]
+Limit = Annotated[int | None, typer.Option(help="Score only the first so many held-out items.")]
 Preset = Annotated[str, typer.Option(help="Chip: a preset (see list) or a .toml file.")]
 Rates = Annotated[
     str, typer.Option("--slc-rate", metavar="A,B,…", help="Shares of ranks in SLC, per cent.")
@@ -84,9 +89,7 @@ def accuracy(
         ),
     ] = None,
     preset: Preset = "hyflexpim",
-    limit: Annotated[
-        int | None, typer.Option(help="Score only the first so many held-out items.")
-    ] = None,
+    limit: Limit = None,
     changes: Changes = None,
     out: Annotated[
         Path | None,
@@ -168,12 +171,29 @@ def ranks(
 
 
 def pareto(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="Name (see data) or path of a .toml file; see --compressed."
+        ),
+    ],
+    compressed: Annotated[
+        bool,
+        typer.Option(
+            "--compressed", help="RECIPE is a checkpoint: its name, or a folder made by compress."
+        ),
+    ] = False,
     budget: Annotated[
-        str, typer.Option(metavar="A,B,…", help="Shares of the parameters; 1: hard threshold.")
-    ] = "0.25,0.5,0.75,1",
+        str | None,
+        typer.Option(
+            metavar="A,B,…",
+            help="Shares of the parameters; 1: hard threshold [default: 0.25,0.5,0.75,1].",
+        ),
+    ] = None,
     slc_rate: Rates = "0,5,10,20,50,100",
-    method: Annotated[str, typer.Option(help="Of budgets below 1; see ranks.")] = "tanh",
+    method: Annotated[
+        str | None, typer.Option(help="Of budgets below 1; see ranks [default: tanh].")
+    ] = None,
     sigma: Annotated[
         str, typer.Option(help="chip, released, calibrated or a number.")
     ] = "calibrated",
@@ -185,8 +205,12 @@ def pareto(
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=A,B,…", help="Compare chips: every combination of these."),
+        typer.Option(
+            metavar="KEY=A,B,…",
+            help="Compare chips: every combination of these; ONE:OTHER=A:B,C:D together.",
+        ),
     ] = None,
+    limit: Limit = None,
     changes: Changes = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
@@ -195,30 +219,49 @@ def pareto(
 ) -> None:
     """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
+    from hyflexsim.workloads.cli import pareto_table  # noqa: PLC0415
     from hyflexsim.workloads.compression.devices import settings_from  # noqa: PLC0415
     from hyflexsim.workloads.compression.machines import (  # noqa: PLC0415
         machine_from,
         machines_from,
     )
     from hyflexsim.workloads.compression.pareto import pareto as compute  # noqa: PLC0415
-    from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
 
-    loaded = Recipe.load(recipe, changes or ())
-    target = out or Path("runs") / f"{loaded.name}-pareto"
-    settings = settings_from({"sigma": [_number_or_word(sigma)], "seeds": seeds})
+    training = {"--budget": budget, "--method": method, "--set": changes}
+    subject = _checkpoint(recipe, training) if compressed else _recipe(recipe, training)
+    target = out or Path("runs") / f"{subject.recipe.name}-pareto"
+    settings = settings_from(
+        {"sigma": [_number_or_word(sigma)], "seeds": seeds}
+        | ({} if limit is None else {"limit": limit})
+    )
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
-    budgets = _numbers("--budget", budget)
     machines = machines_from(machine_from(preset, chip or ()), vary or ())
     with progress() as say, resumable():
-        compute(
-            *(loaded, method, budgets, rates, settings, target),
-            machines=machines,
-            say=say,
-            fresh=fresh,
-        )
-    console().print(_frame(load_study(target, "pareto").table), "")
+        compute(subject, rates, settings, target, machines=machines, say=say, fresh=fresh)
+    study = load_study(target, "pareto")
+    several = len(machines) > 1
+    console().print(pareto_table.fronts(study) if several else _frame(study.table), "")
     for path in draw_study(target):
         print(f"written to {path}")
+
+
+def _recipe(name: str, training: Mapping[str, Any]) -> Subject:
+    from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
+    from hyflexsim.workloads.compression.subjects import OfRecipe  # noqa: PLC0415
+
+    loaded = Recipe.load(name, training["--set"] or ())
+    budgets = _numbers("--budget", training["--budget"] or "0.25,0.5,0.75,1")
+    return OfRecipe(loaded, training["--method"] or "tanh", budgets)
+
+
+def _checkpoint(name: str, training: Mapping[str, Any]) -> Subject:
+    from hyflexsim.workloads.compression.subjects import OfCheckpoint  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.checkpoints import find_checkpoint  # noqa: PLC0415
+
+    given = next((option for option, value in training.items() if value), None)
+    if given:
+        raise InputError(f"{given} goes with a recipe; --compressed takes a checkpoint as it is")
+    return OfCheckpoint(find_checkpoint(name))
 
 
 def speedup(

@@ -91,8 +91,7 @@ def open_checkpoint(path: Path) -> Opened:
     for files that are damaged or need unpickling.
     """
     about = read_about(path)
-    content = dict(about["recipe"])
-    recipe = Recipe.of(content.pop("name"), content, str(path))
+    recipe = recipe_of(path, about)
     options = {key: value for key, value in recipe.data.items() if key != "name"}
     source = recipe.model.weights
     tokenizer = None if source is None else weights.load_tokenizer(source)
@@ -100,6 +99,12 @@ def open_checkpoint(path: Path) -> Opened:
     model = model_zoo.build(recipe.name, about["config"], empty=False)
     load_compressed(model, path)
     return Opened(model.eval(), task, about["config"], about["origin"])
+
+
+def recipe_of(path: Path, about: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint was made by; `about`: what :func:`read_about` says of it."""
+    content = dict(about["recipe"])
+    return Recipe.of(content.pop("name"), content, str(path))
 
 
 def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, float]:

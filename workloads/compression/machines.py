@@ -71,22 +71,74 @@ def machine_from(preset: str, overrides: Iterable[str]) -> Machine:
 
 
 def machines_from(machine: Machine, grid: Iterable[str]) -> dict[str, Machine]:
-    """All combinations of ``key=A,B,…``, by what differs from the machine; itself first."""
+    """All combinations of ``key=A,B,…``, by what differs from the machine; itself first, and once.
+
+    ``one:other=A:B,C:D`` varies parameters together. A combination that makes a chip that is there
+    already is left out. Raises InputError for an unknown key, one that is varied twice, a number of
+    values that is not that of the keys, and a value that the chip does not allow.
+
+    >>> [*machines_from(Machine(), ["adc.slc_bits:adc.mlc_bits=5:6,6:7"])]
+    ['hyflexpim', 'adc.slc_bits=5, adc.mlc_bits=6']
+    """
     known = load_chip(machine.preset).parameters
-    axes = []
-    for text in grid:
-        key, _, values = text.partition("=")
-        texts = [value.strip() for value in values.split(",") if value.strip()]
-        if not texts:
-            raise InputError(f"--vary must be key=A,B,…; got {text!r}")
-        full = resolve(key.strip(), known, "--vary")
-        axes.append([(full, value) for _, value in pairs(f"{full}={t}" for t in texts)])
-    found = {machine.chip().name: machine}
+    axes = [_axis(text, known) for text in grid]
+    keys = [key for axis in axes for key in axis[0]]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise InputError(f"--vary must name a parameter once; got {twice} twice")
+    own = machine.chip()
+    found, seen = {_name(own, machine): machine}, {_point(own)}
     for chosen in product(*axes) if axes else ():
-        name = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in chosen)
-        found[name] = machine._replace(changes={**machine.changes, **dict(chosen)})
-        found[name].chip()  # refused before any work
+        changes = {key: value for place in chosen for key, value in place.items()}
+        one = machine._replace(changes={**machine.changes, **changes})
+        point = _point(one.chip())  # refused before any work
+        if point not in seen:
+            seen.add(point)
+            found[_differing(changes)] = one
     return found
+
+
+def varied(machines: Mapping[str, Machine]) -> dict[str, dict[str, Any]]:
+    """Of each chip the parameters in which these chips were asked to differ, in canonical units.
+
+    >>> varied(machines_from(Machine(), ["analog.rows=64,128"]))
+    {'hyflexpim': {'analog.rows': 64}, 'rows=128': {'analog.rows': 128}}
+    """
+    chips = {name: machine.chip() for name, machine in machines.items()}
+    asked = dict.fromkeys(key for machine in machines.values() for key in machine.changes)
+    keys = [key for key in asked if len({chip[key] for chip in chips.values()}) > 1]
+    return {name: {key: chip[key] for key in keys} for name, chip in chips.items()}
+
+
+def _axis(text: str, known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What one --vary puts in place of the chip's own, place by place."""
+    key, _, values = text.partition("=")
+    places = [value.strip() for value in values.split(",") if value.strip()]
+    if not places:
+        raise InputError(f"--vary must be key=A,B,…; got {text!r}")
+    keys = [resolve(one.strip(), known, "--vary") for one in key.split(":")]
+    found = []
+    for place in places:
+        each = [value.strip() for value in place.split(":")]
+        if len(each) != len(keys) or not all(each):
+            wanted = f"{len(keys)} value{'s'[: len(keys) - 1]}, one a parameter, with : between"
+            raise InputError(f"--vary {key}: must be {wanted}; got {place!r}")
+        found.append(dict(pairs(f"{k}={v}" for k, v in zip(keys, each, strict=True))))
+    return found
+
+
+def _name(chip: Chip, machine: Machine) -> str:
+    """The chip of a machine: its preset's name, and what differs."""
+    return chip.name if not machine.changes else f"{chip.name}, {_differing(machine.changes)}"
+
+
+def _differing(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.partition('.')[2]}={value}" for key, value in changes.items())
+
+
+def _point(chip: Chip) -> tuple[Any, ...]:
+    """All parameters of a chip."""
+    return tuple(chip[key] for key in chip.parameters)
 
 
 def own_bits(chip: Chip) -> int:

@@ -1,41 +1,38 @@
 """Accuracy, latency, energy and area, over the SLC rate, the budget of parameters, and the chip.
 
-For every budget the model is factorised and fine-tuned once (method and seed of the recipe; the
-budget 1 is HyFlexPIM's hard threshold), then placed on every chip at every SLC rate: one placement
-says how right the model is on cells of several seeds, and how long and how much it takes.
+A model of every budget (:mod:`.subjects`) is placed on every chip at every SLC rate: one placement
+says how right the model is on cells of several seeds, and how long and how much it takes. What
+computes alike is scored once: chips that differ in cost only, seeds where nothing is random.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import torch
 
-from hyflexsim.analysis import confidence
-from hyflexsim.models.cells.on_chip import matrices
+from hyflexsim.analysis import confidence, on_front
+from hyflexsim.models.cells.on_chip import Device, Masks, matrices
 from hyflexsim.models.cells.quantization import Clip
-from hyflexsim.models.lowrank import compress as low_rank
-from hyflexsim.models.lowrank.checkpoint import load_compressed, save_compressed
-from hyflexsim.models.lowrank.layers import HARD_THRESHOLD
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
 from hyflexsim.workloads.compression.accuracy import scores_on_chips
-from hyflexsim.workloads.compression.devices import device_of, noises_of
-from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
-from hyflexsim.workloads.compression.machines import Machine
+from hyflexsim.workloads.compression.devices import Noise, device_of, noises_of
+from hyflexsim.workloads.compression.judged_models import Opened, score
+from hyflexsim.workloads.compression.machines import Machine, machines_from, varied
 from hyflexsim.workloads.compression.protection import (
     masks_of,
     prepared,
     rank_scores_of,
     with_importance,
 )
-from hyflexsim.workloads.compression.rank_study import variant
 from hyflexsim.workloads.compression.recipe import Recipe
-from hyflexsim.workloads.compression.stages import factorise, recovered, train_dense
+from hyflexsim.workloads.compression.subjects import Compressed, Subject
 from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
@@ -43,12 +40,15 @@ from hyflexsim.workloads.scenario.schema import Accuracy
 from hyflexsim.workloads.terminal import Say
 
 MARKS = ("pareto.json", "pareto.parquet")
-KEY = ("budget", "chip", "slc_rate", "sigma")
-"""Columns that tell rows apart; ``chip``: its parameters that differ, as ``key=value, …``."""
+KEY = ("budget", "chip", "slc_rate", "noise")
+"""Columns that tell rows apart; ``chip``: its name, or what differs, as ``key=value, …``."""
+COSTS = ("latency_ps", "energy_pj", "area_mm2")
+"""What a point of the front is to have little of, beside a good score."""
 _SCHEMA = {
     "budget": pa.float64(),
     "chip": pa.string(),
     "slc_rate": pa.float64(),
+    "noise": pa.string(),
     "sigma": pa.float64(),
     "seeds": pa.int32(),
     "score": pa.float64(),
@@ -58,13 +58,13 @@ _SCHEMA = {
     "area_mm2": pa.float64(),
     "arrays": pa.int64(),
     "throughput_per_s": pa.float64(),
+    "front": pa.bool_(),
 }
+Row = dict[str, Any]
 
 
 def pareto(
-    recipe: Recipe,
-    method: str,
-    budgets: Sequence[float],
+    subject: Subject,
     rates: Sequence[float],
     settings: Accuracy,
     out: str | Path,
@@ -75,112 +75,148 @@ def pareto(
 ) -> Path:
     """Write directory `out` (pareto.parquet, pareto.json); resumed where it was interrupted.
 
-    `method`: of budgets below 1. `rates`: SLC shares from 0 to 1. `settings`: noise and seeds.
-    `machines`: chips to compare, by what a row is to call them; None: the default one.
+    `rates`: SLC shares from 0 to 1. `settings`: noise, seeds and how many items are scored.
+    `machines`: chips to compare, by what a row is to call them, the one they are compared with
+    first; None: the default one.
     """
     for rate in rates:
         if not 0 <= rate <= 1:
             raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * rate:g}")
-    if not rates or not budgets:
-        raise InputError("--slc-rate and --budget must have a value each; got none")
-    trials = {budget: _trial(recipe, method, budget) for budget in budgets}
-    machines = machines or {"": Machine()}
+    if not rates:
+        raise InputError("--slc-rate must have a value; got none")
+    machines = machines or machines_from(Machine(), ())
     chips = {name: machine.chip() for name, machine in machines.items()}
     for name, chip in chips.items():  # refused before any work
         device_of(chip, noises_of(chip, settings)[0], machines[name].clip)
     run_dir.check_target(out, MARKS)
     say = say or (lambda what, done, total: None)
-    job = {
-        "recipe": recipe.resolved(),
-        "method": method,
-        "budgets": list(budgets),
+    described = {name: [row._asdict() for row in chip.describe()] for name, chip in chips.items()}
+    job = subject.job | {
         "rates": list(rates),
         "accuracy": settings.model_dump(),
-        "chips": {name: [row._asdict() for row in chip.describe()] for name, chip in chips.items()},
+        "chips": described,
     }
     with working(out, job, fresh=fresh) as work:
-        opened = open_recipe(recipe)
-        train_dense(recipe, opened, work, say)
-        dense = work.fact("dense", lambda: score(opened.model, opened.task))
+        opened = subject.opened(work, say)
+        limit = settings.limit
+        figures = work.fact("reference", lambda: score(opened.model, opened.task, limit))
         rows = work.rows(KEY)
-        wanted = len(budgets) * len(rates) * len(chips) * len(settings.sigma)
-        for budget, trial in trials.items():
-            compressed = opened._replace(model=copy.deepcopy(opened.model))
-            folder = work.path(f"budget-{budget:g}")
-            _compressed(trial, compressed, folder, say)
+        wanted = len(subject.budgets) * len(rates) * len(chips) * len(settings.sigma)
+        known: _Known = {}
+        for model in subject.compressed(opened, work, say):
             for name, chip in chips.items():
                 for rate in rates:
-                    point = _Point(trial, compressed, folder, chip, machines[name].clip, rate)
-                    at = {"budget": budget, "chip": name, "slc_rate": rate}
-                    say(f"budget {budget:g}, {rate:.0%} SLC {name}", len(rows.all()), wanted)
-                    for row in point.rows(
-                        settings, [r for r in rows.all() if at.items() <= r.items()], say
-                    ):
+                    point = _Point(subject.recipe, model, chip, machines[name].clip, rate)
+                    at = {"budget": model.budget, "chip": name, "slc_rate": rate}
+                    say(f"budget {model.budget:g}, {rate:.0%} SLC {name}", len(rows.all()), wanted)
+                    done = [row for row in rows.all() if at.items() <= row.items()]
+                    for row in point.rows(settings, done, known, say):
                         rows.add(at | row)
+        metric = opened.task.metric
         with run_dir.new_run_dir(out, MARKS) as target:
-            run_dir.write_rows(target / "pareto.parquet", _SCHEMA, rows.all())
-            metric = opened.task.metric
+            table = _with_front(rows.all(), metric.higher_is_better)
+            run_dir.write_rows(target / "pareto.parquet", _SCHEMA, table)
             run_dir.write_json(
                 target / "pareto.json",
                 {
-                    "title": recipe.title or recipe.name,
+                    "title": subject.recipe.title or subject.recipe.name,
                     "model": opened.about,
-                    "data": recipe.data["name"],
+                    "data": subject.recipe.data["name"],
                     "metric": metric._asdict(),
-                    "dense": dense[metric.name],
-                    "method": method,
+                    "reference": {"name": subject.reference, "score": figures[metric.name]},
+                    "chips": varied(machines),
                     "accuracy": settings.model_dump(mode="json"),
-                    "recipe": recipe.resolved(),
+                    "subject": subject.job,
                 },
             )
     return Path(out)
 
 
-def _trial(recipe: Recipe, method: str, budget: float) -> Recipe:
-    if budget == 1:
-        how = recipe.compress.model_copy(update={"method": HARD_THRESHOLD})
-        return recipe.model_copy(update={"compress": how})
-    return variant(recipe, method, budget, recipe.seed)[1]
+def _with_front(rows: Sequence[Row], higher: bool) -> list[Row]:
+    """Rows with ``front``: whether none of the same noise is better in score and all costs."""
+    found: dict[int, bool] = {}
+    for noise in {row["noise"] for row in rows}:
+        own = [i for i, row in enumerate(rows) if row["noise"] == noise]
+        sign = -1 if higher else 1
+        costs = [[rows[i][cost] for cost in COSTS] for i in own]
+        losses = [sign * rows[i]["score"] for i in own]
+        found |= dict(zip(own, on_front(costs, losses).tolist(), strict=True))
+    return [row | {"front": found[i]} for i, row in enumerate(rows)]
 
 
-def _compressed(trial: Recipe, opened: Opened, folder: Path, say: Say) -> None:
-    """Factors fine-tuned at a budget, kept in `folder` with the importance of their ranks."""
-    if folder.is_dir():
-        load_compressed(opened.model, folder)
-        return
-    factorise(trial, opened.model, opened.task, say)
-    scores = {"gradient": recovered(trial, opened.model, opened.task, say).mean}
-    save_compressed(low_rank.fold(opened.model), folder, scores=scores)
+_Known = dict[tuple[Any, ...], list[float]]
+"""Scores by budget, device, and what is in SLC."""
 
 
 class _Point(NamedTuple):
     """A compressed model on a chip at an SLC rate."""
 
-    trial: Recipe
-    opened: Opened
-    folder: Path
+    recipe: Recipe
+    compressed: Compressed
     chip: Chip
     clip: Clip
     rate: float
 
     def rows(
-        self, settings: Accuracy, known: Sequence[Mapping[str, Any]], say: Say
-    ) -> Iterator[dict[str, Any]]:
-        """A row a noise that is not known yet; they share one placement."""
-        noises = noises_of(self.chip, settings)
-        missing = [noise for noise in noises if noise.value not in {r["sigma"] for r in known}]
+        self, settings: Accuracy, done: Sequence[Mapping[str, Any]], known: _Known, say: Say
+    ) -> Iterator[Row]:
+        """A row a noise that is not done yet; they share one placement."""
+        noises = {_label(noise): noise for noise in noises_of(self.chip, settings)}
+        missing = {n: noise for n, noise in noises.items() if n not in {r["noise"] for r in done}}
         if not missing:
             return
-        with prepared(self.opened.model, settings.select) as model:
-            scores = rank_scores_of(model, self.folder, settings.select)
-            dense = extract_config(self.trial.name, self.opened.config)
+        opened = self.compressed.opened
+        with prepared(opened.model, settings.select) as model:
+            scores = rank_scores_of(model, self.compressed.folder, settings.select)
+            dense = extract_config(self.recipe.name, opened.config)
             graph = with_importance(dense, model, scores)
-            cost, placement = cost_on_chip.cost(self.trial, graph, self.rate, self.chip)
+            cost, placement = cost_on_chip.cost(self.recipe, graph, self.rate, self.chip)
             masks = masks_of(matrices(model), graph, self.chip, placement.weights)
-            for noise in missing:
-                device = device_of(self.chip, noise, self.clip)
-                values = scores_on_chips(model, self.opened, device, masks, settings, say)
-                mean, half = confidence(values)
-                costs = {key: value for key, value in cost._asdict().items() if key in _SCHEMA}
-                found = {"sigma": noise.value, "seeds": len(values), "score": mean}
-                yield found | {"half_width": half} | costs
+            costs = {key: value for key, value in cost._asdict().items() if key in _SCHEMA}
+            for name, noise in missing.items():
+                device = _as_read(device_of(self.chip, noise, self.clip), masks)
+                key = (self.compressed.budget, device, _bits(masks))
+                if key not in known:
+                    known[key] = _scores(model, opened, device, masks, settings, say)
+                mean, half = confidence(known[key])
+                yield {
+                    "noise": name,
+                    "sigma": noise.value,
+                    "seeds": settings.seeds,
+                    "score": mean,
+                    "half_width": half,
+                } | costs
+
+
+def _label(noise: Noise) -> str:
+    """What the settings call a noise: its σ may differ from chip to chip."""
+    return f"{noise.value:g}" if noise.name == "given" else noise.name
+
+
+def _bits(masks: Mapping[str, Masks]) -> bytes:
+    """What is in SLC, to compare."""
+    return torch.cat([mask for each in masks.values() for mask in each]).numpy().tobytes()
+
+
+def _as_read(device: Device, masks: Mapping[str, Masks]) -> Device:
+    """The same device without what is not there: with all in SLC, multi-level cells."""
+    if not all(bool(mask.all()) for each in masks.values() for mask in each):
+        return device
+    form = device.crossbar
+    form = replace(form, mlc_bits=form.slc_bits, mlc_adc_bits=form.slc_adc_bits)
+    return replace(device, noise=None, crossbar=form)
+
+
+def _scores(
+    model: torch.nn.Module,
+    opened: Opened,
+    device: Device,
+    masks: Mapping[str, Masks],
+    settings: Accuracy,
+    say: Say,
+) -> list[float]:
+    """A score a seed; where nothing is random one chip stands for all."""
+    if device.noise is not None or device.slc_noise is not None:
+        return scores_on_chips(model, opened, device, masks, settings, say)
+    once = settings.model_copy(update={"seeds": 1})
+    return scores_on_chips(model, opened, device, masks, once, say) * settings.seeds

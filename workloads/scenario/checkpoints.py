@@ -46,7 +46,7 @@ def read_about(path: Path) -> dict[str, Any]:
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     about: dict[str, Any] = read_ranks(path)["about"]
-    for key in ("recipe", "config", "scores", "metric"):
+    for key in ("recipe", "config", "scores", "metric", "counts"):
         if key not in about:
             raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
     return about

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from hyflexsim.analysis import on_front
+
 F1 = {"name": "F1", "higher_is_better": True, "floor": 0.812}
 PERPLEXITY = {"name": "perplexity", "higher_is_better": False, "floor": None}
 SIGMAS = {
@@ -156,6 +158,21 @@ def study(
     return write(path, "study", info, study=table, ranks=pd.DataFrame(ranks, columns=columns))
 
 
+OWN = {"analog.adc.slc_bits": 6, "analog.adc.mlc_bits": 7, "analog.rows": 64}
+
+
+def chips(bits=(6,), rows=(64,)):
+    """Chips by name, with converters of these bits (multi-level columns: one more) and rows."""
+    found = {"hyflexpim": OWN}
+    for slc in bits:
+        for tall in rows:
+            point = {"analog.adc.slc_bits": slc, "analog.adc.mlc_bits": slc + 1}
+            point["analog.rows"] = tall
+            if point != OWN:
+                found[f"adc.slc_bits={slc}, adc.mlc_bits={slc + 1}, rows={tall}"] = point
+    return found
+
+
 def pareto(
     path,
     *,
@@ -167,23 +184,49 @@ def pareto(
     dense=0.887,
     lost=0.06,
     title="Tiny BERT on MRPC",
+    machines=None,
+    one_area=False,
 ):
-    """Less budget and less SLC: cheaper and worse."""
+    """Less budget, less SLC, fewer bits and more rows: cheaper and worse."""
     rng = np.random.default_rng(2)
-    rows = []
+    machines = chips() if machines is None else machines
+    points = []
     for sigma in sigmas:
         for budget in budgets:
-            for rate in rates:
-                fall = lost * ((1 - budget) ** 2 + np.exp(-8 * rate) * sigma / 0.112)
-                score = dense * np.exp(-fall if metric["higher_is_better"] else fall)
-                half = score * lost * 0.05 * rng.uniform(0.5, 1.5) if seeds > 1 else np.nan
-                time = int(4e6 * (0.4 + 0.6 * budget) * (1 + 0.35 * rate))
-                energy = 5e5 * (0.3 + 0.7 * budget) * (1 + 0.2 * rate)
-                arrays = int(1000 * budget * (1 + rate))
-                point = (budget, "hyflexpim", rate, sigma, seeds)
-                rows.append((*point, score, half, time, energy, 300.0, arrays, 1e12 / time))
-    columns = ["budget", "chip", "slc_rate", "sigma", "seeds", "score", "half_width"]
-    columns += ["latency_ps"]
-    columns += ["energy_pj", "area_mm2", "arrays", "throughput_per_s"]
-    table = pd.DataFrame(rows, columns=columns)
-    return write(path, "pareto", head(metric, title) | {"dense": dense}, pareto=table)
+            for chip, values in machines.items():
+                short = values["analog.rows"] / 2 ** values["analog.adc.slc_bits"]
+                for rate in rates:
+                    fall = lost * ((1 - budget) ** 2 + np.exp(-8 * rate) * sigma / 0.112)
+                    fall += lost * max(short - 1, 0)
+                    score = dense * np.exp(-fall if metric["higher_is_better"] else fall)
+                    half = score * lost * 0.05 * rng.uniform(0.5, 1.5) if seeds > 1 else np.nan
+                    time = int(4e6 * (0.4 + 0.6 * budget) * (1 + 0.35 * rate))
+                    energy = 5e5 * (0.3 + 0.7 * budget) * (1 + 0.2 * rate) * (0.4 + 0.6 / short)
+                    area = 300.0 if one_area else 240.0 + 60.0 / short
+                    points.append(
+                        {
+                            "budget": budget,
+                            "chip": chip,
+                            "slc_rate": rate,
+                            "noise": f"{sigma:g}",
+                            "sigma": sigma,
+                            "seeds": seeds,
+                            "score": score,
+                            "half_width": half,
+                            "latency_ps": time,
+                            "energy_pj": energy,
+                            "area_mm2": area,
+                            "arrays": int(1000 * budget * (1 + rate)),
+                            "throughput_per_s": 1e12 / time,
+                        }
+                    )
+    table = pd.DataFrame(points)
+    losses = table["score"] * (-1 if metric["higher_is_better"] else 1)
+    costs = table[["latency_ps", "energy_pj", "area_mm2"]]
+    table["front"] = False
+    for noise in set(table["noise"]):
+        own = table["noise"] == noise
+        table.loc[own, "front"] = on_front(costs[own], losses[own])
+    reference = {"name": "dense", "score": dense}
+    info = head(metric, title) | {"reference": reference, "chips": machines}
+    return write(path, "pareto", info, pareto=table)

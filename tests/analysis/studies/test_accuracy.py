@@ -148,7 +148,8 @@ def test_pareto_front(tmp_path):
     assert list(zip(front["latency_ps"], front["score"], strict=True)) == [(1, 5), (2, 4)]
     with pytest.raises(InputError) as caught:
         analysis.pareto_front(path, "price")
-    assert str(caught.value) == "cost must be of latency_ps, energy_pj, arrays; got 'price'"
+    allowed = "latency_ps, energy_pj, area_mm2, arrays"
+    assert str(caught.value) == f"cost must be of {allowed}; got 'price'"
 
 
 def test_rank_shares_and_groups():
@@ -329,7 +330,26 @@ def test_rows_twice_and_none(directory):
         ),
         ("study", ["dense"], float("nan"), "key 'dense' must be a number; got nan"),
         ("study", ["paper", 0, "low"], "1.33", "key 'paper[0].low' must be a number; got '1.33'"),
-        ("pareto", ["dense"], None, "key 'dense' must be a number; got NoneType"),
+        (
+            "pareto",
+            ["reference", "score"],
+            None,
+            "key 'reference.score' must be a number; got NoneType",
+        ),
+        ("pareto", ["chips"], [], "key 'chips' must be an object; got list"),
+        ("pareto", ["chips", "hyflexpim"], 1, "key 'chips.hyflexpim' must be an object; got 1"),
+        (
+            "pareto",
+            ["chips", "other"],
+            {"analog.rows": 1},
+            "key 'chips.other' must have the parameters of the first",
+        ),
+        (
+            "pareto",
+            ["chips"],
+            {"isaac": {}},
+            "key 'chips' must have each chip of the table; it lacks 'hyflexpim'",
+        ),
     ],
 )
 def test_json_of_another_form(directory, kind, path, value, words):

@@ -89,6 +89,37 @@ CASES = {
             "title": LONG,
         },
     ),
+    "three chips": (
+        synthetic.pareto,
+        {
+            "machines": synthetic.chips(bits=(5, 6), rows=(64, 128)),
+            "rates": (0.1, 1.0),
+            "budgets": (0.5, 1.0),
+            "title": LONG,
+        },
+    ),
+    "24 chips": (
+        synthetic.pareto,
+        {
+            "machines": synthetic.chips(bits=range(4, 10), rows=(32, 64, 128, 256)),
+            "rates": (0.0, 0.1, 1.0),
+            "budgets": (1.0,),
+            "metric": PLAIN,
+            "lost": 0.3,
+        },
+    ),
+    "24 chips of one area, perplexity": (
+        synthetic.pareto,
+        {
+            "machines": synthetic.chips(bits=range(4, 10), rows=(32, 64, 128, 256)),
+            "rates": (0.1,),
+            "metric": synthetic.PERPLEXITY,
+            "dense": 20.6,
+            "lost": 1.0,
+            "one_area": True,
+            "seeds": 1,
+        },
+    ),
     "pareto of three": (
         synthetic.pareto,
         {"budgets": (0.5,), "rates": (0.0, 0.1, 1.0), "seeds": 1, "metric": PLAIN},
@@ -151,6 +182,7 @@ def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
         ("seven methods", "quality recovery speedup ranks"),
         ("pareto of three", "pareto"),
         ("pareto of perplexity", "pareto_0.025 pareto_0.112"),
+        ("24 chips", "pareto"),
     ],
 )
 def test_file_names(directories, case, files):
@@ -160,7 +192,7 @@ def test_file_names(directories, case, files):
     assert found == [f"{name}.png" for name in files.split()]
 
 
-@pytest.mark.parametrize("case", ["one sigma", "one method", "pareto of three"])
+@pytest.mark.parametrize("case", ["one sigma", "one method", "pareto of three", "three chips"])
 def test_drawn_twice_gives_equal_bytes(directories, case):
     first = analysis.draw_study(directories[case])
     before = [path.read_bytes() for path in first]
@@ -276,7 +308,7 @@ def test_importance_plot(directories):
     assert [len(line.get_xdata()) for line in axes[2].lines] == [307, 39, 19, 19]  # of 384 ranks
     axes = analysis.importance_plot(directories["one sigma"])
     assert [ax.get_yscale() for ax in axes] == ["linear"] * 3
-    given = [new_axes() for _ in range(3)]
+    given = [new_axes(9.0, 4.0) for _ in range(3)]
     assert analysis.importance_plot(path, axes=given) == given
 
 
@@ -384,6 +416,51 @@ def test_pareto_plot(directories):
     assert names[:5] == ["parameter budget", "30 %", "50 %", "70 %", "100 %"]
 
 
+@pytest.mark.parametrize("case", ["three chips", "24 chips"])
+def test_chips_plot(directories, case):
+    path = directories[case]
+    axes = analysis.chips_plot(path)
+    table = pd.read_parquet(path / "pareto.parquet")
+    info = json.loads((path / "pareto.json").read_text())
+    energy = {"nJ": 1e3, "µJ": 1e6}[axes[0].get_xlabel()[-3:-1]]
+    units = {"energy_pj": energy, "latency_ps": 1e6, "area_mm2": 1}
+    for ax, (column, unit) in zip(axes, units.items(), strict=True):
+        front = analysis.pareto_front(path, column)
+        line = drawn(ax, "Pareto front")[:-1]
+        np.testing.assert_allclose(line, np.column_stack([front[column] / unit, front["score"]]))
+        points = [p for p in ax.lines if p.get_marker() in list("os^DvPX<>*")]
+        rings = [p for p in points if p.get_label() == "own chip"]
+        assert len(rings[0].get_xdata()) == (table["chip"] == "hyflexpim").sum()
+        dark = [p for p in points if p.get_markersize() == 4]
+        assert sum(len(p.get_xdata()) for p in dark) == table["front"].sum()
+        pale = [p for p in points if p.get_markersize() == 3]
+        assert sum(len(p.get_xdata()) for p in pale) == (~table["front"]).sum()
+    names = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+    if case == "three chips":
+        assert [names.count(chip) for chip in info["chips"]] == [1] * 4
+    else:
+        assert names[0] == "hyflexpim"
+        assert [*filter(None, names)][3:] == [
+            *("adc.slc_bits:adc.mlc_bits", "4:5", "5:6", "6:7", "7:8", "8:9", "9:10"),
+            *("rows", "32", "64", "128", "256"),
+        ]
+        assert "hyflexpim: adc.slc_bits:adc.mlc_bits 6:7, rows 64" in axes[0].figure.get_suptitle()
+
+
+def test_a_cost_that_all_chips_share_is_said_not_drawn(directories):
+    axes = analysis.chips_plot(directories["24 chips of one area, perplexity"])
+    assert [ax.get_xlabel() for ax in axes] == ["energy per request (µJ)", "latency (µs)"]
+    assert "; area: 300 mm² everywhere" in axes[0].figure.get_suptitle()
+
+
+def test_pictures_of_chips_on_given_axes(directories):
+    given = [new_axes(9.0, 4.0) for _ in range(3)]
+    assert analysis.chips_plot(directories["three chips"], axes=given) == given
+    with pytest.raises(InputError) as caught:
+        analysis.chips_plot(directories["three chips"], axes=given[:2])
+    assert str(caught.value) == "chips_plot: axes must be 3; got 2"
+
+
 @pytest.mark.parametrize(
     ("case", "draw", "words"),
     [
@@ -424,8 +501,8 @@ def test_pareto_plot(directories):
         ),
         (
             "pareto",
-            lambda d: pareto_figures.pareto_plot(d, sigma=0.5),
-            "{d}/pareto.parquet: column 'sigma' has 0.112; got 0.5",
+            lambda d: pareto_figures.pareto_plot(d, noise="0.5"),
+            "{d}/pareto.parquet: column 'noise' has 0.112; got '0.5'",
         ),
     ],
 )

@@ -102,6 +102,21 @@ def test_ranks_and_pareto(hyflexsim, folder):
     assert (folder / "runs/tiny-pareto/pareto.parquet").is_file()
 
 
+def test_pareto_of_chips_and_a_checkpoint(hyflexsim, folder, checkpoint):
+    code, out, err = hyflexsim(
+        *("pareto", checkpoint, "--compressed", "--slc-rate", 100, "--seeds", 1, "--limit", 20),
+        *("--vary", "adc.slc_bits:adc.mlc_bits=2:3,6:7", "--out", "runs/chips"),
+    )
+    assert (code, err) == (0, "")
+    assert "2 of 2 points of 2 chips are on the front" in out
+    own = next(line for line in out.splitlines() if line.startswith("own"))
+    assert own.split()[:3] == ["own", "front", "6:7"]
+    other = next(line for line in out.splitlines() if line.startswith("front"))
+    assert "2:3" in other
+    assert other.split()[-2:][1] == "mm²"
+    assert "written to runs/chips/pareto.png" in out
+
+
 def test_data_lists_what_there_is(hyflexsim, checkpoint, monkeypatch):
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", checkpoint.parent)
     code, out, _ = hyflexsim("data")
@@ -150,6 +165,11 @@ BAD = {
     "ranks rate": ("ranks", "tiny.toml", "--slc-rate", "101"),
     "no seeds": ("ranks", "tiny.toml", "--seeds", "0"),
     "pareto rate": ("pareto", "tiny.toml", "--slc-rate", "0,101"),
+    "pareto vary": ("pareto", "tiny.toml", "--vary", "adc.mlc_bits=6,many"),
+    "pareto together": ("pareto", "tiny.toml", "--vary", "adc.slc_bits:adc.mlc_bits=6"),
+    "pareto budget": ("pareto", "mine", "--compressed", "--budget", "0.5"),
+    "pareto recipe": ("pareto", "tiny", "--compressed"),
+    "pareto limit": ("pareto", "mine", "--compressed", "--limit", "0"),
     "pareto sigma": ("pareto", "tiny.toml", "--sigma", "loud"),
 }
 MESSAGES = {
@@ -161,6 +181,9 @@ MESSAGES = {
     "rate": "slc_rate must be from 0 to 100 per cent; got 101",
     "half a bit": "--adc must be integers with commas between; got '6.5'",
     "seeds": "seeds must be an integer from 1 to 1000; got 0",
+    "pareto vary": "overrides: analog.adc.mlc_bits must be a whole number from 1 to 16",
+    "pareto together": "--vary adc.slc_bits:adc.mlc_bits: must be 2 values, one a parameter, with",
+    "pareto budget": "--budget goes with a recipe; --compressed takes a checkpoint as it is",
 }
 
 

@@ -1,0 +1,59 @@
+"""What a Pareto study judges: recipes at budgets, checkpoints as they are."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from hyflexsim.models.lowrank import compress as low_rank
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression.subjects import OfCheckpoint, OfRecipe
+from hyflexsim.workloads.resumable import Work
+
+
+def quiet(what, done, total):
+    pass
+
+
+def test_a_recipe_has_a_model_a_budget_and_keeps_them(tiny_recipe, tmp_path):
+    subject = OfRecipe(tiny_recipe(data={"train_limit": 64}), "uniform", (0.5, 1.0))
+    work = Work(tmp_path)
+    opened = subject.opened(work, quiet)
+    first = list(subject.compressed(opened, work, quiet))
+    assert [one.budget for one in first] == [0.5, 1.0]
+    shares = [low_rank.counts(one.opened.model) for one in first]
+    assert shares[0].linears < shares[1].linears <= shares[1].linears_dense
+    assert all(one.opened.model is not opened.model for one in first)
+    again = list(subject.compressed(opened, work, quiet))
+    for one, other in zip(first, again, strict=True):
+        for a, b in zip(
+            one.opened.model.parameters(), other.opened.model.parameters(), strict=True
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_is_taken_as_it_is(checkpoint, checkpoint_recipe, tmp_path):
+    subject = OfCheckpoint(checkpoint)
+    assert subject.recipe == checkpoint_recipe
+    work = Work(tmp_path)
+    opened = subject.opened(work, quiet)
+    (one,) = subject.compressed(opened, work, quiet)
+    assert one.opened is opened
+    assert one.folder == checkpoint
+    counts = low_rank.counts(opened.model)
+    assert one.budget == pytest.approx(counts.linears / counts.linears_dense, abs=1e-3)
+    assert list(tmp_path.iterdir()) == []  # nothing is trained
+
+
+@pytest.mark.parametrize("key", ["counts", "recipe"])
+def test_a_checkpoint_that_says_too_little_is_refused(checkpoint, tmp_path, key):
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoint, folder)
+    entry = json.loads((folder / "ranks.json").read_text())
+    del entry["about"][key]
+    (folder / "ranks.json").write_text(json.dumps(entry))
+    with pytest.raises(InputError) as caught:
+        OfCheckpoint(folder)
+    wanted = f"{folder}: ranks.json lacks about.{key}; make it by hyflexsim compress"
+    assert str(caught.value) == wanted
