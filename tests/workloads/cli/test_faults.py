@@ -1,0 +1,58 @@
+"""``hyflexsim faults``: the same scenario without faults, with them, and repaired."""
+
+RUN = ("faults", "part-jets", "--set", "workload.count=2", "--set", "mapping.copies=none")
+
+
+def columns(out):
+    """Figures of the table, by row."""
+    rows = {}
+    for line in out.splitlines():
+        for name in ("requests lost", "requests answered", "arrays of weights", "arrays of copies"):
+            if line.startswith(name):
+                rows[name] = line.removeprefix(name).split()
+    return rows
+
+
+def test_three_runs_side_by_side(hyflexsim):
+    code, out, err = hyflexsim(*RUN, "--set", "faults.arrays=0.5")
+    assert (code, err) == (0, "")
+    assert "without faults" in out
+    assert "not repaired" in out
+    assert columns(out)["arrays of copies"] == ["0", "0", "0"]
+    assert len(set(columns(out)["arrays of weights"])) == 1
+    assert "note: repaired: left out as broken: 0 PUs, and " in out
+
+
+def test_dead_pus_alone_leave_nothing_to_repair(hyflexsim):
+    _, out, _ = hyflexsim(*RUN, "--set", "faults.names=['pu0', 'pu5']")
+    assert "not repaired" not in out
+    assert columns(out)["requests lost"] == ["0", "0"]
+    assert "left out as broken: 2 PUs, and 0 arrays" in out
+
+
+def test_requests_that_a_dying_pu_loses_are_counted(hyflexsim):
+    when = "faults.deaths={pu3 = '600 us'}"
+    code, out, _ = hyflexsim(*RUN, "--set", when)
+    assert code == 0
+    lost, answered = columns(out)["requests lost"], columns(out)["requests answered"]
+    assert [int(a) + int(b) for a, b in zip(lost, answered, strict=True)] == [2, 2]
+    assert lost[0] == "0" != lost[1]
+    assert "requests are lost: pu03 died" in out
+
+
+def test_where_nobody_is_answered_that_is_the_answer(hyflexsim):
+    code, _, err = hyflexsim(*RUN, "--set", "faults.deaths={pu3 = '1 us'}")
+    assert code == 2
+    assert err.startswith("hyflexsim: faults.deaths: no request is answered before pu03.")
+
+
+def test_a_scenario_without_faults_is_refused(hyflexsim):
+    code, _, err = hyflexsim(*RUN)
+    line = "faults: the scenario names none; give --set faults.columns=0.01 or such"
+    assert (code, err) == (2, f"hyflexsim: {line}\n")
+
+
+def test_a_rate_above_one_is_refused(hyflexsim):
+    code, _, err = hyflexsim(*RUN, "--set", "faults.columns=2")
+    assert code == 2
+    assert "faults.columns must be a number from 0 to 1; got 2" in err
