@@ -24,7 +24,12 @@ _ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--
 _STSB = ("data.train_limit=2000", "data.dev_limit=500", "compress.steps=100")
 _LEARNED = "tanh,shrinkage,sigmoid"
 _GIVEN = "uniform,energy,global,fwsvd"
-_PAIRS = ("accuracy", "--set", "sign=differential", "--sigma", "released,calibrated,0.25")
+_EXACT = ("accuracy", "--adc", "0", "--sigma", "released,calibrated")  # as the authors' code does
+_PAIRS = (
+    *("accuracy", "--adc", "0", "--sigma", "released,calibrated,0.25"),
+    *("--set", "sign=differential"),
+)
+_ON_CHIP = ("accuracy", "--sigma", "chip,calibrated", "--slc-rate", "0,10,50,100")
 _STORIES = ("--set", "recover.epochs=2", "--set", "compress.steps=100")
 
 _BITS = ("--vary", "adc.slc_bits:adc.mlc_bits=4:5,5:6,6:7,7:8")
@@ -34,16 +39,26 @@ _CELLS = ("--vary", "analog.mlc_bits=1,2,3", "--vary")
 _JETS = ("--slc-rate", "10,100", "--limit", "100")
 _BYTES = ("--slc-rate", "10,50,100", "--limit", "8")
 
+
+def _on_chip(limit: int) -> dict[str, tuple[str, ...]]:
+    """With the chip's own converters, in three ways to hold signs."""
+    signs = ("twos-complement", "biased", "differential")
+    few = ("--limit", str(limit))
+    return {f"on-chip-{sign}": (*_ON_CHIP, *few, "--set", f"sign={sign}") for sign in signs}
+
+
 STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "vit-digits": {
-        "accuracy": ("accuracy", *THREE),
-        "adc-clip": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=clip"),
-        "adc-scale": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc_mode=scale"),
+        "accuracy": (*_EXACT, *THREE),
+        **_on_chip(100),
+        "adc-clip": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc.range=clip"),
+        "adc-scale": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc.range=scale"),
         "ranks": ("ranks", "--budget", "0.25,0.5", "--set", "recover.epochs=2"),
         "pareto": ("pareto",),
     },
     "part-jets": {
-        "accuracy": ("accuracy", *THREE),
+        "accuracy": (*_EXACT, *THREE),
+        **_on_chip(100),
         "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,8", *_JETS),
         "chips-budgets": (
             *("pareto", "--budget", "0.25,0.5,1", "--sigma", "0.112", "--seeds", "2", *_JETS),
@@ -51,15 +66,16 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "gpt2-pydoc": {
-        "accuracy": ("accuracy", *THREE),
+        "accuracy": (*_EXACT, *THREE),
         "pairs": _PAIRS,
+        **_on_chip(8),
         "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,6,8", *_BYTES),
         "chips-split": (*_CHIPS, "--chip", "adc.model=isaac-split", *_BYTES),
         "chips-survey": (*_CHIPS, "--chip", "adc.model=survey", *_BYTES),
     },
-    "mamba-pydoc": {"accuracy": ("accuracy",), "pairs": _PAIRS},
+    "mamba-pydoc": {"accuracy": _EXACT, "pairs": _PAIRS, **_on_chip(8)},
     "stories260k": {
-        "accuracy": ("accuracy", "--select", "gradient,rank,saliency,magnitude"),
+        "accuracy": (*_EXACT, "--select", "gradient,rank,saliency,magnitude"),
         "pairs": _PAIRS,
         "ranks": ("ranks", "--budget", "0.5", *_STORIES, "--method", f"{_LEARNED},{_GIVEN}"),
         "ranks-budgets": (
@@ -67,23 +83,23 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "minilm-stsb": {
-        "accuracy": ("accuracy", "--limit", "400"),
+        "accuracy": (*_EXACT, "--limit", "400"),
         "pairs": (*_PAIRS, "--limit", "400"),
         "ranks": (
             *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
             *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
         ),
     },
-    "minilm-mrpc": {"accuracy": ("accuracy", *THREE), "pairs": _PAIRS},
-    "minilm-cola": {"accuracy": ("accuracy", *THREE)},
-    "minilm-sst2": {"accuracy": ("accuracy", "--limit", "436")},
-    "minilm-rte": {"accuracy": ("accuracy",)},
+    "minilm-mrpc": {"accuracy": (*_EXACT, *THREE), "pairs": _PAIRS},
+    "minilm-cola": {"accuracy": (*_EXACT, *THREE)},
+    "minilm-sst2": {"accuracy": (*_EXACT, "--limit", "436")},
+    "minilm-rte": {"accuracy": _EXACT},
     "smollm2-wikitext2": {
-        "accuracy": ("accuracy", "--limit", "4"),
+        "accuracy": (*_EXACT, "--limit", "4"),
         "pairs": (*_PAIRS, "--limit", "4"),
     },
     "vit-cifar10": {
-        "accuracy": ("accuracy", "--limit", "1000"),
+        "accuracy": (*_EXACT, "--limit", "1000"),
         "pairs": (*_PAIRS, "--limit", "1000"),
     },
 }

@@ -11,6 +11,7 @@ import typer
 from hyflexsim.workloads.benchmarks import reproduce
 from hyflexsim.workloads.cli import main as cli
 from hyflexsim.workloads.compression import recipe
+from hyflexsim.workloads.compression.machines import machine_from
 
 
 def test_every_recipe_has_its_studies():
@@ -24,6 +25,15 @@ def test_every_step_is_a_command_with_known_options(name, tmp_path):
     for command, target in reproduce._steps(name, tmp_path):
         context = commands[command[0]].make_context(command[0], command[1:])  # parses, runs nothing
         assert str(context.params["out"]) == str(target)
+
+
+@pytest.mark.parametrize("name", reproduce.STUDIES)
+def test_every_change_of_an_accuracy_sweep_is_a_parameter(name, tmp_path):
+    commands = typer.main.get_command(cli.app).commands
+    for command, _ in reproduce._steps(name, tmp_path):
+        if command[0] == "accuracy":
+            given = commands["accuracy"].make_context("accuracy", command[1:]).params
+            machine_from(given["preset"], given["changes"] or ()).chip()  # refuses unknown keys
 
 
 def test_missing_steps_are_run_and_failures_counted(tmp_path, monkeypatch, capsys):
