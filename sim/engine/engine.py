@@ -160,14 +160,14 @@ class Engine:
         self.clock.run()
         if self.left and not any(self._died(server) for server in self.servers):
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
-        for request, at in enumerate(self.entered):
-            if at < 0 or request in self.left:
-                self.finished[request] = -1
+        for request in self.left:
+            self.finished[request] = -1
+        outside = [-1] * (len(self.requests) - len(self.entered))
         self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
             tally=self.counter.tally([max(q.peak, q.queued) for q in self.queues]),
-            entered=self.entered,
+            entered=self.entered + outside,
             first_output=self.first_output,
             finished=self.finished,
             peak_places={i: b.places - b.least_free for i, b in self.buffers.items()},

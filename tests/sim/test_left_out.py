@@ -12,6 +12,7 @@ from hyflexsim.sim.chip.provenance import Record
 from hyflexsim.sim.chip.service import Access, Action, Hop, Rate, Service, Task, Visit
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.placement.faults import FaultMap, Faults
 from hyflexsim.sim.placement.mapping import Options, Placement, Weight, protection
 from hyflexsim.sim.plan.builder import Flow
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
@@ -124,5 +125,6 @@ def test_the_first_of_several_names_them():
         (Step("n", "o", "k", "l", (2, 1), Rate(1)),), tuple(Component(n, "k") for n in "abc")
     )
     assert plan.server(plan.steps[0]).name == "c"
-    placement = Placement(load_chip("hyflexpim"), Options(), {}, {}, ())
+    chip = load_chip("hyflexpim")
+    placement = Placement(chip, Options(), {}, {}, (), FaultMap(Faults(), chip, 48))
     assert [placement.chip_of_group(pus) for pus in ((22, 23), (23, 24), (24, 25))] == [0, 0, 1]

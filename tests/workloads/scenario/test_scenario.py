@@ -126,8 +126,8 @@ REFUSED = [
     ),
     (
         "colour=3",
-        "unknown key 'colour'; sections: model, chip, mapping, accuracy, run, trace, workload, "
-        "or a parameter of the chip",
+        "unknown key 'colour'; sections: model, chip, mapping, faults, accuracy, run, trace, "
+        "workload, or a parameter of the chip",
     ),
     ("workload.tokens=0", "workload.tokens must be an integer from 1 to 1048576; got 0"),
     ("workload.tokens=1.5", "workload.tokens must be an integer from 1 to 1048576; got 1.5"),
