@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,16 +21,16 @@ from hyflexsim.analysis.studies.front_labels import name_front
 from hyflexsim.analysis.studies.pareto_axes import (
     COSTS,
     FRONT,
+    check_axes,
     cost_axis,
     front_line,
     name_noise,
     name_seeds,
-    noise_of,
+    of_noise,
     own_chip,
     reference_line,
 )
-from hyflexsim.analysis.studies.studies import Study, StudyLike, load_study
-from hyflexsim.sim.errors import InputError
+from hyflexsim.analysis.studies.studies import Study, StudyLike
 
 FEW = 1 + len(style.LABEL_COLOURS)
 """So many chips have a colour and a marker each; of more, colour and marker say two parameters."""
@@ -69,12 +68,9 @@ def chips_plot(
     axes
         Three Axes; default a figure as wide as a page.
     """
-    data = load_study(study, "pareto")
-    noise = noise_of(data, noise)
-    if axes is not None and len(axes) != len(COSTS):
-        raise InputError(f"chips_plot: axes must be {len(COSTS)}; got {len(axes)}")
-    table = data.table[data.table["noise"] == noise]
-    data = replace(data, tables={"pareto": table})
+    check_axes(axes, len(COSTS), "chips_plot")
+    data = of_noise(study, noise)
+    table = data.table
     columns = list(COSTS) if axes is not None else _varying(table)
     with style.context():
         own = axes is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,7 +11,7 @@ from matplotlib.axes import Axes
 
 from hyflexsim.analysis import style
 from hyflexsim.analysis.studies import score_axes
-from hyflexsim.analysis.studies.studies import Study
+from hyflexsim.analysis.studies.studies import Study, StudyLike, load_study
 from hyflexsim.sim.errors import InputError
 
 FRONT = "#B2182B"
@@ -31,6 +33,22 @@ def noise_of(data: Study, noise: str | None) -> str:
             f"{data.path / 'pareto.parquet'}: column 'noise' has {', '.join(known)}; got {noise!r}"
         )
     return noise
+
+
+def of_noise(study: StudyLike, noise: str | None) -> Study:
+    """A Pareto study with the rows of one noise alone (None: its first).
+
+    Raises InputError for another kind of study, and for a noise that it does not have.
+    """
+    data = load_study(study, "pareto")
+    table = data.table[data.table["noise"] == noise_of(data, noise)]
+    return replace(data, tables={"pareto": table})
+
+
+def check_axes(axes: Sequence[Axes] | None, count: int, picture: str) -> None:
+    """Raise InputError unless a picture gets as many axes as it fills; None: it makes them."""
+    if axes is not None and len(axes) != count:
+        raise InputError(f"{picture}: axes must be {count}; got {len(axes)}")
 
 
 def own_chip(data: Study) -> str:

@@ -20,16 +20,16 @@ from hyflexsim.analysis.studies.accuracy import pareto_front
 from hyflexsim.analysis.studies.front_labels import name_front
 from hyflexsim.analysis.studies.pareto_axes import (
     FRONT,
+    check_axes,
     cost_axis,
     front_line,
     name_noise,
     name_seeds,
-    noise_of,
+    of_noise,
     own_chip,
     reference_line,
 )
-from hyflexsim.analysis.studies.studies import Study, StudyLike, load_study
-from hyflexsim.sim.errors import InputError
+from hyflexsim.analysis.studies.studies import Study, StudyLike
 
 COSTS = ("latency_ps", "energy_pj")
 """One chip has one area."""
@@ -54,12 +54,9 @@ def pareto_plot(
     axes
         Two Axes; default a figure as wide as a page.
     """
-    data = load_study(study, "pareto")
-    noise = noise_of(data, noise)
-    if axes is not None and len(axes) != len(COSTS):
-        raise InputError(f"pareto_plot: axes must be {len(COSTS)}; got {len(axes)}")
-    table = data.table[data.table["noise"] == noise]
-    table = table[table["chip"] == own_chip(data)]
+    check_axes(axes, len(COSTS), "pareto_plot")
+    data = of_noise(study, noise)
+    table = data.table[data.table["chip"] == own_chip(data)]
     data = replace(data, tables={"pareto": table})
     budgets, rates = sorted(set(table["budget"])), sorted(set(table["slc_rate"]))
     shades = colormaps["viridis"](np.linspace(0.05, 0.88, len(budgets)))

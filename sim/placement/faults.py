@@ -119,7 +119,7 @@ class FaultMap:
         return [int(pu) for pu in np.flatnonzero(~dead)]
 
     def left_out(self, pu: int) -> np.ndarray:
-        """Arrays of a PU that hold nothing, rising."""
+        """Numbers (n,) of the arrays of a PU that hold nothing, rising."""
         if not self.faults.inside:
             return _NONE
         repair = self.faults.repair

@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Slots:
-    """``left_out``: by PU of the group, the arrays that hold nothing, rising."""
+    """``left_out``: of each PU of the group the arrays (n,) that hold nothing, rising."""
 
     def __init__(self, left_out: Sequence[np.ndarray]) -> None:
         self.pus = len(left_out)

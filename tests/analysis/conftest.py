@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 _spec = importlib.util.spec_from_file_location(
     "analysis_synthetic", Path(__file__).with_name("synthetic.py")
@@ -13,6 +14,47 @@ _spec = importlib.util.spec_from_file_location(
 synthetic = importlib.util.module_from_spec(_spec)
 sys.modules["analysis_synthetic"] = synthetic
 _spec.loader.exec_module(synthetic)
+
+
+@pytest.fixture
+def texts_of(monkeypatch):
+    """Each text that a figure draws, with its box in pixels."""
+
+    def texts_of(figure):
+        found = []
+        draw = Text.draw
+
+        def spy(self, renderer, *args, **kwargs):
+            if self.get_visible() and self.get_text():
+                found.append((self.get_text(), Text.get_window_extent(self, renderer)))
+            return draw(self, renderer, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Text, "draw", spy)
+            figure.canvas.draw()
+        return found
+
+    return texts_of
+
+
+@pytest.fixture
+def legible(texts_of):
+    """Fails for a figure in which texts meet or are cut off, or a panel is empty or too narrow."""
+
+    def legible(figure, name=""):
+        texts = texts_of(figure)
+        boxes = np.array([box.extents for _, box in texts])
+        cut = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > np.array(figure.bbox.size) + 1).any(1)
+        assert not cut.any(), (name, texts[cut.argmax()])
+        low, high = boxes[:, :2] + 1, boxes[:, 2:] - 1
+        meet = (low[:, None] < high[None]) & (low[None] < high[:, None])
+        i, j = np.nonzero(np.triu(meet.all(-1), 1))
+        assert not len(i), (name, texts[i[0]], texts[j[0]])
+        for panel in figure.axes:
+            assert panel.lines or panel.collections or panel.patches, name
+            assert panel.bbox.width > 40 or panel.get_label() == "<colorbar>", name
+
+    return legible
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from hyflexsim import analysis
 from hyflexsim.analysis.studies import (
@@ -133,25 +132,8 @@ def directories(tmp_path_factory):
     return {name: make(root / name, **how) for name, (make, how) in CASES.items()}
 
 
-def texts_of(ax, monkeypatch):
-    """Each text that is drawn, with its box in pixels."""
-    figure = ax.figure
-    found = []
-    draw = Text.draw
-
-    def spy(self, renderer, *args, **kwargs):
-        if self.get_visible() and self.get_text():
-            found.append((self.get_text(), Text.get_window_extent(self, renderer)))
-        return draw(self, renderer, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Text, "draw", spy)
-        figure.canvas.draw()
-    return found, figure.bbox
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
+def test_no_text_on_text_and_none_cut_off(directories, case, legible):
     path = directories[case]
     for kind in ("accuracy", "study", "pareto"):
         if not (path / f"{kind}.parquet").exists():
@@ -159,17 +141,7 @@ def test_no_text_on_text_and_none_cut_off(directories, case, monkeypatch):
         for name, draw in report.PICTURES[kind](analysis.load_study(path, kind)):
             axes = draw()
             ax = axes[0] if isinstance(axes, list) else axes
-            texts, page = texts_of(ax, monkeypatch)
-            boxes = np.array([box.extents for _, box in texts])
-            cut = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > np.array(page.size) + 1).any(1)
-            assert not cut.any(), (name, texts[cut.argmax()])
-            low, high = boxes[:, :2] + 1, boxes[:, 2:] - 1
-            meet = (low[:, None] < high[None]) & (low[None] < high[:, None])
-            i, j = np.nonzero(np.triu(meet.all(-1), 1))
-            assert not len(i), (name, texts[i[0]], texts[j[0]])
-            for panel in ax.figure.axes:
-                assert panel.lines or panel.collections or panel.patches, name
-                assert panel.bbox.width > 40 or panel.get_label() == "<colorbar>", name
+            legible(ax.figure, name)
 
 
 @pytest.mark.parametrize(

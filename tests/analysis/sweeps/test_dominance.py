@@ -1,4 +1,4 @@
-"""The front, against its definition."""
+"""The front of a large sweep, block by block, is that of all points at once."""
 
 import pytest
 from hypothesis import given
@@ -18,15 +18,3 @@ def test_blocks_change_nothing(points, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(swept, "BLOCK", block)
         assert (swept.front_of(points) == non_dominated(points)).all()
-
-
-@given(POINTS)
-def test_the_front_is_what_nobody_beats(points):
-    for place, on_front in enumerate(non_dominated(points)):
-        beaten = [
-            all(a <= b for a, b in zip(other, points[place], strict=True))
-            and any(a < b for a, b in zip(other, points[place], strict=True))
-            for other in points
-        ]
-        assert on_front == (not any(beaten))
-    assert non_dominated(points).any()

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
 from hyflexsim import analysis
 from hyflexsim.analysis.sweeps.report import PICTURES
@@ -82,38 +81,10 @@ def folders(tmp_path_factory):
     return made
 
 
-def texts_of(figure, monkeypatch):
-    """Each text that is drawn, with its box in pixels."""
-    found = []
-    draw = Text.draw
-
-    def spy(self, renderer, *args, **kwargs):
-        if self.get_visible() and self.get_text():
-            found.append((self.get_text(), Text.get_window_extent(self, renderer)))
-        return draw(self, renderer, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Text, "draw", spy)
-        figure.canvas.draw()
-    return found
-
-
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("case", [*CASES, "failures"])
-def test_no_text_on_text_and_none_cut_off(folders, case, name, monkeypatch):
-    figure = PICTURES[name](analysis.load_sweep(folders[case])).figure
-    texts = texts_of(figure, monkeypatch)
-    boxes = np.array([box.extents for _, box in texts])
-    size = np.array(figure.bbox.size)
-    cut = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > size + 1).any(1)
-    assert not cut.any(), texts[cut.argmax()]
-    low, high = boxes[:, :2] + 1, boxes[:, 2:] - 1
-    meet = (low[:, None] < high[None]) & (low[None] < high[:, None])
-    i, j = np.nonzero(np.triu(meet.all(-1), 1))
-    assert not len(i), (texts[i[0]], texts[j[0]])
-    for panel in figure.axes:
-        assert panel.lines or panel.collections
-        assert panel.bbox.width > 40
+def test_no_text_on_text_and_none_cut_off(folders, case, name, legible):
+    legible(PICTURES[name](analysis.load_sweep(folders[case])).figure)
 
 
 def test_the_front_is_red_and_the_rest_grey(folders):
@@ -129,12 +100,12 @@ def test_the_front_is_red_and_the_rest_grey(folders):
     assert len(dots["#B4B4B4"].get_xdata()) == (~front).sum()
 
 
-def test_headings_count_what_failed_and_what_is_left_out(folders, monkeypatch):
+def test_headings_count_what_failed_and_what_is_left_out(folders, texts_of):
     def heading(case, draw):
         found = draw(folders[case])
         while isinstance(found, list):
             found = found[0]
-        return texts_of(found.figure, monkeypatch)[-1][0] + found.figure.get_suptitle()
+        return texts_of(found.figure)[-1][0] + found.figure.get_suptitle()
 
     assert "6 points, 3 failed" in heading("failures", analysis.front_plot)
     assert "the 6 of 9 settings" in heading("many settings", analysis.multiples_plot)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hyflexsim.models.cells.on_chip import matrices, on_chip
+from hyflexsim.models.cells.on_chip import on_chip
 from hyflexsim.workloads.compression.accuracy_of_run import Judged
 from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.protection import damage_of, masks_of
@@ -24,12 +24,8 @@ def test_the_plan_on_broken_cells_is_held_to_the_same_cells():
     assert done.elements == whole.elements
 
 
-def test_converters_that_differ_differ_alike():
-    """Sums of cells that are no whole numbers are rounded in the order in which they are added: a
-    code may then be the next one, and everything after it another. The first op tells."""
-    done = execute(Scenario.load("hybrid-jets", BROKEN), cells="noise", requests=1)
-    first = done.unequal()[0]
-    assert first.equal > 0.99 * first.elements
+def test_converters_that_differ_differ_alike(but_for_ties):
+    but_for_ties(execute(Scenario.load("hybrid-jets", BROKEN), cells="noise", requests=1))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,7 @@ def read(judged, changes, seed=1):
     chip, model = placement.chip, judged.opened.model
     (noise, *_) = noises_of(chip, scenario.accuracy)
     with on_chip(model, device_of(chip, noise), seed) as cells:
-        cells.break_cells(damage_of(matrices(model), graph, placement))
+        cells.break_cells(damage_of(cells.held, graph, placement))
         cells.protect(masks_of(cells.held, graph, chip, placement.weights))
         return placement, {
             path: [part[0] for matrix in layer.inner._matrices for part in matrix.parts]
@@ -56,7 +52,7 @@ def read(judged, changes, seed=1):
 def test_both_ways_to_program_a_model_give_the_same_cells(judged):
     """models/cells for the whole model, and the regions of the placement one by one."""
     path = "blocks.0.fc1"
-    placement, programmed = read(judged, BROKEN)
+    placement, programmed = read(judged, [*BROKEN, "analog.rows=16"])
     (noise, *_) = noises_of(placement.chip, Scenario.load("hybrid-jets").accuracy)
     with on_chip(judged.opened.model, device_of(placement.chip, noise), 1) as cells:
         codes = [m.weight.codes for m in cells.layers[path].inner._matrices]
