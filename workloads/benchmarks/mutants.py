@@ -49,6 +49,8 @@ JITTED = ("loop.py", "wheel.py", "queues.py", "sums.py", "registers.py")
 """Files of sim/engine/compiled that numba compiles."""
 FIRST = 60
 """So many tests, the fastest, are tried before all others."""
+LONGEST = 120
+"""Seconds after which a test counts as one that does not end; what is not slow takes ten."""
 
 OPERATORS = (
     *(f"ReplaceComparisonOperator_{pair}" for pair in ("Eq_NotEq", "NotEq_Eq", "Is_IsNot")),
@@ -318,8 +320,8 @@ class _Place:
         os.utime(file, (self.written, self.written))
 
     def _limited(self, usual: Sequence[float], *arguments: str) -> str:
-        """Tests until one fails, or takes five times as long as the slowest did and 10 s more."""
-        each = f"faulthandler_timeout={10 + 5 * max(usual)}"
+        """Tests until one fails, or takes :data:`LONGEST` seconds."""
+        each = f"faulthandler_timeout={LONGEST}"
         limits = ("-o", each, "-o", "faulthandler_exit_on_timeout=true")
         return self.pytest("-x", *limits, *arguments, timeout=60 + 5 * sum(usual))
 

@@ -39,6 +39,12 @@ def test_analog_arrays_need_a_link():
     assert must_have(without("nmp", links=("stack_bus",))) == []
 
 
+def test_a_chip_that_does_nothing_else_needs_it_too():
+    chip = without("hyflexpim", links=("pu_bus",))
+    chip = dataclasses.replace(chip, serves={op: chip.serves[op] for op in ("gemv", "results")})
+    assert [line[:23] for line in must_have(chip)] == ["links must join analog,"]
+
+
 def test_what_some_models_need():
     assert cannot_run(without("hyflexpim", ops=("softmax", "partial-sums"))) == [
         "no unit serves softmax: models with attention are refused",
