@@ -11,3 +11,16 @@ class CapacityError(InputError):
 
 class DeadlockError(RuntimeError):
     """A run that stopped with tokens in flight; the message says who waits for whom."""
+
+
+def shortened(value: object, most: int = 100) -> str:
+    """A value as messages show it: its repr, with the middle left out where that is long.
+
+    >>> shortened("a" * 300, 20)
+    "'aaaaaaaa…aaaaaaaaa'"
+    """
+    text = repr(value)
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[: half - 1]}…{text[-half:]}"

@@ -16,7 +16,6 @@ import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip, Link
 from hyflexsim.sim.chip.service import Action, Service, millionths, transfer
-from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.plan import Group, Threshold
@@ -65,10 +64,7 @@ class Routes:
         return True
 
     def wait(self, name: str, source: str, step: int, rule: str) -> Input:
-        """How an op waits for the result of ``source``, which is there after ``step``.
-
-        Raises :class:`InputError` for a stream between axes that have no common token.
-        """
+        """How an op waits for the result of ``source``, which is there after ``step``."""
         here, there = self.graph.nodes[name]["axis"], self.graph.nodes[source]["axis"]
         if rule == "recurrent":
             return Group(step, lag=1)
@@ -77,15 +73,6 @@ class Routes:
         if rule == "pair":
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
-            if (here, there) in (
-                ("single", "sequence"),
-                ("pair", "sequence"),
-                ("sequence", "pair"),
-            ):
-                raise InputError(
-                    f"edge {source!r} -> {name!r}: rule stream cannot join a {there} op to a "
-                    f"{here} op; use all, first, last or pair"
-                )
             return Group(step)
         return Threshold(step, rule)
 

@@ -12,6 +12,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import GraphError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.vocabulary import check_length, least_tokens
 
 FC = {"layer": "l", "width": 2, "rows": 4, "cols": 2, "weight": "w"}
 QK = {
@@ -22,6 +23,9 @@ QK = {
     "multiplies": ["values", "values"],
     "context": "all",
 }
+
+
+RANK = "op 'x': rank must be None or a positive integer up to 2, of rows and cols the smaller"
 
 
 def refused(call, *arguments, **keywords):
@@ -98,21 +102,21 @@ def test_defaults_are_filled_in():
         ("gemv", {"cols": -1}, "op 'x': cols must be a positive integer; got -1"),
         ("gemv", {"width": 2.0}, "op 'x': width must be a positive integer; got 2.0"),
         ("gemv", {"width": True}, "op 'x': width must be a positive integer; got True"),
-        ("gemv", {"rank": 0}, "op 'x': rank must be None or a positive integer; got 0"),
-        ("gemv", {"rank": "4"}, "op 'x': rank must be None or a positive integer; got '4'"),
+        ("gemv", {"rank": 0}, f"{RANK}; got 0"),
+        ("gemv", {"rank": "4"}, f"{RANK}; got '4'"),
         ("gemv", {"extra": 0.5}, "op 'x': extra must be an integer; got 0.5"),
         ("gemv", {"weight": None}, "op 'x' (gemv): weight is missing"),
         ("gemv", {"weight": ["w"]}, "op 'x': weight must be a text; got ['w']"),
         ("gemv", {"layer": 3}, "op 'x': layer must be a text; got 3"),
         (
             "gemv",
-            {"rank": 3, "importance": [1.0, 2.0]},
-            "op 'x': importance must be a list of one value per rank (3); got 2 values",
+            {"rank": 2, "importance": [1.0]},
+            "op 'x': importance must be a list of one value per rank (2); got 1 values",
         ),
         (
             "gemv",
-            {"rank": 3, "importance": 5},
-            "op 'x': importance must be a list of one value per rank (3); got 5",
+            {"rank": 2, "importance": 5},
+            "op 'x': importance must be a list of one value per rank (2); got 5",
         ),
         (
             "gemv",
@@ -163,14 +167,16 @@ def test_edges_refused():
 def test_cycles():
     """Only a recurrent edge may close one: its token n needs token n - 1."""
     graph = g.new_graph("t")
+    g.add_op(graph, "in", "input", layer="l", width=1)
     for name in "abc":
-        g.add_op(graph, name, "norm", layer="l", width=1, elements=1)
+        g.add_op(graph, name, "pointwise", layer="l", width=1, elements=1, function="add")
+    g.connect(graph, "in", "a")
     g.connect(graph, "a", "b")
     g.connect(graph, "b", "c")
     g.connect(graph, "c", "a", "recurrent")
     g.connect(graph, "b", "b", "recurrent")
     g.validate(graph)
-    assert g.order(graph) == ["a", "b", "c"]
+    assert g.order(graph) == ["in", "a", "b", "c"]
     graph.edges["c", "a"]["rule"] = "stream"
     assert refused(g.validate, graph) == "cycle without a recurrent edge: a -> b -> c -> a"
     graph.edges["c", "a"]["rule"] = "recurrent"
@@ -190,7 +196,9 @@ def test_whole_graph_refused():
     assert refused(g.validate, graph) == "op 'cls': weight 'cls' has two shapes"
     graph = block()
     graph.edges["q", "qk"]["rule"] = "later"
-    assert refused(g.validate, graph) == "edge 'q' -> 'qk': unknown rule 'later'"
+    assert refused(g.validate, graph) == (
+        f"edge 'q' -> 'qk': rule must be one of {', '.join(g.RULES)}; got 'later'"
+    )
     graph = block()
     del graph.nodes["norm"]["extra"]
     assert refused(g.validate, graph) == "op 'norm' (norm): extra is missing"
@@ -213,6 +221,169 @@ def test_order_is_topological_and_ignores_the_order_of_edges(names, pairs):
         orders.append(g.order(graph))
     assert orders[0] == orders[1]
     assert all(orders[0].index(str(a)) < orders[0].index(str(b)) for a, b in edges)
+
+
+def spoiled(change):
+    """The block of above as a file would hold it, after a change."""
+    data = json.loads(g.dumps(block()))
+    nodes = {node["id"]: node for node in data["nodes"]}
+    edges = {(edge["source"], edge["target"]): edge for edge in data["edges"]}
+    change(data, nodes, edges)
+    return json.dumps(data).encode()
+
+
+def every_stream_recurrent(data, nodes, edges):
+    for edge in edges.values():
+        if edge["rule"] == "stream":
+            edge["rule"] = "recurrent"
+
+
+NOT_FROM_INPUT = "must follow from an op of kind input, by edges that are not recurrent"
+
+MEANINGLESS = {
+    "no edges": (
+        lambda d, n, e: d.update(edges=[]),
+        f"op 'q' (gemv): {NOT_FROM_INPUT}",
+    ),
+    "nothing waits": (
+        every_stream_recurrent,
+        "edge 'in' -> 'q': rule recurrent joins sequence ops and leads to a scan or pointwise op, "
+        "which keeps a token for the next; got a sequence op and a sequence op of kind gemv",
+    ),
+    "one part hangs in the air": (
+        lambda d, n, e: d["edges"].remove(e["norm", "cls"]),
+        f"op 'cls' (gemv): {NOT_FROM_INPUT}",
+    ),
+    "rank": (
+        lambda d, n, e: n["o"].update(rank=2**63),
+        f"op 'o': rank must be None or a positive integer up to 16, of rows and cols the smaller; "
+        f"got {2**63}",
+    ),
+    "rank of no matrix": (
+        lambda d, n, e: n["norm"].update(rank=4),
+        "op 'norm': rank must be None for kind norm; got 4",
+    ),
+    "parameters": (
+        lambda d, n, e: n["norm"].update(parameters=-(10**9)),
+        "op 'norm': parameters must be an integer from 0; got -1000000000",
+    ),
+    "stored": (
+        lambda d, n, e: n["norm"].update(stored="x"),
+        "op 'norm': stored must be an integer from 0; got 'x'",
+    ),
+    "bias": (
+        lambda d, n, e: n["q"].update(bias=[1]),
+        "op 'q': bias must be true or false; got [1]",
+    ),
+    "head": (
+        lambda d, n, e: n["q"].update(head={}),
+        "op 'q': head must be true or false; got {}",
+    ),
+    "extra of one truth": (
+        lambda d, n, e: n["q"].update(extra=True),
+        "op 'q': extra must be an integer; got True",
+    ),
+    "bits": (
+        lambda d, n, e: n["q"].update(bits=8_000_000),
+        "op 'q': bits must be a positive integer, at most 64; got 8000000",
+    ),
+    "size": (
+        lambda d, n, e: n["q"].update(width=2**40),
+        f"op 'q': width must be a positive integer, at most {2**31}; got {2**40}",
+    ),
+    "importance": (
+        lambda d, n, e: n["o"].update(importance=[1.0] * 7 + [float("nan")]),
+        "op 'o': importance must be a list of one value per rank (8), all finite numbers; got nan",
+    ),
+    "unknown key": (
+        lambda d, n, e: n["norm"].update(widht=3),
+        "op 'norm' (norm): unknown key 'widht'; known: kind, axis, layer, module, width, elements, "
+        "extra, context, context_extra, bias, rank, importance, head, parameters, bits, stored",
+    ),
+    "unknown key of an edge": (
+        lambda d, n, e: e["in", "q"].update(lag=3),
+        "edge 'in' -> 'q': unknown key 'lag'; known: rule",
+    ),
+    "an op twice": (
+        lambda d, n, e: d["nodes"].append(n["q"] | {"width": 8}),
+        "op 'q' must be there once; got it 2 times",
+    ),
+    "an edge twice": (
+        lambda d, n, e: d["edges"].append(e["in", "q"] | {"rule": "all"}),
+        "edge 'in' -> 'q' must be there once; got it 2 times",
+    ),
+    "an end that is no op": (
+        lambda d, n, e: e["in", "q"].update(target="nil"),
+        "edge 'in' -> 'nil': no op 'nil'",
+    ),
+    "into an input": (
+        lambda d, n, e: d["edges"].append({"source": "in", "target": "in", "rule": "all"}),
+        "cycle without a recurrent edge: in -> in",
+    ),
+    "out of an output": (
+        lambda d, n, e: (
+            d["nodes"].append(n["out"] | {"id": "more"})
+            or d["edges"].append({"source": "out", "target": "more", "rule": "stream"})
+        ),
+        "op 'out' (output): must have no edge from it",
+    ),
+    "pair": (
+        lambda d, n, e: e["in", "q"].update(rule="pair"),
+        "edge 'in' -> 'q': rule pair joins pair ops and sequence ops; got a sequence op and a "
+        "sequence op",
+    ),
+    "no ops": (
+        lambda d, n, e: d.update(nodes=[], edges=[]),
+        "nodes must hold ops that compute; got none",
+    ),
+    "too few tokens": (
+        lambda d, n, e: d["graph"].update(tokens=197) or n["q"].update(extra=-1000),
+        "op 'q': extra must be at least -196 for 197 tokens; got -1000",
+    ),
+    "tokens": (
+        lambda d, n, e: d["graph"].update(tokens="N"),
+        "tokens must be a positive integer; got 'N'",
+    ),
+    "causal": (
+        lambda d, n, e: d["graph"].update(causal=1),
+        "causal must be true or false; got 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MEANINGLESS)
+def test_a_graph_that_means_nothing_is_refused(case):
+    change, message = MEANINGLESS[case]
+    assert refused(g.loads, spoiled(change), "g.json") == f"g.json: {message}"
+
+
+def test_long_values_are_shortened():
+    message = refused(g.loads, spoiled(lambda d, n, e: n["q"].update(kind="x" * 10**5)), "g.json")
+    assert len(message) < 300
+
+
+def test_a_long_cycle_is_told_by_its_ends():
+    graph = g.new_graph("t")
+    g.add_op(graph, "in", "input", layer="l", width=1)
+    for i in range(100):
+        g.add_op(graph, str(i), "norm", layer="l", width=1, elements=1)
+        g.connect(graph, str(i - 1) if i else "in", str(i))
+    g.connect(graph, "99", "0")
+    assert refused(g.validate, graph) == (
+        "cycle without a recurrent edge: 0 -> 1 -> 2 -> 3 -> 4 -> … -> 98 -> 99 -> 0"
+    )
+
+
+def test_the_shortest_input_of_a_graph():
+    graph = block()
+    assert least_tokens(graph) == 1
+    graph.nodes["q"]["extra"] = -1000
+    graph.nodes["qk"]["context_extra"] = -3
+    assert least_tokens(graph) == 1001
+    check_length(graph, 1001)
+    assert refused(check_length, graph, 1000) == (
+        "op 'q': extra must be at least -999 for 1000 tokens; got -1000"
+    )
 
 
 # ---- counts
@@ -361,7 +532,9 @@ def test_load_refuses_a_rule_it_does_not_know(tmp_path, rule):
     data = json.loads(path.read_text())
     data["edges"][0]["rule"] = rule
     path.write_text(json.dumps(data))
-    assert refused(g.load, path) == f"{path}: edge 'in' -> 'q': unknown rule {rule!r}"
+    assert refused(g.load, path) == (
+        f"{path}: edge 'in' -> 'q': rule must be one of {', '.join(g.RULES)}; got {rule!r}"
+    )
 
 
 def test_load_refuses_a_missing_file(tmp_path):
@@ -377,13 +550,21 @@ def test_a_file_is_the_same_in_whatever_order_attributes_are_given():
     texts = []
     for options in (size, dict(reversed(size.items()))):
         graph = g.new_graph("t")
+        g.add_op(graph, "in", "input", layer="l", width=4)
         g.add_op(graph, "x", "pointwise", layer="l", **options)
+        g.connect(graph, "in", "x")
         texts.append(g.dumps(graph))
     assert texts[0] == texts[1]
-    assert texts[0].startswith('{\n "directed": true,\n "edges": [],\n "graph": {\n  "format"')
+    assert texts[0].startswith('{\n "directed": true,\n "edges": [\n  {\n   "rule": "stream",')
 
 
 def test_a_file_need_not_say_that_it_is_directed(tmp_path):
+    graph = g.new_graph("t")
+    g.add_op(graph, "in", "input", layer="l", width=4)
+    g.add_op(graph, "x", "pointwise", layer="l", width=4, elements=4, function="gelu")
+    g.connect(graph, "in", "x")
+    content = json.loads(g.dumps(graph))
+    del content["directed"]
     path = tmp_path / "graph.json"
-    path.write_text(json.dumps({"graph": HEADER, "nodes": [], "edges": []}))
-    assert len(g.load(path)) == 0
+    path.write_text(json.dumps(content))
+    assert len(g.load(path)) == 2

@@ -202,9 +202,12 @@ def validate(
     """Check a scenario up to its placement, a chip's TOML file or a graph's JSON file."""
     if file.endswith(".json"):
         from hyflexsim.sim import graph as g  # noqa: PLC0415
+        from hyflexsim.sim.vocabulary import least_tokens  # noqa: PLC0415
 
         graph = g.load(file)
         print(f"{file}: a graph of {len(graph)} ops, {g.parameters(graph):,} parameters")
+        if least_tokens(graph) > 1:
+            print(f"note: for inputs of at least {least_tokens(graph)} tokens")
         return
     if file.endswith(".toml") and _is_chip(Path(file)):
         from hyflexsim.sim.chip import able  # noqa: PLC0415

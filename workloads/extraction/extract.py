@@ -170,7 +170,7 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
-    files += [Path(vocabulary.__file__)]
+    files += [Path(vocabulary.__file__).with_name(f"{stem}.py") for stem in ("graph", "vocabulary")]
     if config["model_type"] == "part":
         from importlib.util import find_spec  # noqa: PLC0415
 

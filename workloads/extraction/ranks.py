@@ -15,8 +15,8 @@ from typing import Any
 
 import networkx as nx
 
-from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.vocabulary import check_op
 
 HARD_THRESHOLD = "hard-threshold"
 SKIP = ("dt_proj",)
@@ -84,11 +84,11 @@ def with_ranks(
             if weight.removesuffix(".weight").rsplit(".", 1)[-1] not in skip:
                 chosen[weight] = max(1, int(fraction * rows * cols / (rows + cols) + 1e-9))
     result = copy.deepcopy(graph)
-    for _, op in result.nodes(data=True):
+    for name, op in result.nodes(data=True):
         rank = chosen.get(op["weight"]) if op["kind"] == "gemv" else None
         if rank is not None and rank <= break_even(op["rows"], op["cols"]):
             op["rank"] = rank
-    vocabulary.validate(result)
+            check_op(name, op)
     return result
 
 

@@ -155,7 +155,7 @@ class Reader:
         return name.rstrip("_") if not name.startswith("_") else name
 
     def refusal(
-        self, node: Any, reason: str = "is outside the vocabulary of sim/graph.py"
+        self, node: Any, reason: str = "is outside the vocabulary (sim/vocabulary.py)"
     ) -> InputError:
         """The error for an operator that no op class describes."""
         name = str(node.target)

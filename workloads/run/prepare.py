@@ -22,6 +22,7 @@ from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.vocabulary import check_length
 from hyflexsim.workloads.extraction.extract import extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
@@ -183,6 +184,7 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
             f"workload.tokens must be {fixed}: {graph.graph['name']} takes inputs of one length; "
             f"got {lengths[0]}"
         )
+    check_length(graph, min(lengths))
     times = arrivals.times(workload.arrivals, len(lengths), scenario.run.seed)
     requests = [Request(at, tokens, prefill) for at, tokens in zip(times, lengths, strict=True)]
     return requests, labels or [""] * len(requests)

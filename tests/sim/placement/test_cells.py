@@ -18,8 +18,10 @@ def matrix(rows, cols, rank=None, importance=None):
     graph = g.new_graph("one")
     g.add_op(graph, "in", "input", layer="b.0", width=rows)
     for name in ("b.0.a", "b.0.b"):
-        shape = {"rows": rows, "cols": cols, "width": cols, "rank": rank}
-        g.add_op(graph, name, "gemv", layer="b.0", weight=name, importance=importance, **shape)
+        shape = {"rows": rows, "cols": cols, "width": cols}
+        g.add_op(graph, name, "gemv", layer="b.0", weight=name, **shape)
+        # set afterwards: where ranks lie does not ask whether there can be so many
+        graph.nodes[name].update(rank=rank, importance=importance)
         g.connect(graph, "in", name, "stream")
     return graph
 

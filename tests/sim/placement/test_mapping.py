@@ -305,6 +305,7 @@ def test_table_of_a_matrix_on_three_pus(put):
 )
 def test_table_adds_up(put, shapes, copies, tenths):
     """Over the PUs of a matrix, arrays of each mode and of all copies are what the matrix takes."""
+    shapes = [(m, n, r if r is None else min(m, n, r)) for m, n, r in shapes]
     layers = {"b.0": [*shapes, (64, 16)], "b.1": [(90, 50, 20)]}
     chip = {"pus": 64, "arrays": 40}
     placement = put(layers, chip, slc_rate=tenths / 10, chips=4)

@@ -51,7 +51,7 @@ def _gemv(draw, graph, name, layer, source, rows, cols, axis="sequence"):
         cols=cols,
         width=cols,
         weight=name,
-        rank=rank,
+        rank=rank and min(rank, rows, cols),
     )
     g.connect(graph, source, name)
     return name

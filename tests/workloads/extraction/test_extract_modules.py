@@ -107,7 +107,8 @@ def message(call, *args, **kwargs):
 
 def test_an_unknown_operator_is_refused_by_name_and_module():
     assert message(extract, Odd(), inputs={"x": (1, "N", 4)}, name="odd") == (
-        "odd: module 'sorter': operator aten.sort.default is outside the vocabulary of sim/graph.py"
+        "odd: module 'sorter': operator aten.sort.default is outside the vocabulary "
+        "(sim/vocabulary.py)"
     )
 
 
