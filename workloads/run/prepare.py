@@ -105,9 +105,10 @@ def prepare(
 
 
 def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
-    """All that :func:`_plan` reads beside the graph."""
+    """All that :func:`_plan` reads beside the graph; sections that it may read count as a whole."""
     run, workload = scenario.run, scenario.workload
-    parts = scenario.model_dump_json(include={"model", "chip", "mapping"})
+    others = {"name", "title", "accuracy", "workload", "run", "trace"}
+    parts = scenario.model_dump_json(exclude=others)
     logits = workload.logits if isinstance(workload, Tokens) else ""
     switches = (run.fidelity, run.overlap, run.split_pairs)
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"

@@ -45,9 +45,27 @@ def _plain(value):
 
 def test_plans_that_are_kept_change_nothing():
     kept = Kept(most=2)
-    for changes in (["run.seed=1"], ["run.seed=2"], ["adc.per_array=2"], ["run.seed=2"]):
+    dead = "faults.names=['pu0']"
+    for changes in (["run.seed=1"], [dead], ["adc.per_array=2"], ["run.seed=2"]):
         scenario = Scenario.load("part-jets", ["workload.count=3", *changes])
         assert simulate(scenario, kept=kept).summary == simulate(scenario).summary
+
+
+def test_every_key_that_a_plan_may_read_makes_another():
+    """Sections of a scenario count unless they are of what comes after the plan."""
+    from hyflexsim.workloads.run.prepare import _plan_key  # noqa: PLC0415
+
+    def key(*changes):
+        return _plan_key(Scenario.load("part-jets", changes), 48, 99)
+
+    for change in (
+        "faults.arrays=0.1",
+        "mapping.spare_arrays=1",
+        "chip.chips=2",
+        "run.overlap=layer-serial",
+    ):
+        assert key(change) != key(), change
+    assert key("run.seed=3", "accuracy.seeds=1", "trace.every=2") == key()
 
 
 def test_a_plan_is_made_once_for_points_that_differ_in_arrivals(monkeypatch):
