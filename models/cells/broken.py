@@ -7,7 +7,6 @@ conversion is 0; a stuck cell holds its top level or the lowest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -72,7 +71,7 @@ def damaged(
                 variance[at] = 0
         else:
             cells[at] = _stuck(programmed, one, float(cells[at]))
-    return replace(programmed, cells=cells, read_variance=variance, codes=None, clipping={})
+    return programmed.changed(cells, variance)
 
 
 def built(

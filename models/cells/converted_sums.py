@@ -6,7 +6,7 @@ addition a group instead of one a row; sums, codes and the shift-and-add over pl
 registers and cache. For few inputs groups of 4 rows cost less to prepare.
 
 The result is that of :func:`hyflexsim.models.cells.crossbar.read_crossbar` written out plainly, but
-for the order in which float32 levels are added: integers (cells without noise) are exact.
+for the order in which float32 levels are added: those on the grid of cells are added exactly.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _add_up(patterns: Any, cells: Any, settings: Any, width: int) -> Any:
                                 sums[c] /= step
                         sign = np.float32(-(1 << plane) if plane == planes - 1 else 1 << plane)
                         for c in range(_OUTPUTS):
-                            code = np.rint(sums[c])
+                            code = np.floor(sums[c] + np.float32(0.5))
                             code = first if code < first else code
                             code = last if code > last else code
                             total[c] += sign * code

@@ -11,7 +11,7 @@ Sources: both are standard figures of merit of converters; HyFlexPIM gives none.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -98,11 +98,4 @@ def with_errors(
     variance = programmed.read_variance
     if variance is not None:  # an offset has none
         variance = functional.pad(variance * (1 + gain).square()[:, None], (0, 0, 0, 0, 0, 1))
-    return replace(
-        programmed,
-        cells=cells,
-        read_variance=variance,
-        codes=None,
-        clipping={},
-        driven_row=True,
-    )
+    return programmed.changed(cells, variance, driven_row=True)

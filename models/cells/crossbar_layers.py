@@ -222,6 +222,8 @@ class _Matrix:
                 input_bits=input_bits,
                 generator=generator,
             )
+            if len(self.parts) > 1:  # one alone may be float32, what they add up to may not
+                part = part.double()
             if outputs is not None:
                 y = part.new_zeros(*part.shape[:-1], self.out) if y is None else y
                 y[..., outputs] += part
@@ -253,7 +255,9 @@ def _halves(
         )
     for slc, chosen in ((True, protected), (False, ~protected)):
         places = chosen.nonzero()[:, 0]
-        if places.numel():
+        if places.numel() == size:
+            yield slc, None, None
+        elif places.numel():
             yield (slc, places, None) if axis == 0 else (slc, None, places)
 
 

@@ -141,7 +141,7 @@ def quantize(
     at = _threshold(tensor, clip, percentile, granularity, threshold, key)
     step = at / top  # 0 too for a threshold that is almost 0
     scale = torch.where(step > 0, step, torch.ones_like(step))
-    codes = (tensor / scale).round().clamp(-top, top).to(torch.int8)
+    codes = (tensor / scale).round_().clamp_(-top, top).to(torch.int8)
     return Quantized(codes, scale)
 
 

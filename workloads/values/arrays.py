@@ -82,7 +82,8 @@ class Factor:
         made = sums.copy()
         for each, own in self.bands[number].kinds.items():
             if each.step:  # else without loss
-                made[:, own] = np.clip(np.rint(sums[:, own] / each.step), each.first, each.last)
+                codes = np.floor(sums[:, own] / each.step + 0.5)
+                made[:, own] = np.clip(codes, each.first, each.last)
         return made
 
     def shift_add(self, codes: list[np.ndarray], worth: np.ndarray, bits: np.ndarray) -> np.ndarray:

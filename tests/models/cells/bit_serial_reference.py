@@ -58,6 +58,5 @@ def convert(sums, low, high, adc_bits, scale):
     first = 0
     if low:
         first = round(low / step) if step != 1 else -(2 ** (adc_bits - 1))
-    return (
-        np.clip(np.rint(np.float32(sums) / np.float32(step)), first, first + 2**adc_bits - 1) * step
-    )
+    codes = np.floor(np.float32(sums) / np.float32(step) + np.float32(0.5))
+    return np.clip(codes, first, first + 2**adc_bits - 1) * step

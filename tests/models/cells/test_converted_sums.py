@@ -54,7 +54,7 @@ def test_cells_that_err_round_to_the_same_codes(count):
         bits = (codes >> plane & 1).astype(np.int8)
         got = converted_sums(bits, cells, [Converter(0, 60, 1.0, 1.0)], 2)
         sums = np.einsum("btr,trso->btso", bits.reshape(count, 2, 48), cells.astype(np.float64))
-        wanted = np.clip(np.rint(sums), 0, 60).sum((1, 2))
+        wanted = np.clip(np.floor(sums + 0.5), 0, 60).sum((1, 2))
         edge = (abs(abs(sums - np.floor(sums)) - 0.5) < 1e-4).any((1, 2))
         assert (got == wanted)[~edge].all()
         assert edge.mean() < 0.01
@@ -86,5 +86,5 @@ def test_columns_that_cannot_clip_are_one_product_of_integers():
     x = torch.ones(1, 64, dtype=torch.int8)
     assert read_crossbar(x, cells, adc_bits=6).tolist() == [[63, 63]]
     (cut,) = cells.clipping.values()
-    assert cut.tolist() == [True, False]
+    assert cut.outputs.tolist() == [0]
     assert read_crossbar(x, cells, adc_bits=7).tolist() == [[64, 63]]

@@ -127,23 +127,6 @@ def opened(make_scenario):
     return sides
 
 
-@pytest.fixture(scope="session")
-def but_for_ties():
-    """A function: fails unless both sides agree up to the first sum that is rounded otherwise.
-
-    Levels with errors are no whole numbers, and each side adds a column in its own order: a sum
-    within 1e-6 of the next code may get that one, which depends on the machine. All that follows
-    from such a code differs rightly, so the first op that differs is held to it, not the rest.
-    """
-
-    def agree(done):
-        for first in done.unequal()[:1]:
-            assert first.equal > 0.99 * first.elements, first
-            assert first.what in ("V", "U", "W"), first  # sums of columns, nothing else
-
-    return agree
-
-
 @pytest.fixture
 def run():
     """A function: play with changes, without gradients."""

@@ -24,8 +24,17 @@ def test_the_plan_on_broken_cells_is_held_to_the_same_cells():
     assert done.elements == whole.elements
 
 
-def test_converters_that_differ_differ_alike(but_for_ties):
-    but_for_ties(execute(Scenario.load("hybrid-jets", BROKEN), cells="noise", requests=1))
+def test_converters_that_differ_differ_alike():
+    """But for sums at an edge: with a gain, levels lie between the steps that they are kept to.
+
+    Each side adds a column in its own order, so a sum within 1e-6 of the next code may get that
+    one, which depends on the machine. All that follows from such a code differs rightly, so the
+    first op that differs is held to it, not the rest.
+    """
+    done = execute(Scenario.load("hybrid-jets", BROKEN), cells="noise", requests=1)
+    for first in done.unequal()[:1]:
+        assert first.equal > 0.99 * first.elements, first
+        assert first.what in ("V", "U", "W"), first  # sums of columns, nothing else
 
 
 @pytest.fixture(scope="module")
