@@ -14,6 +14,7 @@ always names its mode.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,27 +35,69 @@ def totals(played: Played) -> tuple[list[int], list[int]]:
     return played.tally.visits.tolist(), played.tally.sizes.tolist()
 
 
-def _ledger(chip: Chip, steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> list[Row]:
-    counts: dict[tuple[str, str, str, str], int] = defaultdict(int)
-    for step, visit, size in zip(steps, visits, sizes, strict=True):
-        for action in step.actions:
-            key = (step.layer, step.op, step.unit, action.name)
-            counts[key] += action.per_visit * visit + action.per_size * size
-        extra = _per_mac(chip, step)
-        if extra:
-            key = (step.layer, step.op, step.unit, extra)
-            counts[key] += _macs((step,), [visit], [size])
-    return [
-        {
-            "layer": layer,
-            "op": op,
-            "kind": chip.component_kind(unit, action),
-            "action": action,
-            "count": count,
-            "unit": unit,
-        }
-        for (layer, op, unit, action), count in counts.items()
-    ]
+class Account:
+    """The actions of steps, laid out so that many runs of them are counted soon.
+
+    ``keys``: (layer, op, unit, action) of each count; ``unit_pj``: what one costs, by key.
+    """
+
+    def __init__(self, chip: Chip, steps: Sequence[Step]) -> None:
+        self.chip = chip
+        numbers: dict[tuple[str, str, str, str], int] = {}
+        entries = []
+        for index, step in enumerate(steps):
+            counted = [
+                (action.name, action.per_visit, action.per_size, 1) for action in step.actions
+            ]
+            extra = _per_mac(chip, step)
+            if extra:
+                counted.append((extra, *step.macs, step.macs_in))
+            for name, per_visit, per_size, parts in counted:
+                key = (step.layer, step.op, step.unit, name)
+                number = numbers.setdefault(key, len(numbers))
+                entries.append((number, index, per_visit, per_size, parts))
+        self.keys = list(numbers)
+        priced = {key[2:] for key in numbers}
+        prices = {key: chip.action_energy(*key)[0] for key in priced}
+        self.unit_pj = [prices[key[2:]] for key in numbers]
+        self._steps = len(steps)
+        columns = np.array(entries, dtype=np.int64).reshape(-1, 5).T
+        self._number, self._step, self._per_visit, self._per_size, self._parts = columns
+
+    def counts(self, visits: Sequence[int], sizes: Sequence[int]) -> list[int]:
+        """How often each action happens in so many visits and token sizes of each step."""
+        each = self._each(visits, sizes)
+        total = np.zeros(len(self.keys), dtype=each.dtype)
+        np.add.at(total, self._number, each)
+        found: list[int] = total.tolist()
+        return found
+
+    def energy_pj(self, visits: Sequence[int], sizes: Sequence[int]) -> float:
+        """Energy of all of them."""
+        counts = self.counts(visits, sizes)
+        return float(sum(count * pj for count, pj in zip(counts, self.unit_pj, strict=True)))
+
+    def step_energies_pj(self, visits: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+        """Energy of each step's: (steps,)."""
+        spent = self._each(visits, sizes).astype(float) * np.array(self.unit_pj)[self._number]
+        return np.bincount(self._step, spent, minlength=self._steps)
+
+    def _each(self, visits: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+        """Counts of each action of each step, exact: in 64 bits, or as Python's integers."""
+        if not self.keys:
+            return np.zeros(0, dtype=np.int64)
+        most = max(visits) * int(self._per_visit.max()) + max(sizes) * int(self._per_size.max())
+        kind = np.int64 if most * len(self._step) < 2**63 else object
+        each = self._per_visit * np.array(visits, dtype=kind)[self._step]
+        each += self._per_size * np.array(sizes, dtype=kind)[self._step]
+        found: np.ndarray = each // self._parts
+        return found
+
+
+def account_of(plan: Plan, chip: Chip) -> Account:
+    """The actions of a plan's steps on a chip, laid out once."""
+    # the account keeps the chip, so that no other gets its number while the plan lives
+    return plan.once(("account", id(chip)), lambda: Account(chip, plan.steps))
 
 
 def _per_mac(chip: Chip, step: Step) -> str:
@@ -67,7 +110,30 @@ def _per_mac(chip: Chip, step: Step) -> str:
 
 def ledger(plan: Plan, played: Played, chip: Chip) -> list[Row]:
     """Counts of actions by (layer, op, kind of component, action), exact."""
-    return _ledger(chip, plan.steps, *totals(played))
+    account = account_of(plan, chip)
+    return [
+        {
+            "layer": layer,
+            "op": op,
+            "kind": chip.component_kind(unit, action),
+            "action": action,
+            "count": count,
+            "unit": unit,
+        }
+        for (layer, op, unit, action), count in zip(
+            account.keys, account.counts(*totals(played)), strict=True
+        )
+    ]
+
+
+def counted(plan: Plan, played: Played, chip: Chip) -> dict[tuple[str, str], int]:
+    """Counts of actions by (unit or link, action), exact."""
+    account, total = account_of(plan, chip), defaultdict[tuple[str, str], int](int)
+    for (*_, unit, action), count in zip(
+        account.keys, account.counts(*totals(played)), strict=True
+    ):
+        total[unit, action] += count
+    return total
 
 
 def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
@@ -112,12 +178,8 @@ def _busy_rows(plan: Plan, visits: list[int], served: list[int]) -> list[Row]:
     ]
 
 
-Prices = dict[tuple[str, str], tuple[float, str]]
-"""(unit or link, action) -> pJ and status, as far as anybody has asked."""
-
-
-def _action_rows(rows: list[Row], chip: Chip, prices: Prices | None = None) -> list[Row]:
-    prices = {} if prices is None else prices
+def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
+    prices: dict[tuple[str, str], tuple[float, str]] = {}
     for row in rows:
         key = row.pop("unit"), row["action"]
         if key not in prices:
@@ -127,40 +189,28 @@ def _action_rows(rows: list[Row], chip: Chip, prices: Prices | None = None) -> l
     return rows
 
 
-def step_energy_pj(chip: Chip, step: Step, visits: int, size: int, prices: Prices) -> float:
-    """Energy of one step's visits, which had tokens of ``size`` in all (mode ``action``).
-
-    ``prices``: kept from step to step.
-    """
-    rows = _action_rows(_ledger(chip, (step,), [visits], [size]), chip, prices)
-    return float(sum(row["energy_pj"] for row in rows))
-
-
 def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
     """Rows of ``energy.parquet``: counts, unit energies and energies (pJ)."""
-    visits, sizes = totals(played)
     if mode == "power-time":
-        return _busy_rows(plan, visits, played.tally.served_ps.tolist())
-    return _action_rows(_ledger(chip, plan.steps, visits, sizes), chip)
+        return _busy_rows(plan, totals(played)[0], played.tally.served_ps.tolist())
+    return _action_rows(ledger(plan, played, chip), chip)
 
 
 def request_energy_pj(plan: Plan, shape: Shape, chip: Chip, mode: str) -> float:
     """Energy of one request of a given shape, in closed form; all add up to the ledger's."""
-    visits, sizes = shape.counts, shape.sizes
-    if mode == "power-time":
-        served = [
-            sum(time) if isinstance(time, list) else time * count
-            for time, count in zip(shape.durations, visits, strict=True)
-        ]
-        rows = _busy_rows(plan, visits, served)
-    else:
-        rows = _action_rows(_ledger(chip, plan.steps, visits, sizes), chip)
+    if mode == "action":
+        return account_of(plan, chip).energy_pj(shape.counts, shape.sizes)
+    served = [
+        sum(time) if isinstance(time, list) else time * count
+        for time, count in zip(shape.durations, shape.counts, strict=True)
+    ]
+    rows = _busy_rows(plan, shape.counts, served)
     return float(sum(row["energy_pj"] for row in rows))
 
 
-def cell_writes(rows: list[Row]) -> int:
-    """RRAM cells written, from a ledger (a cell holds one bit in digital PIM)."""
-    return sum(row["count"] for row in rows if row["action"] == "cell_write")
+def cell_writes(counts: Mapping[tuple[str, str], int]) -> int:
+    """RRAM cells written, of :func:`counted` (a cell holds one bit in digital PIM)."""
+    return sum(count for (_, action), count in counts.items() if action == "cell_write")
 
 
 class ServedBy:

@@ -43,15 +43,14 @@ def peak_mw(plan: Plan, played: Played, placement: Placement, mode: str) -> floa
 def _drawn(plan: Plan, played: Played, chip: Chip, mode: str) -> dict[str, float]:
     """mW by unit and link: each component at the step for which it draws most."""
     most: dict[tuple[str, int], float] = defaultdict(float)
-    tally, prices = played.tally, energy.Prices()
-    columns = (tally.visits.tolist(), tally.sizes.tolist(), tally.served_ps.tolist())
-    for step, visits, size, served in zip(plan.steps, *columns, strict=True):
+    visited, served_ps = played.tally.visits.tolist(), played.tally.served_ps.tolist()
+    energies = energy.account_of(plan, chip).step_energies_pj(*energy.totals(played)).tolist()
+    for step, visits, served, spent in zip(plan.steps, visited, served_ps, energies, strict=True):
         if step.unit in chip.links:
             drawn = _full_bandwidth(chip, step)
         elif mode == "power-time":
             drawn = _by_power(plan, step, energy.busy_ps(plan, step, visits, served), visits)
         else:
-            spent = energy.step_energy_pj(chip, step, visits, size, prices)
             busy = energy.busy_ps(plan, step, visits, served)
             drawn = MW_PER_PJ_A_PS * spent / busy if busy else 0.0
         for lane in step.lanes:

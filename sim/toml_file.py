@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ def read(path: Path, named: str = "") -> dict[str, Any]:
     at = named or str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text)
+        content = deepcopy(_parsed(text))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{at}: cannot be read as TOML: it must be UTF-8; byte {error.start} is not"
@@ -33,6 +35,12 @@ def read(path: Path, named: str = "") -> dict[str, Any]:
         raise _too_deep(at) from None
     _refuse_deep(at, content)
     return content
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str) -> dict[str, Any]:
+    """Kept, since a sweep reads the same chip at each point."""
+    return tomllib.loads(text)
 
 
 def _refuse_deep(at: str, content: object) -> None:

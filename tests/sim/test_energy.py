@@ -157,7 +157,8 @@ def test_writes_are_counted_in_cells(hw):
         ("v", "pv", "all"),
     ):
         g.connect(graph, source, target, rule)
-    rows = energy.ledger(*played(graph, hw, 5), hw)
-    assert energy.cell_writes(rows) == 5 * 3 * 512
+    plan, run = played(graph, hw, 5)
+    rows = energy.ledger(plan, run, hw)
+    assert energy.cell_writes(energy.counted(plan, run, hw)) == 5 * 3 * 512
     products = {row["op"]: row["count"] for row in rows if row["action"] == "nor"}
     assert products == {"qk": 25 * 64 * 64, "pv": 25 * 64 * 96}  # 8 x 8 and 12 x 8 NOR each

@@ -158,8 +158,29 @@ def test_visits_of_a_buffer_are_whole_tokens(plan_of):
 
 
 def test_cells_written_are_counted_alone():
-    rows = [{"action": "cell_write", "count": 3}, {"action": "nor", "count": 5}]
-    assert energy.cell_writes([*rows, rows[0]]) == 6
+    counts = {("a", "cell_write"): 3, ("a", "nor"): 5, ("b", "cell_write"): 4}
+    assert energy.cell_writes(counts) == 7
+
+
+def test_counts_by_unit_are_those_of_the_ledger(chain_of, hw):
+    graph = chain_of({"b.0": [2, 1], "b.1": []})
+    plan = build_plan(graph, place(graph, hw, Options(copies="none")))
+    run = play(plan, [Request(0, 5), Request(7, 3)])
+    wanted = {}
+    for row in energy.ledger(plan, run, hw):
+        key = row["unit"], row["action"]
+        wanted[key] = wanted.get(key, 0) + row["count"]
+    assert energy.counted(plan, run, hw) == wanted
+    by_step = energy.account_of(plan, hw).step_energies_pj(*energy.totals(run))
+    whole = sum(row["energy_pj"] for row in energy.energy_rows(plan, run, hw, "action"))
+    assert by_step.sum() == pytest.approx(whole, rel=1e-12)
+
+
+def test_counts_beyond_64_bits_are_exact(plan_of, hw):
+    """2^40 elements a token of 2^40."""
+    actions = (Action("sfu_element", 0, 2**40),)
+    plan = plan_of((0, 1, [], None, {"unit": "sfu", "actions": actions}))
+    assert energy.account_of(plan, hw).counts([1], [2**40]) == [2**80]
 
 
 @pytest.mark.parametrize("lanes", [(0,), (2, 0, 1)])

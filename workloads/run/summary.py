@@ -82,11 +82,11 @@ def summarize(
     shares: dict[str, list[float]] = defaultdict(list)
     for row in tables["components"]:
         shares[row["kind"]].append(row["utilisation"])
-    ledger = energy.ledger(ready.plan, played, ready.chip)
+    counts = energy.counted(ready.plan, played, ready.chip)
     priced = {
-        f"{row['unit']}.energy.{'bit' if row['unit'] in ready.chip.links else row['action']}"
-        for row in ledger
-        if row["count"]
+        f"{unit}.energy.{'bit' if unit in ready.chip.links else action}"
+        for (unit, action), number in counts.items()
+        if number
     }
     return {
         "scenario": scenario.name,
@@ -123,7 +123,7 @@ def summarize(
             "used": pu_area(ready.chip) * ready.placement.pus_used
             + shared_area(ready.chip) * ready.placement.chips_used,
         },
-        "writes_per_request": energy.cell_writes(ledger) / count,
+        "writes_per_request": energy.cell_writes(counts) / count,
         "visits": int(played.tally.visits.sum()),
         "macs": energy.macs(ready.plan, played),
         "assumptions": _assumptions(
