@@ -40,17 +40,20 @@ _JETS = ("--slc-rate", "10,100", "--limit", "100")
 _BYTES = ("--slc-rate", "10,50,100", "--limit", "8")
 
 
-def _on_chip(limit: int) -> dict[str, tuple[str, ...]]:
-    """With the chip's own converters, in three ways to hold signs."""
+_SIGNS = ("--vary", "analog.sign=twos-complement,biased,differential,differential-rows")
+_PRICED = ("pareto", "--compressed", *_SIGNS, "--sigma", "0.112", "--seeds", "2")
+
+
+def _on_chip(*some: str) -> dict[str, tuple[str, ...]]:
+    """With the chip's own converters, in three ways to hold signs; ``some``: of the items."""
     signs = ("twos-complement", "biased", "differential")
-    few = ("--limit", str(limit))
-    return {f"on-chip-{sign}": (*_ON_CHIP, *few, "--set", f"sign={sign}") for sign in signs}
+    return {f"on-chip-{sign}": (*_ON_CHIP, *some, "--set", f"sign={sign}") for sign in signs}
 
 
 STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "vit-digits": {
         "accuracy": (*_EXACT, *THREE),
-        **_on_chip(100),
+        **_on_chip(),
         "adc-clip": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc.range=clip"),
         "adc-scale": ("accuracy", *_ADC, "--adc", "0,5,6,7,8", "--set", "adc.range=scale"),
         "ranks": ("ranks", "--budget", "0.25,0.5", "--set", "recover.epochs=2"),
@@ -58,7 +61,8 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "part-jets": {
         "accuracy": (*_EXACT, *THREE),
-        **_on_chip(100),
+        **_on_chip(),
+        "signs": (*_PRICED, "--slc-rate", "0,10,50,100", "--limit", "100"),
         "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,8", *_JETS),
         "chips-budgets": (
             *("pareto", "--budget", "0.25,0.5,1", "--sigma", "0.112", "--seeds", "2", *_JETS),
@@ -68,12 +72,18 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "gpt2-pydoc": {
         "accuracy": (*_EXACT, *THREE),
         "pairs": _PAIRS,
-        **_on_chip(8),
+        **_on_chip(),
+        "signs": (*_PRICED, "--slc-rate", "0,10,50,100", "--limit", "8"),
         "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,6,8", *_BYTES),
         "chips-split": (*_CHIPS, "--chip", "adc.model=isaac-split", *_BYTES),
         "chips-survey": (*_CHIPS, "--chip", "adc.model=survey", *_BYTES),
     },
-    "mamba-pydoc": {"accuracy": _EXACT, "pairs": _PAIRS, **_on_chip(8)},
+    "mamba-pydoc": {
+        "accuracy": _EXACT,
+        "pairs": _PAIRS,
+        **_on_chip(),
+        "signs": (*_PRICED, "--slc-rate", "0,10,50,100", "--limit", "8"),
+    },
     "stories260k": {
         "accuracy": (*_EXACT, "--select", "gradient,rank,saliency,magnitude"),
         "pairs": _PAIRS,
@@ -85,6 +95,7 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "minilm-stsb": {
         "accuracy": (*_EXACT, "--limit", "400"),
         "pairs": (*_PAIRS, "--limit", "400"),
+        **_on_chip("--limit", "400"),
         "ranks": (
             *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
             *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
@@ -97,10 +108,12 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
     "smollm2-wikitext2": {
         "accuracy": (*_EXACT, "--limit", "4"),
         "pairs": (*_PAIRS, "--limit", "4"),
+        **_on_chip("--limit", "4"),
     },
     "vit-cifar10": {
         "accuracy": (*_EXACT, "--limit", "1000"),
         "pairs": (*_PAIRS, "--limit", "1000"),
+        **_on_chip("--limit", "1000"),
     },
 }
 """Recipes; what is done with each, by the suffix of its folder and tables: command and options.
