@@ -70,11 +70,13 @@ def ledger(plan: Plan, played: Played, chip: Chip) -> list[Row]:
     return _ledger(chip, plan.steps, *totals(played))
 
 
+def step_macs(step: Step, visits: int, size: int) -> int:
+    """Multiply-accumulates of one step's visits, which had tokens of ``size`` in all."""
+    return (step.macs[0] * visits + step.macs[1] * size) // step.macs_in
+
+
 def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
-    return sum(
-        (step.macs[0] * visit + step.macs[1] * size) // step.macs_in
-        for step, visit, size in zip(steps, visits, sizes, strict=True)
-    )
+    return sum(map(step_macs, steps, visits, sizes))
 
 
 def macs(plan: Plan, played: Played) -> int:
@@ -127,13 +129,17 @@ def _action_rows(rows: list[Row], chip: Chip, prices: Prices | None = None) -> l
     return rows
 
 
-def step_energy_pj(chip: Chip, step: Step, visits: int, size: int, prices: Prices) -> float:
-    """Energy of one step's visits, which had tokens of ``size`` in all (mode ``action``).
+def step_rows(chip: Chip, step: Step, visits: int, size: int, prices: Prices) -> list[Row]:
+    """Rows of one step's visits, which had tokens of ``size`` in all (mode ``action``).
 
     ``prices``: kept from step to step.
     """
-    rows = _action_rows(_ledger(chip, (step,), [visits], [size]), chip, prices)
-    return float(sum(row["energy_pj"] for row in rows))
+    return _action_rows(_ledger(chip, (step,), [visits], [size]), chip, prices)
+
+
+def step_energy_pj(chip: Chip, step: Step, visits: int, size: int, prices: Prices) -> float:
+    """Energy of the same."""
+    return float(sum(row["energy_pj"] for row in step_rows(chip, step, visits, size, prices)))
 
 
 def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
