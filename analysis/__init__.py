@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hyflexsim.analysis.reproduction.beside import beside_paper
     from hyflexsim.analysis.run.compare import compare, compare_plot
     from hyflexsim.analysis.run.figures import (
         energy_breakdown,
@@ -82,6 +83,7 @@ __all__ = [
     "accuracy_plot",
     "accuracy_table",
     "adc_plot",
+    "beside_paper",
     "chips_plot",
     "compare",
     "compare_plot",
@@ -124,6 +126,7 @@ __all__ = [
 ]
 
 _FILES = {
+    "reproduction.beside": "beside_paper",
     "run.compare": "compare compare_plot",
     "run.figures": "energy_breakdown energy_plot latency_cdf latency_vs_tokens utilisation_plot",
     "run.graphs": "draw_graph",

@@ -136,11 +136,13 @@ def counted(plan: Plan, played: Played, chip: Chip) -> dict[tuple[str, str], int
     return total
 
 
+def step_macs(step: Step, visits: int, size: int) -> int:
+    """Multiply-accumulates of one step's visits, which had tokens of ``size`` in all."""
+    return (step.macs[0] * visits + step.macs[1] * size) // step.macs_in
+
+
 def _macs(steps: tuple[Step, ...], visits: list[int], sizes: list[int]) -> int:
-    return sum(
-        (step.macs[0] * visit + step.macs[1] * size) // step.macs_in
-        for step, visit, size in zip(steps, visits, sizes, strict=True)
-    )
+    return sum(map(step_macs, steps, visits, sizes))
 
 
 def macs(plan: Plan, played: Played) -> int:
@@ -187,6 +189,15 @@ def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
         row["unit_pj"], row["status"] = prices[key]
         row["energy_pj"] = row["count"] * row["unit_pj"]
     return rows
+
+
+def step_energy_by_kind_pj(chip: Chip, step: Step, visits: int, size: int) -> dict[str, float]:
+    """Energy of one step's visits, which had tokens of ``size`` in all, by kind of component."""
+    account, found = Account(chip, (step,)), defaultdict[str, float](float)
+    counts = account.counts([visits], [size])
+    for (*_, unit, action), count, pj in zip(account.keys, counts, account.unit_pj, strict=True):
+        found[chip.component_kind(unit, action)] += count * pj
+    return found
 
 
 def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Every number of docs/attention.md: ``python -m hyflexsim.workloads.benchmarks.reproduce_part``.
+"""Every number of docs/attention.md: ``hyflexsim reproduce attention --out docs``.
 
 Makes jets to train on and jets to score, trains part-small and the learning curve, takes its
 attention, finds what top-k attention costs, and starts the full model; then writes small CSV
@@ -7,7 +7,6 @@ tables. What is there already is kept, so it may be interrupted. An hour and a h
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -30,22 +29,20 @@ FULL = (
 )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Do what is missing and write the tables; the number of steps that failed."""
-    parser = argparse.ArgumentParser(prog="python -m hyflexsim.workloads.benchmarks.reproduce_part")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of tables")
-    parser.add_argument("--tables-only", action="store_true", help="run nothing")
-    options = parser.parse_args(arguments)
-    for folder in (options.out, options.runs / TEST):
+def run(runs: Path, out: Path, *, tables_only: bool = False) -> int:
+    """Do what is missing and write the tables; the number of steps that failed.
+
+    ``runs``: folder of runs. ``out``: folder of tables.
+    """
+    for folder in (out, runs / TEST):
         folder.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for command, done in () if options.tables_only else _steps(options.runs):
+    for command, done in () if tables_only else _steps(runs):
         if not done.exists():
             print("hyflexsim", *command[2:], flush=True)
             failed += subprocess.run([sys.executable, *command], check=False).returncode != 0
-    for name, table in _tables(options.runs).items():
-        path = options.out / f"part-small-{name}.csv"
+    for name, table in _tables(runs).items():
+        path = out / f"part-small-{name}.csv"
         table.to_csv(path, index=False, float_format="%.5g")
         print(f"written to {path}")
     return failed
@@ -132,7 +129,3 @@ def _substructure(found: pd.DataFrame) -> pd.DataFrame:
     )
     classes = heads.groupby(keys, sort=False)
     return classes.mean().assign(classes=classes.size()).reset_index()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

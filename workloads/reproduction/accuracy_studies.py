@@ -1,23 +1,25 @@
-"""Every number of docs/accuracy.md: ``python -m hyflexsim.workloads.benchmarks.reproduce``.
+"""Every number of docs/accuracy.md: ``hyflexsim reproduce accuracy --out docs``.
 
 Compresses each recipe, scores it on noisy cells, runs the rank studies and the Pareto front, all
 into one folder of runs, and writes small CSV tables. What is there already is kept, so it may be
 interrupted. Recipes whose data or weights are not on this machine fail with a line that says how
-to get them, and the others go on. The whole takes some hours on two cores; names do a part.
+to get them, and the others go on. The whole takes some hours on two cores; ``--recipe`` does a
+part.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from hyflexsim.analysis import accuracy_table, load_study, rank_table, slc_rate_needed
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.nearest import nearest
 
 THREE = ("--select", "gradient,rank,magnitude")
 _ADC = ("--sigma", "0,calibrated", "--seeds", "2", "--slc-rate", "0,10,100", "--limit", "100")
@@ -120,19 +122,21 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
 Limits keep a sweep of 62 scores in minutes."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Do what is missing and write the tables; the number of steps that failed."""
-    parser = argparse.ArgumentParser(prog="python -m hyflexsim.workloads.benchmarks.reproduce")
-    parser.add_argument("names", nargs="*", help="recipes [default: all]")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of tables")
-    parser.add_argument("--tables-only", action="store_true", help="run nothing")
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+def run(names: Iterable[str], runs: Path, out: Path, *, tables_only: bool = False) -> int:
+    """Do what is missing and write the tables; the number of steps that failed.
+
+    ``names``: recipes. ``runs``: folder of runs. ``out``: folder of tables. Raises InputError for a
+    recipe that has no studies.
+    """
+    names = list(names)
+    for name in names:
+        if name not in STUDIES:
+            raise InputError(f"no studies of a recipe {name!r}; {nearest(name, STUDIES)}")
+    out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name in options.names or STUDIES:
-        for command, target in _steps(name, options.runs):
-            if options.tables_only or target.exists():
+    for name in names:
+        for command, target in _steps(name, runs):
+            if tables_only or target.exists():
                 continue
             print(f"hyflexsim {' '.join(command)}", flush=True)
             code = "from hyflexsim.workloads.cli.main import main; main()"
@@ -140,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
             if done.returncode:
                 failed += 1
                 break
-        _write_tables(name, options.runs, options.out)
+        _write_tables(name, runs, out)
     return failed
 
 
@@ -184,7 +188,3 @@ TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "ranks": rank_table,
     "pareto": _pareto_table,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

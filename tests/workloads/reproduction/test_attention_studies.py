@@ -7,14 +7,14 @@ import pytest
 from typer.main import get_command
 
 from hyflexsim.analysis.attention.rows import ROW_MEASURES
-from hyflexsim.workloads.benchmarks import reproduce_part
 from hyflexsim.workloads.cli.main import app
 from hyflexsim.workloads.part.recipe import PartRecipe
+from hyflexsim.workloads.reproduction import attention_studies
 
 
 def test_steps_are_commands_that_use_what_is_there(tmp_path):
     known, made = get_command(app).commands, set()
-    for command, done in reproduce_part._steps(tmp_path):
+    for command, done in attention_studies._steps(tmp_path):
         words = command[2:]  # after -c and the program
         known[words[0]].make_context(words[0], list(words[1:]))  # refuses unknown options
         needed = [word for word in words[:-1] if word.startswith(str(tmp_path))]
@@ -24,7 +24,7 @@ def test_steps_are_commands_that_use_what_is_there(tmp_path):
 
 
 def test_changes_of_the_recipes_are_allowed():
-    for options in (reproduce_part.SIZES, reproduce_part.FULL):
+    for options in (attention_studies.SIZES, attention_studies.FULL):
         keys = [word.partition("=")[0] for word in options if "=" in word]
         assert set(keys) <= set(PartRecipe.model_fields)
 
@@ -53,8 +53,7 @@ def test_tables(tmp_path):
     for name in ("scores", "baseline"):
         (small / f"{name}.json").write_text(json.dumps(scores | {"classes": {"QCD": {"jets": 3}}}))
     rows.to_parquet(small / "curve.parquet")
-    assert reproduce_part.main(["--runs", str(tmp_path), "--out", str(tmp_path / "tables"),
-                                "--tables-only"]) == 0  # fmt: skip
+    assert attention_studies.run(tmp_path, tmp_path / "tables", tables_only=True) == 0
     table = pd.read_csv(tmp_path / "tables" / "part-small-binary.csv")
     whole, layer, qcd, tbl = table["share_50"]
     assert whole == layer == pytest.approx((30 * 1 + 10 * 0 + 10 * 0.5) / 50)

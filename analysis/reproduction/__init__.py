@@ -1,0 +1,1 @@
+"""Figures of a paper made again: ours and theirs in one picture."""

@@ -1,0 +1,107 @@
+"""``hyflexsim reproduce``: the paper's figures beside ours, and the studies of other pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.terminal import console, progress, resumable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from hyflexsim.workloads.reproduction.claims import Claim
+
+STUDIES = ("accuracy", "attention")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reproduce")(reproduce_)
+
+
+def reproduce_(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WHAT…",
+            help="table2, fig2, fig11 to fig17, headline, all [default]; or accuracy, attention: "
+            "the studies behind docs/accuracy.md and docs/attention.md, some hours.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of page, tables and pictures [default: runs/reproduction]."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Of accuracy: only these recipes.")
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of the studies: folder of runs [default: runs]."),
+    ] = None,
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="Of the studies: run nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew what was interrupted.")
+    ] = False,
+) -> None:
+    """Make the paper's evaluation again: ours and theirs in tables, pictures and one page."""
+    wanted = what or ["all"]
+    target = out or Path("runs") / "reproduction"
+    if not set(wanted) & set(STUDIES):
+        if recipe is not None or runs is not None or tables_only:
+            raise InputError("--recipe, --runs and --tables-only go with accuracy or attention")
+        _figures(wanted, target, fresh)
+        return
+    if len(wanted) > 1:
+        raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
+    failed = _studies(wanted[0], recipe, runs or Path("runs"), target / "results", tables_only)
+    if failed:
+        print(f"{failed} steps failed; the same command tries them again")
+        raise typer.Exit(1)
+
+
+def _figures(wanted: list[str], target: Path, fresh: bool) -> None:
+    from hyflexsim.workloads.reproduction.reproduce import reproduce  # noqa: PLC0415
+
+    with progress() as say, resumable():
+        figures = reproduce(wanted, target, say=say, fresh=fresh)
+    console().print(_table([claim for figure in figures for claim in figure.claims]), "")
+    for figure in figures:
+        print(f"written to {target / 'pictures' / f'reproduction-{figure.name}.png'}")
+    if (target / "reproduction.md").is_file():
+        print(f"written to {target / 'reproduction.md'}")
+
+
+def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: bool) -> int:
+    from hyflexsim.workloads.reproduction import (  # noqa: PLC0415
+        accuracy_studies,
+        attention_studies,
+    )
+
+    if what == "accuracy":
+        names = recipe.split(",") if recipe is not None else list(accuracy_studies.STUDIES)
+        return accuracy_studies.run(names, runs, out, tables_only=tables_only)
+    if recipe is not None:
+        raise InputError("--recipe goes with accuracy")
+    return attention_studies.run(runs, out, tables_only=tables_only)
+
+
+def _table(claims: Sequence[Claim]) -> Table:
+    from hyflexsim.workloads.cli.terminal_tables import table  # noqa: PLC0415
+    from hyflexsim.workloads.reproduction.page import number  # noqa: PLC0415
+
+    rows = table("the paper and ours", "figure", "claim", ">paper", ">ours", ">ratio", "verdict")
+    for each in claims:
+        values = (number(value) for value in (each.paper, each.ours, each.ratio))
+        rows.add_row(each.figure, each.claim, *values, each.verdict)
+    return rows

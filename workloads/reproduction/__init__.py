@@ -1,0 +1,1 @@
+"""The evaluation of the HyFlexPIM paper made again from mechanisms, figure by figure."""

@@ -1,0 +1,77 @@
+"""The figures of the paper, one after the other: tables, pictures, page.
+
+What a figure gave is kept until all are done: a command that was interrupted goes on with the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.nearest import nearest
+from hyflexsim.workloads.reproduction.accuracy_figures import fig11, fig12, fig13
+from hyflexsim.workloads.reproduction.claims import Figure
+from hyflexsim.workloads.reproduction.end_to_end import fig15
+from hyflexsim.workloads.reproduction.headline import headline
+from hyflexsim.workloads.reproduction.linear_energy import fig14
+from hyflexsim.workloads.reproduction.operations import fig2
+from hyflexsim.workloads.reproduction.page import page
+from hyflexsim.workloads.reproduction.scaling import fig17
+from hyflexsim.workloads.reproduction.table2 import table2
+from hyflexsim.workloads.reproduction.throughput import fig16
+from hyflexsim.workloads.resumable import working
+from hyflexsim.workloads.terminal import Say
+
+FIGURES: dict[str, Callable[[Say], Figure]] = {
+    "headline": headline,
+    "table2": table2,
+    "fig2": fig2,
+    "fig11": fig11,
+    "fig12": fig12,
+    "fig13": fig13,
+    "fig14": fig14,
+    "fig15": fig15,
+    "fig16": fig16,
+    "fig17": fig17,
+}
+"""By the name that the command takes."""
+
+
+def names_of(wanted: Iterable[str]) -> list[str]:
+    """Figures in the paper's order; ``all`` is each of them.
+
+    >>> names_of(["fig14", "table2"])
+    ['table2', 'fig14']
+    """
+    asked = set(wanted)
+    for name in asked - {"all"} - set(FIGURES):
+        raise InputError(f"no figure {name!r}; {nearest(name, ['all', *FIGURES])}")
+    return [name for name in FIGURES if name in asked or "all" in asked]
+
+
+def reproduce(names: Iterable[str], out: Path, *, say: Say, fresh: bool = False) -> list[Figure]:
+    """Compute figures; write tables into ``out/results``, pictures into ``out/pictures``.
+
+    The page ``out/reproduction.md`` is written where all figures are asked for.
+    """
+    from hyflexsim.analysis import beside_paper, save  # noqa: PLC0415
+
+    names = names_of(names)
+    settings = {"figures": names}
+    with working(out / "reproduction", settings, fresh=fresh) as work:
+        figures = [
+            Figure.from_json(work.fact(name, lambda name=name: FIGURES[name](say).as_json()))  # type: ignore[misc]
+            for name in names
+        ]
+        for folder in ("results", "pictures"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        for i, figure in enumerate(figures):
+            say("drawing", i, len(figures))
+            stem = f"reproduction-{figure.name}"
+            figure.table.to_csv(out / "results" / f"{stem}.csv", index=False, float_format="%.5g")
+            axes = beside_paper(figure.table, title=figure.title, axes=figure.axes, log=figure.log)
+            save(axes[0], out / "pictures" / f"{stem}.png")
+        if set(names) == set(FIGURES):
+            (out / "reproduction.md").write_text(page(figures), encoding="utf-8")
+    return figures
