@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hyflexsim.analysis.reports.report import write_report
     from hyflexsim.analysis.reproduction.beside import beside_paper
     from hyflexsim.analysis.run.compare import compare, compare_plot
     from hyflexsim.analysis.run.figures import (
@@ -123,9 +124,11 @@ __all__ = [
     "typical_request",
     "utilisation",
     "utilisation_plot",
+    "write_report",
 ]
 
 _FILES = {
+    "reports.report": "write_report",
     "reproduction.beside": "beside_paper",
     "run.compare": "compare compare_plot",
     "run.figures": "energy_breakdown energy_plot latency_cdf latency_vs_tokens utilisation_plot",

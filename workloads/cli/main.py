@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import faults, kinds, part, reproduce, studies, sweeps, trace
+from hyflexsim.workloads.cli import (
+    faults,
+    kinds,
+    part,
+    report,
+    reproduce,
+    studies,
+    sweeps,
+    trace,
+)
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -52,6 +61,7 @@ kinds.register(app)
 faults.register(app)
 sweeps.register(app)
 trace.register(app)
+report.register(app)
 reproduce.register(app)
 
 

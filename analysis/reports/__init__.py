@@ -1,0 +1,1 @@
+"""Runs, sweeps and studies as one HTML file each, to hand to others."""
