@@ -41,8 +41,15 @@ if TYPE_CHECKING:
         typical_request,
         utilisation,
     )
+    from hyflexsim.analysis.run.over_time import (
+        busy_map,
+        power_by_kind,
+        power_plot,
+        queue_plot,
+        waiting_by_kind,
+    )
     from hyflexsim.analysis.run.placement import placement_map
-    from hyflexsim.analysis.run.report import draw_all, save
+    from hyflexsim.analysis.run.report import draw_all, draw_over_time, save
     from hyflexsim.analysis.run.run import COLUMNS, Run, load
     from hyflexsim.analysis.run.timeline import timeline
     from hyflexsim.analysis.studies.accuracy import (
@@ -85,12 +92,14 @@ __all__ = [
     "accuracy_table",
     "adc_plot",
     "beside_paper",
+    "busy_map",
     "chips_plot",
     "compare",
     "compare_plot",
     "confidence",
     "draw_all",
     "draw_graph",
+    "draw_over_time",
     "draw_study",
     "draw_sweep",
     "effects_plot",
@@ -112,7 +121,10 @@ __all__ = [
     "pareto_front",
     "pareto_plot",
     "placement_map",
+    "power_by_kind",
+    "power_plot",
     "quality_plot",
+    "queue_plot",
     "rank_table",
     "ranks_plot",
     "recovery_plot",
@@ -124,6 +136,7 @@ __all__ = [
     "typical_request",
     "utilisation",
     "utilisation_plot",
+    "waiting_by_kind",
     "write_report",
 ]
 
@@ -135,7 +148,8 @@ _FILES = {
     "run.graphs": "draw_graph",
     "run.measures": "energy_by latency_quantiles layer_spans typical_request utilisation",
     "run.placement": "placement_map",
-    "run.report": "draw_all save",
+    "run.over_time": "busy_map power_by_kind power_plot queue_plot waiting_by_kind",
+    "run.report": "draw_all draw_over_time save",
     "run.run": "COLUMNS Run load",
     "run.timeline": "timeline",
     "studies.accuracy": "accuracy_table confidence pareto_front rank_table slc_rate_needed",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
-from hyflexsim.analysis.run.report import PICTURES, draw_all
+from hyflexsim.analysis.run.report import OVER_TIME, PICTURES, draw_all, draw_over_time
 from hyflexsim.analysis.run.run import load
 from hyflexsim.analysis.studies.report import draw_study
 from hyflexsim.analysis.studies.studies import STUDIES, load_study, study_kinds
@@ -26,6 +26,9 @@ CAPTIONS = {
     "energy.png": "Energy a request, by kind of component and layer",
     "utilisation.png": "Share of the time in which components are busy",
     "latency_cdf.png": "Latency of requests",
+    "power.png": "Power over time, by kind of component; dashed: the mean",
+    "queues.png": "Tokens that wait, by kind of component",
+    "busy.png": "How busy the components of each layer are, over time",
     "front.png": "Points, and those that no other beats",
     "multiples.png": "Each answer against each setting",
     "effects.png": "How far an answer moves with a setting, the others averaged",
@@ -66,6 +69,9 @@ def _of_run(folder: Path) -> Page:
     missing = [name for name in PICTURES if not (folder / name).is_file()]
     if missing:
         draw_all(folder)
+    whole = len(run.trace) == summary["visits"]
+    moving = [name for name in OVER_TIME if whole or name != "power.png"]
+    draw_over_time(run, [name for name in moving if not (folder / name).is_file()])
     hardware = pd.DataFrame(run.scenario.get("hardware", {}).values())
     used = set(summary["assumptions"])
     assumed = hardware[hardware["key"].isin(used)] if len(hardware) else hardware
@@ -85,7 +91,7 @@ def _of_run(folder: Path) -> Page:
         },
         notes=summary["notes"],
         live=[zoomable_timeline(run)],
-        pictures=[(CAPTIONS[name], folder / name) for name in PICTURES],
+        pictures=[(CAPTIONS[name], folder / name) for name in (*PICTURES, *moving)],
         tables=[
             Table("Components", run.components.sort_values("utilisation", ascending=False)),
             Table("Energy", run.energy.sort_values("energy_pj", ascending=False)),

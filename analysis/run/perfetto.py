@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hyflexsim.analysis.run.over_time import edges_of, power_by_kind
 from hyflexsim.analysis.run.run import Run
-from hyflexsim.analysis.run.visits import busy
 from hyflexsim.sim.errors import InputError
 
 MOST = 100_000
@@ -204,29 +204,15 @@ def _waiting(visits: pd.DataFrame) -> dict[str, list[tuple[int, float]]]:
 
 
 def _power(run: Run, visits: pd.DataFrame) -> dict[str, list[tuple[int, float]]]:
-    """mW by kind of component, in bins: the energy of an op, spread over its visits of that kind.
-
-    Nothing where the trace has not all visits: what an op's energy is spread over is then unknown.
-    """
+    """mW by kind of component, in bins; nothing where the trace has not all visits."""
     if len(run.trace) != run.summary["visits"]:
         return {}
-    whole = (run.trace["end_ps"] - run.trace["start_ps"]).groupby(
-        [run.trace["op"], run.trace["kind"]], observed=True
-    )
-    spent = run.energy.groupby(["op", "kind"])["energy_pj"].sum()
-    drawn = (spent / whole.sum()).replace(np.inf, np.nan).dropna()  # pJ/ps: W
-    edges = np.linspace(int(visits["start_ps"].min()), int(visits["end_ps"].max()), _BINS + 1)
-    found = {}
-    for kind in drawn.index.unique("kind"):
-        ops = drawn.xs(kind, level="kind")
-        some = visits[(visits["kind"] == kind) & visits["op"].isin(ops.index)]
-        key = ops.index.get_indexer(some["op"].astype(str))
-        times = busy(some["start_ps"].to_numpy(), some["end_ps"].to_numpy(), key, len(ops), edges)
-        watts = (times * ops.to_numpy()[:, None]).sum(0) / (edges[1] - edges[0])
-        found[str(kind)] = [
-            (int(at), 1e3 * float(w)) for at, w in zip(edges, [*watts, 0.0], strict=True)
-        ]
-    return found
+    edges = edges_of(visits, _BINS)
+    table = power_by_kind(run, edges, visits)
+    times = edges.astype(int).tolist()
+    return {
+        str(kind): list(zip(times, [*table[kind].tolist(), 0.0], strict=True)) for kind in table
+    }
 
 
 def _counters(

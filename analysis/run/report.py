@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
 from hyflexsim.analysis.run.measures import typical_of, typical_request
+from hyflexsim.analysis.run.over_time import busy_map, power_plot, queue_plot
 from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
 from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
+from hyflexsim.sim.errors import InputError
 
 PICTURES: dict[str, Callable[[Run], Axes]] = {
     "timeline.png": timeline,
@@ -23,6 +25,13 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
     "latency_cdf.png": latency_cdf,
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
+
+OVER_TIME: dict[str, Callable[[Run], Axes]] = {
+    "power.png": power_plot,
+    "queues.png": queue_plot,
+    "busy.png": busy_map,
+}
+"""Pictures that are drawn when asked for."""
 
 WHOLE = ("timeline.png",)
 """Those that show the whole trace."""
@@ -40,6 +49,18 @@ def draw_all(run_dir: str | Path) -> list[Path]:
     Equal runs give equal bytes: neither dates nor versions are written into the files.
     """
     return [*draw_whole(run_dir), *draw_part(run_dir), *draw_tables(run_dir)]
+
+
+def draw_over_time(run: Run, names: Iterable[str] = OVER_TIME) -> list[Path]:
+    """Some pictures of :data:`OVER_TIME` into a run's directory; power only of a whole trace.
+
+    Raises InputError for a name that is none.
+    """
+    for name in names:
+        if name not in OVER_TIME:
+            known = ", ".join(each.removesuffix(".png") for each in OVER_TIME)
+            raise InputError(f"picture must be one of {known}; got {name.removesuffix('.png')!r}")
+    return [save(OVER_TIME[name](run), run.path / name) for name in names]
 
 
 def draw_whole(run_dir: str | Path) -> list[Path]:

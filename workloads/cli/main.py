@@ -417,6 +417,10 @@ def plot(
     window: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help='Only this time, such as "10us:20us".')
     ] = None,
+    picture: Annotated[
+        list[str] | None,
+        typer.Option(metavar="power|queues|busy", help="Over time, into the run's folder."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")
     ] = None,
@@ -424,15 +428,20 @@ def plot(
     """Draw a run or a sweep anew: all pictures or, with a selection, a part of a timeline."""
     from hyflexsim.analysis import (  # noqa: PLC0415
         draw_all,
+        draw_over_time,
         load,
         timeline,
     )
     from hyflexsim.sim.chip import measure  # noqa: PLC0415
 
     if (run_dir / "sweep.json").is_file():
-        if (layer, request, tokens, window, out) != (None,) * 5:
+        if (layer, request, tokens, window, out) != (None,) * 5 or picture:
             raise InputError(f"{run_dir} is of a sweep, which has no timeline to select from")
         sweeps.draw(run_dir)
+        return
+    if picture:
+        for path in draw_over_time(load(run_dir), [f"{name}.png" for name in picture]):
+            print(f"written to {path}")
         return
     if (layer, request, tokens, window, out) == (None,) * 5:
         for path in draw_all(run_dir):

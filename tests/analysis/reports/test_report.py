@@ -10,6 +10,7 @@ from hyflexsim.analysis import load
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.report import write_report
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
+from hyflexsim.analysis.run.report import OVER_TIME, PICTURES
 from hyflexsim.sim.errors import InputError
 
 
@@ -47,7 +48,9 @@ def report(bert_dir, tmp_path_factory):
 def test_nothing_is_fetched(report):
     fetched = Parsed(report).fetched
     assert all(each.startswith("data:") for each in fetched)
-    assert sum(each.startswith("data:image/png") for each in fetched) == 5
+    assert sum(each.startswith("data:image/png") for each in fetched) == len(PICTURES) + len(
+        OVER_TIME
+    )
 
 
 def test_tables_are_whole(report, bert_dir):
