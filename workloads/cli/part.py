@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import progress, resumable
 
 JetsPath = Annotated[
@@ -99,7 +100,7 @@ def train(
     from hyflexsim.analysis.attention.training import training_plot  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
-    from hyflexsim.workloads.part.train_part import train_part  # noqa: PLC0415
+    from hyflexsim.workloads.part.train_part import DONE, STATE, train_part  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     loaded = PartRecipe.load(recipe, _changes(changes))
@@ -107,7 +108,7 @@ def train(
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
         return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, test, baseline)
-    with progress() as report, resumable():
+    with progress() as report, resumable(out / STATE, out / DONE):
         scores = train_part(
             out, loaded, jets, start=_found(start) if start else None, test=test, report=report
         )
@@ -116,7 +117,8 @@ def train(
             from hyflexsim.workloads.part.baseline import boosted_trees  # noqa: PLC0415
 
             trees = boosted_trees(out, loaded, jets, test=test, report=report)
-    save(training_plot(out), out / "curve.png")
+    with owned(out):
+        save(training_plot(out), out / "curve.png")
     part_tables.show_scores(scores, trees)
     print(f"written to {out}")
     return None
@@ -130,9 +132,10 @@ def _learning_curve(
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
-    with progress() as report, resumable():
+    with progress() as report, resumable(out):
         rows = learning_curve(out, recipe, sizes, jets, test=test, baseline=baseline, report=report)
-    save(learning_curve_plot(out), out / "learning_curve.png")
+    with owned(out):
+        save(learning_curve_plot(out), out / "learning_curve.png")
     part_tables.show_learning_curve(rows)
     print(f"written to {out}")
 
@@ -211,7 +214,7 @@ def cost(
     from hyflexsim.workloads.part.attention_cost import attention_cost  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    with progress() as report, resumable():
+    with progress() as report, resumable(out):
         found = attention_cost(
             out,
             _found(checkpoint),
@@ -224,7 +227,8 @@ def cost(
             head_order=head_order,
             report=report,
         )
-    save(cost_plot(load_cost(out)), out / "cost.png")
+    with owned(out):
+        save(cost_plot(load_cost(out)), out / "cost.png")
     part_tables.show_cost(found)
     print(f"written to {out}; keys per layer and head: {out / 'keys.parquet'}")
 
