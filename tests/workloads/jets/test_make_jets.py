@@ -24,11 +24,11 @@ def stand_in(monkeypatch):
         return pa.Table.from_pylist(
             [
                 row
-                | {f"jet_{n}": 0.0 for n in ("eta", "phi", "energy", "mass")}
-                | {"label": label, "jet_pt": seed % 1000 + i / 1000, "jet_nparticles": 1}
-                | {name: [1.0] for name in ("part_px", "part_py", "part_pz", "part_mass")}
+                | {f"jet_{n}": 0.0 for n in ("eta", "phi", "mass")}
+                | {"label": label, "jet_pt": pt, "jet_energy": pt, "jet_nparticles": 1}
+                | {"part_px": [pt], **{f"part_{n}": [0.0] for n in ("py", "pz", "mass")}}
                 | {name: [0] for name in ("part_charge", "part_pid", "part_d0", "part_dz")}
-                for i in range(count)
+                for pt in (1 + seed % 1000 + i / 1000 for i in range(count))
             ],
             schema=generator.SCHEMA,
         )

@@ -105,9 +105,7 @@ def test_fingerprint_follows_the_bytes(folder, tmp_path):
 def test_what_has_no_end_is_no_set(tmp_path):
     os.mkfifo(tmp_path / "QCD.parquet")
     for path in ("/dev/zero", tmp_path / "QCD.parquet", tmp_path):
-        with pytest.raises(
-            InputError, match="must be a file; a device, a pipe or"
-        ):
+        with pytest.raises(InputError, match="must be a file; a device, a pipe or"):
             fingerprint(path)
         with pytest.raises(InputError):
             load_set(path)
