@@ -490,7 +490,7 @@ def preset(
 def _graph(model: str) -> Any:
     """A saved graph, or the graph of a model by name or config.json."""
     path = Path(model)
-    if path.suffix == ".json" and path.is_file() and '"hyflexsim-graph-' in path.read_text("utf-8"):
+    if path.suffix == ".json" and path.is_file() and _is_graph(path):
         from hyflexsim.sim import graph as g  # noqa: PLC0415
 
         return g.load(path)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Threads, use_threads
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import progress, resumable
 
@@ -36,7 +37,6 @@ HeadOrder = Annotated[
     str | None,
     typer.Option(metavar="0.4|0.5", help="weaver-core line of a published checkpoint."),
 ]
-Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -94,15 +94,13 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a Particle Transformer on jets; prints accuracy, AUC and background rejection."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.training import training_plot  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
     from hyflexsim.workloads.part.train_part import DONE, STATE, train_part  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     loaded = PartRecipe.load(recipe, _changes(changes))
     if sizes is not None:
         if start is not None:
@@ -156,8 +154,6 @@ def attention(
     threads: Threads = 1,
 ) -> None:
     """Take a checkpoint's attention over jets; measure it, draw it, and make a page."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis.attention.report import describe_attention  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_run import (  # noqa: PLC0415
@@ -165,7 +161,7 @@ def attention(
         take_attention,
     )
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     with progress() as report, new_attention_dir(out) as folder:
         take_attention(
             folder,
@@ -206,14 +202,12 @@ def cost(
     threads: Threads = 1,
 ) -> None:
     """What top-k attention costs: accuracy for each k, and the fewest keys per layer and head."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.cost import cost_plot, load_cost  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import attention_cost  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     with progress() as report, resumable(out):
         found = attention_cost(
             out,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Threads, use_threads
 from hyflexsim.workloads.outputs import new_file
 from hyflexsim.workloads.resumable import working_folder
 from hyflexsim.workloads.terminal import console, progress, resumable
@@ -55,6 +56,7 @@ def compress(
         typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Train, factorise and fine-tune a model by a recipe; write a compressed checkpoint."""
     from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
@@ -62,6 +64,7 @@ def compress(
 
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / loaded.name
+    use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         about = compress_recipe(loaded, target, say=say, fresh=fresh)
     console().print(_scores(about), "")
@@ -99,6 +102,7 @@ def accuracy(
         typer.Option(metavar="DIR", help="Directory [default: runs/<checkpoint>-accuracy]."),
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Score a compressed checkpoint on a chip's cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
@@ -122,6 +126,7 @@ def accuracy(
     machine = machine_from(preset, [c for c in changes or () if not _is_of(Accuracy, c)])
     target = out or Path("runs") / f"{folder.name}-accuracy"
     drawn: list[Path] = []
+    use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         sweep(
             *(folder, settings, grid, target),
@@ -155,6 +160,7 @@ def ranks(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-ranks].")
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Compare ways to choose ranks at equal budgets: quality, and time on the chip."""
     from hyflexsim.analysis import draw_study, rank_table  # noqa: PLC0415
@@ -165,6 +171,7 @@ def ranks(
     target = out or Path("runs") / f"{loaded.name}-ranks"
     drawn: list[Path] = []
     budgets = _numbers("--budget", budget)
+    use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         study(
             loaded,
@@ -228,6 +235,7 @@ def pareto(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
@@ -249,6 +257,7 @@ def pareto(
     )
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
     machines = machines_from(machine_from(preset, chip or ()), vary or ())
+    use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         compute(
             *(subject, rates, settings, target),

@@ -73,6 +73,8 @@ def take_attention(
     """
     if dtype not in DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be from 0 to {2**63 - 1}; got {seed}")
     model, spec = load_part(checkpoint, spec, head_order)
     chosen = choose(jets, spec.classes, per_class)
     data = tensors(chosen, spec, lambda done: report("reading jets", done, len(chosen)))
