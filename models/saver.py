@@ -7,6 +7,7 @@ tensors and plain values only and is read with ``weights_only``.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.whole_file import whole
 
 
 class Stateful(Protocol):
@@ -60,6 +62,17 @@ class Progress:
         yield from batches
 
 
+def save_state(state: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values to a file, in one step. Raises OSError where it cannot.
+
+    Through memory: torch tells a full disk from nothing else.
+    """
+    content = io.BytesIO()
+    torch.save(state, content)
+    with whole(path) as scratch:
+        scratch.write_bytes(content.getbuffer())
+
+
 class Saver:
     """Keeps a training in file `path`, at most every `every_s` seconds.
 
@@ -96,14 +109,12 @@ class Saver:
         """Write the file if the last time is long enough ago."""
         if time.monotonic() - self._saved < self.every_s:
             return
-        scratch = self.path.with_suffix(".partial")
         state = {
             "parts": {name: part.state_dict() for name, part in {**parts, **self.also}.items()},
             "random": torch.get_rng_state(),
             "progress": asdict(progress),
         }
-        torch.save(state, scratch)
-        scratch.replace(self.path)
+        save_state(state, self.path)
         self._saved = time.monotonic()
 
     def remove(self) -> None:

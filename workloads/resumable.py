@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hyflexsim.models.whole_file import whole
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import Output, owned
 
 T = TypeVar("T")
 _SETTINGS, _FACTS, _ROWS = "settings.json", "facts.json", "rows.jsonl"
@@ -22,10 +24,10 @@ _SETTINGS, _FACTS, _ROWS = "settings.json", "facts.json", "rows.jsonl"
 class Work:
     """The working folder of a job; made by :func:`working`."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, output: Output):
+        self.folder, self.output = folder, output
         path = folder / _FACTS
-        self._facts: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        self._facts: dict[str, Any] = _read(path) if path.is_file() else {}
 
     def fact(self, name: str, make: Callable[[], T]) -> T:
         """A JSON value by name; made and kept if it is not there yet."""
@@ -38,6 +40,13 @@ class Work:
     def path(self, name: str) -> Path:
         """A file or folder of a stage, there or not."""
         return self.folder / name
+
+    @contextmanager
+    def result(self) -> Iterator[Path]:
+        """The folder of the result, whole when the block ends well."""
+        with self.output.new() as folder:
+            folder.mkdir()
+            yield folder
 
     def rows(self, key: Iterable[str]) -> Rows:
         """The table of the job, a row at a time; `key`: columns that tell rows apart."""
@@ -52,10 +61,10 @@ class Rows:
         self._done: dict[tuple[Any, ...], dict[str, Any]] = {}
         if not path.is_file():
             return
-        whole, newline, _ = path.read_text("utf-8").rpartition("\n")
+        whole, newline, _ = path.read_text("utf-8", "replace").rpartition("\n")
         _write(path, whole + newline)  # without a line that was being written when interrupted
         for line in whole.splitlines():
-            self._keep(json.loads(line))
+            self._keep(_parsed(path, line))
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
         return tuple(row[name] for name in self._key) in self._done
@@ -79,37 +88,44 @@ def working(out: str | Path, settings: Mapping[str, Any], *, fresh: bool = False
     """The working folder of a job with result `out`, removed when the block ends well.
 
     `fresh`: start anew. Raises InputError if the folder is that of other settings, naming the
-    first key that differs. A job that fails before a stage is done leaves nothing.
+    first key that differs, and as :func:`~hyflexsim.workloads.outputs.owned` does. A job that fails
+    before a stage is done leaves nothing.
     """
-    out = Path(out)
-    folder = out.with_name(f"{out.name}.work")
-    wanted = json.loads(json.dumps(settings))
-    if fresh:
+    with owned(out) as output:
+        folder = working_folder(output.path)
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _claim(folder, json.loads(json.dumps(settings)))
+            yield Work(folder, output)
+        except BaseException:
+            if folder.is_dir() and not {path.name for path in folder.iterdir()} - {_SETTINGS}:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing worth keeping
+            raise
         shutil.rmtree(folder, ignore_errors=True)
-    if (folder / _SETTINGS).is_file():
-        found = json.loads((folder / _SETTINGS).read_text("utf-8"))
-        other = differing(found, wanted)
+
+
+def working_folder(out: Path) -> Path:
+    """Where a job keeps what it has of `out`.
+
+    >>> working_folder(Path("runs/x")).name
+    'x.work'
+    """
+    return out.parent / f"{out.name}.work"
+
+
+def _claim(folder: Path, wanted: Any) -> None:
+    """Write whose the folder is, or see that it is the same job's."""
+    path = folder / _SETTINGS
+    if path.is_file():
+        other = differing(_read(path), wanted)
         if other:
             raise InputError(
                 f"{folder}: is of an unfinished job with another {other}; finish that one, or "
                 "start anew with --fresh"
             )
-    made = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / _SETTINGS, json.dumps(wanted))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
-    try:
-        yield Work(folder)
-    except BaseException:
-        if [path.name for path in folder.iterdir()] == [_SETTINGS]:  # nothing worth keeping
-            shutil.rmtree(folder, ignore_errors=True)
-            for place in made:
-                with suppress(OSError):
-                    place.rmdir()
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    _write(path, json.dumps(wanted))
 
 
 def differing(a: Any, b: Any, key: str = "") -> str:
@@ -126,7 +142,19 @@ def differing(a: Any, b: Any, key: str = "") -> str:
     return "" if a == b else key or "setting"
 
 
+def _read(path: Path) -> Any:
+    return _parsed(path, path.read_bytes().decode("utf-8", "replace"))
+
+
+def _parsed(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is damaged, {error}; delete its folder or start anew with --fresh"
+        ) from None
+
+
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_suffix(".partial")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    with whole(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ def progress() -> Iterator[Say]:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Ctrl-C says that the work so far is kept."""
+def resumable(*kept: Path) -> Iterator[None]:
+    """Ctrl-C says that the work so far is kept, where one of the places is there in which it is."""
     try:
         yield
     except KeyboardInterrupt:
+        if not any(place.exists() for place in kept):
+            raise
         print("stopped; what is done is kept: run the same command to go on", file=sys.stderr)
         raise SystemExit(130) from None

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.run.run import SUMMARY, Run, read_json
+from hyflexsim.analysis.run.run import Run, read_summary
 from hyflexsim.sim.errors import InputError
 
 HEADLINES: tuple[tuple[str, str, str, float], ...] = (
@@ -152,7 +152,7 @@ def _summaries(run_dirs: Iterable[RunLike]) -> tuple[list[str], list[dict[str, A
                 f"{name} ({i})" for i in range(2, len(runs) + 2) if f"{name} ({i})" not in names
             )
         names.append(name)
-        summary = run.summary if isinstance(run, Run) else read_json(path / "summary.json", SUMMARY)
+        summary = run.summary if isinstance(run, Run) else read_summary(path)
         summaries.append(summary)
     return names, summaries
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -93,7 +95,11 @@ def save(ax: Axes, path: str | Path) -> Path:
     assert isinstance(figure, Figure)
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None}}
     metadata |= {".svg": {"Date": None, "Creator": None}}
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=DPI, facecolor="white", metadata=metadata.get(path.suffix))
-    os.replace(partial, path)
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=".hyflexsim-"))
+    try:
+        made = scratch / path.name
+        figure.savefig(made, dpi=DPI, facecolor="white", metadata=metadata.get(path.suffix))
+        os.replace(made, path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return path

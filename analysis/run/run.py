@@ -7,7 +7,8 @@ docs/architecture.md in code), so everything after it can rely on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.errors import InputError, shortened
 
 COLUMNS: dict[str, dict[str, str]] = {
     "trace": {
@@ -90,6 +91,22 @@ SUMMARY = (
     *("energy_delay_pj_s", "bound"),
 )
 """Keys of summary.json."""
+
+NUMBERS = (
+    *("requests", "tokens", "makespan_ps", "throughput_per_s", "energy_per_request_pj"),
+    *("writes_per_request", "visits", "macs", "energy_per_token_pj", "energy_delay_pj_s"),
+)
+"""Those of one number each."""
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "latency_ps": ("p50", "p95", "p99", "mean", "max"),
+    "energy_by_kind_pj": (),
+    "utilisation_by_kind": (),
+    "area_mm2": ("chip", "used"),
+    "power_w": ("mean", "peak"),
+    "tops": ("achieved", "per_w", "per_mm2"),
+}
+"""Those of numbers by name, some of which must be there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +196,8 @@ def load(
         raise InputError(
             f"trace_columns must be of {', '.join(COLUMNS['trace'])}; got {unknown[0]!r}"
         )
-    summary = read_json(path / "summary.json", SUMMARY)
-    scenario = read_json(path / "scenario.json", ("op_kinds",))
+    summary = read_summary(path)
+    scenario = _read_scenario(path)
     requests = _table(path, "requests")
     part = None if around is None else around(requests)
     return Run(
@@ -196,13 +213,48 @@ def load(
     )
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """summary.json of a run directory, whose figures are numbers."""
+    file = path / "summary.json"
+    summary = read_json(file, SUMMARY)
+    for key in NUMBERS:
+        _check_number(file, key, summary[key])
+    for key, names in TABLES.items():
+        table = summary[key]
+        if not isinstance(table, dict):
+            raise InputError(f"{file}: key {key!r} must hold an object")
+        for name in names:
+            if name not in table:
+                raise InputError(f"{file}: key '{key}.{name}' is missing")
+        for name, value in table.items():
+            _check_number(file, f"{key}.{name}", value)
+    return summary
+
+
+def _check_number(file: Path, key: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{file}: key {key!r} must be a number; got {shortened(value)}")
+
+
+def _read_scenario(path: Path) -> dict[str, Any]:
+    file = path / "scenario.json"
+    scenario = read_json(file, ("op_kinds",))
+    kinds = scenario["op_kinds"]
+    if not isinstance(kinds, dict):
+        raise InputError(f"{file}: key 'op_kinds' must hold an object")
+    for op, kind in kinds.items():
+        if not isinstance(kind, str):
+            raise InputError(f"{file}: key 'op_kinds.{op}' must be a word; got {shortened(kind)}")
+    return scenario
+
+
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object that must have these keys."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not JSON ({error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{file}: must hold an object; got {type(data).__name__}")
@@ -231,11 +283,13 @@ def _table(
         raise InputError(f"{file}: {reason}") from error
     except pa.ArrowInvalid as error:
         raise InputError(f"{file}: not a Parquet file") from error
-    with source:
+    with source, undamaged(file):
         found = source.schema_arrow
         for name, kind in columns.items():
             if name not in found.names:
                 raise InputError(f"{file}: column {name!r} is missing")
+            if found.names.count(name) > 1:
+                raise InputError(f"{file}: column {name!r} must be there once")
             if not _matches(found.field(name).type, kind):
                 raise InputError(
                     f"{file}: column {name!r} must hold {kind}; got {found.field(name).type}"
@@ -249,6 +303,18 @@ def _table(
     for name in frame.columns[frame.columns.isin([n for n, k in columns.items() if k == "text"])]:
         frame[name] = frame[name].astype(object).fillna("").astype(str)
     return frame
+
+
+@contextmanager
+def undamaged(file: Path) -> Iterator[None]:
+    """What pyarrow says of pages that cannot be read, in one line."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file}: is damaged; {shortened(reason)}") from None
 
 
 def visits_in(run_dir: str | Path) -> int:
@@ -293,7 +359,7 @@ def _first_layers(file: Path) -> tuple[str, ...]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     found: dict[str, None] = {}
-    with pq.ParquetFile(file, read_dictionary=["layer"]) as source:
+    with undamaged(file), pq.ParquetFile(file, read_dictionary=["layer"]) as source:
         for group in range(source.num_row_groups):
             layers = _by_groups(source, ["layer"], [group])["layer"]
             found |= dict.fromkeys(layers.dropna().unique().tolist())

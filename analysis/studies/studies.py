@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hyflexsim.analysis.run.run import read_json
+from hyflexsim.analysis.run.run import read_json, undamaged
 from hyflexsim.sim.errors import InputError
 
 STUDIES: dict[str, dict[str, dict[str, str]]] = {
@@ -185,16 +185,20 @@ def _table(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        data = pq.ParquetFile(file).read()
+        source = pq.ParquetFile(file)
     except OSError as error:
         reason = error.strerror or "cannot be read"
         reason = reason if file.exists() else "No such file or directory"
         raise InputError(f"{file}: {reason}") from error
     except pa.ArrowInvalid as error:
         raise InputError(f"{file}: not a Parquet file") from error
+    with source, undamaged(file):
+        data = source.read()
     for name, kind in columns.items():
         if name not in data.schema.names:
             raise InputError(f"{file}: column {name!r} is missing")
+        if data.schema.names.count(name) > 1:
+            raise InputError(f"{file}: column {name!r} must be there once")
         given = data.schema.field(name).type
         plain = given.value_type if pa.types.is_dictionary(given) else given
         whole = pa.types.is_integer(plain)

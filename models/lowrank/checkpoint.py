@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ from hyflexsim.models.lowrank.layers import (
     linear_weight,
     rank_of,
 )
+from hyflexsim.models.whole_file import whole
 
 WEIGHTS_FILE, RANKS_FILE, FORMAT = "model.safetensors", "ranks.json", "hyflexsim-lowrank-2"
 
@@ -95,16 +94,12 @@ def save_compressed(
         raise ModelError(f"about must hold plain JSON values; {error}") from None
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with whole(path) as scratch:
+        scratch.mkdir()
         save_file(state, scratch / WEIGHTS_FILE)
         (scratch / RANKS_FILE).write_text(text, encoding="utf-8")
-        scratch.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
-        os.replace(scratch, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_target(path: str | Path) -> None:

@@ -9,7 +9,6 @@ Published weights have no such metadata: there the caller names the configuratio
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.inputs import FEATURES, MAX_PARTICLES
 from hyflexsim.models.part.transformer import PART_CONFIGS, ParticleTransformer
 from hyflexsim.models.part.weights import load_state_dict_any
+from hyflexsim.models.whole_file import whole
 
 KEY, FORMAT = "hyflexsim", "hyflexsim-part-1"
 
@@ -79,14 +79,10 @@ def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICL
 def save_part(path: str | Path, model: ParticleTransformer, spec: PartSpec) -> Path:
     """Write weights and spec to a .safetensors file, in one step; returns the path."""
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.unfinished")
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
     about = json.dumps({"format": FORMAT} | asdict(spec), sort_keys=True)
-    try:
+    with whole(path) as scratch:
         save_file(state, scratch, metadata={KEY: about})
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 

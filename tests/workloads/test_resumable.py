@@ -115,3 +115,30 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), working(tmp_path / "file/x", {}):
         pass
+
+
+@pytest.mark.parametrize("name", ["settings.json", "facts.json", "rows.jsonl"])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_file_is_one_line(out, name, content):
+    def fill(work):
+        work.fact("f", lambda: 1)
+        work.rows(("a",)).add({"a": 1})
+
+    interrupted(out, fill)
+    path = out.with_name("result.work") / name
+    path.write_bytes(content + b"\n")
+    with pytest.raises(InputError) as caught, working(out, SETTINGS) as work:
+        work.rows(("a",))
+    assert str(caught.value).startswith(f"{path}: is damaged, ")
+    assert str(caught.value).endswith("; delete its folder or start anew with --fresh")
+    assert "\n" not in str(caught.value)
+    with working(out, SETTINGS, fresh=True) as work:
+        assert work.fact("f", lambda: 2) == 2
+
+
+def test_a_second_job_is_refused_and_harms_nothing(out):
+    with working(out, SETTINGS) as work:
+        work.fact("f", lambda: 1)
+        with pytest.raises(InputError, match="another process is writing it"):
+            working(out, SETTINGS, fresh=True).__enter__()
+        assert work.path("facts.json").is_file()

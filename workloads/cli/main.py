@@ -12,14 +12,15 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
+from hyflexsim.workloads import outputs
 from hyflexsim.workloads.cli import (
     faults,
     kinds,
@@ -81,6 +82,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("interrupted; nothing was written", INTERRUPTED)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        code = _complain(f"{error.filename}: {error.strerror}", 2)
     except Exception as error:
         if type(error).__name__ == "ModelError":  # hyflexsim.models is not imported for this
             code = _complain(error, 2)
@@ -156,16 +161,16 @@ def _run(
     cells: str | None,
 ) -> None:
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
-    from hyflexsim.workloads.run import run_dir  # noqa: PLC0415
+    from hyflexsim.workloads.run.run_dir import MARKS  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
     options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = Scenario.load(scenario, [*(changes or ()), *extra])
-    target = run_dir.check_target(out or Path("runs") / loaded.name)
+    target = out or Path("runs") / loaded.name
     with (
         progress() as say,
-        run_dir.new_run_dir(target) as folder,
+        outputs.new_folder(target, MARKS) as folder,
         closing(draws) if draws else nullcontext(),  # before the folder goes
     ):
         result = simulate(loaded, progress=say, folder=folder)
@@ -304,7 +309,7 @@ def graph(
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
     console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
     if out is not None:
-        with _whole_file(out) as scratch:
+        with outputs.new_file(out, _is_graph) as scratch:
             g.save(loaded, scratch)
         print(f"written to {out}")
     if png is not None:
@@ -340,7 +345,7 @@ def map_(
 
         console().print(cells_table.cells_table(placement, cells))
         if out is not None:
-            with _whole_file(out) as scratch:
+            with outputs.new_file(out) as scratch:
                 cells_table.write_csv(placement, cells, scratch)
             print(f"written to {out}")
         return
@@ -444,8 +449,9 @@ def plot(
             print(f"written to {path}")
         return
     if (layer, request, tokens, window, out) == (None,) * 5:
-        for path in draw_all(run_dir):
-            print(f"written to {path}")
+        with outputs.owned(run_dir):
+            for path in draw_all(run_dir):
+                print(f"written to {path}")
         return
     axes = timeline(
         load(run_dir),
@@ -505,7 +511,7 @@ def preset(
 def _graph(model: str) -> Any:
     """A saved graph, or the graph of a model by name or config.json."""
     path = Path(model)
-    if path.suffix == ".json" and path.is_file() and '"hyflexsim-graph-' in path.read_text("utf-8"):
+    if path.suffix == ".json" and path.is_file() and _is_graph(path):
         from hyflexsim.sim import graph as g  # noqa: PLC0415
 
         return g.load(path)
@@ -533,19 +539,8 @@ def _range(option: str, text: str | None, read: Callable[[str], int]) -> tuple[i
     raise InputError(f"{option} must be two values with a colon between; got {text!r}")
 
 
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A file beside the target that takes its name when the block ends well."""
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: no such folder as {path.parent}")
-    scratch = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield scratch
-        scratch.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
+def _is_graph(path: Path) -> bool:
+    return b'"hyflexsim-graph-' in path.read_bytes()
 
 
 def _draw(axes: Any, path: Path) -> None:
@@ -553,7 +548,7 @@ def _draw(axes: Any, path: Path) -> None:
 
     if path.suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"a picture must end in .png, .pdf or .svg; got {str(path)!r}")
-    with _whole_file(path) as scratch:
+    with outputs.new_file(path) as scratch:
         save(axes, scratch)
     print(f"written to {path}")
 

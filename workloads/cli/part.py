@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Threads, use_threads
+from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import progress, resumable
 
 JetsPath = Annotated[
@@ -35,7 +37,6 @@ HeadOrder = Annotated[
     str | None,
     typer.Option(metavar="0.4|0.5", help="weaver-core line of a published checkpoint."),
 ]
-Threads = Annotated[int, typer.Option(help="Threads of torch.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -93,21 +94,19 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train a Particle Transformer on jets; prints accuracy, AUC and background rejection."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.training import training_plot  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.recipe import PartRecipe  # noqa: PLC0415
-    from hyflexsim.workloads.part.train_part import train_part  # noqa: PLC0415
+    from hyflexsim.workloads.part.train_part import DONE, STATE, train_part  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     loaded = PartRecipe.load(recipe, _changes(changes))
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
         return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, test, baseline)
-    with progress() as report, resumable():
+    with progress() as report, resumable(out / STATE, out / DONE):
         scores = train_part(
             out, loaded, jets, start=_found(start) if start else None, test=test, report=report
         )
@@ -116,7 +115,8 @@ def train(
             from hyflexsim.workloads.part.baseline import boosted_trees  # noqa: PLC0415
 
             trees = boosted_trees(out, loaded, jets, test=test, report=report)
-    save(training_plot(out), out / "curve.png")
+    with owned(out):
+        save(training_plot(out), out / "curve.png")
     part_tables.show_scores(scores, trees)
     print(f"written to {out}")
     return None
@@ -130,9 +130,10 @@ def _learning_curve(
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
-    with progress() as report, resumable():
+    with progress() as report, resumable(out):
         rows = learning_curve(out, recipe, sizes, jets, test=test, baseline=baseline, report=report)
-    save(learning_curve_plot(out), out / "learning_curve.png")
+    with owned(out):
+        save(learning_curve_plot(out), out / "learning_curve.png")
     part_tables.show_learning_curve(rows)
     print(f"written to {out}")
 
@@ -153,8 +154,6 @@ def attention(
     threads: Threads = 1,
 ) -> None:
     """Take a checkpoint's attention over jets; measure it, draw it, and make a page."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis.attention.report import describe_attention  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_run import (  # noqa: PLC0415
@@ -162,7 +161,7 @@ def attention(
         take_attention,
     )
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     with progress() as report, new_attention_dir(out) as folder:
         take_attention(
             folder,
@@ -203,15 +202,13 @@ def cost(
     threads: Threads = 1,
 ) -> None:
     """What top-k attention costs: accuracy for each k, and the fewest keys per layer and head."""
-    import torch  # noqa: PLC0415
-
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.cost import cost_plot, load_cost  # noqa: PLC0415
     from hyflexsim.workloads.cli import part_tables  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import attention_cost  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
-    with progress() as report, resumable():
+    use_threads(threads)
+    with progress() as report, resumable(out):
         found = attention_cost(
             out,
             _found(checkpoint),
@@ -224,7 +221,8 @@ def cost(
             head_order=head_order,
             report=report,
         )
-    save(cost_plot(load_cost(out)), out / "cost.png")
+    with owned(out):
+        save(cost_plot(load_cost(out)), out / "cost.png")
     part_tables.show_cost(found)
     print(f"written to {out}; keys per layer and head: {out / 'keys.parquet'}")
 

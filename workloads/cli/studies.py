@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Threads, use_threads
+from hyflexsim.workloads.outputs import new_file
+from hyflexsim.workloads.resumable import working_folder
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ def compress(
         typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Train, factorise and fine-tune a model by a recipe; write a compressed checkpoint."""
     from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
@@ -59,7 +64,8 @@ def compress(
 
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / loaded.name
-    with progress() as say, resumable():
+    use_threads(threads)
+    with progress() as say, resumable(working_folder(target)):
         about = compress_recipe(loaded, target, say=say, fresh=fresh)
     console().print(_scores(about), "")
     counts = about["counts"]
@@ -96,6 +102,7 @@ def accuracy(
         typer.Option(metavar="DIR", help="Directory [default: runs/<checkpoint>-accuracy]."),
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Score a compressed checkpoint on a chip's cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
@@ -118,16 +125,24 @@ def accuracy(
     )
     machine = machine_from(preset, [c for c in changes or () if not _is_of(Accuracy, c)])
     target = out or Path("runs") / f"{folder.name}-accuracy"
-    with progress() as say, resumable():
-        sweep(folder, settings, grid, target, machine=machine, say=say, fresh=fresh)
+    drawn: list[Path] = []
+    use_threads(threads)
+    with progress() as say, resumable(working_folder(target)):
+        sweep(
+            *(folder, settings, grid, target),
+            machine=machine,
+            say=say,
+            fresh=fresh,
+            draw=lambda made: drawn.extend(draw_study(made)),
+        )
     console().print(_frame(accuracy_table(target)), "")
     for noise in load_study(target, "accuracy").info["noise"]:
         own = noise["own_wrong_cells"]  # None: no multiplicative noise
         print(
             noise["report"], "" if own is None else f"(of this model's own cells {100 * own:.3g} %)"
         )
-    for path in draw_study(target):
-        print(f"written to {path}")
+    for path in drawn:
+        print(f"written to {target / path.name}")
 
 
 def ranks(
@@ -145,6 +160,7 @@ def ranks(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-ranks].")
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Compare ways to choose ranks at equal budgets: quality, and time on the chip."""
     from hyflexsim.analysis import draw_study, rank_table  # noqa: PLC0415
@@ -153,8 +169,10 @@ def ranks(
 
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / f"{loaded.name}-ranks"
+    drawn: list[Path] = []
     budgets = _numbers("--budget", budget)
-    with progress() as say, resumable():
+    use_threads(threads)
+    with progress() as say, resumable(working_folder(target)):
         study(
             loaded,
             _words(method),
@@ -164,10 +182,11 @@ def ranks(
             slc_rate=slc_rate / 100,
             say=say,
             fresh=fresh,
+            draw=lambda made: drawn.extend(draw_study(made)),
         )
     console().print(_frame(rank_table(target)), "")
-    for path in draw_study(target):
-        print(f"written to {path}")
+    for path in drawn:
+        print(f"written to {target / path.name}")
 
 
 def pareto(
@@ -216,6 +235,7 @@ def pareto(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
     ] = None,
     fresh: Fresh = False,
+    threads: Threads = 1,
 ) -> None:
     """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
     from hyflexsim.analysis import draw_study, load_study  # noqa: PLC0415
@@ -230,19 +250,27 @@ def pareto(
     training = {"--budget": budget, "--method": method, "--set": changes}
     subject = _checkpoint(recipe, training) if compressed else _recipe(recipe, training)
     target = out or Path("runs") / f"{subject.recipe.name}-pareto"
+    drawn: list[Path] = []
     settings = settings_from(
         {"sigma": [_number_or_word(sigma)], "seeds": seeds}
         | ({} if limit is None else {"limit": limit})
     )
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
     machines = machines_from(machine_from(preset, chip or ()), vary or ())
-    with progress() as say, resumable():
-        compute(subject, rates, settings, target, machines=machines, say=say, fresh=fresh)
+    use_threads(threads)
+    with progress() as say, resumable(working_folder(target)):
+        compute(
+            *(subject, rates, settings, target),
+            machines=machines,
+            say=say,
+            fresh=fresh,
+            draw=lambda made: drawn.extend(draw_study(made)),
+        )
     study = load_study(target, "pareto")
     several = len(machines) > 1
     console().print(pareto_table.fronts(study) if several else _frame(study.table), "")
-    for path in draw_study(target):
-        print(f"written to {path}")
+    for path in drawn:
+        print(f"written to {target / path.name}")
 
 
 def _recipe(name: str, training: Mapping[str, Any]) -> Subject:
@@ -279,7 +307,7 @@ def speedup(
 
     from hyflexsim.workloads.compression.speedup import gains  # noqa: PLC0415
 
-    with progress() as say:
+    with progress() as say, nullcontext() if out is None else new_file(out) as file:
         rows = gains(
             _words(models),
             share=share,
@@ -288,11 +316,12 @@ def speedup(
             requests=requests,
             say=say,
         )
-    frame = pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        if file is not None:
+            frame.to_csv(file, index=False, float_format="%.4g")
     console().print(_frame(frame), "")
     print("gains: dense over compressed; SoftLMs reports 1.33 to 1.72 (machine not known)")
     if out is not None:
-        frame.to_csv(out, index=False, float_format="%.4g")
         print(f"written to {out}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -66,10 +67,9 @@ def sweep_(
         with progress() as say:
             _print_estimate(estimate(loaded, workers=workers, dask=dask, progress=say))
         return
-    with progress() as say, resumable():
-        target = sweep(
-            *(loaded, out), workers=workers, dask=dask, fresh=fresh, retry=retry, progress=say
-        )
+    target = out or Path("runs") / loaded.name
+    with progress() as say, resumable(target):
+        sweep(*(loaded, target), workers=workers, dask=dask, fresh=fresh, retry=retry, progress=say)
     show(target)
     if plots:
         draw(target)
@@ -100,8 +100,9 @@ def draw(folder: Path) -> None:
     """Draw the pictures of a sweep, finished or not, into its folder."""
     from hyflexsim.analysis import draw_sweep  # noqa: PLC0415
 
-    for path in draw_sweep(folder):
-        print(f"written to {path}")
+    with owned(folder):
+        for path in draw_sweep(folder):
+            print(f"written to {path}")
 
 
 def _frame(title: str, frame: Any) -> Table:

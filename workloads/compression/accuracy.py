@@ -43,6 +43,7 @@ from hyflexsim.workloads.compression.protection import (
     protected_graph,
 )
 from hyflexsim.workloads.extraction.ranks import exact_ops
+from hyflexsim.workloads.outputs import check_folder
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.scenario.checkpoints import read_about
@@ -83,11 +84,13 @@ def sweep(
     machine: Machine | None = None,
     say: Say | None = None,
     fresh: bool = False,
+    draw: Callable[[Path], object] = lambda folder: None,
 ) -> Path:
     """Score a checkpoint over a grid and write directory `out` (accuracy.parquet, .json).
 
     A row a (selection, σ, SLC rate, ADC, seed). At rate 1 nothing is random without SLC noise, so
-    one row stands for all seeds and σ. Interrupted, it goes on where it was.
+    one row stands for all seeds and σ. Interrupted, it goes on where it was. `draw` adds pictures
+    before the directory appears.
     """
     for rate in grid.rates:
         if not 0 <= rate <= 1:
@@ -97,7 +100,7 @@ def sweep(
             raise InputError(f"select must be of {', '.join(SELECTS)}; got {select!r}")
     if not grid.rates or not grid.selects:
         raise InputError("a sweep needs an SLC rate and a selection; got none of one")
-    run_dir.check_target(out, MARKS)
+    check_folder(out, MARKS)
     about = read_about(checkpoint)
     machine = machine or Machine()
     chip = machine.chip()
@@ -117,10 +120,11 @@ def sweep(
             noise_row(opened.model, chip, each, machine.clip) | {"sigma": each.value}
             for each in noises
         ]
-        with run_dir.new_run_dir(out, MARKS) as folder:
+        with work.result() as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
             content = _about(about, settings, noise, known) | {"chip": job["chip"]}
             run_dir.write_json(folder / "accuracy.json", content)
+            draw(folder)
     return Path(out)
 
 

@@ -7,7 +7,7 @@ computes alike is scored once: chips that differ in cost only, seeds where nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ from hyflexsim.workloads.compression.protection import (
 from hyflexsim.workloads.compression.recipe import Recipe
 from hyflexsim.workloads.compression.subjects import Compressed, Subject
 from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.outputs import check_folder
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.scenario.schema import Accuracy
@@ -72,12 +73,13 @@ def pareto(
     machines: Mapping[str, Machine] | None = None,
     say: Say | None = None,
     fresh: bool = False,
+    draw: Callable[[Path], object] = lambda folder: None,
 ) -> Path:
     """Write directory `out` (pareto.parquet, pareto.json); resumed where it was interrupted.
 
     `rates`: SLC shares from 0 to 1. `settings`: noise, seeds and how many items are scored.
     `machines`: chips to compare, by what a row is to call them, the one they are compared with
-    first; None: the default one.
+    first; None: the default one. `draw` adds pictures before the directory appears.
     """
     for rate in rates:
         if not 0 <= rate <= 1:
@@ -88,7 +90,7 @@ def pareto(
     chips = {name: machine.chip() for name, machine in machines.items()}
     for name, chip in chips.items():  # refused before any work
         device_of(chip, noises_of(chip, settings)[0], machines[name].clip)
-    run_dir.check_target(out, MARKS)
+    check_folder(out, MARKS)
     say = say or (lambda what, done, total: None)
     described = {name: [row._asdict() for row in chip.describe()] for name, chip in chips.items()}
     job = subject.job | {
@@ -113,7 +115,7 @@ def pareto(
                     for row in point.rows(settings, done, known, say):
                         rows.add(at | row)
         metric = opened.task.metric
-        with run_dir.new_run_dir(out, MARKS) as target:
+        with work.result() as target:
             table = _with_front(rows.all(), metric.higher_is_better)
             run_dir.write_rows(target / "pareto.parquet", _SCHEMA, table)
             run_dir.write_json(
@@ -129,6 +131,7 @@ def pareto(
                     "subject": subject.job,
                 },
             )
+            draw(target)
     return Path(out)
 
 

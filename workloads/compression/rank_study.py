@@ -10,7 +10,7 @@ moves ranks to multiples of 64, a tile's wordlines, before the fine-tuning.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hyflexsim.workloads.compression import cost_on_chip
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import BASELINES, LEARNED, Recipe
 from hyflexsim.workloads.compression.stages import factorise, fine_tune, train_dense
+from hyflexsim.workloads.outputs import check_folder
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.terminal import Say
@@ -74,11 +75,12 @@ def study(
     slc_rate: float = 1.0,
     say: Say | None = None,
     fresh: bool = False,
+    draw: Callable[[Path], object] = lambda folder: None,
 ) -> Path:
     """Run all combinations and write directory `out`: study.parquet, ranks.parquet, study.json.
 
     `methods`: learned thresholds and baselines by name. `slc_rate` (0 to 1) of the simulated
-    chip. Interrupted, it goes on where it was.
+    chip. Interrupted, it goes on where it was. `draw` adds pictures before the directory appears.
     """
     variants = [
         variant(recipe, method, budget, seed)
@@ -90,7 +92,7 @@ def study(
         raise InputError("a study needs a method, a budget and a seed; got none of one of them")
     if not 0 <= slc_rate <= 1:
         raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * slc_rate:g}")
-    run_dir.check_target(out, MARKS)
+    check_folder(out, MARKS)
     say = say or (lambda what, done, total: None)
     job = {
         "recipe": recipe.resolved(),
@@ -110,7 +112,7 @@ def study(
             if row not in rows:
                 say(f"{name} {trial.compress.budget:g} seed {trial.seed}", done, len(variants))
                 rows.add(row | _measured(trial, opened, costs, slc_rate, say))
-        with run_dir.new_run_dir(out, MARKS) as folder:
+        with work.result() as folder:
             run_dir.write_rows(folder / "study.parquet", _STUDY, rows.all())
             run_dir.write_rows(folder / "ranks.parquet", _RANKS, _rank_rows(rows.all()))
             metric = opened.task.metric
@@ -127,6 +129,7 @@ def study(
                     "recipe": recipe.resolved(),
                 },
             )
+            draw(folder)
     return Path(out)
 
 

@@ -51,13 +51,13 @@ and what was given.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.scenario import overrides as changes
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
@@ -150,10 +150,7 @@ class Recipe(Section):
     def load(cls, name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         """A recipe that comes with hyflexsim (see :func:`shipped`), or of a TOML file."""
         path = find_file("recipe", name_or_path, RECIPES)
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as TOML: {error}") from None
+        content = toml_file.read(path)
         changed = changes.put(content, overrides)
         return cls.of(path.stem, content, path.name, changed)
 

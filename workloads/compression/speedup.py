@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import networkx as nx
+from pydantic import ValidationError
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError, InputError
@@ -27,6 +28,7 @@ from hyflexsim.workloads.extraction.ranks import (
     with_ranks,
 )
 from hyflexsim.workloads.run.run import Result, simulate
+from hyflexsim.workloads.scenario.refusals import refusal
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Chip, Model, Placing, Run, Tokens
 from hyflexsim.workloads.terminal import Say
@@ -69,6 +71,14 @@ def gains(
     """
     if not 0 < share < 1:
         raise InputError(f"--share must be above 0 and below 1; got {share:g}")
+    if not 0 <= slc_rate <= 1:
+        raise InputError(f"--slc-rate must be from 0 to 100 per cent; got {100 * slc_rate:g}")
+    if not models:
+        raise InputError("--models must name a model; got none")
+    try:
+        Tokens(tokens=tokens, requests=requests)
+    except ValidationError as error:
+        raise refusal(Tokens, "speedup", error) from None
     rows: list[Gain] = []
     for name in models:
         graph = extract(name)

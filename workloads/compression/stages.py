@@ -33,7 +33,7 @@ from hyflexsim.models.lowrank.checkpoint import (
 )
 from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, break_even
 from hyflexsim.models.precision import matrix_products
-from hyflexsim.models.saver import Saver
+from hyflexsim.models.saver import Saver, save_state
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
@@ -81,7 +81,8 @@ def compress_recipe(
             "seconds": round(time.perf_counter() - started),
         }
         gradients = {"gradient": importance.mean, "gradient-last": importance.last}
-        save_compressed(low_rank.fold(model), out, scores=gradients, about=about)
+        with work.output.new() as folder:
+            save_compressed(low_rank.fold(model), folder, scores=gradients, about=about)
     return about
 
 
@@ -273,6 +274,4 @@ def _rounded(
 
 
 def _save(model: nn.Module, path: Path, **more: Any) -> None:
-    scratch = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), **more} if more else model.state_dict(), scratch)
-    scratch.replace(path)
+    save_state({"model": model.state_dict(), **more} if more else model.state_dict(), path)

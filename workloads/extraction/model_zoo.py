@@ -10,13 +10,15 @@ Importing this file imports neither torch nor transformers.
 from __future__ import annotations
 
 import difflib
-import json
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.workloads.extraction.config_limits import check_config, check_keys, read_config
+from hyflexsim.workloads.nearest import nearest
 
 _BERT = {"model_type": "bert", "vocab_size": 30522, "max_position_embeddings": 512}
 _LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048}
@@ -88,6 +90,10 @@ ZOO: dict[str, dict[str, Any]] = {
 """
 
 
+COMMON = ("num_labels", "id2label", "label2id", "architectures", "tie_word_embeddings")
+"""Keys that all families know."""
+
+
 def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
     """(short name, configuration) of a zoo name or of a path to a ``config.json``.
 
@@ -103,22 +109,18 @@ def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
     if isinstance(name, str) and name in ZOO:
         return name, dict(ZOO[name])
     path = Path(name)
-    if path.is_dir() and (path / "config.json").is_file():
-        path = path / "config.json"
+    try:
+        if path.is_dir() and (path / "config.json").is_file():
+            path = path / "config.json"
+    except OSError as error:
+        raise InputError(f"model: {shortened(str(name))}: {error.strerror}") from None
     if path.suffix != ".json":
         near = difflib.get_close_matches(str(name), ZOO, n=3, cutoff=0.4) or sorted(ZOO)
         raise InputError(
             f"model: no model {str(name)!r}; nearest names: {', '.join(near)} "
             "(or give the path of a config.json)"
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise InputError(f"{path}: key 'model_type' must be a model type such as 'bert'")
+    config = read_config(path)
     short = path.parent.name if path.name == "config.json" else path.stem
     return short or path.stem, config
 
@@ -131,6 +133,7 @@ def build(name: str, config: dict[str, Any], *, empty: bool = True) -> Any:
 
     Raises InputError if the model type or a value is not known to transformers or to ParT.
     """
+    check_config(name, config)
     import torch  # noqa: PLC0415
 
     with torch.device("meta" if empty else "cpu"):
@@ -147,8 +150,16 @@ def _part(name: str, config: dict[str, Any]) -> Any:
     from hyflexsim.models.part.transformer import PART_CONFIGS, ParticleTransformer  # noqa: PLC0415
 
     arguments = {k: v for k, v in config.items() if k not in ("model_type", "published")}
-    if "published" in config:
-        arguments = PART_CONFIGS[config["published"]] | arguments
+    published = config.get("published")
+    if published is not None:
+        if not isinstance(published, str) or published not in PART_CONFIGS:
+            raise InputError(
+                f"{name}: published must be a model; got {shortened(published)}; "
+                f"{nearest(str(published), PART_CONFIGS)}"
+            )
+        arguments = PART_CONFIGS[published] | arguments
+    known = inspect.signature(ParticleTransformer).parameters.keys()
+    check_keys(name, arguments, set(known), others=False)
     try:
         return ParticleTransformer(**arguments)
     except (TypeError, ValueError) as error:
@@ -166,6 +177,7 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
             f"{name}: model_type {config['model_type']!r} is not known to transformers"
             f"{'; nearest: ' + ', '.join(near) if near else ''}"
         )
+    _check_keys(name, config["model_type"], values)
     architecture = (values.get("architectures") or [None])[0]
     cls = getattr(transformers, architecture, None) if architecture else transformers.AutoModel
     if cls is None:
@@ -181,6 +193,16 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
         raise InputError(
             f"{name}: transformers cannot build it: {reason.splitlines()[0]}"
         ) from error
+
+
+def _check_keys(name: str, family: str, values: dict[str, Any]) -> None:
+    """Refuse keys that are nearly those that the family knows."""
+    import transformers  # noqa: PLC0415
+
+    cls = transformers.CONFIG_MAPPING[family]
+    known = {*inspect.signature(cls).parameters, *getattr(cls, "attribute_map", ())}
+    known |= {key for key in dir(cls) if not key.startswith("_")} | set(COMMON)
+    check_keys(name, values, known, others=True)
 
 
 @contextmanager

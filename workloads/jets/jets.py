@@ -11,7 +11,8 @@ On disk it is Parquet, one row a jet. Columns (GeV, rad, mm):
 - `jet_pt`, `jet_eta`, `jet_phi`, `jet_energy`, `jet_mass`: the anti-kT R = 0.8 jet;
 - `jet_nparticles`: constituents before the cut at 128;
 - `part_px`, `part_py`, `part_pz`, `part_mass`: E is sqrt(p^2 + m^2), which keeps light
-  particles exact where a float32 E would not; at most 128, descending in pT;
+  particles exact where a float32 E would not; at most 128, descending in pT; lists may be filled
+  up with zeros;
 - `part_charge`; `part_pid`: 0 charged hadron, 1 neutral hadron, 2 photon, 3 electron, 4 muon;
 - `part_d0`, `part_dz`: impact parameters, 0 for neutrals;
 - `truth_pdg`, `truth_px`, `truth_py`, `truth_pz`, `truth_energy`: the decay products that
@@ -34,6 +35,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.jets import plausible
 from hyflexsim.workloads.jets.sample import LABELS, MAX_PARTICLES, SAMPLE
 
 JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
@@ -103,11 +105,13 @@ def load_jets(
 ) -> Jets:
     """The first `limit` jets of the given classes in a Parquet file, by default the sample.
 
-    With `truth` also the decay products, if the file has them.
+    With `truth` also the decay products, if the file has them. Particles without momentum are
+    padding and left out.
 
     Raises InputError, in one line with file, column and row, for: no such file or no Parquet,
-    a missing column, an unknown class, classes or a limit that leave no jet, a jet without
-    particles, lists of unequal length, values that are null, NaN or infinite.
+    a missing or repeated column, an unknown class, classes or a limit that leave no jet; and
+    wherever in the file for: a jet without particles, lists of unequal length, values that are
+    null, NaN or infinite, or that no jet has (plausible.py).
 
     >>> jets = load_jets(limit=10)
     >>> len(jets), sorted(set(jets.labels.tolist()))
@@ -127,16 +131,20 @@ def load_jets(
             f"{path}: no jet of {', '.join(classes or LABELS)}; "
             f"it has {', '.join(sorted(set(labels))) or 'none at all'}"
         )
-    rows = rows[:limit]
-    table = table.take(pa.array(rows))
-    offsets, particles = _particles(path, table, rows)
+    return _checked(path, table, labels).take(rows[:limit])
+
+
+def _checked(path: Path, table: Any, labels: NDArray[np.str_]) -> Jets:
+    """All jets of a file."""
+    rows = np.arange(len(table))
     jet = {name: _numbers(table[name]) for name in JET_COLUMNS}
     for name, column in jet.items():
         _finite(path, name, column, rows)
+    offsets, particles = _particles(path, table, jet)
     if "truth_pdg" not in table.column_names:
-        return Jets(labels[rows], offsets, jet, particles)
-    counts, decay = _ragged(path, table, rows, TRUTH_COLUMNS)
-    return Jets(labels[rows], offsets, jet, particles, _ends(counts), decay)
+        return Jets(labels, offsets, jet, particles)
+    counts, decay = _ragged(path, table, TRUTH_COLUMNS)
+    return Jets(labels, offsets, jet, particles, _ends(counts), decay)
 
 
 def particle_counts(
@@ -175,6 +183,9 @@ def _read(path: Path, truth: bool = False) -> Any:
         missing = [n for n in (*JET_COLUMNS, *PARTICLE_COLUMNS) if n not in names]
         if "label" not in names and path.stem not in LABELS:
             missing.insert(0, "label")
+        twice = [n for n in sorted(names) if file.schema_arrow.names.count(n) > 1]
+        if twice:
+            raise InputError(f"{path}: column {twice[0]} must be there once; it is there twice")
         if missing:
             raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
         columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
@@ -199,13 +210,19 @@ def _labels(path: Path, table: Any) -> NDArray[np.str_]:
 
 
 def _particles(
-    path: Path, table: Any, rows: NDArray[np.int64]
+    path: Path, table: Any, jet: dict[str, NDArray[Any]]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Offsets (J + 1,) and flat columns (P,), each jet cut at 128."""
-    counts, flat = _ragged(path, table, rows, PARTICLE_COLUMNS)
+    """Offsets (J + 1,) and flat columns (P,), without padding, each jet cut at 128."""
+    counts, flat = _ragged(path, table, PARTICLE_COLUMNS)
+    real = np.any([flat[f"part_{p}"] != 0 for p in ("px", "py", "pz")], axis=0)
+    if not real.all():  # arrays of one length, filled up with zeros
+        owner = np.repeat(np.arange(len(counts)), counts)
+        counts = np.bincount(owner[real], minlength=len(counts)).astype(np.int64)
+        flat = {name: column[real] for name, column in flat.items()}
     if (counts == 0).any():
-        row = rows[int(np.argmin(counts))]
+        row = int(np.argmin(counts))
         raise InputError(f"{path}: part_px must hold at least one particle; none in row {row}")
+    plausible.check(path, jet, flat, counts)
     kept = np.minimum(counts, MAX_PARTICLES)
     if (kept < counts).any():
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -214,7 +231,7 @@ def _particles(
 
 
 def _ragged(
-    path: Path, table: Any, rows: NDArray[np.int64], names: Sequence[str]
+    path: Path, table: Any, names: Sequence[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Length of each row's lists (J,), and the columns of lists flat, checked."""
     counts: NDArray[np.int64] | None = None
@@ -230,10 +247,10 @@ def _ragged(
             what = name.partition("_")[0].replace("part", "particle").replace("truth", "product")
             raise InputError(
                 f"{path}: column {name} must have one value a {what} ({counts[j]}); "
-                f"got {own[j]} in row {rows[j]}"
+                f"got {own[j]} in row {j}"
             )
         flat[name] = _numbers(pc.list_flatten(column))
-        _finite(path, name, flat[name], np.repeat(rows, own))
+        _finite(path, name, flat[name], np.repeat(np.arange(len(own)), own))
     assert counts is not None
     return counts, flat
 

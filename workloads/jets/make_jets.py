@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -31,9 +30,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hyflexsim.models.whole_file import whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.generator import COMMON, PROCESSES, SCHEMA, generate
 from hyflexsim.workloads.jets.sample import LABELS
+from hyflexsim.workloads.outputs import check_file, new_file
 from hyflexsim.workloads.terminal import resumable
 
 CHUNK = 250  # jets
@@ -63,6 +64,21 @@ def make_jets(
     """
     out = Path(out)
     _check(out, classes, jets, seed, workers)
+    with new_file(out) as file:
+        _write(*_mixed(out, classes, jets, seed, settings, workers, report), file)
+    return out
+
+
+def _mixed(
+    out: Path,
+    classes: Sequence[str],
+    jets: int,
+    seed: int,
+    settings: Sequence[str],
+    workers: int,
+    report: Report,
+) -> tuple[Any, dict[str, Any]]:
+    """The table of all jets, and what the file says of how it was made."""
     jobs = [
         (out, label, index, min(CHUNK, jets - first), seed, tuple(settings))
         for label in classes
@@ -76,8 +92,7 @@ def make_jets(
     tables = [pa.concat_tables(chunks[c * each : (c + 1) * each]) for c in range(len(classes))]
     made = {"format": FORMAT, "classes": list(classes), "jets": jets, "seed": seed}
     made |= {"settings": list(settings), "versions": _versions()}
-    _write(_mix(tables, jets, seed), out, made)
-    return out
+    return _mix(tables, jets, seed), made
 
 
 def _silent(label: str, found: int) -> None:
@@ -119,8 +134,7 @@ def _check(out: Path, classes: Sequence[str], jets: int, seed: int, workers: int
         raise InputError(f"workers must be at least 1; got {workers}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed must be 0 ... {MAX_SEED}; got {seed}")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: its folder does not exist; make it first")
+    check_file(out)
 
 
 def _chunk(
@@ -136,7 +150,7 @@ def _chunk(
     process = PROCESSES[label]
     recipe = [FORMAT, seed, label, index, settings, COMMON, repr(process), _versions()]
     key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-    folder = out.with_name(out.name + ".chunks")
+    folder = _chunks(out)
     path = folder / f"{label}-{index:05d}-{count}-{key}.parquet"
     if path.is_file():
         try:
@@ -157,8 +171,13 @@ def _chunk(
 
     table = generate(label, count, own_seed, settings, progress)
     folder.mkdir(exist_ok=True)
-    _write(table, path, {"format": FORMAT})
+    with whole(path) as scratch:
+        _write(table, {"format": FORMAT}, scratch)
     return table
+
+
+def _chunks(out: Path) -> Path:
+    return out.parent / f"{out.name}.chunks"
 
 
 def _mix(tables: Sequence[Any], jets: int, seed: int) -> Any:
@@ -173,25 +192,20 @@ def _mix(tables: Sequence[Any], jets: int, seed: int) -> Any:
     )
 
 
-def _write(table: Any, path: Path, made: dict[str, Any]) -> None:
+def _write(table: Any, made: dict[str, Any], path: Path) -> None:
     """Parquet, zstd 19; momenta as byte streams, what repeats as dictionaries."""
     momenta = [f"part_{p}.list.element" for p in ("px", "py", "pz")]
     repeats = [f"part_{n}.list.element" for n in ("mass", "charge", "pid", "d0", "dz")]
     table = table.replace_schema_metadata({"hyflexsim": json.dumps(made, sort_keys=True)})
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        pq.write_table(
-            table,
-            unfinished,
-            compression="zstd",
-            compression_level=19,
-            use_dictionary=["label", "truth_pdg.list.element", *repeats],
-            use_byte_stream_split=momenta,
-            write_statistics=False,
-        )
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=["label", "truth_pdg.list.element", *repeats],
+        use_byte_stream_split=momenta,
+        write_statistics=False,
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -220,9 +234,15 @@ def command(
     """Simulate jets of JetClass's labels with Pythia and FastJet: hyflexsim[hep]."""
     console = Console(stderr=True)
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     _check(out, names, jets, seed, workers)
-    with resumable(), Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    shown = Progress(
+        *(*bars, TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with resumable(_chunks(out)), shown as progress:
         tasks = {name: progress.add_task(name, total=jets) for name in names}
         make_jets(
             out,
@@ -241,8 +261,10 @@ def command(
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=False)
-        sys.exit(0)
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(code or 0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -143,9 +143,15 @@ def split(labels: NDArray[np.str_], validation: float = 0.1, test: float = 0.1) 
 
 
 def fingerprint(path: str | Path | None) -> str:
-    """First 16 hex digits of the SHA-256 of a set's bytes, file after file."""
+    """First 16 hex digits of the SHA-256 of a set's bytes, file after file, read piece by piece.
+
+    Raises InputError for what is no file: a device or a pipe may have no end.
+    """
     path = find(path)
     digest = hashlib.sha256()
     for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
-        digest.update(file.read_bytes())
+        if not file.is_file():
+            raise InputError(f"{file}: must be a file; a device, a pipe or a folder is none")
+        with file.open("rb") as content:
+            hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest()[:16]

@@ -18,7 +18,6 @@ sqrt(jets that changed sides) / jets.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from hyflexsim.models.part.topk import attention_shape, set_top_k
 from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import check_folder, owned
 from hyflexsim.workloads.part.attention_run import choose
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.part.train_part import tensors, train_part
@@ -67,45 +67,43 @@ def attention_cost(
     `tune_steps` > 0 fine-tunes for each of `tune_keys` in `out/tuned-kNN`, resumable, on the
     training part of `jets`. Raises InputError for a bad tolerance or folder.
     """
-    out = Path(out)
     if not 0 <= tolerance < 1:
         raise InputError(f"--tolerance must be a share of accuracy, 0 ... 1; got {tolerance}")
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _ours(out))):
-        raise InputError(f"--out must be a new folder or one of this command; {out} is neither")
-    model, spec = load_part(checkpoint, spec, head_order)
-    chosen = choose(jets, spec.classes, per_class)
-    data = tensors(chosen, spec, lambda done: report("reading jets", done, len(chosen)))
-    full = scores_of(model, data)
-    target = data.target.numpy()
-    rows = [_row(k, "plain", _with(model, data, k), full, target) for k in KEYS]
-    rows += _without_u(model, data, full, target)
-    heads, divergence = _heads(model, data, full, target, report)
-    keys, joint = _choose_keys(model, data, full, target, divergence, tolerance, report)
-    out.mkdir(parents=True, exist_ok=True)
-    for k in tune_keys if tune_steps else ():
-        folder = out / f"tuned-k{k:02d}"
-        recipe = _tuning(spec, k, tune_steps)
-        train_part(folder, recipe, jets, start=checkpoint, report=report)
-        tuned, _ = load_part(folder)
-        rows.append(_row(k, "tuned", _with(tuned, data, k), full, target))
-    _table(out / "accuracy.parquet", rows)
-    _table(out / "heads.parquet", heads)
-    _table(out / "keys.parquet", keys)
-    found = {
-        "jets": len(chosen),
-        "accuracy": float((full.argmax(1) == target).mean()),
-        "tolerance": tolerance,
-        "rows": rows,
-        "joint": joint,
-        "mean_keys": float(np.mean([row["keys"] for row in keys])),
-        "first_to_cut": [
-            {name: row[name] for name in ("layer", "head", "divergence", "accuracy_change")}
-            for row in sorted((h for h in heads if h["keys"] == 1), key=lambda h: h["divergence"])
-        ],
-    }
-    scratch = out / f".{MARK}.unfinished"
-    write_json(scratch, found)
-    os.replace(scratch, out / MARK)
+    with owned(out) as output:
+        check_folder(out, [] if _ours(output.path) else [MARK], "one of this command")
+        model, spec = load_part(checkpoint, spec, head_order)
+        chosen = choose(jets, spec.classes, per_class)
+        data = tensors(chosen, spec, lambda done: report("reading jets", done, len(chosen)))
+        full = scores_of(model, data)
+        target = data.target.numpy()
+        rows = [_row(k, "plain", _with(model, data, k), full, target) for k in KEYS]
+        rows += _without_u(model, data, full, target)
+        heads, divergence = _heads(model, data, full, target, report)
+        keys, joint = _choose_keys(model, data, full, target, divergence, tolerance, report)
+        for k in tune_keys if tune_steps else ():
+            folder = output.path / f"tuned-k{k:02d}"
+            recipe = _tuning(spec, k, tune_steps)
+            train_part(folder, recipe, jets, start=checkpoint, report=report)
+            tuned, _ = load_part(folder)
+            rows.append(_row(k, "tuned", _with(tuned, data, k), full, target))
+        found = {
+            "jets": len(chosen),
+            "accuracy": float((full.argmax(1) == target).mean()),
+            "tolerance": tolerance,
+            "rows": rows,
+            "joint": joint,
+            "mean_keys": float(np.mean([row["keys"] for row in keys])),
+            "first_to_cut": [
+                {name: row[name] for name in ("layer", "head", "divergence", "accuracy_change")}
+                for row in sorted(
+                    (h for h in heads if h["keys"] == 1), key=lambda h: h["divergence"]
+                )
+            ],
+        }
+        with output.more(last=MARK) as folder:
+            for name, table in (("accuracy", rows), ("heads", heads), ("keys", keys)):
+                pq.write_table(pa.Table.from_pylist(table), folder / f"{name}.parquet")
+            write_json(folder / MARK, found)
     return found
 
 
@@ -251,12 +249,6 @@ def _choose_keys(
         for layer, head in np.ndindex(*best.shape)
     ]
     return rows, joint
-
-
-def _table(path: Path, rows: list[dict[str, Any]]) -> None:
-    scratch = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(pa.Table.from_pylist(rows), scratch)
-    os.replace(scratch, path)
 
 
 def read_keys(path: str | Path) -> list[list[int]]:

@@ -39,8 +39,9 @@ from hyflexsim.workloads.jets.observables import axes_of, delta_r, observables
 from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.jets.sets import fingerprint, load_set
 from hyflexsim.workloads.jets.subjets import PRONGS
+from hyflexsim.workloads.outputs import new_folder
 from hyflexsim.workloads.part.train_part import tensors
-from hyflexsim.workloads.run.run_dir import new_run_dir, write_json
+from hyflexsim.workloads.run.run_dir import write_json
 
 FORMAT = "hyflexsim-attention-1"
 MARKS = ("manifest.json", "jets.parquet", "particles.parquet")
@@ -72,6 +73,8 @@ def take_attention(
     """
     if dtype not in DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be from 0 to {2**63 - 1}; got {seed}")
     model, spec = load_part(checkpoint, spec, head_order)
     chosen = choose(jets, spec.classes, per_class)
     data = tensors(chosen, spec, lambda done: report("reading jets", done, len(chosen)))
@@ -107,8 +110,8 @@ def take_attention(
 
 
 def new_attention_dir(path: str | Path) -> Any:
-    """A folder to fill that takes its name when the block ends well; see run_dir."""
-    return new_run_dir(path, MARKS)
+    """A folder to fill that takes its name when the block ends well; see outputs.new_folder."""
+    return new_folder(path, MARKS, "one of this command")
 
 
 def choose(path: str | Path | None, classes: tuple[str, ...], per_class: int) -> Jets:

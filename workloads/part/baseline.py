@@ -9,7 +9,6 @@ its leading ones.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +20,14 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.observables import observables
 from hyflexsim.workloads.jets.sets import fingerprint
+from hyflexsim.workloads.outputs import Output, owned
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.part.train_part import Report, jets_of
+from hyflexsim.workloads.run.run_dir import write_json
 
 INPUTS = ("mass", "tau21", "tau32", "multiplicity")
 ROUNDS = 100
+NAME = "baseline.json"
 
 
 class Inputs(NamedTuple):
@@ -61,7 +63,19 @@ def boosted_trees(
     several trainings on parts of one set. Raises InputError if scikit-learn is missing, and what
     reading jets raises.
     """
-    path = Path(out) / "baseline.json"
+    with owned(out) as output:
+        return _boosted(output, recipe, jets, test, inputs, report)
+
+
+def _boosted(
+    output: Output,
+    recipe: PartRecipe,
+    jets: str | Path | None,
+    test: str | Path | None,
+    inputs: Callable[[], Inputs] | None,
+    report: Report,
+) -> dict[str, Any]:
+    path = output.path / NAME
     about = [fingerprint(jets), fingerprint(test) if test else None, recipe.classes]
     key = json.dumps([*about, recipe.train_jets, recipe.validation, recipe.test])
     if path.is_file():
@@ -75,9 +89,8 @@ def boosted_trees(
     scores = _fit(x[rows], y[rows], x_test, recipe.seed)
     found = classification.report(scores, y_test, recipe.classes)
     found |= {"inputs": list(INPUTS), "train_jets": len(rows)}
-    scratch = path.with_name(".baseline.json.unfinished")
-    scratch.write_text(json.dumps(found | {"key": key}, indent=1) + "\n", "utf-8")
-    os.replace(scratch, path)
+    with output.more() as folder:
+        write_json(folder / NAME, found | {"key": key})
     return found
 
 

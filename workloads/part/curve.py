@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +52,11 @@ class Curve:
         self._loss, self._right, self._seen = 0.0, 0, 0
 
     def write(self, path: Path) -> None:
-        """The rows as Parquet, in one step."""
+        """The rows as Parquet."""
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        scratch = path.with_name(f".{path.name}.unfinished")
-        pq.write_table(pa.Table.from_pylist(self.rows), scratch)
-        os.replace(scratch, path)
+        pq.write_table(pa.Table.from_pylist(self.rows), path)
 
     def state_dict(self) -> dict[str, Any]:
         """Rows, and what was gathered since the last one."""

@@ -9,7 +9,6 @@ the boosted trees on as many jets).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.part.baseline import boosted_trees, tree_inputs
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.part.train_part import train_part
@@ -37,9 +37,24 @@ def learning_curve(
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
     """Train at each size and write the table; returns its rows. Resumable, size by size."""
-    out = Path(out)
     if not sizes or min(sizes) < 1:
         raise InputError(f"--sizes must be positive numbers of jets; got {sizes}")
+    with owned(out) as output:
+        rows = _rows(output.path, recipe, sizes, jets, test, baseline, report)
+        with output.more() as folder:
+            pq.write_table(pa.Table.from_pylist(rows), folder / NAME)
+    return rows
+
+
+def _rows(
+    out: Path,
+    recipe: PartRecipe,
+    sizes: tuple[int, ...],
+    jets: str | Path | None,
+    test: str | Path | None,
+    baseline: bool,
+    report: Callable[[str, int, int], None],
+) -> list[dict[str, Any]]:
     inputs = cache(partial(tree_inputs, recipe, jets, test, report))
     rows = []
     for size in sorted(set(sizes)):
@@ -56,7 +71,4 @@ def learning_curve(
             trees = boosted_trees(folder, own, jets, test=test, inputs=inputs, report=report)
         row |= {"trees": trees.get("accuracy"), "trees_error": trees.get("accuracy_error")}
         rows.append(row)
-    scratch = out / f".{NAME}.unfinished"
-    pq.write_table(pa.Table.from_pylist(rows), scratch)
-    os.replace(scratch, out / NAME)
     return rows

@@ -15,8 +15,8 @@ ends in the same weights as one that was not.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -45,12 +45,14 @@ from hyflexsim.models.training import endless, fine_tune
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
+from hyflexsim.workloads.outputs import Output, check_folder, owned
 from hyflexsim.workloads.part.curve import Curve
 from hyflexsim.workloads.part.recipe import PartRecipe
+from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Batches
 
 Report = Callable[[str, int, int], None]
-STATE, DONE = "state.pt", "scores.json"
+RECIPE, STATE, DONE = "recipe.json", "state.pt", "scores.json"
 SAVE_EVERY_S = 60.0
 
 
@@ -131,7 +133,19 @@ def train_part(
     model, and its classes must be the recipe's. `test`: see :func:`jets_of`. Raises InputError
     for an `out` that holds another training, and what reading jets raises.
     """
-    out = Path(out)
+    with owned(out) as output:
+        return _trained(output, recipe, jets, start, test, report)
+
+
+def _trained(
+    output: Output,
+    recipe: PartRecipe,
+    jets: str | Path | None,
+    start: str | Path | None,
+    test: str | Path | None,
+    report: Report,
+) -> dict[str, Any]:
+    out = output.path
     spec = named_spec(recipe.model, recipe.classes, recipe.particles)
     about = _about(recipe, jets, start, test)
     if _finished(out, about):
@@ -148,13 +162,19 @@ def train_part(
     _set_dropout(model, recipe.dropout)
     set_top_k(model, recipe.top_k)
     parts = prepare(jets, recipe, spec, test, report)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / "recipe.json", about)
-    curve = _fit(out, model, parts, recipe, spec, report)
-    scores = evaluate(model, parts.test, spec, report)
-    curve.write(out / "curve.parquet")
-    save_part(out / "model.safetensors", model, spec)
-    _write_json(out / DONE, scores)
+    try:
+        with output.more() as folder:
+            write_json(folder / RECIPE, about)
+        curve = _fit(out, model, parts, recipe, spec, report)
+        scores = evaluate(model, parts.test, spec, report)
+        with output.more(last=DONE) as folder:
+            curve.write(folder / "curve.parquet")
+            save_part(folder / "model.safetensors", model, spec)
+            write_json(folder / DONE, scores)
+    except BaseException:
+        if not (out / STATE).is_file():
+            _leave_nothing(out)
+        raise
     return scores
 
 
@@ -258,17 +278,23 @@ def _finished(out: Path, about: dict[str, Any]) -> bool:
     """Whether `out` is this very training, done. Refuses a folder with another one."""
     if not out.exists():
         return False
-    if not out.is_dir() or (any(out.iterdir()) and not (out / "recipe.json").is_file()):
-        raise InputError(f"--out must be a new folder or one of this training; {out} is neither")
-    if (out / "recipe.json").is_file():
-        old = json.loads((out / "recipe.json").read_text("utf-8"))
+    check_folder(out, [RECIPE], "one of this training")
+    if (out / STATE).is_file() or (out / DONE).is_file():  # else there is nothing of another one
+        try:
+            old = json.loads((out / RECIPE).read_bytes())
+        except ValueError as error:
+            raise InputError(
+                f"{out / RECIPE}: is damaged, {error}; name a new folder or delete this one"
+            ) from None
         if old != about:
             key = next(k for k in about if old.get(k) != about[k])
             raise InputError(f"--out: {out} holds a training with another {key}; name a new folder")
     return (out / DONE).is_file()
 
 
-def _write_json(path: Path, content: Any) -> None:
-    scratch = path.with_name(f".{path.name}.unfinished")
-    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    os.replace(scratch, path)
+def _leave_nothing(out: Path) -> None:
+    """Of a training that failed before its state was kept."""
+    for path in (out / RECIPE, *out.glob("model-*.safetensors")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # there are other files in it
+        out.rmdir()

@@ -26,6 +26,7 @@ from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.workloads import outputs
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.kept import Kept
@@ -66,7 +67,7 @@ class Result:
 
         An older run directory is replaced, anything else refused (:class:`InputError`).
         """
-        with run_dir.new_run_dir(out_dir) as folder:
+        with outputs.new_folder(out_dir, run_dir.MARKS) as folder:
             self.fill(folder, Painter() if pictures else None)
         return Path(out_dir)
 

@@ -91,13 +91,9 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
     if where in KINDS and last != "kind":
         _check_kind(where, last, table.get("kind", "at-once"))
     if where == "chip.set":
-        flat = dotted(table)
-        table.clear()
-        table |= flat
-        if isinstance(value, float) and not math.isfinite(value):
-            value = str(value)  # refused by the parameter, with its range
+        value = _of_parameter(table, key, value)
     table[parts[-1]] = value
-    if last == "kind" and value in KINDS[where]:
+    if last == "kind" and isinstance(value, str) and value in KINDS[where]:
         for old in set(table) - set(KINDS[where][value].model_fields):
             del table[old]
     if where == "model" and last in SOURCES:
@@ -105,6 +101,18 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
             if other != last:
                 table.pop(other, None)
     return ".".join(parts)
+
+
+def _of_parameter(table: dict[str, Any], key: str, value: Any) -> Any:
+    """The value as the chip takes it; the table's other parameters by their full names."""
+    if value == {}:
+        raise InputError(f"--set: {key} must be a value; got an empty table")
+    flat = dotted(table)
+    table.clear()
+    table |= flat
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # refused by the parameter, with its range
+    return value
 
 
 def _split(key: str) -> list[str]:
@@ -152,7 +160,7 @@ def _of_preset(preset: str) -> Mapping[str, object]:
 
 def _check_kind(where: str, last: str, kind: Any) -> None:
     owners = [name for name, section in KINDS[where].items() if last in section.model_fields]
-    if kind not in owners and kind in KINDS[where]:
+    if kind not in owners and isinstance(kind, str) and kind in KINDS[where]:
         raise InputError(
             f"--set: {where}.{last} goes with {where}.kind {' or '.join(owners)}; it is {kind!r}"
         )

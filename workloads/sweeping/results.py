@@ -3,7 +3,6 @@
 ``sweep.json``       what the points depend on, and which columns are what
 ``parts/*.parquet``  finished points, a file each or for those that finished together
 ``points.parquet``   all of them, in order, when the sweep is done; then there are no parts
-``.lock``            held by the process that writes
 
 A file takes its name when it is whole, so a sweep that is killed leaves finished points only.
 A file of random bytes is kept beside while points come in: on a full disk it is deleted, and what
@@ -25,12 +24,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyflexsim.models.whole_file import whole
 from hyflexsim.sim.cache import write_whole
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.outputs import check_folder, owned
 from hyflexsim.workloads.resumable import differing
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.sweeping.done import Done
-from hyflexsim.workloads.sweeping.lock import locked
 
 JOB, PARTS, TABLE, RESERVE = "sweep.json", "parts", "points.parquet", ".reserve"
 MERGE = 256
@@ -77,11 +77,10 @@ class Results:
         old = self._files()
         for point in points:
             del self._rows[point]
-        with _says_where(self.folder):
-            if self._rows:
-                self._write(self.rows())
-            for path in old:
-                path.unlink()
+        if self._rows:
+            self._write(self.rows())
+        for path in old:
+            path.unlink()
         self._small.clear()
 
     def add(self, done: Sequence[Done], settings: Mapping[int, Mapping[str, Any]]) -> None:
@@ -100,12 +99,11 @@ class Results:
     def finish(self) -> None:
         """All points are there: one table instead of parts."""
         (self.folder / RESERVE).unlink(missing_ok=True)
-        with _says_where(self.folder):
-            _write_table(self.folder / TABLE, self.rows())
-            for path in self._parts.glob("*.parquet"):
-                path.unlink()
-            with suppress(FileNotFoundError):
-                self._parts.rmdir()
+        _write_table(self.folder / TABLE, self.rows())
+        for path in self._parts.glob("*.parquet"):
+            path.unlink()
+        with suppress(FileNotFoundError):
+            self._parts.rmdir()
 
     def _files(self) -> list[Path]:
         table = self.folder / TABLE
@@ -157,29 +155,16 @@ def results(out: Path, job: Mapping[str, Any], *, fresh: bool = False) -> Iterat
     Raises InputError for a folder that is in use, that of another sweep (naming the first key that
     differs), or something else's. A sweep that fails before its first point leaves nothing.
     """
-    _check(out)
-    made = [place for place in (out, *out.parents) if not place.exists()]
-    with _says_where(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "sweep"):
+    with owned(check_folder(out, [JOB], "that of a sweep")):
+        new = not out.exists()
         try:
+            out.mkdir(exist_ok=True)
             _claim(out, job, fresh)
             yield Results(out)
         finally:
             (out / RESERVE).unlink(missing_ok=True)
             if not any((out / PARTS).glob("*.parquet")) and not (out / TABLE).is_file():
-                _leave_nothing(out, made)
-
-
-def _check(out: Path) -> None:
-    if not out.name or out.name == "..":
-        raise InputError(f"--out must name a folder; got {str(out)!r}")
-    if out.is_dir():
-        names = {path.name for path in out.iterdir()} - {".lock"}
-        if names and JOB not in names:
-            raise InputError(f"--out must be a new folder or that of a sweep; {out} is neither")
-    elif out.exists() or out.is_symlink():
-        raise InputError(f"--out must be a new folder or that of a sweep; {out} is a file")
+                _leave_nothing(out, new)
 
 
 def _claim(out: Path, job: Mapping[str, Any], fresh: bool) -> None:
@@ -196,29 +181,18 @@ def _claim(out: Path, job: Mapping[str, Any], fresh: bool) -> None:
                 f"{out}: is of a sweep with another {other}; give --out another name, or start "
                 "anew with --fresh"
             )
-    with _says_where(out):
-        scratch = out / f"{JOB}.partial"
+    with whole(out / JOB) as scratch:
         write_json(scratch, wanted)
-        scratch.replace(out / JOB)
-        write_whole(out / RESERVE, os.urandom(ROOM))
+    write_whole(out / RESERVE, os.urandom(ROOM))
 
 
-def _leave_nothing(out: Path, made: Sequence[Path]) -> None:
+def _leave_nothing(out: Path, new: bool) -> None:
     (out / JOB).unlink(missing_ok=True)
     with suppress(OSError):
         (out / PARTS).rmdir()
-    (out / ".lock").unlink(missing_ok=True)
-    for place in made:
+    if new:
         with suppress(OSError):
-            place.rmdir()
-
-
-@contextmanager
-def _says_where(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
+            out.rmdir()
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -242,12 +216,8 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
     columns = dict.fromkeys(key for row in rows for key in row)
     ordered = [key for key in columns if key not in OWN[1:]]
     arrays = {key: _column([row.get(key) for row in rows]) for key in (*ordered, *OWN[1:])}
-    scratch = path.with_suffix(".partial")
-    try:
+    with whole(path) as scratch:
         pq.write_table(pa.table(arrays), scratch, **(SMALL if len(rows) < MERGE else WHOLE))
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _column(values: Sequence[Any]) -> Any:

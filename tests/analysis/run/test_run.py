@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from hyflexsim import analysis
@@ -107,3 +108,58 @@ def test_missing_key(copy):
     del summary["macs"]
     (copy / "summary.json").write_text(json.dumps(summary))
     assert _message(copy) == f"{copy / 'summary.json'}: key 'macs' is missing"
+
+
+def test_a_column_twice(copy):
+    file = copy / "trace.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.append_column("layer", whole["layer"]), file)
+    assert _message(copy) == f"{file}: column 'layer' must be there once"
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_a_damaged_page(copy, table):
+    """Bytes of the first page flipped: whatever pyarrow says of it is one line."""
+    file = copy / f"{table}.parquet"
+    content = bytearray(file.read_bytes())
+    for place in range(8, 60):
+        content[place] ^= 0xFF
+    file.write_bytes(content)
+    message = _message(copy)
+    assert message.startswith(f"{file}: is damaged; ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("macs", "many", "key 'macs' must be a number; got 'many'"),
+        ("visits", True, "key 'visits' must be a number; got True"),
+        ("latency_ps", 5, "key 'latency_ps' must hold an object"),
+        ("latency_ps", {"p50": 1}, "key 'latency_ps.p95' is missing"),
+        (
+            "energy_by_kind_pj",
+            {"x": "all"},
+            "key 'energy_by_kind_pj.x' must be a number; got 'all'",
+        ),
+    ],
+)
+def test_figures_that_are_none(copy, key, value, message):
+    file = copy / "summary.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    assert _message(copy) == f"{file}: {message}"
+    with pytest.raises(InputError, match=re.escape(message)):
+        analysis.compare([copy])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([], "key 'op_kinds' must hold an object"),
+        ({"x": [[]]}, "key 'op_kinds.x' must be a word; got [[]]"),
+    ],
+)
+def test_op_classes_that_are_none(copy, kinds, message):
+    file = copy / "scenario.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"op_kinds": kinds}))
+    assert _message(copy) == f"{file}: {message}"

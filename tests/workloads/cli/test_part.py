@@ -79,9 +79,9 @@ def test_bad_input_is_one_line_and_code_2(tmp_path, capsys, monkeypatch, argumen
 
 def row(label):
     lists = {field.name: [] for field in SCHEMA}
-    row = lists | {f"jet_{n}": 0.0 for n in ("eta", "phi", "energy", "mass")}
-    row |= {"label": label, "jet_pt": 600.0, "jet_nparticles": 1}
-    row |= {name: [1.0] for name in ("part_px", "part_py", "part_pz", "part_mass")}
+    row = lists | {f"jet_{n}": 0.0 for n in ("eta", "phi", "mass")}
+    row |= {"label": label, "jet_pt": 600.0, "jet_energy": 600.0, "jet_nparticles": 1}
+    row |= {"part_px": [600.0], "part_py": [0.0], "part_pz": [0.0], "part_mass": [0.0]}
     return row | {name: [0] for name in ("part_charge", "part_pid", "part_d0", "part_dz")}
 
 
@@ -101,6 +101,7 @@ def test_stopped_jets_say_how_to_go_on(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(make_jets, "generate", stop)
+    (tmp_path / "jets.parquet.chunks").mkdir()
     code, printed = command(capsys, "jets", "--out", tmp_path / "jets.parquet")
     assert code == 130
     assert printed.err.splitlines()[-1] == (

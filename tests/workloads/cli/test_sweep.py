@@ -104,10 +104,8 @@ def test_two_sweeps_with_one_folder_at_once(hyflexsim, folder):
     """The second is refused by name while the first, a process of its own, goes on."""
     code = (
         "import sys\n"
-        "from pathlib import Path\n"
-        "from hyflexsim.workloads.sweeping.lock import locked\n"
-        "Path('out').mkdir()\n"
-        "with locked(Path('out'), 'sweep'):\n"
+        "from hyflexsim.workloads.outputs import owned\n"
+        "with owned('out'):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -117,7 +115,7 @@ def test_two_sweeps_with_one_folder_at_once(hyflexsim, folder):
         assert other.stdout.readline() == b"held\n"
         result, _, err = hyflexsim("sweep", "jets.toml", "--out", "out", "--workers", "0")
         assert result == 2
-        assert f"another sweep is writing it (process {other.pid} on " in err
+        assert f"another process is writing it (process {other.pid} on " in err
         other.stdin.close()
     assert hyflexsim("sweep", "jets.toml", "--out", "out", "--workers", "0")[0] == 0
 

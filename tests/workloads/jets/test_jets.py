@@ -29,9 +29,11 @@ def table(counts=(2, 3, 1), labels=("QCD", "Tbqq", "QCD"), **change):
         "part_d0": np.zeros(n),
         "part_dz": np.zeros(n),
     }
-    columns = {"label": list(labels)} | {name: [500.0] * len(counts) for name in jets.JET_COLUMNS}
+    columns = {"label": list(labels)} | {name: [0.0] * len(counts) for name in jets.JET_COLUMNS}
     for name, values in ragged.items():
         columns[name] = [list(values[a:b]) for a, b in pairwise(ends)]
+    columns["jet_pt"] = [sum(px) or 1.0 for px in columns["part_px"]]
+    columns["jet_energy"] = [pt + 1 for pt in columns["jet_pt"]]
     for name, value in change.items():
         if value is None:
             del columns[name]
@@ -74,9 +76,11 @@ def test_file_named_after_its_class_needs_no_label(write):
 
 
 def test_particles_beyond_128_are_left(write):
-    found = load_jets(write(table((130, 2), ("QCD", "QCD"))))
+    px = [[1 + i / 100 for i in range(130)], [140, 141]]
+    own = {"part_px": px, "jet_pt": [sum(p) for p in px]}
+    found = load_jets(write(table((130, 2), ("QCD", "QCD"), jet_energy=[300.0] * 2, **own)))
     assert found.counts.tolist() == [128, 2]
-    assert found.inputs(0)["px"][-1] == 10 + 127
+    assert found.inputs(0)["px"][-1] == 1 + 127 / 100
     assert found.inputs(1)["px"].tolist() == [140, 141]
 
 
@@ -125,7 +129,8 @@ def test_the_row_is_the_files_row(write):
     path = write(table(part_dz=[[0, 0], [0, 0, 0], [np.inf]]))
     with pytest.raises(InputError, match=r"part_dz must be finite; got inf in row 2$"):
         load_jets(path, classes=["QCD"])
-    assert len(load_jets(path, classes=["Tbqq"])) == 1
+    with pytest.raises(InputError, match=r"in row 2$"):  # all of a file is checked
+        load_jets(path, classes=["Tbqq"], limit=1)
 
 
 def test_bad_requests_in_one_line(write, tmp_path):
@@ -147,3 +152,29 @@ def test_bad_requests_in_one_line(write, tmp_path):
 def test_reader_needs_no_torch():
     code = "import sys, hyflexsim.workloads.jets.jets; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_padding_is_no_particle(write):
+    """Zeros behind, as arrays of one length have them, and between."""
+    padded = {
+        name: [column + [0] * (5 - len(column)) for column in table()[name].to_pylist()]
+        for name in jets.PARTICLE_COLUMNS
+    }
+    found = load_jets(write(table(**padded)))
+    alone = load_jets(write(table(), "alone.parquet"))
+    assert found.offsets.tolist() == alone.offsets.tolist()
+    for name, column in found.particles.items():
+        assert column.tolist() == alone.particles[name].tolist()
+
+
+def test_a_jet_of_padding_has_no_particle(write):
+    path = write(table(part_px=[[10, 11], [0, 0, 0], [15]]))
+    with pytest.raises(InputError, match=r"must hold at least one particle; none in row 1$"):
+        load_jets(path)
+
+
+def test_a_column_that_is_there_twice(write):
+    whole = table()
+    path = write(whole.append_column("part_px", whole["part_px"]))
+    with pytest.raises(InputError, match=r"column part_px must be there once; it is there twice$"):
+        load_jets(path)

@@ -24,11 +24,11 @@ def stand_in(monkeypatch):
         return pa.Table.from_pylist(
             [
                 row
-                | {f"jet_{n}": 0.0 for n in ("eta", "phi", "energy", "mass")}
-                | {"label": label, "jet_pt": seed % 1000 + i / 1000, "jet_nparticles": 1}
-                | {name: [1.0] for name in ("part_px", "part_py", "part_pz", "part_mass")}
+                | {f"jet_{n}": 0.0 for n in ("eta", "phi", "mass")}
+                | {"label": label, "jet_pt": pt, "jet_energy": pt, "jet_nparticles": 1}
+                | {"part_px": [pt], **{f"part_{n}": [0.0] for n in ("py", "pz", "mass")}}
                 | {name: [0] for name in ("part_charge", "part_pid", "part_d0", "part_dz")}
-                for i in range(count)
+                for pt in (1 + seed % 1000 + i / 1000 for i in range(count))
             ],
             schema=generator.SCHEMA,
         )
@@ -101,7 +101,7 @@ def test_bad_orders_in_one_line(tmp_path):
         with pytest.raises(InputError) as error:
             make_jets.make_jets(out, *arguments)
         assert str(error.value) == message
-    with pytest.raises(InputError, match=r"its folder does not exist; make it first$"):
+    with pytest.raises(InputError, match=r"no such folder as "):
         make_jets.make_jets(tmp_path / "no" / "out", ["QCD"])
     assert list(tmp_path.iterdir()) == []
 
@@ -118,7 +118,11 @@ def test_missing_generator_in_one_line(monkeypatch, capsys, tmp_path):
     )
 
 
-def test_interrupt_tells_how_to_go_on(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("kept", [True, False])
+def test_interrupt_tells_how_to_go_on(monkeypatch, capsys, tmp_path, kept):
+    if kept:
+        (tmp_path / "out.chunks").mkdir()
+
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -129,6 +133,8 @@ def test_interrupt_tells_how_to_go_on(monkeypatch, capsys, tmp_path):
     assert end.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         "stopped; what is done is kept: run the same command to go on"
+        if kept
+        else "interrupted; nothing was written"
     )
 
 

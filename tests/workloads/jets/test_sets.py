@@ -1,5 +1,7 @@
 """Sets of jets: files and folders, the data folder, splits by blocks, decay products."""
 
+import os
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -96,3 +98,14 @@ def test_fingerprint_follows_the_bytes(folder, tmp_path):
     for file in folder.glob("Tb*.parquet"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert len({fingerprint(folder), fingerprint(tmp_path), fingerprint(None)}) == 3
+    (tmp_path / "jets").write_bytes(b"abc")
+    assert fingerprint(tmp_path / "jets") == "ba7816bf8f01cfea"  # FIPS 180-2, appendix B.1
+
+
+def test_what_has_no_end_is_no_set(tmp_path):
+    os.mkfifo(tmp_path / "QCD.parquet")
+    for path in ("/dev/zero", tmp_path / "QCD.parquet", tmp_path):
+        with pytest.raises(InputError, match="must be a file; a device, a pipe or"):
+            fingerprint(path)
+        with pytest.raises(InputError):
+            load_set(path)

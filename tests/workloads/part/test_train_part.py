@@ -135,8 +135,20 @@ def test_an_entropy_penalty_sharpens_attention(jets, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_the_key(jets, tmp_path):
+    out = tmp_path / "out"
     with pytest.raises(InputError, match="learning_rate: the loss is not finite with 1e\\+30"):
-        train_part(tmp_path / "out", recipe(learning_rate=1e30), jets)
+        train_part(out, recipe(learning_rate=1e30, snapshots=[1]), jets)
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir()
+    (out / "recipe.json").write_text("{}")  # of a training that was killed before it saved a step
+    assert train_part(out, recipe(steps=1), jets)["jets"] == 20
+
+
+def test_a_damaged_recipe_of_a_training_is_named(jets, tmp_path):
+    (tmp_path / "recipe.json").write_text("{")
+    (tmp_path / "scores.json").write_text("{}")
+    with pytest.raises(InputError, match=r"recipe\.json: is damaged, .*; name a new folder or del"):
+        train_part(tmp_path, recipe(), jets)
 
 
 def test_other_jets_may_be_scored(trained, jets, tmp_path):

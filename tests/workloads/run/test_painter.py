@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from hyflexsim.analysis import draw_all
+from hyflexsim.workloads.outputs import new_folder
 from hyflexsim.workloads.run import painter, run_dir
 from hyflexsim.workloads.run.run import simulate
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -26,7 +27,7 @@ def pictures(folder):
 
 
 def test_a_process_draws_the_same_pictures(tmp_path, alone, monkeypatch):
-    with run_dir.new_run_dir(tmp_path / "run") as folder:
+    with new_folder(tmp_path / "run", run_dir.MARKS) as folder:
         draws = painter.painter()
         monkeypatch.undo()
         said = []
@@ -48,7 +49,7 @@ def test_pictures_are_drawn_here_where_the_process_ends_early(tmp_path, alone, m
     monkeypatch.setattr(painter, "CODE", "raise SystemExit(1)")
     draws = painter.painter()
     monkeypatch.undo()
-    with run_dir.new_run_dir(tmp_path / "run") as folder:
+    with new_folder(tmp_path / "run", run_dir.MARKS) as folder:
         simulate(jets(), folder=folder).fill(folder, draws)
     draws.close()
     assert len(pictures(tmp_path / "run")) == 5
