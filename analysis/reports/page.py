@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hyflexsim.sim.errors import InputError
+from hyflexsim.analysis.whole_file import whole
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
@@ -81,14 +81,8 @@ class Page:
     def write(self, file: Path) -> None:
         """The page in one file; whole or not at all. Raises InputError where it cannot."""
         content = self.html()
-        partial = file.with_name(f".{file.name}.partial")
-        try:
-            partial.write_text(content, encoding="utf-8")
-            partial.replace(file)
-        except OSError as error:
-            raise InputError(f"{file}: {error.strerror}") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(file) as made:
+            made.write_text(content, encoding="utf-8")
 
     def html(self) -> str:
         """The page."""

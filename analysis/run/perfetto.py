@@ -25,6 +25,7 @@ import pandas as pd
 
 from hyflexsim.analysis.run.over_time import edges_of, power_by_kind
 from hyflexsim.analysis.run.run import Run
+from hyflexsim.analysis.whole_file import whole
 from hyflexsim.sim.errors import InputError
 
 MOST = 100_000
@@ -47,17 +48,10 @@ def write_perfetto(run: Run, file: Path, requests: Sequence[int] | None = None) 
             "a Perfetto trace needs the perfetto package: pip install 'hyflexsim[perfetto]'"
         ) from None
     visits = _chosen(run, requests)
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        with partial.open("wb") as out:
-            for packet in _packets(run, visits, proto):
-                packet.trusted_packet_sequence_id = _SEQUENCE
-                out.write(proto.Trace(packet=[packet]).SerializeToString())
-        partial.replace(file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(file) as made, made.open("wb") as out:
+        for packet in _packets(run, visits, proto):
+            packet.trusted_packet_sequence_id = _SEQUENCE
+            out.write(proto.Trace(packet=[packet]).SerializeToString())
     return len(visits)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from hyflexsim.analysis.run.over_time import busy_map, power_plot, queue_plot
 from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
 from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
+from hyflexsim.analysis.whole_file import whole
 from hyflexsim.sim.errors import InputError
 
 PICTURES: dict[str, Callable[[Run], Axes]] = {
@@ -95,11 +93,6 @@ def save(ax: Axes, path: str | Path) -> Path:
     assert isinstance(figure, Figure)
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None}}
     metadata |= {".svg": {"Date": None, "Creator": None}}
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=".hyflexsim-"))
-    try:
-        made = scratch / path.name
+    with whole(path) as made:
         figure.savefig(made, dpi=DPI, facecolor="white", metadata=metadata.get(path.suffix))
-        os.replace(made, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return path
