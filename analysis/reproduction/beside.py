@@ -101,7 +101,7 @@ def _panel(ax: Axes, table: pd.DataFrame, log: bool, room: int) -> None:
     ax.set_xlim(-0.5, len(ticks) - 0.5)
     if log:
         ax.set_yscale("log")
-        ax.set_ylim(float(values.min()) / 1.4, float(values.max()) * 1.2)
+        ax.set_ylim(float(values[values > 0].min()) / 1.4, float(values.max()) * 1.2)
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         ax.yaxis.set_minor_locator(NullLocator())

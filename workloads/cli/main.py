@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.cli import faults, kinds, part, reproduce, studies, sweeps
+from hyflexsim.workloads.cli import faults, kinds, part, reproduce, sensitivity, studies, sweeps
 from hyflexsim.workloads.garbage import collect_less
 from hyflexsim.workloads.terminal import console, progress
 
@@ -52,6 +52,7 @@ kinds.register(app)
 faults.register(app)
 sweeps.register(app)
 reproduce.register(app)
+sensitivity.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
