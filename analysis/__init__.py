@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     )
     from hyflexsim.analysis.sweeps.report import draw_sweep
     from hyflexsim.analysis.sweeps.swept import Swept, load_sweep
+    from hyflexsim.analysis.sweeps.tornado import tornado_plot
 
 __all__ = [
     "COLUMNS",
@@ -133,6 +134,7 @@ __all__ = [
     "slc_rate_needed",
     "speedup_plot",
     "timeline",
+    "tornado_plot",
     "typical_request",
     "utilisation",
     "utilisation_plot",
@@ -164,6 +166,7 @@ _FILES = {
     "sweeps.figures": "effects_plot front_plot multiples_plot parallel_plot",
     "sweeps.report": "draw_sweep",
     "sweeps.swept": "Swept load_sweep",
+    "sweeps.tornado": "tornado_plot",
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names.split()}
 

@@ -30,8 +30,9 @@ def reproduce_(
         list[str] | None,
         typer.Argument(
             metavar="WHAT…",
-            help="table2, fig2, fig11 to fig17, headline, all [default]; or accuracy, attention: "
-            "the studies behind docs/accuracy.md and docs/attention.md, some hours.",
+            help="headline, sensitivity, table2, fig2, fig11 to fig17, reviewers, silicon, all "
+            "[default]; or accuracy, attention: the studies behind docs/accuracy.md and "
+            "docs/attention.md, some hours.",
         ),
     ] = None,
     out: Annotated[
@@ -71,15 +72,19 @@ def reproduce_(
 
 
 def _figures(wanted: list[str], target: Path, fresh: bool) -> None:
-    from hyflexsim.workloads.reproduction.reproduce import reproduce  # noqa: PLC0415
+    from hyflexsim.workloads.reproduction.reproduce import (  # noqa: PLC0415
+        PAGE,
+        is_whole,
+        reproduce,
+    )
 
     with progress() as say, resumable():
         figures = reproduce(wanted, target, say=say, fresh=fresh)
     console().print(_table([claim for figure in figures for claim in figure.claims]), "")
     for figure in figures:
         print(f"written to {target / 'pictures' / f'reproduction-{figure.name}.png'}")
-    if (target / "reproduction.md").is_file():
-        print(f"written to {target / 'reproduction.md'}")
+    if is_whole(wanted):
+        print(f"written to {target / PAGE}")
 
 
 def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: bool) -> int:

@@ -26,6 +26,7 @@ CLOSE, NEAR = 0.10, 0.25
 
 COLUMNS = ("panel", "series", "x", "ours", "paper")
 """Of a figure's table; ``paper`` is nan where it has no number."""
+_PLAIN = ("name", "title", "axes", "log", "picture", "theirs")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure made again. ``table``: of :data:`COLUMNS`; ``axes``: labels of x and y."""
+    """A figure made again. ``table``: of :data:`COLUMNS`; ``axes``: labels of x and y.
+
+    ``picture``: ``beside`` (bars), or ``tornado``, whose table is another
+    (:mod:`hyflexsim.workloads.sweeping.sensitivity`). ``theirs``: what the dashes are called.
+    """
 
     name: str
     title: str
@@ -82,24 +87,28 @@ class Figure:
     axes: tuple[str, str]
     claims: tuple[Claim, ...]
     log: bool = False
+    picture: str = "beside"
+    theirs: str = "paper"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes it again."""
-        fields = {name: getattr(self, name) for name in ("name", "title", "axes", "log")}
+        fields = {name: getattr(self, name) for name in _PLAIN}
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
         return fields | {"table": rows, "claims": [asdict(claim) for claim in self.claims]}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Figure:
         """The inverse of :meth:`as_json`."""
-        table = pd.DataFrame(content["table"], columns=list(COLUMNS))
-        table = table.astype({"ours": float, "paper": float})
+        table = pd.DataFrame(content["table"])
+        numbers = {"ours", "paper", "answer"} & set(table.columns)
+        table = table.astype(dict.fromkeys(numbers, float))
         claims = tuple(
             Claim(**{**row, "switches": tuple(Switch(**each) for each in row["switches"])})
             for row in content["claims"]
         )
-        one, other = content["axes"]
-        return cls(content["name"], content["title"], table, (one, other), claims, content["log"])
+        axes: tuple[str, str] = (content["axes"][0], content["axes"][1])
+        plain = {name: content[name] for name in _PLAIN} | {"axes": axes}
+        return cls(table=table, claims=claims, **plain)
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.nearest import nearest
@@ -17,14 +18,21 @@ from hyflexsim.workloads.reproduction.headline import headline
 from hyflexsim.workloads.reproduction.linear_energy import fig14
 from hyflexsim.workloads.reproduction.operations import fig2
 from hyflexsim.workloads.reproduction.page import page
+from hyflexsim.workloads.reproduction.reviewers import reviewers
 from hyflexsim.workloads.reproduction.scaling import fig17
+from hyflexsim.workloads.reproduction.silicon import silicon
 from hyflexsim.workloads.reproduction.table2 import table2
 from hyflexsim.workloads.reproduction.throughput import fig16
+from hyflexsim.workloads.reproduction.unknowns import sensitivity
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.terminal import Say
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FIGURES: dict[str, Callable[[Say], Figure]] = {
     "headline": headline,
+    "sensitivity": sensitivity,
     "table2": table2,
     "fig2": fig2,
     "fig11": fig11,
@@ -34,8 +42,11 @@ FIGURES: dict[str, Callable[[Say], Figure]] = {
     "fig15": fig15,
     "fig16": fig16,
     "fig17": fig17,
+    "reviewers": reviewers,
+    "silicon": silicon,
 }
 """By the name that the command takes."""
+PAGE = "reproduction.md"
 
 
 def names_of(wanted: Iterable[str]) -> list[str]:
@@ -50,12 +61,17 @@ def names_of(wanted: Iterable[str]) -> list[str]:
     return [name for name in FIGURES if name in asked or "all" in asked]
 
 
+def is_whole(names: Iterable[str]) -> bool:
+    """Whether these are all figures, so that there is a page."""
+    return set(names_of(names)) == set(FIGURES)
+
+
 def reproduce(names: Iterable[str], out: Path, *, say: Say, fresh: bool = False) -> list[Figure]:
     """Compute figures; write tables into ``out/results``, pictures into ``out/pictures``.
 
     The page ``out/reproduction.md`` is written where all figures are asked for.
     """
-    from hyflexsim.analysis import beside_paper, save  # noqa: PLC0415
+    from hyflexsim.analysis import save  # noqa: PLC0415
 
     names = names_of(names)
     settings = {"figures": names}
@@ -70,8 +86,21 @@ def reproduce(names: Iterable[str], out: Path, *, say: Say, fresh: bool = False)
             say("drawing", i, len(figures))
             stem = f"reproduction-{figure.name}"
             figure.table.to_csv(out / "results" / f"{stem}.csv", index=False, float_format="%.5g")
-            axes = beside_paper(figure.table, title=figure.title, axes=figure.axes, log=figure.log)
-            save(axes[0], out / "pictures" / f"{stem}.png")
-        if set(names) == set(FIGURES):
-            (out / "reproduction.md").write_text(page(figures), encoding="utf-8")
+            save(_drawn(figure), out / "pictures" / f"{stem}.png")
+        if is_whole(names):
+            (out / PAGE).write_text(page(figures), encoding="utf-8")
     return figures
+
+
+def _drawn(figure: Figure) -> Axes:
+    from hyflexsim.analysis import beside_paper, tornado_plot  # noqa: PLC0415
+
+    if figure.picture == "tornado":
+        return tornado_plot(figure.table, title=figure.title, axis=figure.axes[1])[0]
+    return beside_paper(
+        figure.table,
+        title=figure.title,
+        axes=figure.axes,
+        log=figure.log,
+        theirs=figure.theirs,
+    )[0]

@@ -10,7 +10,9 @@ from matplotlib.collections import LineCollection
 from hyflexsim.analysis import beside_paper, save
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-TABLES = sorted(RESULTS.glob("reproduction-*.csv"))
+TABLES = sorted(
+    set(RESULTS.glob("reproduction-*.csv")) - {RESULTS / "reproduction-sensitivity.csv"}
+)
 
 
 def drawn(file, log=False):
