@@ -4,6 +4,8 @@ A layer (a transformer block) takes whole PUs; PUs are numbered through the chip
 follow each other in the order of the model, so that tokens flow from PU to PU as in a pipeline
 (HyFlexPIM §3.1). Small layers outside the blocks (embedding, pair features, classifier) get PUs
 of their own while any are left, else they move in with the nearest block that has free arrays.
+Packed, neighbouring blocks share PUs by arrays: each is then spread over all PUs of its group, and
+its partial sums cross between them.
 
 Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once.
 The paper does not say how freed arrays are used; copies of the bottleneck are our reading.
@@ -29,6 +31,8 @@ from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.faults import FaultMap, Faults
 from hyflexsim.sim.placement.slots import Slots
 
+WAYS = ("auto", "fill", "packed")
+"""To give PUs to layers, beside a number."""
 MOST_PUS = 2**17
 """PUs that a placement may use; how many a machine has beside them costs nothing."""
 
@@ -40,9 +44,10 @@ class Options:
     ``slc_rates``: other rates by pattern of op name, the first that matches counts.
     ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out)
     a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
-    ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks) or a
-    number. ``chips``: how many there are. ``spare_arrays``: of each PU, for what is broken (pieces
-    of another unit, where that holds the weights). ``faults``: what is broken.
+    ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks),
+    ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
+    many there are. ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where
+    that holds the weights). ``faults``: what is broken.
     """
 
     slc_rate: float = 1.0
@@ -62,9 +67,9 @@ class Options:
                 "copies must be none, fill, a positive integer or a table of such by pattern; "
                 f"got {copies!r}"
             )
-        if not _positive(self.pus_per_layer) and self.pus_per_layer not in ("auto", "fill"):
+        if not _positive(self.pus_per_layer) and self.pus_per_layer not in WAYS:
             raise InputError(
-                "pus_per_layer must be auto, fill or a positive integer; "
+                "pus_per_layer must be auto, fill, packed or a positive integer; "
                 f"got {self.pus_per_layer!r}"
             )
         if not _positive(self.chips):
@@ -308,31 +313,21 @@ def _assign(
     """Numbers of PUs, then the PUs themselves in the order of the model.
 
     One block a PU at first; where the PUs do not suffice, two neighbours share, then three ...
+    ``packed``: as many share as makes the fewest PUs in all, and of these as few as possible.
     """
     chip = faults.chip
     size = _size(chip, sum(pieces.values()), options)
     total = len(faults.working)
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
     _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
-    runs = (
-        range(1, len(blocks) + 1) if options.pus_per_layer in ("auto", "fill") and blocks else (1,)
-    )
-    for run in runs:
-        leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
-        joint = dict(pieces)
-        for layer, leader in leaders.items():
-            if layer != leader:
-                joint[leader] += joint.pop(layer)
-        owners = [layer for layer in layers if layer in joint]
-        lodgers, wanted = _share_out(owners, joint, total, size, options)
-        needed = _needed(owners, lodgers, wanted)
-        if run == 1:
-            apart = needed
+    runs = range(1, len(blocks) + 1) if isinstance(options.pus_per_layer, str) and blocks else (1,)
+    tried = []
+    for lodgers, wanted, needed in _shared(layers, blocks, pieces, runs, total, size, options):
         if needed <= total:
-            lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
             _refuse_wide(needed, options)
             return _number(layers, lodgers, wanted, pieces, faults, options)
-    least = max(-(-sum(pieces.values()) // size), min(apart, needed))
+        tried.append(needed)
+    least = max(-(-sum(pieces.values()) // size), min(tried[0], tried[-1]))
     word = chip.holder.kind.holds
     _refuse_full(pieces, chip, options)
     dead = faults.pus - total
@@ -342,6 +337,42 @@ def _assign(
         f"{f'working PUs, {dead} dead' if dead else 'PUs'} ({total * size} {word}): "
         f"{least - total} PU(s) ({(least - total) * size} {word}) short"
     )
+
+
+def _shared(
+    layers: list[str],
+    blocks: list[str],
+    pieces: dict[str, int],
+    runs: Sequence[int],
+    total: int,
+    size: int,
+    options: Options,
+) -> Iterator[tuple[dict[str, str], dict[str, int], int]]:
+    """Ways to let neighbours share, best first: who lives with whom, PUs of each, of all."""
+    ways = (_sharing(layers, blocks, pieces, run, total, size, options) for run in runs)
+    return iter(sorted(ways, key=lambda way: way[2])) if options.pus_per_layer == "packed" else ways
+
+
+def _sharing(
+    layers: list[str],
+    blocks: list[str],
+    pieces: dict[str, int],
+    run: int,
+    total: int,
+    size: int,
+    options: Options,
+) -> tuple[dict[str, str], dict[str, int], int]:
+    """The same for one number of neighbours."""
+    leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
+    joint = dict(pieces)
+    for layer, leader in leaders.items():
+        if layer != leader:
+            joint[leader] += joint.pop(layer)
+    owners = [layer for layer in layers if layer in joint]
+    lodgers, wanted = _share_out(owners, joint, total, size, options)
+    needed = _needed(owners, lodgers, wanted)
+    lodgers |= {layer: leader for layer, leader in leaders.items() if layer != leader}
+    return lodgers, wanted, needed
 
 
 def _size(chip: Chip, needed: int, options: Options) -> int:

@@ -324,7 +324,8 @@ def map_(
     loaded = Scenario.load(scenario, changes or ())
     if cells is None and out is not None:
         raise InputError("--out goes with --cells")
-    placement = prepare(loaded, placed_graph(loaded)).placement
+    ready = prepare(loaded, placed_graph(loaded))
+    placement = ready.placement
     if cells is not None:
         from hyflexsim.workloads.cli import cells_table  # noqa: PLC0415
 
@@ -334,7 +335,7 @@ def map_(
                 cells_table.write_csv(placement, cells, scratch)
             print(f"written to {out}")
         return
-    console().print(terminal_tables.layers(placement))
+    console().print(terminal_tables.layers(placement), "", terminal_tables.traffic(ready))
     if png is not None:
         import pandas as pd  # noqa: PLC0415
 

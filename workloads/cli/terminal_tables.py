@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hyflexsim.sim.chip.chip import Chip
     from hyflexsim.sim.placement.mapping import Placement
+    from hyflexsim.workloads.run.prepare import Prepared
 
 _PREFIXES: tuple[tuple[float, str], ...] = (
     (1e12, "T"),
@@ -331,6 +332,19 @@ def layers(placement: Placement) -> Table:
             f"{total:,}",
             f"{total / (size * len(own)):.1%}",
         )
+    return result
+
+
+def traffic(ready: Prepared) -> Table:
+    """What the mapping costs on the links: a row each, for a request of mean length."""
+    from hyflexsim.sim.plan.traffic import link_bytes  # noqa: PLC0415
+
+    lengths = [request.tokens for request in ready.requests]
+    tokens = -(-sum(lengths) // len(lengths))
+    result = table(f"a request of {tokens} tokens moves", "link", ">bytes", ">a token", ">energy")
+    for name, size in link_bytes(ready.plan, ready.chip, tokens).items():
+        bit, _ = ready.chip.action_energy(name, "bit")
+        result.add_row(name, f"{size:,}", f"{size / tokens:,.0f}", si(8 * size * bit * 1e-12, "J"))
     return result
 
 

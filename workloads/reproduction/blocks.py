@@ -54,7 +54,7 @@ class Case:
     tiles: Literal["row-tile", "ideal"] = "row-tile"
     overlap: Literal["pipelined", "layer-serial"] = "pipelined"
     copies: Literal["none", "fill"] = "none"
-    pus_per_layer: Literal["auto", "fill"] | int = "auto"
+    pus_per_layer: Literal["auto", "fill", "packed"] | int = "auto"
     set: Changes = ()
 
     def scenario(self) -> Scenario:

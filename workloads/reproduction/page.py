@@ -23,6 +23,9 @@ compares with is not public. *Contradictory*: two statements of the paper that c
 comes out then.
 """
 
+REPEATED = ("headline", "sensitivity")
+"""Figures of ours, whose claims are those of others once more."""
+
 
 def page(figures: Sequence[Figure]) -> str:
     """The page in Markdown.
@@ -30,8 +33,7 @@ def page(figures: Sequence[Figure]) -> str:
     >>> print(page([]).splitlines()[0])
     # The paper's evaluation, derived again
     """
-    # the headline repeats claims of other figures
-    claims = [claim for each in figures if each.name != "headline" for claim in each.claims]
+    claims = [claim for each in figures if each.name not in REPEATED for claim in each.claims]
     parts = [HEAD, _score(claims)]
     for figure in figures:
         parts.append(f"\n## {figure.title}\n")

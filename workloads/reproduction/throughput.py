@@ -35,8 +35,11 @@ MAPPINGS = {
     "in turns, no copies, ideal tiles": replace(TURNS, copies="none", tiles="ideal"),
     "pipelined, copies, row tiles": replace(TURNS, overlap="pipelined"),
     "pipelined, copies, ideal tiles": replace(TURNS, overlap="pipelined", tiles="ideal"),
+    "pipelined, layers packed by arrays": replace(
+        TURNS, overlap="pipelined", copies="none", pus_per_layer="packed"
+    ),
 }
-"""What one may have meant, whole PUs a layer in each."""
+"""What one may have meant; whole PUs a layer but in the last."""
 
 
 def per_area(ours: Case, preset: str = ALL_SLC) -> float:

@@ -6,6 +6,7 @@ knows when it is drawn, and the model by which a converter's energy follows from
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -84,6 +85,7 @@ def _questions() -> dict[str, tuple[tuple[str, ...], Callable[[Sequence[Move]], 
 def sensitivity(say: Say) -> Figure:
     """A tornado for each number of the headline, and for the other ends of its figures."""
     parts, claims = [], []
+    spans: dict[str, float] = defaultdict(lambda: 1.0)
     printed = (1.245, 1.45, 1.67, paper("fig16")["best"], paper("fig16")["worst"])
     for (panel, (acts, answer)), theirs in zip(_questions().items(), printed, strict=True):
         found: dict[tuple[str, str], Move] = {}
@@ -93,7 +95,10 @@ def sensitivity(say: Say) -> Figure:
             found |= {(m.parameter, str(m.setting)): m for m in listed if m.parameter in new}
         rows = list(tornado(answer, found.values(), say))
         parts.append(pd.DataFrame(rows).assign(panel=panel))
-        first, second = list(span(rows))[:2]
+        widths = span(rows)
+        for name, width in widths.items():
+            spans[name] *= width
+        first, second = list(widths)[:2]
         values = [row for row in rows if row["parameter"] in (first, second)]
         claims.append(
             Claim(
@@ -108,6 +113,12 @@ def sensitivity(say: Say) -> Figure:
                 ),
             )
         )
+    most = max(spans, key=spans.__getitem__)
+    claims[0] = replace(
+        claims[0],
+        why=f"Of all that is not printed, `{most}` would settle most: its spans of the five "
+        f"numbers multiply to {spans[most]:.3g}. {claims[0].why}",
+    )
     return Figure(
         "sensitivity",
         "What the headline hangs on: each parameter that is not printed, at half and double",

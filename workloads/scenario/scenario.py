@@ -23,7 +23,7 @@ Every key, with its default::
     tiles = "row-tile"           # or "ideal"
     copies = "fill"              # "none", "fill", a number (of the blocks' matrices),
                                  # or numbers by pattern: { "lm_head" = 2 }
-    pus_per_layer = "auto"       # "auto", "fill" or a number
+    pus_per_layer = "auto"       # "auto", "fill", "packed" or a number
     weight_clip = "max"          # where weights are clipped before they become codes, or
                                  # "second-signed", as HyFlexPIM's released code does
     spare_arrays = 0             # of each PU: free until something is broken

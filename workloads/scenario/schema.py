@@ -115,9 +115,9 @@ class Placing(Section):
         allows("none, fill, a positive integer or a table of such by pattern"),
     ] = "fill"
     pus_per_layer: Annotated[
-        Literal["auto", "fill"] | int,
+        Literal["auto", "fill", "packed"] | int,
         AfterValidator(_word_or_count),
-        allows("auto, fill or a positive integer"),
+        allows("auto, fill, packed or a positive integer"),
     ] = "auto"
     weight_clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
     spare_arrays: Annotated[int, allows("an integer from 0", ge=0, le=2**31)] = 0

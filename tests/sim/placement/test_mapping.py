@@ -128,6 +128,37 @@ def test_fill_shares_pus_too_where_they_are_short(put):
     assert list(placement.pus.values()) == [(pu,) for pu in (0, 0, 1, 1, 2, 2)]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ((5, 5, 5, 5), [2, 2]),  # two of 5 fill a PU
+        ((6, 6, 6, 6), [3, 1]),  # 24 arrays are 3 PUs by threes and by fours: the fewer share
+        ((4, 4, 4, 4, 4), [5]),  # 20 arrays are 2 PUs only if all share
+        ((10, 10), [1, 1]),  # nothing to gain
+        ((13, 13), [2]),  # 26 arrays on 3 PUs instead of 2 + 2
+    ],
+)
+def test_packed_blocks_take_as_few_pus_as_they_can(put, sizes, groups):
+    placement = put(blocks(*sizes), pus_per_layer="packed")
+    assert [len(layers) for layers in placement.groups().values()] == groups
+    assert placement.pus_used <= put(blocks(*sizes)).pus_used
+
+
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=6), st.integers(1, 8))
+def test_packed_is_never_more_pus_and_every_group_holds_its_blocks(put, sizes, pus):
+    layers = blocks(*sizes)
+    try:
+        auto = put(layers, {"pus": pus})
+    except CapacityError:
+        with pytest.raises(CapacityError):
+            put(layers, {"pus": pus}, pus_per_layer="packed")
+        return
+    packed = put(layers, {"pus": pus}, pus_per_layer="packed")
+    assert packed.pus_used <= auto.pus_used
+    assert all(packed.free(group) >= 0 for group in packed.groups())
+    assert list(packed.pus) == list(layers)
+
+
 def test_a_pattern_of_slc_rates_that_matches_nothing(put):
     with pytest.raises(InputError) as error:
         put(blocks(1, 1), slc_rates={"b.7*": 0.5})
@@ -210,7 +241,10 @@ COPIES = "copies must be none, fill, a positive integer or a table of such by pa
         ({"copies": 0}, COPIES + "0"),
         ({"copies": "many"}, COPIES + "'many'"),
         ({"copies": True}, COPIES + "True"),
-        ({"pus_per_layer": 1.5}, "pus_per_layer must be auto, fill or a positive integer; got 1.5"),
+        (
+            {"pus_per_layer": 1.5},
+            "pus_per_layer must be auto, fill, packed or a positive integer; got 1.5",
+        ),
         ({"chips": 0}, "chips must be a positive integer; got 0"),
         ({"chips": 1.5}, "chips must be a positive integer; got 1.5"),
         ({"chips": "2"}, "chips must be a positive integer; got '2'"),

@@ -157,7 +157,10 @@ REFUSED = [
     ("mapping.slc_rate=nan", "mapping.slc_rate must be a number from 0 to 1; got nan"),
     ("mapping.copies=0", "mapping.copies must be none, fill, a positive integer"),
     ("mapping.copies=some", "mapping.copies must be none, fill, a positive integer"),
-    ("mapping.pus_per_layer=-2", "mapping.pus_per_layer must be auto, fill or a positive integer"),
+    (
+        "mapping.pus_per_layer=-2",
+        "mapping.pus_per_layer must be auto, fill, packed or a positive integer",
+    ),
     ("mapping.tiles=round", "mapping.tiles must be row-tile or ideal; got 'round'"),
     ("model.rank=2", "model.rank must be dense, hard-threshold or a share of its rank, above 0"),
     ("chip.chips=0", "chip.chips must be an integer from 1 to 65536; got 0"),
