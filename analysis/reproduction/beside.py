@@ -30,9 +30,17 @@ ROW = 2.05
 
 
 def beside_paper(
-    table: pd.DataFrame, *, title: str, axes: tuple[str, str], log: bool = False
+    table: pd.DataFrame,
+    *,
+    title: str,
+    axes: tuple[str, str],
+    log: bool = False,
+    theirs: str = "paper",
 ) -> list[Axes]:
-    """Draw every panel of a table; ``axes``: labels of x and y, the latter of all panels."""
+    """Draw every panel of a table.
+
+    ``axes``: labels of x and y, the latter of all panels. ``theirs``: what dashes are called.
+    """
     panels = list(dict.fromkeys(table["panel"]))
     with style.context():
         placed = _places([_is_wide(table[table["panel"] == panel]) for panel in panels])
@@ -45,7 +53,9 @@ def beside_paper(
         drawn = []
         for panel, (row, column, wide) in zip(panels, placed, strict=True):
             ax = figure.add_subplot(grid[row, column : column + wide])
-            _panel(ax, table[table["panel"] == panel], log, WHOLE if wide == 2 else HALF)
+            mine = table[table["panel"] == panel]
+            _panel(ax, mine, log, WHOLE if wide == 2 else HALF)
+            _legend(ax, mine, theirs)
             ax.set_title(textwrap.fill(panel, 110 if wide == 2 else 55), loc="left")
             ax.set_xlabel(axes[0])
             if column == 0:
@@ -108,17 +118,19 @@ def _panel(ax: Axes, table: pd.DataFrame, log: bool, room: int) -> None:
     else:
         ax.set_ylim(min(0.0, float(values.min()) * 1.1), float(values.max()) * 1.08 or 1.0)
     ax.grid(axis="y", visible=True)
-    _legend(ax, names, colours, bool(table["paper"].notna().any()))
 
 
-def _legend(ax: Axes, names: Sequence[str], colours: Sequence[str], theirs: bool) -> None:
+def _legend(ax: Axes, table: pd.DataFrame, theirs: str) -> None:
+    names = list(dict.fromkeys(table["series"]))
+    colours = _colours(names)
+    dashes = bool(table["paper"].notna().any())
     handles: list[Patch | Line2D] = []
     if len(names) > 1:
         handles += [Patch(color=colours[i], label=name) for i, name in enumerate(names)]
-    elif theirs:
+    elif dashes:
         handles.append(Patch(color=colours[0], label="ours"))
-    if theirs:
-        handles.append(Line2D([], [], color=PAPER, linewidth=1.4, label="paper"))
+    if dashes:
+        handles.append(Line2D([], [], color=PAPER, linewidth=1.4, label=theirs))
     if handles:
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), **style.LEGEND)
 

@@ -30,8 +30,9 @@ def reproduce_(
         list[str] | None,
         typer.Argument(
             metavar="WHAT…",
-            help="headline, sensitivity, table2, fig2, fig11 to fig17, all [default]; or accuracy, "
-            "attention: the studies behind docs/accuracy.md and docs/attention.md, some hours.",
+            help="headline, sensitivity, table2, fig2, fig11 to fig17, reviewers, silicon, all "
+            "[default]; or accuracy, attention: the studies behind docs/accuracy.md and "
+            "docs/attention.md, some hours.",
         ),
     ] = None,
     out: Annotated[

@@ -26,7 +26,7 @@ CLOSE, NEAR = 0.10, 0.25
 
 COLUMNS = ("panel", "series", "x", "ours", "paper")
 """Of a figure's table; ``paper`` is nan where it has no number."""
-_PLAIN = ("name", "title", "axes", "log", "picture")
+_PLAIN = ("name", "title", "axes", "log", "picture", "theirs")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Figure:
     """A figure made again. ``table``: of :data:`COLUMNS`; ``axes``: labels of x and y.
 
     ``picture``: ``beside`` (bars), or ``tornado``, whose table is another
-    (:mod:`hyflexsim.workloads.sweeping.sensitivity`).
+    (:mod:`hyflexsim.workloads.sweeping.sensitivity`). ``theirs``: what the dashes are called.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Figure:
     claims: tuple[Claim, ...]
     log: bool = False
     picture: str = "beside"
+    theirs: str = "paper"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes it again."""

@@ -13,6 +13,7 @@ HEAD = """# The paper's evaluation, derived again
 says, and where: [workloads/reproduction/paper.toml](../workloads/reproduction/paper.toml).
 "Closed form": from the plan of a scenario, without playing it (counts × energy of an action, time
 of the busiest part); a run has the same energy to the last digit. "Run": played event by event.
+The column "paper" of the last section has measured chips, which the paper does not compare with.
 Sums are over the blocks of a model; all chips have the ranks of the hard threshold.
 
 **Verdicts.** *Derived*: ours comes from columns, conversions, copies, bytes and queues, and no

@@ -18,7 +18,9 @@ from hyflexsim.workloads.reproduction.headline import headline
 from hyflexsim.workloads.reproduction.linear_energy import fig14
 from hyflexsim.workloads.reproduction.operations import fig2
 from hyflexsim.workloads.reproduction.page import page
+from hyflexsim.workloads.reproduction.reviewers import reviewers
 from hyflexsim.workloads.reproduction.scaling import fig17
+from hyflexsim.workloads.reproduction.silicon import silicon
 from hyflexsim.workloads.reproduction.table2 import table2
 from hyflexsim.workloads.reproduction.throughput import fig16
 from hyflexsim.workloads.reproduction.unknowns import sensitivity
@@ -40,6 +42,8 @@ FIGURES: dict[str, Callable[[Say], Figure]] = {
     "fig15": fig15,
     "fig16": fig16,
     "fig17": fig17,
+    "reviewers": reviewers,
+    "silicon": silicon,
 }
 """By the name that the command takes."""
 PAGE = "reproduction.md"
@@ -93,4 +97,10 @@ def _drawn(figure: Figure) -> Axes:
 
     if figure.picture == "tornado":
         return tornado_plot(figure.table, title=figure.title, axis=figure.axes[1])[0]
-    return beside_paper(figure.table, title=figure.title, axes=figure.axes, log=figure.log)[0]
+    return beside_paper(
+        figure.table,
+        title=figure.title,
+        axes=figure.axes,
+        log=figure.log,
+        theirs=figure.theirs,
+    )[0]
