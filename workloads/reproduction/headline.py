@@ -150,7 +150,9 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
             paper=theirs["energy_linear"],
             ours=linear_energy.gain(),
             rests="a 7-bit conversion taking twice the energy of a 6-bit one",
-            why="Published models of converters say 1.18 to 1.23 times: then MLC is worth more.",
+            why="Published models of converters say 1.18 to 1.23 times: then MLC is worth more. "
+            "And on Table 2's 1 mW being the 6-bit figure, which Fig 14's own bars suggest; its "
+            "provenance says 7 bit: see the switch, and Fig 14.",
             switches=tuple(
                 Switch(name, linear_energy.gain(changes=changes))
                 for name, changes in linear_energy.SWITCHES.items()

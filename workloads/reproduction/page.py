@@ -24,8 +24,8 @@ compares with is not public. *Contradictory*: two statements of the paper that c
 comes out then.
 """
 
-REPEATED = ("headline", "sensitivity")
-"""Figures of ours, whose claims are those of others once more."""
+EXTRA = ("headline", "sensitivity", "reviewers", "silicon")
+"""Sections with claims of others once more, or with none of the paper's: they are not counted."""
 
 
 def page(figures: Sequence[Figure]) -> str:
@@ -34,7 +34,7 @@ def page(figures: Sequence[Figure]) -> str:
     >>> print(page([]).splitlines()[0])
     # The paper's evaluation, derived again
     """
-    claims = [claim for each in figures if each.name not in REPEATED for claim in each.claims]
+    claims = [claim for each in figures if each.name not in EXTRA for claim in each.claims]
     parts = [HEAD, _score(claims)]
     for figure in figures:
         parts.append(f"\n## {figure.title}\n")
@@ -49,7 +49,7 @@ def _score(claims: Iterable[Claim]) -> str:
     order = ("derived, within 10 %", "derived, within 25 %", "off")
     names = [*(name for name in order if name in counts), *sorted(set(counts) - set(order))]
     return (
-        "| verdict | claims |\n|---|---|\n"
+        "| verdict | claims of the paper |\n|---|---|\n"
         + "\n".join(f"| {name} | {counts[name]} |" for name in names)
         + "\n"
         if counts
