@@ -9,6 +9,7 @@ import networkx as nx
 
 from hyflexsim.analysis import confidence
 from hyflexsim.models.cells.on_chip import matrices
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.placement.broken_cells import broken_cells
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.compression.accuracy import (
@@ -77,6 +78,12 @@ class Judged:
                 *_unseen(graph, placement),
             ],
         }
+
+
+def check_noises(scenario: Scenario, chip: Chip) -> None:
+    """Raise InputError for noises of a scenario that the chip's cells cannot have."""
+    for noise in noises_of(chip, scenario.accuracy):
+        device_of(chip, noise, scenario.mapping.weight_clip)
 
 
 def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:
