@@ -296,6 +296,8 @@ def graph(
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
     console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    for note in loaded.graph.get("notes", ()):
+        print(f"note: {note}")
     if out is not None:
         with outputs.new_file(out, _is_graph) as scratch:
             g.save(loaded, scratch)
