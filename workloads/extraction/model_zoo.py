@@ -168,8 +168,8 @@ def _part(name: str, config: dict[str, Any]) -> Any:
     check_keys(name, arguments, set(known), others=False)
     try:
         return ParticleTransformer(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {error}") from error
+    except Exception as error:  # values of any kind, far inside of torch
+        raise InputError(f"{name}: {_reason(error, arguments)}") from error
 
 
 def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
