@@ -197,3 +197,14 @@ def test_g28_what_is_read_instead_of_onnx(hyflexsim, folder):
     (folder / "m.onnx").touch()
     err = refused(hyflexsim, "graph", "m.onnx")
     assert "m.onnx: ONNX is not read; give the model's config.json" in err
+
+
+def test_g6_whose_accuracy_it_is(hyflexsim, folder):
+    write_jets({})
+    few = ["--set", "workload.count=2", "--set", "accuracy.seeds=1", "--set", "accuracy.limit=2"]
+    file = ["--set", "workload.file=jets.parquet", "--no-plots"]
+    code, out, _ = hyflexsim("run", "hybrid-jets", *few, *file)
+    assert code == 0
+    said = " ".join(out.split())
+    assert "note: scores are of the checkpoint's own held-out items, not of" in said
+    assert "jets.parquet, which times and energies are of" in said
