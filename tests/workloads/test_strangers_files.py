@@ -97,7 +97,7 @@ def mutated_tree(draw, content):
             elif what == "negate" and isinstance(inner, int | float):
                 table[place] = -inner
             else:
-                table[place] = draw(st.sampled_from(STRANGE))
+                table[place] = copy.deepcopy(draw(st.sampled_from(STRANGE)))
             break
     return tree
 
