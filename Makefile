@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit explore mutants bench peers clean
+.PHONY: run test lint types contracts unit explore fuzz mutants bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -29,6 +29,10 @@ unit: $(READY)
 # properties on examples that nobody has seen yet
 explore: $(READY)
 	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -n auto tests
+
+# five thousand strangers' files of each kind, minutes: what is found becomes a test of its own
+fuzz: $(READY)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto tests/workloads/test_strangers_files.py
 
 bench: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.benchmarks.bench

@@ -14,5 +14,6 @@ settings.register_profile("same", derandomize=True, **_COMMON)
 settings.register_profile(
     "unshrunk", derandomize=True, phases=(Phase.explicit, Phase.generate), **_COMMON
 )
+settings.register_profile("fuzz", derandomize=False, print_blob=True, max_examples=2500, **_COMMON)
 settings.register_profile("explore", derandomize=False, print_blob=True, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

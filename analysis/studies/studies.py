@@ -194,6 +194,7 @@ def _table(file: Path, columns: dict[str, str]) -> pd.DataFrame:
         raise InputError(f"{file}: not a Parquet file") from error
     with source, undamaged(file):
         data = source.read()
+        data.validate(full=True)
     for name, kind in columns.items():
         if name not in data.schema.names:
             raise InputError(f"{file}: column {name!r} is missing")

@@ -17,6 +17,7 @@ becomes one.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from safetensors.torch import load_file
@@ -108,9 +109,16 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{path}: must be a .safetensors file or a .pt file of tensors only; {reason}"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{path}: must hold a state dict (name: tensor) and nothing else")
+    if not _is_state(state):
+        held = state.items() if isinstance(state, dict) else ()
+        inner = [key for key, value in held if _is_state(value)]
+        hint = f"; its {inner[0]!r} is one: save that alone" if inner else ""
+        raise ModelError(f"{path}: must hold a state dict (name: tensor) and nothing else{hint}")
     return state
+
+
+def _is_state(value: object) -> TypeGuard[dict[str, Tensor]]:
+    return isinstance(value, dict) and all(isinstance(v, Tensor) for v in value.values())
 
 
 def _check(path: Path, state: dict[str, Tensor], model: ParticleTransformer) -> None:
@@ -128,5 +136,7 @@ def _check(path: Path, state: dict[str, Tensor], model: ParticleTransformer) -> 
                 f"{path}: {key} must have shape {tuple(expected[key].shape)}; "
                 f"got {tuple(value.shape)}"
             )
+        if expected[key].is_floating_point() and not value.is_floating_point():
+            raise ModelError(f"{path}: {key} must hold floating-point numbers; got {value.dtype}")
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ModelError(f"{path}: {key} must be finite; it holds NaN or infinity")

@@ -218,7 +218,7 @@ def validate(
     ],
     changes: Changes = None,
 ) -> None:
-    """Check a scenario up to its placement, a chip's TOML file or a graph's JSON file."""
+    """Check all that a run would read of a scenario, a chip's TOML file or a graph's JSON file."""
     if file.endswith(".json"):
         from hyflexsim.sim import graph as g  # noqa: PLC0415
         from hyflexsim.sim.vocabulary import least_tokens  # noqa: PLC0415
@@ -242,10 +242,10 @@ def validate(
             print(f"note: {line}")
         print(f"{file}: a chip with {hw.values.pus} PUs, {len(hw.provenance)} parameters")
         return
-    from hyflexsim.workloads.run.prepare import prepare  # noqa: PLC0415
+    from hyflexsim.workloads.compression.judged_run import check  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
-    ready = prepare(Scenario.load(file, changes or ()))
+    ready = check(Scenario.load(file, changes or ()))
     print(
         f"{file}: {len(ready.requests)} requests for {ready.graph.graph['name']} on "
         f"{ready.placement.pus_used} PUs, {len(ready.plan.components)} components"
@@ -310,6 +310,8 @@ def graph(
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
     console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    for note in loaded.graph.get("notes", ()):
+        print(f"note: {note}")
     if out is not None:
         with outputs.new_file(out, _is_graph) as scratch:
             g.save(loaded, scratch)

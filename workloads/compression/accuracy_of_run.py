@@ -9,6 +9,7 @@ import networkx as nx
 
 from hyflexsim.analysis import confidence
 from hyflexsim.models.cells.on_chip import matrices
+from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.placement.broken_cells import broken_cells
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.compression.accuracy import (
@@ -28,6 +29,7 @@ from hyflexsim.workloads.compression.protection import (
 from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.schema import Jets
 from hyflexsim.workloads.terminal import Say
 
 
@@ -73,10 +75,27 @@ class Judged:
             "noise": rows,
             "notes": [
                 *notes(settings),
+                *_of_other_jets(scenario),
                 *_exact_in_mlc(graph, placement),
                 *_unseen(graph, placement),
             ],
         }
+
+
+def check_noises(scenario: Scenario, chip: Chip) -> None:
+    """Raise InputError for noises of a scenario that the chip's cells cannot have."""
+    for noise in noises_of(chip, scenario.accuracy):
+        device_of(chip, noise, scenario.mapping.weight_clip)
+
+
+def _of_other_jets(scenario: Scenario) -> list[str]:
+    """A note where jets of a file run, which are not those that are scored."""
+    if not isinstance(scenario.workload, Jets) or scenario.workload.file is None:
+        return []
+    return [
+        f"scores are of the checkpoint's own held-out items, not of {scenario.workload.file}, "
+        "which times and energies are of"
+    ]
 
 
 def _exact_in_mlc(graph: nx.DiGraph, placement: Placement) -> list[str]:

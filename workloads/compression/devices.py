@@ -7,6 +7,7 @@ The chip's own parameters say all of it. Beside its own noise a study may compar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -63,6 +64,10 @@ def settings_from(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> A
         raise refusal(Accuracy, "accuracy", error, changed) from None
 
 
+MOST_SIGMA = 10.0
+"""Of a noise relative to the value (assumed); from 1 on a cell's value says nothing."""
+
+
 def noises_of(chip: Chip, settings: Accuracy) -> list[Noise]:
     """The noises that the settings compare, each once.
 
@@ -95,6 +100,8 @@ def noise_named(given: float | str, bits_per_cell: int = 2) -> Noise:
                 f"got {given!r}"
             )
         return _multiplicative(value, given, bits_per_cell)
+    if MOST_SIGMA < given < math.inf:
+        raise InputError(f"sigma must be a number from 0 to {MOST_SIGMA:g}; got {given:g}")
     return _multiplicative(float(given), "given", bits_per_cell)
 
 

@@ -14,6 +14,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
 from hyflexsim.workloads.run import run
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -27,6 +28,19 @@ def placed_graph(scenario: Scenario) -> nx.DiGraph | None:
     from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
 
     return Judged(scenario).graph()
+
+
+def check(scenario: Scenario) -> Prepared:
+    """Everything that :func:`simulate` reads and decides before the first event, and its refusals:
+    the checkpoint with its weights, the noises it is scored with, what the trace keeps.
+    """
+    ready = prepare(scenario, placed_graph(scenario))
+    if scenario.model.checkpoint is not None:
+        from hyflexsim.workloads.compression.accuracy_of_run import check_noises  # noqa: PLC0415
+
+        check_noises(scenario, ready.chip)
+    run.checked_keep(scenario, ready)
+    return ready
 
 
 def simulate(
@@ -56,8 +70,12 @@ def simulate(
         scenario = Scenario.load(scenario)
     judge: run.Judge | None = None
     if scenario.model.checkpoint is not None:
-        from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
+        from hyflexsim.workloads.compression.accuracy_of_run import (  # noqa: PLC0415 (torch)
+            Judged,
+            check_noises,
+        )
 
+        check_noises(scenario, chip or scenario.hardware())  # before an hour of simulation
         kept = kept or Kept()
         key = (scenario.model.checkpoint, scenario.accuracy.select)
         judged = kept.once("checkpoint", key, lambda: Judged(scenario))

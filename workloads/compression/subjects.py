@@ -130,10 +130,11 @@ class OfCheckpoint:
 
 
 def _trial(recipe: Recipe, method: str, budget: float) -> Recipe:
+    named = variant(recipe, method, budget, recipe.seed)[1]  # an unknown method, where none is used
     if budget == 1:
         how = recipe.compress.model_copy(update={"method": HARD_THRESHOLD})
         return recipe.model_copy(update={"compress": how})
-    return variant(recipe, method, budget, recipe.seed)[1]
+    return named
 
 
 def _fine_tuned(trial: Recipe, opened: Opened, folder: Path, say: Say) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from unittest import mock
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction.quiet import quiet
 
 NAME = "hyflexsim"
 EXAMPLE_TOKENS = 37  # an odd prime: no width, head count or table size is likely to equal it
@@ -90,7 +91,7 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
         dynamic[key] = axes or None
     training = model.training
     try:
-        with _stand_ins(model), torch.no_grad():
+        with quiet(), _stand_ins(model), torch.no_grad():
             return torch.export.export(
                 model.eval(), (), kwargs=example, dynamic_shapes=dynamic, strict=False
             )
@@ -106,7 +107,9 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
 def _example_tokens(model: Any) -> int:
     """Tokens of the example input: fewer where the table of positions is short."""
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return min(EXAMPLE_TOKENS, limit // 2) if isinstance(limit, int) else EXAMPLE_TOKENS
+    if not isinstance(limit, int) or limit < 2:  # XLNet, which has no such table, says -1
+        return EXAMPLE_TOKENS
+    return min(EXAMPLE_TOKENS, limit // 2)
 
 
 def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]:

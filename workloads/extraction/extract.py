@@ -159,6 +159,15 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     if unused < 0:  # not the user's to mend
         raise RuntimeError(f"{name}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
+    if unused:
+        graph.graph["notes"].append(
+            f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
+            "reach: they are not on the chip"
+        )
+    if getattr(config, "quantization_config", None) is not None:
+        graph.graph["notes"].append(
+            "quantization_config is not read: weights have as many bits as the chip gives them"
+        )
     return Extracted(graph, program, {op.name: op for op in ops if op.kind != "cat"}, output)
 
 

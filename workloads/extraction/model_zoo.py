@@ -18,6 +18,7 @@ from typing import Any
 
 from hyflexsim.sim.errors import InputError, shortened
 from hyflexsim.workloads.extraction.config_limits import check_config, check_keys, read_config
+from hyflexsim.workloads.extraction.quiet import quiet
 from hyflexsim.workloads.nearest import nearest
 
 _BERT = {"model_type": "bert", "vocab_size": 30522, "max_position_embeddings": 512}
@@ -114,6 +115,11 @@ def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
             path = path / "config.json"
     except OSError as error:
         raise InputError(f"model: {shortened(str(name))}: {error.strerror}") from None
+    if path.suffix == ".onnx":
+        raise InputError(
+            f"{path}: ONNX is not read; give the model's config.json, a name (see list), or "
+            "extract(module, inputs) in Python"
+        )
     if path.suffix != ".json":
         near = difflib.get_close_matches(str(name), ZOO, n=3, cutoff=0.4) or sorted(ZOO)
         raise InputError(
@@ -162,8 +168,8 @@ def _part(name: str, config: dict[str, Any]) -> Any:
     check_keys(name, arguments, set(known), others=False)
     try:
         return ParticleTransformer(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {error}") from error
+    except Exception as error:  # values of any kind, far inside of torch
+        raise InputError(f"{name}: {_reason(error, arguments)}") from error
 
 
 def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
@@ -183,16 +189,25 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
     if cls is None:
         raise InputError(f"{name}: architecture {architecture!r} is not known to transformers")
     try:
-        hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
-        with _no_initialisation() if empty else nullcontext():
+        with quiet(), _no_initialisation() if empty else nullcontext():
+            hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
             model = cls.from_config(hf_config) if architecture is None else cls(hf_config)
         model.tie_weights()  # left out together with the initialisation
         return model
     except Exception as error:  # a config of any origin may fail anywhere in any model's code
-        reason = str(error).strip() or repr(error)
         raise InputError(
-            f"{name}: transformers cannot build it: {reason.splitlines()[0]}"
+            f"{name}: transformers cannot build it: {_reason(error, values)}"
         ) from error
+
+
+def _reason(error: Exception, values: dict[str, Any]) -> str:
+    """What another library says, in one line: where its first one is a heading, the next, too."""
+    if isinstance(error, KeyError):
+        given = error.args[0] if error.args else None
+        keys = [key for key, value in values.items() if isinstance(value, str) and value == given]
+        return f"{' and '.join(keys) or 'a key'} {given!r} is not known"
+    lines = [line.strip() for line in (str(error).strip() or repr(error)).splitlines()]
+    return f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
 
 
 def _check_keys(name: str, family: str, values: dict[str, Any]) -> None:

@@ -191,7 +191,9 @@ def _read(path: Path, truth: bool = False) -> Any:
         columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
         if truth and names.issuperset(TRUTH_COLUMNS):
             columns += TRUTH_COLUMNS
-        return file.read(columns)
+        table = file.read(columns)
+        table.validate(full=True)  # a damaged page may be read without a word
+        return table
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: must be a readable Parquet file; {reason}") from None

@@ -22,7 +22,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
-from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.engine.trace import Filter, Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.plan import Plan
@@ -31,7 +31,7 @@ from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.painter import Painter
-from hyflexsim.workloads.run.prepare import prepare
+from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
 from hyflexsim.workloads.run.trace_writer import TraceWriter, write_trace
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -123,7 +123,7 @@ def simulate(
         say(f"placing {what}", 0, 0)
         ready = prepare(scenario, graph, chip, kept)
     plan, requests = ready.plan, ready.requests
-    keep = _keep(scenario, len(requests))
+    keep = checked_keep(scenario, ready)
     with _timed(seconds, "play"):
         engine = engines.choose(plan, requests, scenario.run.engine, servers)
         say("simulating", 0, len(requests))
@@ -190,8 +190,11 @@ def _refuse_nothing_answered(played: Played, deaths: dict[int, int], plan: Plan)
         )
 
 
-def _keep(scenario: Scenario, requests: int) -> Keep:
-    keep = scenario.keep()
+def checked_keep(scenario: Scenario, ready: Prepared) -> Keep:
+    """Which visits are written. Raises InputError where that would be none."""
+    keep, requests = scenario.keep(), len(ready.requests)
+    if not keep.all:
+        Filter(ready.plan, keep)
     first, stop = keep.requests or (0, requests)
     if first >= min(stop, requests):
         raise InputError(

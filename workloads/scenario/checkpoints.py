@@ -5,13 +5,18 @@ How a checkpoint is opened and scored: compression/judged_models.py.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.workloads.extraction.config_limits import check_config
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 """Those that come with hyflexsim."""
+
+STATES = ("before", "svd", "tuned")
+"""Of one layer's outputs or ranks, in which their importance was recorded."""
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -42,11 +47,56 @@ def is_shipped(name: str) -> bool:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself. Raises InputError for one not made from a recipe."""
+    """What a checkpoint says of itself.
+
+    Raises InputError for one not made from a recipe, and for what scores and pictures could not be
+    made of, in one line with file, key, value and what is allowed.
+    """
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     about: dict[str, Any] = read_ranks(path)["about"]
-    for key in ("recipe", "config", "scores", "metric", "counts"):
+    for key in ("recipe", "config", "scores", "metric", "counts", "origin"):
         if key not in about:
             raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
+    file = path / "ranks.json"
+    for key in ("recipe", "config", "scores", "metric", "counts"):
+        _must(file, key, about[key], isinstance(about[key], dict), "an object")
+    check_config(f"{file}: about.config", about["config"])
+    metric = about["metric"]
+    name, higher, floor = (metric.get(key) for key in ("name", "higher_is_better", "floor"))
+    _must(file, "metric.name", name, isinstance(name, str), "a word")
+    _must(file, "metric.higher_is_better", higher, isinstance(higher, bool), "true or false")
+    _must(file, "metric.floor", floor, floor is None or _number(floor), "a number or null")
+    for state, figures in about["scores"].items():
+        _must(file, f"scores.{state}", figures, isinstance(figures, dict), "an object")
+        score = figures.get(name)
+        _must(file, f"scores.{state}.{name}", score, _number(score), "a number")
+    for key, count in about["counts"].items():
+        _must(file, f"counts.{key}", count, _number(count), "a number")
+    _check_importance(file, about.get("importance"))
     return about
+
+
+def _check_importance(file: Path, importance: Any) -> None:
+    """What pictures of importance show of three states: values, and shares of the top ones."""
+    if importance is None:
+        return
+    _must(file, "importance", importance, isinstance(importance, dict), "an object or null")
+    layer, shares = importance.get("layer"), importance.get("shares")
+    _must(file, "importance.layer", layer, isinstance(layer, str), "a word")
+    _must(file, "importance.shares", shares, isinstance(shares, dict), "an object")
+    for state in STATES:
+        values, share = importance.get(state), shares.get(state)
+        numbers = isinstance(values, list) and bool(values) and all(map(_number, values))
+        _must(file, f"importance.{state}", values, numbers, "a list of numbers")
+        numbers = isinstance(share, dict) and all(map(_number, share.values()))
+        _must(file, f"importance.shares.{state}", share, numbers, "numbers by share")
+
+
+def _must(file: Path, key: str, value: object, fits: bool, wanted: str) -> None:
+    if not fits:
+        raise InputError(f"{file}: about.{key} must be {wanted}; got {shortened(value)}")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -13,6 +13,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate
 from hyflexsim.workloads.cli import main as cli
 from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
+from hyflexsim.workloads.compression.judged_run import check
 from hyflexsim.workloads.compression.protection import rank_scores_of
 from hyflexsim.workloads.run import run
 from hyflexsim.workloads.run.prepare import prepare
@@ -193,14 +194,49 @@ def test_a_selection_without_factors_is_placed_without_factors(scenario):
     assert all(weight.rank is None for weight in placement.weights.values())
 
 
-def test_refusals(scenario, tmp_path):
+def test_refusals(scenario, tmp_path, monkeypatch):
+    scenario()
     for change, message in (
         ("model.checkpoint=none", "checkpoint must be a folder made by hyflexsim compress"),
         ("accuracy.sigma=[loud]", "accuracy.sigma must be a list of chip, released"),
         ('accuracy.sigma=["loud"]', "sigma must be chip, released, calibrated"),
+        ("accuracy.sigma=[1e308]", "sigma must be a number from 0 to 10; got 1e+308"),
+        ('trace.components=["nosuch"]', "trace.components: 'nosuch' matches nothing; names are"),
+        ("trace.first=5000", "trace.first must be below 2 (trace.stop, and the requests); got"),
         ("workload.tokens=6", "workload.tokens must be 5: "),
     ):
+        path = tmp_path / "run.toml"
         with pytest.raises(InputError) as caught:
-            simulate(scenario(change))
+            check(Scenario.load(path, [change]))  # what validate does
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+        monkeypatch.setattr(run.engines, "play", lambda *_, **__: pytest.fail("plays"))
+        with pytest.raises(InputError) as again:
+            simulate(Scenario.load(path, [change]))
+        assert str(again.value) == str(caught.value)
+
+
+@pytest.mark.parametrize("harm", ["n", "layer", "weights"])
+def test_validate_reads_the_checkpoint(scenario, tmp_path, capsys, harm):
+    scenario()
+    file = tmp_path / "tiny" / "ranks.json"
+    entry = json.loads(file.read_text())
+    first = next(iter(entry["layers"]))
+    if harm == "n":
+        entry["layers"][first]["n"] = -5
+    elif harm == "layer":
+        del entry["layers"][first]
+    else:
+        (tmp_path / "tiny" / "model.safetensors").write_bytes(b"\0" * 100)
+    file.write_text(json.dumps(entry))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["validate", str(tmp_path / "run.toml")])
+    err = capsys.readouterr().err
+    assert (stop.value.code, err.count("\n")) == (2, 1)
+    assert str(tmp_path / "tiny") in err
+
+
+def test_check_prepares_what_the_run_plays(scenario):
+    ready, result = check(scenario()), simulate(scenario())
+    assert ready.plan.components == result.plan.components
+    assert ready.placement.pus_used == result.placement.pus_used

@@ -9,6 +9,7 @@ import torch
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.subjects import OfCheckpoint, OfRecipe
+from hyflexsim.workloads.outputs import Output
 from hyflexsim.workloads.resumable import Work
 
 
@@ -18,7 +19,7 @@ def quiet(what, done, total):
 
 def test_a_recipe_has_a_model_a_budget_and_keeps_them(tiny_recipe, tmp_path):
     subject = OfRecipe(tiny_recipe(data={"train_limit": 64}), "uniform", (0.5, 1.0))
-    work = Work(tmp_path)
+    work = Work(tmp_path, Output(tmp_path / "out"))
     opened = subject.opened(work, quiet)
     first = list(subject.compressed(opened, work, quiet))
     assert [one.budget for one in first] == [0.5, 1.0]
@@ -36,7 +37,7 @@ def test_a_recipe_has_a_model_a_budget_and_keeps_them(tiny_recipe, tmp_path):
 def test_a_checkpoint_is_taken_as_it_is(checkpoint, checkpoint_recipe, tmp_path):
     subject = OfCheckpoint(checkpoint)
     assert subject.recipe == checkpoint_recipe
-    work = Work(tmp_path)
+    work = Work(tmp_path, Output(tmp_path / "out"))
     opened = subject.opened(work, quiet)
     (one,) = subject.compressed(opened, work, quiet)
     assert one.opened is opened
@@ -57,3 +58,16 @@ def test_a_checkpoint_that_says_too_little_is_refused(checkpoint, tmp_path, key)
         OfCheckpoint(folder)
     wanted = f"{folder}: ranks.json lacks about.{key}; make it by hyflexsim compress"
     assert str(caught.value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("method", "budgets", "message"),
+    [
+        ("../x", (1.0,), "--method must be of tanh, "),  # though a budget of 1 uses none
+        ("tanh", (0.5, 1.5), "--budget must be shares above 0 and up to 1; got 1.5"),
+        ("tanh", (), "--budget must have a value; got none"),
+    ],
+)
+def test_a_study_of_a_recipe_that_is_none(tiny_recipe, method, budgets, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        OfRecipe(tiny_recipe(), method, budgets)

@@ -133,12 +133,13 @@ def test_a_model_without_the_attention_interface_is_refused(tmp_path):
     ("text", "reason"),
     [
         ("{", "not a JSON file"),
-        ("[]", "key 'model_type' must be a model type such as 'bert'"),
+        ("[]", "must hold an object; got list"),
+        ("{}", "key 'model_type' must be a model type such as 'bert'; got None"),
         ('{"model_type": "brt"}', "model_type 'brt' is not known to transformers; nearest: "),
         ('{"model_type": "bert", "architectures": ["Foo"]}', "architecture 'Foo' is not known"),
         (
             '{"model_type": "part", "input_dim": 7, "heads": 3}',
-            "unexpected keyword argument 'heads'",
+            "unknown key 'heads'; known: activation, ",
         ),
         ('{"model_type": "bert", "hidden_size": 10}', "transformers cannot build it: "),
     ],

@@ -12,7 +12,7 @@ import pytest
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets import jets
 from hyflexsim.workloads.jets.jets import load_jets, particle_counts
-from hyflexsim.workloads.jets.sample import LABELS
+from hyflexsim.workloads.jets.sample import LABELS, SAMPLE
 
 
 def table(counts=(2, 3, 1), labels=("QCD", "Tbqq", "QCD"), **change):
@@ -178,3 +178,14 @@ def test_a_column_that_is_there_twice(write):
     path = write(whole.append_column("part_px", whole["part_px"]))
     with pytest.raises(InputError, match=r"column part_px must be there once; it is there twice$"):
         load_jets(path)
+
+
+def test_a_damaged_dictionary_is_one_line(write):
+    """Found by ``make fuzz``: labels that are all "the 0th of 0 words"."""
+    path = write(pq.read_table(SAMPLE).slice(0, 12))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"L\x15") + 2] = 0  # the words of the first dictionary, by its header
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"must be a readable Parquet file; ") as caught:
+        load_jets(path)
+    assert "\n" not in str(caught.value)

@@ -32,3 +32,41 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
     assert checkpoints.find_checkpoint("tiny") == checkpoint
     with pytest.raises(InputError, match="or one of tiny; got 'tinny'"):
         checkpoints.find_checkpoint("tinny")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("config", {"model_type": "vit", "num_labels": 10**30}, "about.config: num_labels must be"),
+        ("config", 5, "about.config must be an object; got 5"),
+        ("metric", {"name": "accuracy"}, "about.metric.higher_is_better must be true or false; g"),
+        ("metric.floor", "x", "about.metric.floor must be a number or null; got 'x'"),
+        ("metric.name", None, "about.metric.name must be a word; got None"),
+        ("scores.dense", {}, "about.scores.dense.accuracy must be a number; got None"),
+        ("scores.dense", 1, "about.scores.dense must be an object; got 1"),
+        ("counts.total", True, "about.counts.total must be a number; got True"),
+        ("importance", "x", "about.importance must be an object or null; got 'x'"),
+        ("importance.layer", 1, "about.importance.layer must be a word; got 1"),
+        ("importance.svd", [], "about.importance.svd must be a list of numbers; got []"),
+        ("importance.shares", None, "about.importance.shares must be an object; got None"),
+        ("importance.shares.tuned", {"0.05": "x"}, "about.importance.shares.tuned must be numbers"),
+    ],
+)
+def test_what_a_checkpoint_says_of_itself_is_checked(tmp_path, checkpoint, key, value, message):
+    entry = read_ranks(checkpoint)
+    table = entry["about"]
+    *tables, last = key.split(".")
+    for name in tables:
+        table = table[name]
+    table[last] = value
+    (tmp_path / "ranks.json").write_text(json.dumps(entry))
+    with pytest.raises(InputError) as caught:
+        checkpoints.read_about(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'ranks.json'}: {message}")
+
+
+def test_a_checkpoint_without_importance_is_one(tmp_path, checkpoint):
+    entry = read_ranks(checkpoint)
+    del entry["about"]["importance"]
+    (tmp_path / "ranks.json").write_text(json.dumps(entry))
+    assert checkpoints.read_about(tmp_path)["metric"]["name"] == "accuracy"

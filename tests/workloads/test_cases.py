@@ -1,0 +1,210 @@
+"""Files and settings as people really have them: the right answer, or one line that helps.
+
+Each case was tried by hand on version 0.3.1, which gave a wrong figure without a word, or a
+traceback. The names are those of the list that they were collected in.
+"""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hyflexsim.workloads.jets.sample import SAMPLE
+
+LLAMA = {
+    **{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256},
+    **{"num_hidden_layers": 2, "intermediate_size": 512, "num_attention_heads": 8},
+    **{"num_key_value_heads": 2, "vocab_size": 1000, "max_position_embeddings": 2048},
+    "tie_word_embeddings": False,
+}
+MISSPELT = {key: value for key, value in LLAMA.items() if key != "num_hidden_layers"}
+PART = {"model_type": "part", "input_dim": 7, "num_classes": 2, "num_layers": 2}
+DYNAMIC = {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}
+BART = {
+    **{"model_type": "bart", "d_model": 64, "vocab_size": 100},
+    **{"encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 64},
+    **{"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 64},
+}
+MOMENTA = ("jet_pt", "jet_energy", "jet_mass", "part_px", "part_py", "part_pz", "part_mass")
+PDG = np.array([211, 130, 22, 11, 13])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The current folder."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    return tmp_path
+
+
+def refused(hyflexsim, *arguments):
+    """The one line of a refusal."""
+    code, _, err = hyflexsim(*arguments)
+    assert code == 2
+    assert err.count("\n") == 1
+    return err
+
+
+def write_jets(functions, pad=0):
+    """Jets of the sample, columns changed by a function of their values."""
+    table = pq.read_table(SAMPLE).slice(0, 50)
+    for place, name in enumerate(table.column_names):
+        values = table[name].to_pylist()
+        if name in functions:
+            change = functions[name]
+            values = [
+                np.asarray(change(np.asarray(value))).tolist() if value is not None else None
+                for value in values
+            ]
+        if pad and name.startswith("part_"):
+            values = [[*value, *[0] * (pad - len(value))] for value in values]
+        table = table.set_column(place, name, pa.array(values))
+    pq.write_table(table, "jets.parquet")
+
+
+@pytest.mark.parametrize("command", ["run", "attention", "attention-cost", "train-part"])
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        pytest.param(dict.fromkeys(MOMENTA, lambda v: 1000 * v), "jet_pt must be from 1", id="G1"),
+        pytest.param({"jet_pt": np.negative}, "jet_pt must be from 1 to 7000 GeV; got -", id="G2"),
+        pytest.param({"part_pid": lambda v: PDG[v]}, "part_pid must be 0 to 4 (0 charg", id="G5"),
+    ],
+)
+def test_jets_of_other_meaning_are_refused_by_every_command(
+    hyflexsim, folder, command, functions, message
+):
+    write_jets(functions)
+    arguments = {
+        "run": ["run", "part-jets", "--set", "workload.file=jets.parquet"],
+        "train-part": ["train-part", "part-small", "jets.parquet"],
+    }.get(command, [command, "part-small", "jets.parquet"])
+    err = refused(hyflexsim, *arguments, "--out", "out")
+    assert f"jets.parquet: {message}" in err
+    assert " in row " in err
+    assert not (folder / "out").exists()
+
+
+def test_g3_padding_is_no_token(hyflexsim, folder):
+    """Five jets of 249 particles in all, in lists of 128."""
+    write_jets({}, pad=128)
+    few = ["--set", "workload.count=5", "--no-plots"]
+    assert hyflexsim("run", "part-jets", *few, "--out", "a")[0] == 0
+    file = ["--set", "workload.file=jets.parquet"]
+    assert hyflexsim("run", "part-jets", *few, *file, "--out", "b")[0] == 0
+    found = [json.loads((folder / name / "summary.json").read_text()) for name in "ab"]
+    assert found[0]["tokens"] == 249
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param(
+            MISSPELT | {"num_hidden_layer": 2},
+            "unknown key 'num_hidden_layer'; nearest: num_hidden_layers",
+            id="G10",
+        ),
+        pytest.param(
+            LLAMA | {"num_hidden_layers": -1},
+            "num_hidden_layers must be an integer from 1 to 1000; got -1",
+            id="G11",
+        ),
+        pytest.param(
+            LLAMA | {"num_key_value_heads": 3},
+            "num_key_value_heads must divide num_attention_heads (8); got 3",
+            id="G12",
+        ),
+        pytest.param(
+            LLAMA | {"hidden_size": 250, "head_dim": 32},
+            "The hidden size (250) is not a multiple of the number of attention heads (8)",
+            id="G16 size",
+        ),
+        pytest.param(LLAMA | {"hidden_act": "swiglu"}, "hidden_act 'swiglu' is not kn", id="G16"),
+        pytest.param(LLAMA | DYNAMIC, "torch.export failed: ", id="G17"),
+        pytest.param(
+            {"model_type": "part", "published": "part-ful"},
+            "published must be a model; got 'part-ful'; nearest: part-full",
+            id="G18",
+        ),
+        pytest.param(
+            PART | {"num_cls_layers": 0},
+            "num_cls_layers must be an integer from 1 to 1000; got 0",
+            id="G19",
+        ),
+        pytest.param(PART | {"trim": True}, "unknown key 'trim'; known: activation, ", id="G20"),
+        pytest.param({"model_type": "xlnet", "n_layer": 1}, "m: torch.export failed: ", id="XLNet"),
+    ],
+)
+def test_a_configuration_that_is_none(hyflexsim, folder, config, message):
+    (folder / "m").mkdir()
+    (folder / "m" / "config.json").write_text(json.dumps(config))
+    assert message in refused(hyflexsim, "graph", "m/config.json")
+
+
+@pytest.mark.parametrize(
+    ("config", "note"),
+    [
+        pytest.param(
+            LLAMA | {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "note: quantization_config is not read: weights have as many bits as the chip gives",
+            id="G14",
+        ),
+        pytest.param(BART, " parameters are of parts that the forward pass does not rea", id="G15"),
+    ],
+)
+def test_what_is_left_out_is_said(hyflexsim, folder, config, note):
+    (folder / "m").mkdir()
+    (folder / "m" / "config.json").write_text(json.dumps(config))
+    code, out, err = hyflexsim("graph", "m/config.json")
+    assert (code, err) == (0, "")
+    assert note in out
+
+
+def test_g22_integers_are_no_weights(hyflexsim, folder):
+    state = load_file(SAMPLE.with_name("part-small.safetensors"))
+    state["blocks.0.fc1.weight"] = state["blocks.0.fc1.weight"].to(torch.int8)
+    save_file(state, folder / "w.safetensors")
+    err = refused(hyflexsim, "attention", "w.safetensors", "--model", "part-small")
+    assert "blocks.0.fc1.weight must hold floating-point numbers; got torch.int8" in err
+
+
+def test_g23_a_wrapped_state_names_its_key(hyflexsim, folder):
+    state = load_file(SAMPLE.with_name("part-small.safetensors"))
+    torch.save({"model": state, "epoch": 3}, folder / "w.pt")
+    err = refused(hyflexsim, "attention", "w.pt", "--model", "part-small")
+    assert "must hold a state dict (name: tensor) and nothing else; its 'model' is one" in err
+
+
+def test_g24_what_follows_from_a_node_is_named(hyflexsim):
+    """Since rules were written, parts scale with it, and each says so."""
+    few = ["--set", "workload.count=3", "--no-plots"]
+    code, out, _ = hyflexsim("run", "part-jets", *few, "--set", "chip.technology_nm=22")
+    assert code == 0
+    assert "note: analog.area.arrays was derived by node_area(chip.technology_nm)" in out
+
+
+def test_g26_a_rate_without_a_unit_names_units(hyflexsim):
+    err = refused(hyflexsim, "run", "part-jets", "--set", "adc.rate=1280000000")
+    assert "unit S/s, kS/s, MS/s or GS/s; got 1280000000" in err
+
+
+def test_g28_what_is_read_instead_of_onnx(hyflexsim, folder):
+    (folder / "m.onnx").touch()
+    err = refused(hyflexsim, "graph", "m.onnx")
+    assert "m.onnx: ONNX is not read; give the model's config.json" in err
+
+
+def test_g6_whose_accuracy_it_is(hyflexsim, folder):
+    write_jets({})
+    few = ["--set", "workload.count=2", "--set", "accuracy.seeds=1", "--set", "accuracy.limit=2"]
+    file = ["--set", "workload.file=jets.parquet", "--no-plots"]
+    code, out, _ = hyflexsim("run", "hybrid-jets", *few, *file)
+    assert code == 0
+    said = " ".join(out.split())
+    assert "note: scores are of the checkpoint's own held-out items, not of" in said
+    assert "jets.parquet, which times and energies are of" in said
