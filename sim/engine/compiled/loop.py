@@ -19,15 +19,17 @@ import numpy as np
 from hyflexsim.sim.engine.compiled import queues, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
+    ASKED,
     BLOCKS,
     BUSY,
     BYTES,
+    CLOSED,
     COMPONENTS,
     DIED,
     DONE,
     EMPTY,
-    ENTERED,
     FAN_OUT,
+    FIRST,
     FREE_NODES,
     FULL,
     HEAP,
@@ -36,6 +38,9 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST_DUE,
     HOST_WAITS,
     IDLE,
+    IDLING,
+    INSTANT,
+    LAST,
     LEFT,
     LIVE,
     MARKS,
@@ -43,13 +48,16 @@ from hyflexsim.sim.engine.compiled.registers import (
     NOW,
     PEAK_LIVE,
     PENDING,
+    PLACES,
     ROOM,
     ROWS,
+    SEEN,
     TURN,
     WINDOW,
 )
 from hyflexsim.sim.engine.compiled.sums import add_visit
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
+from hyflexsim.sim.engine.request import NEVER
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -385,9 +393,52 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[LIVE] -= 1
+    if r[CLOSED]:
+        client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
+        wheel.schedule(r, t.events, t.slots, t.bits, now + t.thinks[request], client)
+    _look(t, now)
+
+
+@_inlined
+def _look(t, now):
+    """Let the host look at its queue, if it waits for something that happens on the chip."""
+    r = t.registers
     if r[HOST_WAITS]:
         r[HOST_WAITS] = False
         wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
+
+
+@_inlined
+def _ask(t, client, now):
+    """A client sends a request, if there is one left."""
+    r = t.registers
+    if r[ASKED] < len(t.requests):
+        t.requests[r[ASKED]].arrival = now
+        t.clients[r[ASKED]] = client
+        r[ASKED] += 1
+        _look(t, now)
+
+
+@called
+def refuse(r, queue, refused):
+    """The last instant in which something came is over: those without a place go."""
+    while r[LAST] - r[FIRST] > r[PLACES]:
+        r[LAST] -= 1
+        refused[queue[r[LAST]]] = True
+
+
+@called
+def see(r, requests, queue, refused, now):
+    """Put what has come up to now into the queue."""
+    while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
+        if requests[r[SEEN]].arrival != r[INSTANT]:
+            refuse(r, queue, refused)
+            r[INSTANT] = requests[r[SEEN]].arrival
+        queue[r[LAST]] = r[SEEN]
+        r[LAST] += 1
+        r[SEEN] += 1
+    if r[INSTANT] != now:
+        refuse(r, queue, refused)
 
 
 @_inlined
@@ -447,19 +498,21 @@ def _host(t, now):
     """Release requests at their arrival times, as many as the chip holds; False: out of room."""
     r = t.registers
     r[HOST_DUE] = False
-    while r[ENTERED] < len(t.requests):
-        request = np.uint32(r[ENTERED])
-        if t.requests[request].arrival > now:
-            wheel.schedule(r, t.events, t.slots, t.bits, t.requests[request].arrival, r[HOST])
-            return True
-        if r[LIVE] >= r[WINDOW]:
-            r[HOST_WAITS] = True
-            return True
+    see(r, t.requests, t.queue, t.refused, now)
+    while r[FIRST] < r[LAST] and r[LIVE] < r[WINDOW]:
+        request = np.uint32(t.queue[r[FIRST]])
         if not _has_room(t, request):
             r[HOST_DUE] = True
             return False
-        r[ENTERED] += 1
+        r[FIRST] += 1
         _enter(t, request, now)
+    following = np.int64(NEVER)
+    if r[SEEN] < len(t.requests):
+        following = t.requests[r[SEEN]].arrival
+    if r[FIRST] < r[LAST] or following == NEVER:
+        r[HOST_WAITS] = True
+    else:
+        wheel.schedule(r, t.events, t.slots, t.bits, following, r[HOST])
     return True
 
 
@@ -504,6 +557,10 @@ def _finish(t, rows, sums, c, now):
 def run(t, rows, sums):
     """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
     r = t.registers
+    while r[IDLING]:
+        r[IDLING] -= 1
+        client = np.uint32(r[HOST] + 1 + r[IDLING])
+        wheel.schedule(r, t.events, t.slots, t.bits, t.events[client].time, client)
     while True:
         now = r[NOW]
         if r[HOST_DUE] and not _host(t, now):
@@ -511,6 +568,7 @@ def run(t, rows, sums):
         if r[IDLE] and not wheel.any_now(r, t.events, t.slots, t.bits):
             _decide_all(t, now)
         if r[PENDING] == 0:
+            see(r, t.requests, t.queue, t.refused, np.int64(NEVER - 1))  # what still comes
             return DONE
         if r[ROWS] == len(rows[0]):
             return FULL
@@ -522,5 +580,7 @@ def run(t, rows, sums):
             _finish(t, rows, sums, what, now)
         elif what == r[HOST]:
             r[HOST_DUE] = True
+        elif what > r[HOST]:
+            _ask(t, np.uint32(what - r[HOST] - 1), now)
         else:
             _receive_credit(t, np.uint32(what - r[COMPONENTS]))

@@ -36,17 +36,24 @@ DONE, FULL, ROOM = range(3)
     BYTES,  # used in `waits`
     MARKS,  # used in `marks`
     BLOCKS,  # used in `blocks`
-    ENTERED,  # requests that have entered
+    SEEN,  # requests that have come, and that the host's queue knows of
+    INSTANT,  # in which the last of them came, ps
+    FIRST,  # of the queue, in `queue`
+    LAST,  # where the next one is put there
+    PLACES,  # of the queue
+    ASKED,  # requests that clients have sent
+    CLOSED,  # 1: clients send requests
+    IDLING,  # clients that have not begun
     LIVE,  # requests on the chip
     PEAK_LIVE,
     WINDOW,  # at most so many of them
-    HOST_WAITS,  # 1: the chip is full, the host waits for a request to leave
+    HOST_WAITS,  # 1: the host waits for a request to leave, or for a client
     HOST_DUE,  # 1: the host is to release requests now
     LEFT,  # requests that have left
     FAN_OUT,  # nodes for what one finished token may release at most, and for all tokens in hand
     ROWS,  # rows in the trace block
     COMPONENTS,  # events up to here are the end of a visit there
-    HOST,  # event of the host; between them are credits of buffers
+    HOST,  # event of the host; before it are credits of buffers, behind it clients
     REGISTERS,  # how many there are
-) = range(20)
+) = range(27)
 """Numbers of which a run has one."""

@@ -164,4 +164,8 @@ class Tables(NamedTuple):
     entered: np.ndarray
     first_output: np.ndarray
     finished: np.ndarray
+    queue: np.ndarray  # requests that have come: those that wait at the host are in the middle
+    refused: np.ndarray  # by request: 1 if it found the queue full
+    thinks: np.ndarray  # by request: ps until its client sends the next, where clients send them
+    clients: np.ndarray  # by request: its client
     left: np.ndarray  # requests in the order in which they left

@@ -9,6 +9,7 @@ import numpy as np
 
 from hyflexsim.sim.engine.compiled.registers import (
     BITS,
+    CLOSED,
     COMPONENTS,
     DIGITS,
     FAN_OUT,
@@ -16,7 +17,10 @@ from hyflexsim.sim.engine.compiled.registers import (
     HEAP,
     HOST,
     HOST_DUE,
+    IDLING,
+    INSTANT,
     NONE,
+    PLACES,
     REGISTERS,
     SLOTS,
     TURN,
@@ -39,7 +43,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
-from hyflexsim.sim.engine.request import NEVER, Request
+from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
@@ -54,8 +58,10 @@ def tables(
     window: int,
     room: int = FIRST_ROWS,
     deaths: Mapping[int, int] | None = None,
+    host: Host | None = None,
 ) -> Tables:
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
+    host = host or Host()
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
     place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
@@ -70,6 +76,13 @@ def tables(
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
+    registers[PLACES] = len(requests) if host.places is None else host.places
+    registers[INSTANT] = -1
+    registers[CLOSED] = host.clients is not None
+    firsts = [request.arrival for request in requests[: host.clients or 0]]
+    registers[IDLING] = len(firsts)
+    events = np.zeros(int(registers[HOST]) + 1 + len(firsts), dtype=EVENT)
+    events["time"][len(events) - len(firsts) :] = firsts
     registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
     dies = np.full(len(plan.components), NEVER, dtype=np.int64)
@@ -78,8 +91,8 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(requests, [place[key] for key in keys]),
-        events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
+        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys]),
+        events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
         idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
@@ -87,6 +100,10 @@ def tables(
         waits=np.zeros(room, dtype=np.uint8),
         marks=np.zeros(room, dtype=np.uint32),
         blocks=np.zeros(room, dtype=BLOCK),
+        queue=np.zeros(len(requests), dtype=np.uint32),
+        refused=np.zeros(len(requests), dtype=bool),
+        thinks=np.array([*host.think, 0], dtype=np.int64),
+        clients=np.zeros(len(requests) if host.clients else 1, dtype=np.uint32),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -213,9 +230,9 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
-    rows = np.zeros(len(requests), dtype=REQUEST)
-    rows["arrival"] = [request.arrival for request in requests]
+def _requests(arrivals: list[int], shape: list[int]) -> np.ndarray:
+    rows = np.zeros(len(arrivals), dtype=REQUEST)
+    rows["arrival"] = arrivals
     rows["shape"] = shape
     rows["block"] = NONE
     return rows
