@@ -145,6 +145,7 @@ def simulate(
                 servers=servers,
                 watch=None if trace_file is None else trace_file.add,
                 deaths=ready.deaths,
+                host=ready.host,
             )
         except BaseException:
             if trace_file is not None:

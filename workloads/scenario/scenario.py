@@ -45,19 +45,31 @@ Every key, with its default::
     count = 200                  # the first so many of the file
     classes = ["QCD", "Tbqq"]    # default: all in the file
     file = "jets.parquet"        # default: the sample that comes with hyflexsim
-    # kind = "tokens"            # requests of one length
-    # tokens = 128
+    repeat = false               # true: begin again where there are fewer than count
+    # kind = "tokens"            # requests that are there in full
+    # tokens = 128               # of one length ...
+    # lengths = { kind = "lognormal", mean = 128, variation = 0.8, most = 512 } # see lengths.py
     # requests = 1
     # logits = "last"            # of a causal model: those of the last token, or of "all"
     # kind = "generate"          # text: a prompt, then token by token
     # prefill = 128              # tokens of the prompt
     # decode = 32                # tokens generated; the last one is not fed back
+    # prompts = { kind = "trace" } # other lengths, as above: here those of the trace of arrivals
+    # answers = { kind = "trace" }
     # requests = 1
     arrivals = { kind = "at-once" }                             # the default
     # arrivals = { kind = "interval", interval = "25 us" }
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
     # arrivals = { kind = "gamma", rate_per_s = 1e5, variation = 3, seed = 0 } # see arrivals.py
-    # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
+    # arrivals = { kind = "bunched", rate_per_s = 1e5, filled = [72, 8], per_event = [0.5, 0.5] }
+    # arrivals = { kind = "on-off", rate_per_s = 4e5, on = "50 us", off = "150 us" }
+    # arrivals = { kind = "closed", clients = 8, think = "10 us" }
+    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py
+
+    [host]                       # who sends requests and waits for answers
+    queue = 64                   # places for requests that the chip has no room for (run.window):
+                                 # those that find none are lost (default: without end)
+    deadline = "10 us"           # from arrival to answer: how many keep it (default: none)
 
     [accuracy]                   # of a checkpoint on the chip's cells, at the rates of [mapping]
     sigma = ["chip", "calibrated"]  # noises of MLC cells: the chip's own, "released",
@@ -123,6 +135,7 @@ from hyflexsim.workloads.scenario.schema import (
     Chip,
     Faults,
     Generate,
+    Host,
     Jets,
     Model,
     Placing,
@@ -135,7 +148,8 @@ from hyflexsim.workloads.scenario.schema import (
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 PATHS = (
     *("model.name", "model.graph", "model.checkpoint", "chip.preset"),
-    *("workload.file", "workload.arrivals.file"),
+    *("workload.file", "workload.arrivals.file", "workload.lengths.file"),
+    *("workload.prompts.file", "workload.answers.file"),
 )
 
 
@@ -150,6 +164,7 @@ class Scenario(Section):
     faults: Faults = Faults()
     accuracy: Accuracy = Accuracy()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
+    host: Host = Host()
     run: Run = Run()
     trace: Tracing = Tracing()
 
