@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         utilisation,
     )
     from hyflexsim.analysis.run.placement import placement_map
+    from hyflexsim.analysis.run.queue import queue_plot
     from hyflexsim.analysis.run.report import draw_all, save
     from hyflexsim.analysis.run.run import COLUMNS, Run, load
     from hyflexsim.analysis.run.timeline import timeline
@@ -110,6 +111,7 @@ __all__ = [
     "pareto_plot",
     "placement_map",
     "quality_plot",
+    "queue_plot",
     "rank_table",
     "ranks_plot",
     "recovery_plot",
@@ -129,6 +131,7 @@ _FILES = {
     "run.graphs": "draw_graph",
     "run.measures": "energy_by latency_quantiles layer_spans typical_request utilisation",
     "run.placement": "placement_map",
+    "run.queue": "queue_plot",
     "run.report": "draw_all save",
     "run.run": "COLUMNS Run load",
     "run.timeline": "timeline",

@@ -165,6 +165,10 @@ def _run(
             terminal_tables.headline(result.summary, result.tables["requests"]),
             terminal_tables.by_kind(result.summary),
         ]
+        if loaded.workload.arrivals.kind != "at-once":
+            from hyflexsim.workloads.cli.stream_table import stream  # noqa: PLC0415
+
+            tables.append(stream(result.summary))
         if "accuracy" in result.summary:
             tables.append(terminal_tables.accuracy(result.summary))
         if cells is not None:

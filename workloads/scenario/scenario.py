@@ -86,6 +86,8 @@ Every key, with its default::
     split_pairs = false          # true: particle pairs one by one instead of in waves
     seed = 0
     window = 4                   # at most so many requests on the chip (default: what memory holds)
+    precision = 0.02             # only as many requests as it takes to know the mean latency to
+                                 # ± 2 % (95 %; default: all): see run/precision.py
     engine = "auto"              # "simpy", "compiled", or by the number of visits: same answer
 
     [trace]                      # which visits trace.parquet keeps; sums are always over all
@@ -204,6 +206,11 @@ class Scenario(Section):
         )
         placing = self.mapping.model_dump(exclude={"weight_clip"})
         return Options(**placing, chips=self.chip.chips, faults=faults)
+
+    def deadline_ps(self) -> int | None:
+        """The deadline of answers, from arrival."""
+        text = self.host.deadline
+        return None if text is None else int(measure.read(text, "ps"))
 
     def keep(self) -> Keep:
         """The part of the trace to keep, as the engines want it."""

@@ -349,6 +349,7 @@ class Run(Section):
     split_pairs: Annotated[bool, allows("true or false")] = False
     seed: Seed = 0
     window: Count | None = None
+    precision: Annotated[float | None, allows("a number above 0 and up to 1", gt=0, le=1)] = None
     engine: Annotated[Literal["auto", "simpy", "compiled"], allows("auto, simpy or compiled")] = (
         "auto"
     )

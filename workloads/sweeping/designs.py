@@ -28,6 +28,7 @@ _CHEAP = (
     "host",
     "run.seed",
     "run.window",
+    "run.precision",
     "run.engine",
     "run.energy",
     "accuracy",
