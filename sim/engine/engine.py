@@ -28,7 +28,7 @@ import simpy
 
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.host import HostProcess
-from hyflexsim.sim.engine.request import NEVER, Host, Request
+from hyflexsim.sim.engine.request import NEVER, Host, Request, check_members
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequencer, Server
 from hyflexsim.sim.engine.tally import Counter
@@ -44,18 +44,23 @@ class Clock(simpy.Environment):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.idle: list[Server | Sequencer] = []
+        self.host: HostProcess | None = None
+        self.due = False  # the host has to decide
 
     def step(self) -> None:
-        """Process one event; if it was the last of its instant, let idle components decide.
+        """Process one event; if it was the last of its instant, let the host and components decide.
 
         Deciding creates no event at the same instant, so one pass in component order is enough.
         """
         super().step()
         idle = self.idle
-        if idle:
+        if idle or self.due:
             queue = self._queue
             now = self._now
             if not queue or queue[0][0] != now:
+                if self.due and self.host is not None:
+                    self.due = False
+                    self.host.decide(now)
                 idle.sort(key=_by_index)
                 for server in idle:
                     server.decide(now)
@@ -145,7 +150,9 @@ class Engine:
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
-        self.host = HostProcess(self, requests, host or Host())
+        host = host or Host()
+        check_members(plan, host)
+        self.host = HostProcess(self, requests, host)
 
     def _flow(self, index: int) -> Flow | None:
         step = self.plan.steps[index]
@@ -162,7 +169,6 @@ class Engine:
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
         for request in self.left:
             self.finished[request] = -1
-        self.host.close()
         self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
@@ -180,15 +186,10 @@ class Engine:
         """Whether a component holds a token that it will never hand on."""
         return server.index in self.deaths and server.visit is not None
 
-    @property
-    def full(self) -> bool:
-        """Whether as many requests are on the chip as it takes at once."""
-        return len(self.left) >= self.window
-
-    def enter(self, index: int) -> None:
+    def enter(self, index: int, member: int) -> None:
         """The host sends a request: all of its tokens that wait for nothing arrive."""
         request = self.requests[index]
-        shape = shape_of(self.plan, request.tokens, request.prefill)
+        shape = shape_of(self.plan, request.tokens, request.prefill, member)
         self.entered[index] = self.clock.now
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))
@@ -316,7 +317,7 @@ def play(
 ) -> Played:
     """Play ``plan`` for ``requests`` (in order of arrival) and return what happened when.
 
-    ``window``: at most so many requests on the chip at once. ``construction``: order in which the
+    ``window``: at most so many requests on a chip at once. ``construction``: order in which the
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
     called with the number of each request that leaves. ``keep``: which part of the trace to keep.
     ``watch`` is told of each block of the trace when it is full. ``servers``: components of your

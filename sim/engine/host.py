@@ -1,9 +1,10 @@
-"""The host as a SimPy process: sends requests as they come, and has a queue while the chip is full.
+"""The host as a SimPy process: sends requests as they come, and holds back what finds no room.
 
-Of what comes at one instant the chip takes in what it has room for, when all visits that end then
-have ended; what is left waits, as far as the queue has places, and the last are refused. While the
-chip is full nothing leaves the queue but at its end, so nobody looks at it: what has come is
-made up for, instant by instant, when a request leaves the chip.
+It decides when an instant is over, like components and before them. First those that wait enter, in
+order, as far as there is room after all visits that end then; then what comes at this instant
+enters, waits as far as its queue has places, or is refused. Where a plan has several members, chips
+side by side, the host is their dispatcher: each has its own queue, and a request joins one as it
+comes.
 """
 
 from __future__ import annotations
@@ -14,95 +15,103 @@ from typing import Any, Protocol
 
 from simpy.events import Event
 
-from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of
+from hyflexsim.sim.engine.request import Host, Request, arrivals_of
 
 
-class Chip(Protocol):
+class Chips(Protocol):
     """What a host sees of a run (the engine)."""
 
-    clock: Any  # a simpy.Environment
+    clock: Any  # a simpy.Environment with a host that may be `due` to decide
+    window: int
 
-    @property
-    def full(self) -> bool:
-        """Whether as many requests are on the chip as it takes at once."""
-
-    def enter(self, index: int) -> None:
+    def enter(self, index: int, member: int) -> None:
         """Take a request in."""
 
 
+class Member:
+    """A chip as its host knows it: requests on it, and those that wait for it."""
+
+    def __init__(self) -> None:
+        self.live = 0
+        self.waiting: deque[int] = deque()
+
+
 class HostProcess:
-    """Arrivals, the queue, and clients that wait for answers.
+    """Arrivals, queues, and clients that wait for answers.
 
     ``arrived``: when each request came, NEVER while it has not. ``refused``: those that found
-    the queue full.
+    the queue full. ``sent_to``: the member that each joined.
     """
 
-    def __init__(self, chip: Chip, requests: Sequence[Request], host: Host) -> None:
-        self.chip = chip
+    def __init__(self, chips: Chips, requests: Sequence[Request], host: Host) -> None:
+        self.chips = chips
         self.arrived = arrivals_of(requests, host)
         self.refused: list[int] = []
-        self._places = host.places
+        self.sent_to = [0] * len(requests)
+        self._members = [Member() for _ in range(host.members)]
+        self._shortest = host.shortest
+        self._places = len(requests) if host.places is None else host.places
         self._think = None if host.clients is None else host.think
-        self._waiting: deque[int] = deque()
-        self._seen = 0  # requests that have come, and that the queue knows of
-        self._instant = -1  # in which the last of them came
+        self._seen = 0  # requests that have come
         self._asked = 0  # requests that clients have sent
-        self._wake: Event | None = None
-        chip.clock.process(self._serve())
+        chips.clock.host = self
+        if self._think is None:
+            chips.clock.process(self._serve())
         for request in requests[: host.clients or 0]:
             self._ask_after(request.arrival)
 
     def answered(self, request: int) -> None:
-        """A request has left the chip: there is room, and its client goes on."""
+        """A request has left its chip: there is room, and its client goes on."""
+        self._members[self.sent_to[request]].live -= 1
+        self.chips.clock.due = True
         if self._think is not None:
             self._ask_after(self._think[request])
-        self._look()
 
-    def close(self) -> None:
-        """Nothing moves any more: what still comes finds the queue as it is."""
-        self._see(NEVER - 1)
-        self._refuse()
-        self.refused.sort()
+    def decide(self, now: int) -> None:
+        """An instant is over: let in what there is room for, then see to what has come."""
+        for number, member in enumerate(self._members):
+            while member.waiting and member.live < self.chips.window:
+                self._enter(member.waiting.popleft(), number)
+        while self._seen < len(self.arrived) and self.arrived[self._seen] <= now:
+            self._send(self._seen)
+            self._seen += 1
+
+    def _send(self, request: int) -> None:
+        number = self._choose(request)
+        member = self._members[number]
+        self.sent_to[request] = number
+        if not member.waiting and member.live < self.chips.window:
+            self._enter(request, number)
+        elif len(member.waiting) < self._places:
+            member.waiting.append(request)
+        else:
+            self.refused.append(request)
+
+    def _choose(self, request: int) -> int:
+        """The member with the fewest requests, the first of equals; or each in turn."""
+        if not self._shortest:
+            return request % len(self._members)
+        return min(range(len(self._members)), key=lambda i: self._there(self._members[i]))
+
+    def _there(self, member: Member) -> int:
+        return member.live + len(member.waiting)
+
+    def _enter(self, request: int, number: int) -> None:
+        self._members[number].live += 1
+        self.chips.enter(request, number)
 
     def _serve(self) -> Generator[Event, None, None]:
-        clock, arrived = self.chip.clock, self.arrived
-        while True:
-            self._see(clock.now)
-            while self._waiting and not self.chip.full:
-                self.chip.enter(self._waiting.popleft())
-            following = arrived[self._seen] if self._seen < len(arrived) else NEVER
-            if self._waiting or following == NEVER:
-                self._wake = clock.event()
-                yield self._wake
-            else:
-                yield clock.timeout(following - clock.now)
-
-    def _look(self) -> None:
-        """Let the host look at its queue, if it waits for something that happens on the chip."""
-        if self._wake is not None and not self._wake.triggered:
-            self._wake.succeed()
-
-    def _see(self, now: int) -> None:
-        """Put what has come up to now into the queue."""
-        while self._seen < len(self.arrived) and self.arrived[self._seen] <= now:
-            if self.arrived[self._seen] != self._instant:
-                self._refuse()
-                self._instant = self.arrived[self._seen]
-            self._waiting.append(self._seen)
-            self._seen += 1
-        if self._instant != now:
-            self._refuse()
-
-    def _refuse(self) -> None:
-        """The last instant in which something came is over: those without a place go."""
-        while self._places is not None and len(self._waiting) > self._places:
-            self.refused.append(self._waiting.pop())
+        clock = self.chips.clock
+        for at in self.arrived:
+            if at > clock.now:
+                yield clock.timeout(at - clock.now)
+            clock.due = True
 
     def _ask_after(self, think: int) -> None:
-        self.chip.clock.timeout(think).callbacks.append(self._ask)
+        self.chips.clock.timeout(think).callbacks.append(self._ask)
 
     def _ask(self, _: Event) -> None:
         if self._asked < len(self.arrived):
-            self.arrived[self._asked] = self.chip.clock.now
+            self.arrived[self._asked] = self.chips.clock.now
             self._asked += 1
-            self._look()
+            self.chips.clock.due = True

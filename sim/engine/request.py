@@ -1,14 +1,16 @@
 """What an engine is given beside a plan: requests, and how the host sends them; deaths.
 
 Requests stand in the order in which they come. A host sends each at its arrival, or has clients, of
-which each sends the next request some time after the answer to its last (a closed loop). While the
-chip is full requests wait at the host, in its queue, which may have so many places and no more.
+which each sends the next request some time after the answer to its last (a closed loop). While a
+chip is full requests wait at the host, in a queue which may have so many places and no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from hyflexsim.sim.plan.plan import Plan
 
 NEVER = 2**63 - 1
 """Picoseconds at which a component dies that does not, and at which what has not come yet comes."""
@@ -27,7 +29,9 @@ class Request:
 class Host:
     """How requests come to the chip.
 
-    ``places``: of its queue (None: without end); a request that finds as many waiting is refused.
+    ``places``: of a chip's queue (None: without end); a request that finds as many waiting is lost.
+    ``members``: chips side by side; each request goes to the next one in turn or, where
+    ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
     ``clients``: how many wait for answers (None: nobody). The first request of client k comes at
     the arrival of request k, each other one ``think[i]`` ps, at least 1, after its client's request
     i has left the chip; requests are numbered as they come.
@@ -39,6 +43,8 @@ class Host:
     places: int | None = None
     clients: int | None = None
     think: Sequence[int] = ()
+    members: int = 1
+    shortest: bool = False
 
 
 def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
@@ -60,3 +66,9 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     if len(host.think) != len(requests) or min(host.think, default=1) < 1:
         raise ValueError("clients must think for at least 1 ps after each request")
     return [NEVER] * len(requests)
+
+
+def check_members(plan: Plan, host: Host) -> None:
+    """Refuse a host with more or fewer members than its plan."""
+    if host.members != plan.members:
+        raise ValueError(f"a plan of {plan.members} members cannot have a host of {host.members}")

@@ -19,6 +19,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
 from hyflexsim.sim.placement.memory import requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
+from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
@@ -50,7 +51,7 @@ class Prepared:
     @property
     def deaths(self) -> dict[int, int]:
         """Components that die in the middle of the run, and when (ps): those of a group of PUs with
-        the first of these, since each holds a part of every matrix.
+        the first of these, since each holds a part of every matrix. Replicas live.
         """
         at = self.placement.faults.deaths
         groups = {
@@ -58,7 +59,7 @@ class Prepared:
             for pus in self.placement.groups()
             if any(pu in at for pu in pus)
         }
-        components = self.plan.components
+        components = self.plan.components[: len(self.plan.components) // self.plan.members]
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 
@@ -113,7 +114,7 @@ def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
     others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}
     parts = scenario.model_dump_json(exclude=others)
     logits = workload.logits if isinstance(workload, Tokens) else ""
-    switches = (run.fidelity, run.overlap, run.split_pairs)
+    switches = (run.fidelity, run.overlap, run.split_pairs, scenario.host.replicas)
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
 
 
@@ -130,6 +131,7 @@ def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
+    plan = side_by_side(plan, scenario.host.replicas)
     return _Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
 
 
@@ -197,15 +199,16 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
 def load_host(scenario: Scenario, requests: int) -> Host:
     """How the host sends so many requests."""
     places, arriving = scenario.host.queue, scenario.workload.arrivals
+    members, shortest = scenario.host.replicas, scenario.host.dispatch == "shortest-queue"
     if not isinstance(arriving, Closed):
-        return Host(places)
+        return Host(places, members=members, shortest=shortest)
     if places is not None and places < arriving.clients:
         raise InputError(
             f"host.queue must be at least {arriving.clients}, a place for each client of "
             f"workload.arrivals; got {places}"
         )
     think = arrivals.thinks(arriving, requests, scenario.run.seed)
-    return Host(places, arriving.clients, think)
+    return Host(places, arriving.clients, think, members, shortest)
 
 
 def _jets(workload: Jets) -> tuple[list[int], list[str]]:

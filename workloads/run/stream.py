@@ -44,7 +44,7 @@ def stream(scenario: Scenario, ready: Prepared, played: Played, utilisation: flo
     comes = np.array([at for at in played.arrived if at >= 0], dtype=np.int64)
     arriving = scenario.workload.arrivals
     bounded = isinstance(arriving, AtOnce | Closed) or scenario.host.queue is not None
-    busiest = utilisation * played.tally.end_ps / len(answered)
+    busiest = utilisation * played.tally.end_ps / len(answered)  # with replicas: of all requests
     most = None if bounded else served_at_most(comes, finished, busiest)
     cut = None if isinstance(arriving, AtOnce) or most else steady.warm_up(latency.astype(float))
     span = max(played.tally.end_ps, 1)

@@ -123,9 +123,8 @@ def summarize(
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
         **merit,
         "area_mm2": {
-            "chip": chip_area(ready.chip) * scenario.chip.chips,
-            "used": pu_area(ready.chip) * ready.placement.pus_used
-            + shared_area(ready.chip) * ready.placement.chips_used,
+            "chip": chip_area(ready.chip) * scenario.chip.chips * ready.plan.members,
+            "used": _used_area(ready),
         },
         "writes_per_request": energy.cell_writes(ledger) / count,
         "visits": int(played.tally.visits.sum()),
@@ -153,7 +152,7 @@ def figures_of_merit(
     tera = 2 * energy.macs(ready.plan, played) / seconds * 1e-12
     watts = energy_pj * 1e-12 / seconds
     peak = power.peak_mw(ready.plan, played, used, mode)
-    area = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
+    area = _used_area(ready)
     answered = _answered(played)
     tokens = sum(ready.requests[number].tokens for number in answered)
     latency, each = int(_latencies(played).sum()), len(answered)
@@ -168,6 +167,13 @@ def figures_of_merit(
         "energy_delay_pj_s": energy_pj / each * (latency * 1e-12 / each),
         "bound": bound_by(ready.chip, components),
     }
+
+
+def _used_area(ready: Prepared) -> float:
+    """mm² of all PUs in use, and of what the chips in use share, in every replica."""
+    used = ready.placement
+    one = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
+    return one * ready.plan.members
 
 
 def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:

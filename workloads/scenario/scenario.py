@@ -70,6 +70,9 @@ Every key, with its default::
     queue = 64                   # places for requests that the chip has no room for (run.window):
                                  # those that find none are lost (default: without end)
     deadline = "10 us"           # from arrival to answer: how many keep it (default: none)
+    replicas = 1                 # so many chips (each of chip.chips) with the same model behind a
+                                 # dispatcher, each with such a queue and window
+    dispatch = "round-robin"     # or "shortest-queue": the chip with the fewest requests
 
     [accuracy]                   # of a checkpoint on the chip's cells, at the rates of [mapping]
     sigma = ["chip", "calibrated"]  # noises of MLC cells: the chip's own, "released",

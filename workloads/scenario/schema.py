@@ -336,6 +336,10 @@ class Host(Section):
         int | None, allows(f"an integer from 0 to {MOST_REQUESTS}", ge=0, le=MOST_REQUESTS)
     ] = None
     deadline: Duration | None = None
+    replicas: Annotated[int, _count(1024)] = 1
+    dispatch: Annotated[
+        Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
+    ] = "round-robin"
 
 
 class Run(Section):

@@ -25,7 +25,9 @@ MOST_POINTS = 10**5
 
 _CHEAP = (
     "workload.arrivals",
-    "host",
+    "host.queue",
+    "host.deadline",
+    "host.dispatch",
     "run.seed",
     "run.window",
     "run.precision",

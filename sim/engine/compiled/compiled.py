@@ -169,8 +169,9 @@ def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
 
 def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Waiting]:
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
-        counts = shape_of(plan, requests[request].tokens, requests[request].prefill).counts
-        row = t.requests[request]
+        row, sent = t.requests[request], requests[request]
+        member = int(row["shape"]) % plan.members
+        counts = shape_of(plan, sent.tokens, sent.prefill, member).counts
         base = int(row["bytes_at"])
         for step, count in enumerate(counts):
             at = int(t.waits_at[row["shape"], step])

@@ -29,18 +29,14 @@ from hyflexsim.sim.engine.compiled.registers import (
     DONE,
     EMPTY,
     FAN_OUT,
-    FIRST,
     FREE_NODES,
     FULL,
     HEAP,
     HOLDS,
     HOST,
     HOST_DUE,
-    HOST_WAITS,
     IDLE,
     IDLING,
-    INSTANT,
-    LAST,
     LEFT,
     LIVE,
     MARKS,
@@ -52,12 +48,13 @@ from hyflexsim.sim.engine.compiled.registers import (
     ROOM,
     ROWS,
     SEEN,
+    SHORTEST,
+    TIMED,
     TURN,
     WINDOW,
 )
 from hyflexsim.sim.engine.compiled.sums import add_visit
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
-from hyflexsim.sim.engine.request import NEVER
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -393,19 +390,11 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[LIVE] -= 1
+    t.members[t.requests[request].shape % len(t.members)].live -= 1
+    r[HOST_DUE] = True
     if r[CLOSED]:
         client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
         wheel.schedule(r, t.events, t.slots, t.bits, now + t.thinks[request], client)
-    _look(t, now)
-
-
-@_inlined
-def _look(t, now):
-    """Let the host look at its queue, if it waits for something that happens on the chip."""
-    r = t.registers
-    if r[HOST_WAITS]:
-        r[HOST_WAITS] = False
-        wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
 
 
 @_inlined
@@ -416,29 +405,58 @@ def _ask(t, client, now):
         t.requests[r[ASKED]].arrival = now
         t.clients[r[ASKED]] = client
         r[ASKED] += 1
-        _look(t, now)
+        r[HOST_DUE] = True
 
 
 @called
-def refuse(r, queue, refused):
-    """The last instant in which something came is over: those without a place go."""
-    while r[LAST] - r[FIRST] > r[PLACES]:
-        r[LAST] -= 1
-        refused[queue[r[LAST]]] = True
+def choose(r, members, request):
+    """The member with the fewest requests, the first of equals; or each in turn."""
+    if not r[SHORTEST]:
+        return np.uint32(request % len(members))
+    best = np.uint32(0)
+    for i in range(1, len(members)):
+        if members[i].live + members[i].waiting < members[best].live + members[best].waiting:
+            best = np.uint32(i)
+    return best
 
 
 @called
-def see(r, requests, queue, refused, now):
-    """Put what has come up to now into the queue."""
+def next_to_enter(r, members, requests, behind, refused, now):
+    """The next request that there is room for, or NONE; those before it wait or are refused."""
+    for i in range(len(members)):
+        if members[i].waiting and members[i].live < r[WINDOW]:
+            return np.uint32(members[i].first)
     while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
-        if requests[r[SEEN]].arrival != r[INSTANT]:
-            refuse(r, queue, refused)
-            r[INSTANT] = requests[r[SEEN]].arrival
-        queue[r[LAST]] = r[SEEN]
-        r[LAST] += 1
+        request = np.uint32(r[SEEN])
+        number = choose(r, members, request)
+        member = members[number]
+        base = requests[request].shape - requests[request].shape % np.uint32(len(members))
+        requests[request].shape = base + number
+        if member.waiting == 0 and member.live < r[WINDOW]:
+            return request  # and will be again, if the tables are too small for it now
         r[SEEN] += 1
-    if r[INSTANT] != now:
-        refuse(r, queue, refused)
+        if member.waiting == r[PLACES]:
+            refused[request] = True
+            continue
+        if member.waiting == 0:
+            member.first = request
+        else:
+            behind[member.last] = request
+        member.last = request
+        member.waiting += 1
+    return np.uint32(NONE)
+
+
+@called
+def take_out(r, members, requests, behind, request):
+    """A request enters: it is on its chip, and out of the queue if it was in it."""
+    member = members[requests[request].shape % len(members)]
+    member.live += 1
+    if request == r[SEEN]:
+        r[SEEN] += 1
+    else:
+        member.first = behind[request]
+        member.waiting -= 1
 
 
 @_inlined
@@ -498,20 +516,18 @@ def _host(t, now):
     """Release requests at their arrival times, as many as the chip holds; False: out of room."""
     r = t.registers
     r[HOST_DUE] = False
-    see(r, t.requests, t.queue, t.refused, now)
-    while r[FIRST] < r[LAST] and r[LIVE] < r[WINDOW]:
-        request = np.uint32(t.queue[r[FIRST]])
+    while True:
+        request = next_to_enter(r, t.members, t.requests, t.behind, t.refused, now)
+        if request == NONE:
+            break
         if not _has_room(t, request):
             r[HOST_DUE] = True
             return False
-        r[FIRST] += 1
+        take_out(r, t.members, t.requests, t.behind, request)
         _enter(t, request, now)
-    following = np.int64(NEVER)
-    if r[SEEN] < len(t.requests):
+    if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.requests):
+        r[TIMED] = True
         following = t.requests[r[SEEN]].arrival
-    if r[FIRST] < r[LAST] or following == NEVER:
-        r[HOST_WAITS] = True
-    else:
         wheel.schedule(r, t.events, t.slots, t.bits, following, r[HOST])
     return True
 
@@ -563,12 +579,12 @@ def run(t, rows, sums):
         wheel.schedule(r, t.events, t.slots, t.bits, t.events[client].time, client)
     while True:
         now = r[NOW]
-        if r[HOST_DUE] and not _host(t, now):
-            return ROOM
-        if r[IDLE] and not wheel.any_now(r, t.events, t.slots, t.bits):
-            _decide_all(t, now)
+        if (r[IDLE] or r[HOST_DUE]) and not wheel.any_now(r, t.events, t.slots, t.bits):
+            if r[HOST_DUE] and not _host(t, now):
+                return ROOM
+            if r[IDLE]:
+                _decide_all(t, now)
         if r[PENDING] == 0:
-            see(r, t.requests, t.queue, t.refused, np.int64(NEVER - 1))  # what still comes
             return DONE
         if r[ROWS] == len(rows[0]):
             return FULL
@@ -579,6 +595,7 @@ def run(t, rows, sums):
         if what < r[COMPONENTS]:
             _finish(t, rows, sums, what, now)
         elif what == r[HOST]:
+            r[TIMED] = False
             r[HOST_DUE] = True
         elif what > r[HOST]:
             _ask(t, np.uint32(what - r[HOST] - 1), now)

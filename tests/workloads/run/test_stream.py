@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hyflexsim import analysis
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.stream import served_at_most
 
@@ -43,7 +44,7 @@ def test_the_default_stream_of_jets_does_not_grow_but_one_at_750_khz_does():
     assert not any("without bound" in note for note in cool.summary["notes"])
     changes = {"trace.stop": 1, "workload.arrivals.rate_per_s": 7.5e5}
     stream = simulate(Scenario.load("part-jets", changes)).summary["stream"]
-    assert stream["served_at_most_per_s"] == pytest.approx(5.07e5, rel=0.05)  # 20,000 jets: 507 k/s
+    assert stream["served_at_most_per_s"] == pytest.approx(5.07e5, rel=0.05)  # 20,000 jets: 515 k/s
     assert stream["offered_per_s"] > 6e5
 
 
@@ -154,3 +155,30 @@ def test_the_run_directory_tells_it(tmp_path, hot):
     kept = json.loads((folder / "summary.json").read_text())
     assert kept["stream"] == hot.summary["stream"]
     assert analysis.load(folder).summary["lost_by"] == {"queue": 0, "client": 0, "death": 0}
+
+
+@pytest.mark.parametrize("dispatch", ["round-robin", "shortest-queue"])
+def test_replicas_behind_a_dispatcher(hot, dispatch):
+    """Twice the area, nearly half the time, the same work and energy; the peak power doubles."""
+    arrivals = {"kind": "interval", "interval": "10 ns"}
+    two = simulate(jets(workload__arrivals=arrivals, host__replicas=2, host__dispatch=dispatch))
+    one = hot.summary
+    assert two.summary["visits"] == one["visits"]
+    assert two.summary["macs"] == one["macs"]
+    assert two.summary["energy_per_request_pj"] == pytest.approx(one["energy_per_request_pj"])
+    for where in ("chip", "used"):
+        assert two.summary["area_mm2"][where] == pytest.approx(2 * one["area_mm2"][where])
+    assert two.summary["makespan_ps"] < 0.7 * one["makespan_ps"]
+    assert two.summary["power_w"]["peak"] == pytest.approx(2 * one["power_w"]["peak"], rel=0.02)
+    assert two.summary["power_w"]["mean"] <= two.summary["power_w"]["peak"]
+    table = two.tables["requests"].columns
+    assert table["energy_pj"].tolist() == hot.tables["requests"].columns["energy_pj"].tolist()
+    chips = {row["chip"] for row in two.tables["components"]}
+    assert chips == {0, 1}
+
+
+def test_replicas_and_one_chip_are_not_taken_for_each_other():
+    """A kept plan is of so many replicas."""
+    kept = Kept()
+    assert prepare(jets(), kept=kept).plan.members == 1
+    assert prepare(jets(host__replicas=2), kept=kept).plan.members == 2
