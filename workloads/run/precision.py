@@ -24,16 +24,14 @@ FIRST = 1000
 def enough(
     scenario: Scenario,
     ready: Prepared,
+    asked: float,
     stream_of: Callable[[Prepared], dict[str, Any]],
 ) -> Prepared:
-    """The first requests of a run that give what ``run.precision`` asks for, or all.
+    """The first requests of a run that give the precision ``asked`` for, or all.
 
     ``stream_of``: plays, and gives "stream" of summary.json. Raises InputError for requests that
     all come at once: their mean has no meaning beyond them.
     """
-    asked = scenario.run.precision
-    if asked is None:
-        return ready
     if isinstance(scenario.workload.arrivals, AtOnce):
         raise InputError("run.precision must go with workload.arrivals that are not at-once")
     count = FIRST

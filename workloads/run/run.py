@@ -132,8 +132,9 @@ def simulate(
         busiest = bound_by(part.chip, energy.components(part.plan, played))
         return stream(scenario, part, played, busiest["utilisation"])
 
-    with _timed(seconds, "precision"):
-        ready = enough(scenario, ready, stream_of)
+    if scenario.run.precision is not None:
+        with _timed(seconds, "precision"):
+            ready = enough(scenario, ready, scenario.run.precision, stream_of)
     plan, requests = ready.plan, ready.requests
     keep = _keep(scenario, len(requests))
     with _timed(seconds, "play"):

@@ -40,7 +40,7 @@ def test_a_process_draws_the_same_pictures(tmp_path, alone, monkeypatch):
     for path in (tmp_path / "run").glob("*.png"):
         path.unlink()
     draw_all(tmp_path / "run")
-    assert len(drawn) == 5
+    assert len(drawn) == 6
     assert drawn == pictures(tmp_path / "run")
 
 
@@ -51,7 +51,7 @@ def test_pictures_are_drawn_here_where_the_process_ends_early(tmp_path, alone, m
     with run_dir.new_run_dir(tmp_path / "run") as folder:
         simulate(jets(), folder=folder).fill(folder, draws)
     draws.close()
-    assert len(pictures(tmp_path / "run")) == 5
+    assert len(pictures(tmp_path / "run")) == 6
     assert not list((tmp_path / "run").glob(".*"))
 
 

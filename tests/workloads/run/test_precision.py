@@ -37,15 +37,10 @@ def test_requests_are_doubled_until_the_interval_is_narrow(halves, count):
         played.append(len(part.requests))
         return stream(halves[len(played) - 1])
 
-    found = enough(asked, ready, stream_of)
+    found = enough(asked, ready, 0.02, stream_of)
     assert played == [FIRST * 2**i for i in range(len(halves))]
     assert len(found.requests) == len(found.labels) == count
     assert found.requests == ready.requests[:count]
-
-
-def test_without_it_all_are_played():
-    ready = prepare(scenario())
-    assert enough(scenario(), ready, pytest.fail) is ready
 
 
 def test_a_run_that_stops_is_one_of_so_many_requests():
@@ -77,4 +72,4 @@ def test_clients_think_as_before():
 def test_requests_that_come_at_once_have_no_mean_to_know():
     asked = scenario(run__precision=0.02, workload__arrivals={"kind": "at-once"})
     with pytest.raises(InputError, match=r"^run.precision must go with workload.arrivals that are"):
-        enough(asked, prepare(asked), lambda part: stream(np.nan))
+        enough(asked, prepare(asked), 0.02, lambda part: stream(np.nan))

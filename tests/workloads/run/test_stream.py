@@ -182,3 +182,36 @@ def test_replicas_and_one_chip_are_not_taken_for_each_other():
     kept = Kept()
     assert prepare(jets(), kept=kept).plan.members == 1
     assert prepare(jets(host__replicas=2), kept=kept).plan.members == 2
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_a_public_trace_of_text(tmp_path, engine):
+    """Azure's columns: prompts and answers as the file has them, times a thousand times faster."""
+    (tmp_path / "azure.csv").write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        "2023-11-16 18:17:03.9799600,12,4\n"
+        "2023-11-16 18:17:04.0319600,5,1\n"
+        "2023-11-16 18:17:04.1319600,9,3\n"
+    )
+    changes = {
+        "model.name": "distilgpt2",
+        "run.engine": engine,
+        "workload.requests": 3,
+        "workload.arrivals": {
+            "kind": "trace",
+            "file": str(tmp_path / "azure.csv"),
+            "speed": 1000,
+        },
+        "workload.prompts.kind": "trace",
+        "workload.answers.kind": "trace",
+    }
+    result = simulate(Scenario.load("llama-3.2-1b", changes))
+    table = result.tables["requests"].columns
+    assert table["arrival_ps"].tolist() == [0, 52 * 10**6, 152 * 10**6]
+    assert table["prefill"].tolist() == [12, 5, 9]
+    assert table["tokens"].tolist() == [15, 5, 11]
+    stream = result.summary["stream"]
+    first = table["first_token_ps"] - table["arrival_ps"]
+    assert stream["first_token_ps"]["mean"] == pytest.approx(first.mean())
+    each = (table["finish_ps"] - table["first_token_ps"])[[0, 2]] / [3, 2]
+    assert stream["further_token_ps"]["mean"] == pytest.approx(each.mean())

@@ -77,6 +77,24 @@ def test_lengths_of_a_trace(tmp_path):
     assert found == [(0, 489, 472), (40 * 10**6, 30, 30)]
 
 
+def test_a_trace_stands_beside_its_scenario(tmp_path):
+    """Relative paths start from the scenario's folder."""
+    (tmp_path / "a.csv").write_text("time_s,tokens,answer\n0,7,2\n1,8,3\n")
+    text = """
+    [model]
+    name = "distilgpt2"
+    [workload]
+    kind = "generate"
+    requests = 2
+    arrivals = { kind = "trace", file = "a.csv", speed = 1e6 }
+    prompts = { kind = "trace" }
+    answers = { kind = "trace", file = "a.csv" }
+    """
+    (tmp_path / "mine.toml").write_text(text)
+    workload = Scenario.load(tmp_path / "mine.toml").workload
+    assert workload.arrivals.file == workload.answers.file == str(tmp_path / "a.csv")
+
+
 def test_refusals(tmp_path):
     with pytest.raises(InputError, match=r"^workload.answers.file must name a trace, since work"):
         lengths("answers", FromTrace(), 1, 2)

@@ -181,6 +181,12 @@ REFUSED = [
         "workload.lengths.kind=zipf",
         "workload.lengths.kind must be one of fixed, uniform, geometric",
     ),
+    ("host.replicas=0", "host.replicas must be an integer from 1 to 1024; got 0"),
+    (
+        "host.dispatch=longest-queue",
+        "host.dispatch must be round-robin or shortest-queue; got 'longest-queue'",
+    ),
+    ("run.precision=0", "run.precision must be a number above 0 and up to 1; got 0"),
     ("host.queue=-1", "host.queue must be an integer from 0 to 1000000; got -1"),
     ("host.deadline=0 ns", 'host.deadline must be a duration such as "25 us", in whole ps, from 1'),
     ("mapping.slc_rate=1.01", "mapping.slc_rate must be a number from 0 to 1; got 1.01"),
