@@ -15,8 +15,8 @@ lengths are also planned faster.
 >>> from hyflexsim.workloads.scenario.schema import Fixed, Uniform
 >>> lengths("prompts", Fixed(), 128, 3)
 [128, 128, 128]
->>> set(lengths("prompts", Uniform(least=1, most=64, multiple=32), 128, 99))
-{32, 64}
+>>> sorted(set(lengths("prompts", Uniform(least=1, most=64, multiple=32), 128, 99)))
+[32, 64]
 """
 
 from __future__ import annotations
