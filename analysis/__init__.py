@@ -45,10 +45,11 @@ if TYPE_CHECKING:
         busy_map,
         power_by_kind,
         power_plot,
-        queue_plot,
         waiting_by_kind,
+        waiting_plot,
     )
     from hyflexsim.analysis.run.placement import placement_map
+    from hyflexsim.analysis.run.queue import queue_plot
     from hyflexsim.analysis.run.report import draw_all, draw_over_time, save
     from hyflexsim.analysis.run.run import COLUMNS, Run, load
     from hyflexsim.analysis.run.timeline import timeline
@@ -139,6 +140,7 @@ __all__ = [
     "utilisation",
     "utilisation_plot",
     "waiting_by_kind",
+    "waiting_plot",
     "write_report",
 ]
 
@@ -150,7 +152,8 @@ _FILES = {
     "run.graphs": "draw_graph",
     "run.measures": "energy_by latency_quantiles layer_spans typical_request utilisation",
     "run.placement": "placement_map",
-    "run.over_time": "busy_map power_by_kind power_plot queue_plot waiting_by_kind",
+    "run.over_time": "busy_map power_by_kind power_plot waiting_by_kind waiting_plot",
+    "run.queue": "queue_plot",
     "run.report": "draw_all draw_over_time save",
     "run.run": "COLUMNS Run load",
     "run.timeline": "timeline",

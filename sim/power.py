@@ -29,10 +29,10 @@ def peak_mw(plan: Plan, played: Played, placement: Placement, mode: str) -> floa
     """
     chip = placement.chip
     drawn = _drawn(plan, played, chip, mode)
-    places = {"pu": placement.pus_used}
+    pus, chips = placement.pus_used * plan.members, placement.chips_used * plan.members
     units = (
         max(
-            unit.total * unit_power(unit) * places.get(unit.where, placement.chips_used),
+            unit.total * unit_power(unit) * (pus if unit.where == "pu" else chips),
             drawn.get(name, 0.0),
         )
         for name, unit in chip.units.items()

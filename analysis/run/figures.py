@@ -115,6 +115,7 @@ def utilisation_plot(run: Run, *, ax: Axes | None = None) -> Axes:
 def latency_cdf(run: Run, *, ax: Axes | None = None) -> Axes:
     """Share of requests answered within a time; p50, p95, p99 marked; a line a label.
 
+    A deadline of the scenario is a vertical line; the legend says which share keeps it.
     Labels (jet classes) get lines of their own where there are at most seven.
     """
     quantiles = latency_quantiles(run)
@@ -134,7 +135,16 @@ def latency_cdf(run: Run, *, ax: Axes | None = None) -> Axes:
             ax.ecdf(mine.to_numpy() / unit.factor, label=f"{label} ({len(mine)})", **line)
         every = run.requests["latency_ps"].to_numpy() / unit.factor
         ax.ecdf(every, color="black", linewidth=1.6, label=f"all ({len(every)})")
+        deadline = run.summary["stream"]["deadline_ps"]
         low, high = float(every.min()), float(every.max())
+        if deadline is not None:
+            at, kept = (
+                deadline / unit.factor,
+                float((run.requests["latency_ps"] <= deadline).mean()),
+            )
+            ax.axvline(at, color="black", linewidth=1.0, linestyle=(0, (1, 1)))
+            ax.lines[-1].set_label(f"deadline ({style.percent(kept)} in time)")
+            low, high = min(low, at), max(high, at)
         pad = 0.06 * (high - low) or 0.05 * high or 1.0
         start = 0.0 if low < 0.35 * high and high > low else low - pad
         ax.set_xlim(start, high + pad)

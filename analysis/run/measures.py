@@ -119,14 +119,14 @@ def layer_spans(run: Run) -> pd.DataFrame:
 
 
 def typical_request(run: Run) -> int:
-    """The request whose latency is the median (the lower one of two), first of equals."""
+    """Of the requests in the trace, that whose latency is the median (the lower one of two)."""
     if run.requests.empty:
         raise InputError(f"{run.path / 'requests.parquet'}: no requests in it")
-    return typical_of(run.requests)
+    return typical_of(run.traced)
 
 
 def typical_of(requests: pd.DataFrame) -> int:
-    """The same of a table of requests; -1 where there is none."""
+    """The same of a table of requests, the first of equals; -1 where there is none."""
     ordered = requests.sort_values(["latency_ps", "request"], ignore_index=True)
     if ordered.empty:
         return -1

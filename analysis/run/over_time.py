@@ -106,7 +106,7 @@ def power_plot(run: Run, *, ax: Axes | None = None, bins: int = BINS) -> Axes:
     return ax
 
 
-def queue_plot(run: Run, *, ax: Axes | None = None, bins: int = BINS) -> Axes:
+def waiting_plot(run: Run, *, ax: Axes | None = None, bins: int = BINS) -> Axes:
     """Tokens that wait before components over time, a line a kind."""
     edges = edges_of(run.trace, bins)
     table = waiting_by_kind(run, edges)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
 from hyflexsim.analysis.run.measures import typical_of, typical_request
-from hyflexsim.analysis.run.over_time import busy_map, power_plot, queue_plot
+from hyflexsim.analysis.run.over_time import busy_map, power_plot, waiting_plot
+from hyflexsim.analysis.run.queue import queue_plot
 from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
 from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
@@ -23,12 +24,13 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
     "energy.png": energy_breakdown,
     "utilisation.png": utilisation_plot,
     "latency_cdf.png": latency_cdf,
+    "queue.png": queue_plot,
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
 OVER_TIME: dict[str, Callable[[Run], Axes]] = {
     "power.png": power_plot,
-    "queues.png": queue_plot,
+    "waiting.png": waiting_plot,
     "busy.png": busy_map,
 }
 """Pictures that are drawn when asked for."""
@@ -36,7 +38,7 @@ OVER_TIME: dict[str, Callable[[Run], Axes]] = {
 WHOLE = ("timeline.png",)
 """Those that show the whole trace."""
 
-OF_TABLES = ("utilisation.png", "latency_cdf.png")
+OF_TABLES = ("utilisation.png", "latency_cdf.png", "queue.png")
 """Those that show nothing of the trace; all others show one request, or the order of layers."""
 
 _UNUSED = ("step", "kind", "arrival_ps")

@@ -88,7 +88,7 @@ SUMMARY = (
     *("makespan_ps", "latency_ps", "throughput_per_s", "energy_per_request_pj"),
     *("energy_by_kind_pj", "utilisation_by_kind", "area_mm2", "writes_per_request", "visits"),
     *("macs", "assumptions", "notes", "power_w", "tops", "energy_per_token_pj"),
-    *("energy_delay_pj_s", "bound"),
+    *("energy_delay_pj_s", "bound", "lost_by", "stream"),
 )
 """Keys of summary.json."""
 
@@ -158,6 +158,11 @@ class Run:
         return self.path.resolve().name
 
     @property
+    def traced(self) -> pd.DataFrame:
+        """Rows of ``requests`` of which the trace keeps visits ([trace] of the scenario)."""
+        return _traced(self.requests, self.scenario)
+
+    @property
     def classes(self) -> dict[str, str]:
         """Op class of each op, from the scenario."""
         kinds: dict[str, str] = self.scenario["op_kinds"]
@@ -180,7 +185,7 @@ def load(
         Columns of the trace to load (default: all; of none it need not be there); 3 million visits
         take 130 MB in full.
     around
-        Picks one of ``requests``: of the trace only the row groups while that was on the chip.
+        Picks one of ``requests`` that the trace keeps: only row groups while that was on the chip.
 
     Raises
     ------
@@ -199,7 +204,7 @@ def load(
     summary = read_summary(path)
     scenario = _read_scenario(path)
     requests = _table(path, "requests")
-    part = None if around is None else around(requests)
+    part = None if around is None else around(_traced(requests, scenario))
     return Run(
         trace=_table(path, "trace", wanted, part) if wanted else pd.DataFrame(),
         components=_table(path, "components"),
@@ -246,6 +251,16 @@ def _read_scenario(path: Path) -> dict[str, Any]:
         if not isinstance(kind, str):
             raise InputError(f"{file}: key 'op_kinds.{op}' must be a word; got {shortened(kind)}")
     return scenario
+
+
+def _traced(requests: pd.DataFrame, scenario: dict[str, Any]) -> pd.DataFrame:
+    """Those that the trace keeps; all, where that leaves none."""
+    keep = {"first": 0, "stop": None, "every": 1} | scenario.get("trace", {})
+    number = requests["request"] - keep["first"]
+    kept = (number >= 0) & (number % keep["every"] == 0)
+    if keep["stop"] is not None:
+        kept &= requests["request"] < keep["stop"]
+    return requests[kept] if kept.any() else requests
 
 
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:

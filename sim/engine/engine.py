@@ -2,8 +2,8 @@
 
 Every component is a process that serves one token at a time; every bounded input buffer is a
 process that hands places back to those who wait for them (both in servers.py); the host is a
-process that releases requests. Nobody calls into another component: a finished token goes into the
-queue of the next one.
+process that releases requests (host.py). Nobody calls into another component: a finished token goes
+into the queue of the next one.
 
 What happens at one instant does not depend on the order of an event list. First every visit
 that ends in this picosecond delivers its token; then, when no event of this instant is left,
@@ -20,15 +20,15 @@ event of its own, because it follows the last event of an instant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappush
 from typing import Any
 
 import simpy
-from simpy.events import Event
 
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
-from hyflexsim.sim.engine.request import Request, check_order
+from hyflexsim.sim.engine.host import HostProcess
+from hyflexsim.sim.engine.request import NEVER, Host, Request, check_members
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequencer, Server
 from hyflexsim.sim.engine.tally import Counter
@@ -44,18 +44,23 @@ class Clock(simpy.Environment):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.idle: list[Server | Sequencer] = []
+        self.host: HostProcess | None = None
+        self.due = False  # the host has to decide
 
     def step(self) -> None:
-        """Process one event; if it was the last of its instant, let idle components decide.
+        """Process one event; if it was the last of its instant, let the host and components decide.
 
         Deciding creates no event at the same instant, so one pass in component order is enough.
         """
         super().step()
         idle = self.idle
-        if idle:
+        if idle or self.due:
             queue = self._queue
             now = self._now
             if not queue or queue[0][0] != now:
+                if self.due and self.host is not None:
+                    self.due = False
+                    self.host.decide(now)
                 idle.sort(key=_by_index)
                 for server in idle:
                     server.decide(now)
@@ -99,6 +104,7 @@ class Engine:
         servers: Mapping[str, type[Server]] | None = None,
         watch: Watch | None = None,
         deaths: Mapping[int, int] | None = None,
+        host: Host | None = None,
     ) -> None:
         self.plan = plan
         self.deaths = deaths or {}
@@ -140,12 +146,13 @@ class Engine:
         self.waits: dict[int, dict[int, bytearray]] = {}
         self.marks: dict[int, list[Mark]] = {}
         self.left: dict[int, int] = {}
-        self.entered: list[int] = []
+        self.entered = [-1] * len(requests)
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
-        self.slot: Event | None = None  # what the host waits for when the chip is full
-        self.clock.process(self._host())
+        host = host or Host()
+        check_members(plan, host)
+        self.host = HostProcess(self, requests, host)
 
     def _flow(self, index: int) -> Flow | None:
         step = self.plan.steps[index]
@@ -162,35 +169,28 @@ class Engine:
             raise DeadlockError(report(self.plan, self.clock.now, *_who_waits(self)))
         for request in self.left:
             self.finished[request] = -1
-        outside = [-1] * (len(self.requests) - len(self.entered))
         self.counter.add(self.recorder.pack())
         return Played(
             trace=self.recorder.finish(),
             tally=self.counter.tally([max(q.peak, q.queued) for q in self.queues]),
-            entered=self.entered + outside,
+            arrived=[-1 if at == NEVER else at for at in self.host.arrived],
+            entered=self.entered,
             first_output=self.first_output,
             finished=self.finished,
             peak_places={i: b.places - b.least_free for i, b in self.buffers.items()},
             peak_requests=self.peak_requests,
+            refused=self.host.refused,
         )
 
     def _died(self, server: Server | Sequencer) -> bool:
         """Whether a component holds a token that it will never hand on."""
         return server.index in self.deaths and server.visit is not None
 
-    def _host(self) -> Generator[Event, None, None]:
-        """Release requests at their arrival times, at most ``window`` on the chip at once."""
-        for index, request in enumerate(self.requests):
-            if request.arrival > self.clock.now:
-                yield self.clock.timeout(request.arrival - self.clock.now)
-            while len(self.left) >= self.window:
-                self.slot = self.clock.event()
-                yield self.slot
-            self._enter(index, request)
-
-    def _enter(self, index: int, request: Request) -> None:
-        shape = shape_of(self.plan, request.tokens, request.prefill)
-        self.entered.append(self.clock.now)
+    def enter(self, index: int, member: int) -> None:
+        """The host sends a request: all of its tokens that wait for nothing arrive."""
+        request = self.requests[index]
+        shape = shape_of(self.plan, request.tokens, request.prefill, member)
+        self.entered[index] = self.clock.now
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))
         self.outputs[index] = shape.outputs
@@ -206,8 +206,7 @@ class Engine:
     def _leave(self, request: int) -> None:
         for table in (self.outputs, self.durations, self.waits, self.marks, self.left):
             del table[request]
-        if self.slot is not None and not self.slot.triggered:
-            self.slot.succeed()
+        self.host.answered(request)
         if self.progress is not None:
             self.progress(request)
 
@@ -314,10 +313,11 @@ def play(
     servers: Mapping[str, type[Server]] | None = None,
     watch: Watch | None = None,
     deaths: Mapping[int, int] | None = None,
+    host: Host | None = None,
 ) -> Played:
     """Play ``plan`` for ``requests`` (in order of arrival) and return what happened when.
 
-    ``window``: at most so many requests on the chip at once. ``construction``: order in which the
+    ``window``: at most so many requests on a chip at once. ``construction``: order in which the
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
     called with the number of each request that leaves. ``keep``: which part of the trace to keep.
     ``watch`` is told of each block of the trace when it is full. ``servers``: components of your
@@ -332,11 +332,10 @@ def play(
         play(plan, requests, servers={"digital_pim": Refreshed})
 
     ``deaths``: components that finish nothing after a time, in ps; requests that need them then are
-    lost.
+    lost. ``host``: how requests come; by default each at its arrival, to a queue without end.
 
     Raises :class:`DeadlockError` when tokens are left that nothing moves.
     """
-    check_order(requests)
     return Engine(
         plan,
         requests,
@@ -347,4 +346,5 @@ def play(
         servers=servers,
         watch=watch,
         deaths=deaths,
+        host=host,
     ).run()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.trace import Keep, Watch
 from hyflexsim.sim.errors import InputError
@@ -75,6 +75,7 @@ def play(
     servers: Servers | None = None,
     watch: Watch | None = None,
     deaths: Mapping[int, int] | None = None,
+    host: Host | None = None,
 ) -> Played:
     """Play ``plan`` on the engine that :func:`choose` names; the rest as in ``engine.play``."""
     if choose(plan, requests, engine, servers) == "compiled":
@@ -88,6 +89,7 @@ def play(
             keep=keep,
             watch=watch,
             deaths=deaths,
+            host=host,
         )
     from hyflexsim.sim.engine import engine as simpy_engine  # noqa: PLC0415
 
@@ -100,4 +102,5 @@ def play(
         servers=servers,
         watch=watch,
         deaths=deaths,
+        host=host,
     )

@@ -1,12 +1,19 @@
-"""What an engine is given beside a plan: the requests; and when components die."""
+"""What an engine is given beside a plan: requests, and how the host sends them; deaths.
+
+Requests stand in the order in which they come. A host sends each at its arrival, or has clients, of
+which each sends the next request some time after the answer to its last (a closed loop). While a
+chip is full requests wait at the host, in a queue which may have so many places and no more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hyflexsim.sim.plan.plan import Plan
+
 NEVER = 2**63 - 1
-"""Picoseconds at which a component dies that does not."""
+"""Picoseconds at which a component dies that does not, and at which what has not come yet comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +25,50 @@ class Request:
     prefill: int | None = None
 
 
-def check_order(requests: Sequence[Request]) -> None:
-    """Refuse requests that are not in order of arrival."""
+@dataclass(frozen=True, slots=True)
+class Host:
+    """How requests come to the chip.
+
+    ``places``: of a chip's queue (None: without end); a request that finds as many waiting is lost.
+    ``members``: chips side by side; each request goes to the next one in turn or, where
+    ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
+    ``clients``: how many wait for answers (None: nobody). The first request of client k comes at
+    the arrival of request k, each other one ``think[i]`` ps, at least 1, after its client's request
+    i has left the chip; requests are numbered as they come.
+
+    >>> Host(places=8).places
+    8
+    """
+
+    places: int | None = None
+    clients: int | None = None
+    think: Sequence[int] = ()
+    members: int = 1
+    shortest: bool = False
+
+
+def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
+    """When each request comes, in ps; NEVER where clients decide.
+
+    Raises ValueError for requests that are not in order of arrival, and for clients that a full
+    queue could refuse: such a client would have to ask again.
+
+    >>> arrivals_of([Request(0, 1), Request(5, 1)], Host())
+    [0, 5]
+    """
     arrivals = [request.arrival for request in requests]
     if arrivals != sorted(arrivals):
         raise ValueError("requests must be in order of arrival")
+    if host.clients is None:
+        return arrivals
+    if host.places is not None and host.places < host.clients:
+        raise ValueError(f"a queue must have a place for each of {host.clients} clients")
+    if len(host.think) != len(requests) or min(host.think, default=1) < 1:
+        raise ValueError("clients must think for at least 1 ps after each request")
+    return [NEVER] * len(requests)
+
+
+def check_members(plan: Plan, host: Host) -> None:
+    """Refuse a host with more or fewer members than its plan."""
+    if host.members != plan.members:
+        raise ValueError(f"a plan of {plan.members} members cannot have a host of {host.members}")

@@ -14,17 +14,20 @@ class Played:
 
     ``tally``: exact sums over all visits, whatever part of the trace was kept. Times in ps.
     ``peak_places[s]``: most places taken at once in the input buffer of step s.
-    ``peak_requests``: most requests on the chip at once. A request that is lost because a component
-    died has ``finished`` -1, and ``entered`` -1 if it never got in.
+    ``peak_requests``: most requests on the chip at once. ``arrived``: when each came, -1 if its
+    client never sent it. A request that is lost has ``finished`` -1, and ``entered`` -1 if it never
+    got in: as a component died or, where ``refused`` has it, as the host's queue was full.
     """
 
     trace: Trace
     tally: Tally
+    arrived: list[int]
     entered: list[int]
     first_output: list[int]
     finished: list[int]
     peak_places: dict[int, int]
     peak_requests: int
+    refused: list[int]
 
     @property
     def lost(self) -> list[int]:

@@ -76,6 +76,7 @@ class Step:
     ``lead_ps``: the component has worked on the token for so long when the visit starts
     (an ADC converts the earlier bit-planes while the last ones are read): for traces only.
     ``macs``: multiply-accumulates as (per visit, per size), complete after ``macs_in`` visits.
+    ``member``: of chips side by side (``side_by_side``), the one it is on.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Step:
     macs: tuple[int, int] = (0, 0)
     macs_in: int = 1
     lead_ps: int = 0
+    member: int = 0
 
     @property
     def parts(self) -> int:
@@ -147,6 +149,11 @@ class Plan:
                 raise ValueError(f"{step.name} reserves {self.steps[bad[0]].name}, which is memory")
             if len({self.components[lane].sequencer for lane in step.lanes}) > 1:
                 raise ValueError(f"lanes of {step.name} have several sequencers")
+
+    @property
+    def members(self) -> int:
+        """Chips side by side (``members.py``)."""
+        return 1 + max((step.member for step in self.steps), default=0)
 
     @property
     def deciding(self) -> list[int]:

@@ -122,7 +122,7 @@ def _waiting(edge: Group | Threshold) -> Hashable:
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
-    return (step.axis, step.extra, step.wave, step.planes, step.split, step.head)
+    return (step.axis, step.extra, step.wave, step.planes, step.split, step.head, step.member)
 
 
 class Shape:
@@ -137,14 +137,17 @@ class Shape:
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.
     """
 
-    def __init__(self, plan: Plan, tokens: int, prefill: int) -> None:
+    def __init__(self, plan: Plan, tokens: int, prefill: int, member: int = 0) -> None:
         if not 1 <= prefill <= tokens:
             raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
         self.pattern = pattern = pattern_of(plan)
-        self.class_counts = [tokens_of(step, tokens, prefill) for step in pattern.examples]
+        self.class_counts = [
+            tokens_of(step, tokens, prefill) if step.member == member else 0
+            for step in pattern.examples
+        ]
         self.counts = [self.class_counts[i] for i in pattern.count_of]
         self.visits = sum(self.counts)
         self.edges = pattern.marks
@@ -276,7 +279,10 @@ def pattern_of(plan: Plan) -> Pattern:
     return plan.once("pattern", lambda: Pattern(plan))
 
 
-def shape_of(plan: Plan, tokens: int, prefill: int | None = None) -> Shape:
-    """The plan for requests of ``tokens``, of which ``prefill`` are there from the start."""
-    key = (tokens, tokens if prefill is None else prefill)
+def shape_of(plan: Plan, tokens: int, prefill: int | None = None, member: int = 0) -> Shape:
+    """The plan for requests of ``tokens``, of which ``prefill`` are there from the start.
+
+    ``member``: of chips side by side, the one that serves them; steps of others have no tokens.
+    """
+    key = (tokens, tokens if prefill is None else prefill, member)
     return plan.once(key, lambda: Shape(plan, *key))

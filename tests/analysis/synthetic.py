@@ -234,6 +234,8 @@ def write_run(path, model, requests, labels=None):
         "writes_per_request": 1234,
         "visits": len(trace),
         "macs": 10**9,
+        "lost_by": {"queue": 0, "client": 0, "death": 0},
+        "stream": {"served_at_most_per_s": None, "offered_per_s": None, "deadline_ps": None},
         "power_w": {"mean": 12.0, "peak": 75.0},
         "tops": {"achieved": 2.0, "per_w": 1.6, "per_mm2": 0.03},
         "energy_per_token_pj": 1e6,

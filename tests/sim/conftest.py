@@ -118,7 +118,10 @@ def all_of(play, plan, requests, **options):
     fields = dataclasses.asdict(played.tally) | dict(columns)
     return {name: np.asarray(value).tolist() for name, value in fields.items()} | {
         name: getattr(played, name)
-        for name in ("entered", "first_output", "finished", "peak_places", "peak_requests")
+        for name in (
+            *("arrived", "entered", "first_output", "finished", "refused"),
+            *("peak_places", "peak_requests"),
+        )
     }
 
 

@@ -184,6 +184,10 @@ def _run(
             terminal_tables.headline(result.summary, result.tables["requests"]),
             terminal_tables.by_kind(result.summary),
         ]
+        if loaded.workload.arrivals.kind != "at-once":
+            from hyflexsim.workloads.cli.stream_table import stream  # noqa: PLC0415
+
+            tables.append(stream(result.summary))
         if "accuracy" in result.summary:
             tables.append(terminal_tables.accuracy(result.summary))
         if cells is not None:
@@ -429,7 +433,7 @@ def plot(
     ] = None,
     picture: Annotated[
         list[str] | None,
-        typer.Option(metavar="power|queues|busy", help="Over time, into the run's folder."),
+        typer.Option(metavar="power|waiting|busy", help="Over time, into the run's folder."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")

@@ -88,6 +88,10 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
         si(summary["throughput_per_s"], "/s"),
         f"{count} requests, {summary['tokens']} tokens in {makespan}",
     )
+    most = summary["stream"]["served_at_most_per_s"]
+    if most is not None:
+        offered = si(summary["stream"]["offered_per_s"], "/s")
+        result.add_row("queue", "grows", f"without bound: {offered} come, {si(most, '/s')} served")
     result.add_row(
         "energy per request",
         si(summary["energy_per_request_pj"] * 1e-12, "J"),

@@ -14,11 +14,12 @@ import networkx as nx
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
-from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
 from hyflexsim.sim.placement.memory import requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
+from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
@@ -29,8 +30,9 @@ from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.scenario import arrivals
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
+from hyflexsim.workloads.scenario.lengths import lengths as lengths_of
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.scenario.schema import Generate, Jets, Tokens
+from hyflexsim.workloads.scenario.schema import Closed, Generate, Jets, Tokens
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class Prepared:
     requests: list[Request]
     labels: list[str]
     window: int
+    host: Host
 
     @property
     def deaths(self) -> dict[int, int]:
         """Components that die in the middle of the run, and when (ps): those of a group of PUs with
-        the first of these, since each holds a part of every matrix.
+        the first of these, since each holds a part of every matrix. Replicas live.
         """
         at = self.placement.faults.deaths
         groups = {
@@ -56,7 +59,7 @@ class Prepared:
             for pus in self.placement.groups()
             if any(pu in at for pu in pus)
         }
-        components = self.plan.components
+        components = self.plan.components[: len(self.plan.components) // self.plan.members]
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 
@@ -101,16 +104,17 @@ def prepare(
     placement, window = planned.placement, planned.window
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
-    return Prepared(placement.chip, graph, placement, planned.plan, requests, labels, window)
+    plan_, host = planned.plan, load_host(scenario, len(requests))
+    return Prepared(placement.chip, graph, placement, plan_, requests, labels, window, host)
 
 
 def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
     """All that :func:`_plan` reads beside the graph; sections that it may read count as a whole."""
     run, workload = scenario.run, scenario.workload
-    others = {"name", "title", "accuracy", "workload", "run", "trace"}
+    others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}
     parts = scenario.model_dump_json(exclude=others)
     logits = workload.logits if isinstance(workload, Tokens) else ""
-    switches = (run.fidelity, run.overlap, run.split_pairs)
+    switches = (run.fidelity, run.overlap, run.split_pairs, scenario.host.replicas)
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
 
 
@@ -127,6 +131,7 @@ def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
+    plan = side_by_side(plan, scenario.host.replicas)
     return _Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
 
 
@@ -165,34 +170,61 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
 def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request], list[str]]:
     """Requests in order of arrival, and a label for each (a jet's class, else nothing)."""
     workload = scenario.workload
+    seed, arriving = scenario.run.seed, workload.arrivals
     labels: list[str] = []
-    prefill: int | None = None
+    prompts: list[int] | list[None] = []
     if isinstance(workload, Jets):
         lengths, labels = _jets(workload)
-        if len(lengths) < workload.count:
-            raise InputError(
-                f"workload.count must be at most {len(lengths)}, the jets of the chosen classes "
-                f"in {workload.file or 'the sample'}; got {workload.count}"
-            )
     elif isinstance(workload, Generate):
-        prefill = workload.prefill
-        lengths = [workload.prefill + workload.decode - 1] * workload.requests
+        count = workload.requests
+        prompts = lengths_of("prompts", workload.prompts, workload.prefill, count, seed, arriving)
+        answers = lengths_of("answers", workload.answers, workload.decode, count, seed, arriving)
+        lengths = [prompt + answer - 1 for prompt, answer in zip(prompts, answers, strict=True)]
     else:
-        lengths = [workload.tokens] * workload.requests
+        count = workload.requests
+        lengths = lengths_of("lengths", workload.lengths, workload.tokens, count, seed, arriving)
     fixed = graph.graph.get("tokens")
     if fixed is not None and set(lengths) != {fixed}:
+        wrong = next(length for length in lengths if length != fixed)
         raise InputError(
             f"workload.tokens must be {fixed}: {graph.graph['name']} takes inputs of one length; "
-            f"got {lengths[0]}"
+            f"got {wrong}"
         )
     check_length(graph, min(lengths))
-    times = arrivals.times(workload.arrivals, len(lengths), scenario.run.seed)
-    requests = [Request(at, tokens, prefill) for at, tokens in zip(times, lengths, strict=True)]
+    times = arrivals.times(arriving, len(lengths), seed)
+    requests = list(map(Request, times, lengths, prompts or [None] * len(lengths)))
     return requests, labels or [""] * len(requests)
 
 
+def load_host(scenario: Scenario, requests: int) -> Host:
+    """How the host sends so many requests."""
+    places, arriving = scenario.host.queue, scenario.workload.arrivals
+    members, shortest = scenario.host.replicas, scenario.host.dispatch == "shortest-queue"
+    if not isinstance(arriving, Closed):
+        return Host(places, members=members, shortest=shortest)
+    if places is not None and places < arriving.clients:
+        raise InputError(
+            f"host.queue must be at least {arriving.clients}, a place for each client of "
+            f"workload.arrivals; got {places}"
+        )
+    think = arrivals.thinks(arriving, requests, scenario.run.seed)
+    return Host(places, arriving.clients, think, members, shortest)
+
+
 def _jets(workload: Jets) -> tuple[list[int], list[str]]:
-    """Token counts and classes; a file of the user's is read and checked whole."""
+    """Token counts and classes of so many jets; raises InputError where there are fewer."""
+    counts, labels = _read_jets(workload)
+    if len(counts) < workload.count and not (workload.repeat and counts):
+        raise InputError(
+            f"workload.count must be at most {len(counts)}, the jets of the chosen classes "
+            f"in {workload.file or 'the sample'}, or workload.repeat true; got {workload.count}"
+        )
+    again = -(-workload.count // len(counts))
+    return (counts * again)[: workload.count], (labels * again)[: workload.count]
+
+
+def _read_jets(workload: Jets) -> tuple[list[int], list[str]]:
+    """Those that there are, up to the count; a file of the user's is read and checked whole."""
     if workload.file is None:
         return sample_lengths(workload.classes, workload.count)
     from hyflexsim.workloads.jets import jets  # noqa: PLC0415 (a third of a second)

@@ -31,8 +31,11 @@ from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.painter import Painter
+from hyflexsim.workloads.run.precision import enough
+from hyflexsim.workloads.run.precision import notes as precision_notes
 from hyflexsim.workloads.run.prepare import Prepared, prepare
-from hyflexsim.workloads.run.summary import NOTES, request_table, summarize
+from hyflexsim.workloads.run.stream import stream
+from hyflexsim.workloads.run.summary import NOTES, bound_by, request_table, summarize
 from hyflexsim.workloads.run.trace_writer import TraceWriter, write_trace
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
@@ -122,6 +125,17 @@ def simulate(
         what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
         say(f"placing {what}", 0, 0)
         ready = prepare(scenario, graph, chip, kept)
+    most = len(ready.requests)
+
+    def stream_of(part: Prepared) -> dict[str, Any]:
+        say("simulating for run.precision", len(part.requests), most)
+        played = _play(scenario, part, servers, keep=Keep(requests=(0, 0)))
+        busiest = bound_by(part.chip, energy.components(part.plan, played))
+        return stream(scenario, part, played, busiest["utilisation"])
+
+    if scenario.run.precision is not None:
+        with _timed(seconds, "precision"):
+            ready = enough(scenario, ready, scenario.run.precision, stream_of)
     plan, requests = ready.plan, ready.requests
     keep = checked_keep(scenario, ready)
     with _timed(seconds, "play"):
@@ -136,17 +150,8 @@ def simulate(
 
         trace_file = None if folder is None else TraceWriter(folder, plan)
         try:
-            played = engines.play(
-                plan,
-                requests,
-                engine=engine,
-                window=ready.window,
-                progress=count,
-                keep=keep,
-                servers=servers,
-                watch=None if trace_file is None else trace_file.add,
-                deaths=ready.deaths,
-            )
+            watch = None if trace_file is None else trace_file.add
+            played = _play(scenario, ready, servers, progress=count, keep=keep, watch=watch)
         except BaseException:
             if trace_file is not None:
                 trace_file.abandon()
@@ -162,6 +167,7 @@ def simulate(
             "placement": list(ready.placement.rows()),
         }
         summary = summarize(scenario, ready, played, tables, engine)
+        summary["notes"] += precision_notes(scenario, summary["stream"], len(requests), most)
     if judge is not None and scenario.model.checkpoint is not None:
         with _timed(seconds, "accuracy"):
             summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
@@ -178,6 +184,21 @@ def simulate(
         summary=summary,
         seconds=seconds,
         trace_file=trace_file,
+    )
+
+
+def _play(
+    scenario: Scenario, ready: Prepared, servers: engines.Servers | None, **options: Any
+) -> Played:
+    return engines.play(
+        ready.plan,
+        ready.requests,
+        engine=scenario.run.engine,
+        window=ready.window,
+        servers=servers,
+        deaths=ready.deaths,
+        host=ready.host,
+        **options,
     )
 
 

@@ -16,6 +16,8 @@ from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
 from hyflexsim.workloads.run.prepare import Prepared
+from hyflexsim.workloads.run.stream import lost_by, stream
+from hyflexsim.workloads.run.stream import notes as stream_notes
 from hyflexsim.workloads.scenario.scenario import Scenario
 
 NOTES = (
@@ -35,10 +37,9 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
         size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
         for size in dict.fromkeys(sizes)
     }
-    arrival = np.array([request.arrival for request in requests], dtype=np.int64)
-    start, first, finish = (
+    arrival, start, first, finish = (
         np.array(times, dtype=np.int64)[numbers]
-        for times in (played.entered, played.first_output, played.finished)
+        for times in (played.arrived, played.entered, played.first_output, played.finished)
     )
     return Columns(
         {
@@ -61,6 +62,13 @@ def _answered(played: Played) -> np.ndarray:
     return np.flatnonzero(np.array(played.finished) >= 0)
 
 
+def _latencies(played: Played) -> np.ndarray:
+    """From arrival to answer, in ps, of the requests that were answered in full."""
+    arrived, finished = np.array(played.arrived), np.array(played.finished)
+    latencies: np.ndarray = (finished - arrived)[finished >= 0]
+    return latencies
+
+
 def summarize(
     scenario: Scenario,
     ready: Prepared,
@@ -72,9 +80,7 @@ def summarize(
     requests = [ready.requests[number] for number in _answered(played)]
     count = len(requests)
     makespan = played.tally.end_ps
-    finished = [at for at in played.finished if at >= 0]
-    arrivals = [request.arrival for request in requests]
-    latency = np.array(finished, dtype=np.int64) - np.array(arrivals, dtype=np.int64)
+    latency = _latencies(played)
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     by_kind: dict[str, float] = defaultdict(float)
     for row in tables["energy"]:
@@ -82,18 +88,21 @@ def summarize(
     shares: dict[str, list[float]] = defaultdict(list)
     for row in tables["components"]:
         shares[row["kind"]].append(row["utilisation"])
+    spent, mode = sum(by_kind.values()) * count, scenario.run.energy
+    merit = figures_of_merit(ready, played, spent, tables["components"], mode)
     counts = energy.counted(ready.plan, played, ready.chip)
     priced = {
         f"{unit}.energy.{'bit' if unit in ready.chip.links else action}"
         for (unit, action), number in counts.items()
         if number
     }
-    return {
+    result = {
         "scenario": scenario.name,
         "model": ready.graph.graph["name"],
         "preset": ready.chip.name,
         "requests": count,
         "lost": len(played.lost),
+        "lost_by": lost_by(played),
         "tokens": sum(request.tokens for request in requests),
         "fidelity": scenario.run.fidelity,
         "overlap": scenario.run.overlap,
@@ -108,20 +117,14 @@ def summarize(
             "max": int(latency.max()),
         },
         "throughput_per_s": count / (makespan * 1e-12),
+        "stream": stream(scenario, ready, played, merit["bound"]["utilisation"]),
         "energy_per_request_pj": sum(by_kind.values()),
         "energy_by_kind_pj": dict(by_kind),
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
-        **figures_of_merit(
-            ready,
-            played,
-            sum(by_kind.values()) * count,
-            tables["components"],
-            scenario.run.energy,
-        ),
+        **merit,
         "area_mm2": {
-            "chip": chip_area(ready.chip) * scenario.chip.chips,
-            "used": pu_area(ready.chip) * ready.placement.pus_used
-            + shared_area(ready.chip) * ready.placement.chips_used,
+            "chip": chip_area(ready.chip) * scenario.chip.chips * ready.plan.members,
+            "used": _used_area(ready),
         },
         "writes_per_request": energy.cell_writes(counts) / count,
         "visits": int(played.tally.visits.sum()),
@@ -129,8 +132,9 @@ def summarize(
         "assumptions": _assumptions(
             ready.chip, priced, scenario.run.energy, scenario.model.checkpoint is not None
         ),
-        "notes": [*_notes(ready), *_lost(ready, played), *_broken(ready), *_kept(played)],
     }
+    said = [*_lost(ready, played, result["lost_by"]["death"]), *_broken(ready), *_kept(played)]
+    return result | {"notes": [*_notes(ready), *stream_notes(result), *said]}
 
 
 def figures_of_merit(
@@ -148,11 +152,10 @@ def figures_of_merit(
     tera = 2 * energy.macs(ready.plan, played) / seconds * 1e-12
     watts = energy_pj * 1e-12 / seconds
     peak = power.peak_mw(ready.plan, played, used, mode)
-    area = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
-    answered = [(played.finished[n], ready.requests[n]) for n in _answered(played)]
-    tokens = sum(request.tokens for _, request in answered)
-    latency = sum(end - request.arrival for end, request in answered)
-    each = len(answered)
+    area = _used_area(ready)
+    answered = _answered(played)
+    tokens = sum(ready.requests[number].tokens for number in answered)
+    latency, each = int(_latencies(played).sum()), len(answered)
     return {
         "power_w": {"mean": watts, "peak": peak * 1e-3},
         "tops": {
@@ -164,6 +167,13 @@ def figures_of_merit(
         "energy_delay_pj_s": energy_pj / each * (latency * 1e-12 / each),
         "bound": bound_by(ready.chip, components),
     }
+
+
+def _used_area(ready: Prepared) -> float:
+    """mm² of all PUs in use, and of what the chips in use share, in every replica."""
+    used = ready.placement
+    one = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
+    return one * ready.plan.members
 
 
 def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
@@ -204,13 +214,13 @@ def _assumptions(chip: Chip, priced: set[str], mode: str, values: bool) -> list[
     return sorted(key for key in names if ".energy." not in key or key in counted)
 
 
-def _lost(ready: Prepared, played: Played) -> list[str]:
-    """Requests that nobody answers, and why."""
-    if not played.lost:
+def _lost(ready: Prepared, played: Played, lost: int) -> list[str]:
+    """Requests that nobody answers because of a death."""
+    if not lost:
         return []
     dead = sorted({ready.plan.components[i].name.partition(".")[0] for i in ready.deaths})
     return [
-        f"{len(played.lost)} of {len(ready.requests)} requests are lost: {', '.join(dead)} died, "
+        f"{lost} of {len(ready.requests)} requests are lost: {', '.join(dead)} died, "
         "and no other PU holds what it held; they are in no figure but the energy of what was "
         "done for them"
     ]

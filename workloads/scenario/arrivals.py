@@ -6,8 +6,16 @@ interval  every so often, the first at time zero: a synchronous source
 poisson   independent exponential gaps, the first one before the first request: triggered events
 gamma     the same with gamma-distributed gaps, whose standard deviation is ``variation`` times
           their mean: bunched above 1, more even below, Poisson at 1
-trace     times from a text file: one time with its unit a line (``12.5 us``), ascending; ``#``
-          starts a comment, empty lines are skipped; lines beyond the last request are not read
+bunched   events at crossings of bunches, one every ``crossing``; ``filled`` = [72, 8] says that 72
+          places are filled, 8 empty, and so on again; each filled crossing gives an event with the
+          same probability, so that there are ``rate_per_s`` events, each of as many requests as
+          ``per_event`` says: [0.3, 0.7] of one in 30 %, of two in 70 %
+on-off    Poisson at ``rate_per_s`` while on; it is on and off by turns, on first, for exponential
+          times with the means ``on`` and ``off`` (interrupted Poisson process, Kuczura 1973)
+closed    ``clients`` send a request, wait for its answer, think for ``think`` (mean of an
+          exponential distribution, or ``gaps`` = "fixed"), and send the next; they begin with
+          thinking (a closed loop: what comes depends on how fast the chip is)
+trace     times from a file (trace_file.py), divided by ``speed``
 ========  ==========================================================================================
 
 Gaps are drawn from numpy's PCG64 and rounded to whole picoseconds one by one, so the list does not
@@ -26,72 +34,130 @@ import numpy as np
 
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.scenario.schema import AtOnce, Gamma, Interval, Poisson, TraceFile
+from hyflexsim.workloads.scenario.schema import (
+    Arrivals,
+    AtOnce,
+    Bunched,
+    Closed,
+    Gamma,
+    Interval,
+    OnOff,
+    Poisson,
+    TraceFile,
+)
+from hyflexsim.workloads.scenario.trace_file import LATEST, read_trace
 
 PS_PER_S = 10**12
-LATEST = 2**62  # ps: 53 days, and int64 still has room for the run after it
+TURNS = 1024
+"""Turns of an on-off source that are drawn at once."""
 
 
-def times(
-    arrivals: AtOnce | Interval | Poisson | Gamma | TraceFile, count: int, seed: int = 0
-) -> list[int]:
+def times(arrivals: Arrivals, count: int, seed: int = 0) -> list[int]:
     """Arrival times of ``count`` requests in ps; ``seed`` is used where the arrivals have none.
 
-    Raises :class:`InputError` for a trace file that cannot be read or is too short, and for
-    times that no run can hold.
+    Of a closed loop, those of the clients' first requests; further ones (as late as the last of
+    these) follow from answers. Raises :class:`InputError` for a trace file that cannot be read or
+    is too short, and for times that no run can hold.
     """
+    if isinstance(arrivals, AtOnce):
+        return [0] * count
+    if isinstance(arrivals, Interval):
+        step = _ps(arrivals.interval)
+        return [index * step for index in range(count)]
+    if isinstance(arrivals, TraceFile):
+        return read_trace(Path(arrivals.file), count, arrivals.speed).times
+    if isinstance(arrivals, Closed):
+        first = sorted(_thinks(arrivals, arrivals.clients, seed))[:count]
+        return first + first[-1:] * (count - len(first))
+    random = np.random.default_rng(seed if arrivals.seed is None else arrivals.seed)
     match arrivals:
-        case AtOnce():
-            result = [0] * count
-        case Interval(interval=text):
-            step = int(measure.read(text, "ps"))
-            result = [index * step for index in range(count)]
-        case Poisson(rate_per_s=rate, seed=own):
-            random = np.random.default_rng(seed if own is None else own)
-            result = _after(random.standard_exponential(count), rate)
-        case Gamma(rate_per_s=rate, variation=variation, seed=own):
-            random = np.random.default_rng(seed if own is None else own)
+        case Poisson(rate_per_s=rate):
+            return _listed(np.cumsum(_gaps(random.standard_exponential(count), rate)))
+        case Gamma(rate_per_s=rate, variation=variation):
             shape = variation**-2  # of a mean of 1: its deviation is 1 / sqrt(shape)
-            result = _after(random.standard_gamma(shape, count) / shape, rate)
-        case TraceFile(file=file):
-            result = _read(Path(file), count)
-    return result
+            gaps = random.standard_gamma(shape, count) / shape
+            return _listed(np.cumsum(_gaps(gaps, rate)))
+        case Bunched():
+            return _bunched(arrivals, count, random)
+        case OnOff():
+            return _on_off(arrivals, count, random)
 
 
-def _after(gaps: np.ndarray, rate: float) -> list[int]:
-    """Times after gaps with a mean of 1 at so many requests a second."""
+def thinks(arrivals: Closed, count: int, seed: int = 0) -> list[int]:
+    """For how long clients think after each of ``count`` answers, in ps, at least 1.
+
+    >>> from hyflexsim.workloads.scenario.schema import Closed
+    >>> thinks(Closed(clients=2, think="5 ns", gaps="fixed"), 3)
+    [5000, 5000, 5000]
+    """
+    return _thinks(arrivals, arrivals.clients + count, seed)[arrivals.clients :]
+
+
+def _thinks(arrivals: Closed, count: int, seed: int) -> list[int]:
+    mean = _ps(arrivals.think)
+    if arrivals.gaps == "fixed":
+        return [mean] * count
+    random = np.random.default_rng(seed if arrivals.seed is None else arrivals.seed)
+    drawn = np.rint(random.standard_exponential(count) * mean).astype(np.int64)
+    return _listed(np.maximum(drawn, 1))
+
+
+def _ps(text: str) -> int:
+    return int(measure.read(text, "ps"))
+
+
+def _listed(whole: np.ndarray) -> list[int]:
+    numbers: list[int] = whole.tolist()
+    return numbers
+
+
+def _gaps(gaps: np.ndarray, rate: float) -> np.ndarray:
+    """Gaps with a mean of 1 in ps, at so many requests a second."""
     gaps = gaps * (PS_PER_S / rate)
-    if float(gaps.sum()) > LATEST:
+    _check_end(float(gaps.sum()), len(gaps), rate)
+    return np.rint(gaps).astype(np.int64)
+
+
+def _check_end(last: float, count: int, rate: float) -> None:
+    if last > LATEST:
         raise InputError(
-            f"workload.arrivals.rate_per_s is too small: {len(gaps)} requests at {rate} per "
+            f"workload.arrivals.rate_per_s is too small: {count} requests at {rate} per "
             f"second take longer than {LATEST // PS_PER_S} s"
         )
-    return [int(time) for time in np.cumsum(np.rint(gaps).astype(np.int64))]
 
 
-def _read(path: Path, count: int) -> list[int]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
-    result: list[int] = []
-    for number, line in enumerate(lines, start=1):
-        text = line.partition("#")[0].strip()
-        if not text or len(result) == count:
-            continue
-        try:
-            time = measure.read(text, "ps")
-        except InputError as error:
-            raise InputError(f"{path}: line {number} {error}") from None
-        earliest = result[-1] if result else 0
-        if time.denominator != 1 or not earliest <= time <= LATEST:
-            raise InputError(
-                f"{path}: line {number} must be a whole number of ps, not before the line above "
-                f"it; got {text!r}"
-            )
-        result.append(int(time))
-    if len(result) < count:
-        raise InputError(f"{path}: must have {count} times, one a request; got {len(result)}")
-    return result
+def _bunched(arrivals: Bunched, count: int, random: np.random.Generator) -> list[int]:
+    """Each filled crossing has an event or not; requests of one event come together."""
+    crossing, rate = _ps(arrivals.crossing), arrivals.rate_per_s
+    turns = [place % 2 == 0 for place in range(len(arrivals.filled))]
+    filled = np.flatnonzero(np.repeat(turns, arrivals.filled))
+    places = sum(arrivals.filled)
+    chance = rate / PS_PER_S * crossing * places / len(filled)
+    if chance > 1:
+        most = PS_PER_S / crossing * len(filled) / places
+        raise InputError(
+            f"workload.arrivals.rate_per_s must be at most {most:g}, the filled crossings a "
+            f"second; got {rate:g}"
+        )
+    event, requests = random.spawn(2)
+    _check_end(count / chance * crossing * places / len(filled) * 2, count, rate)
+    number = np.cumsum(event.geometric(chance, count)) - 1  # among the filled crossings
+    at = (number // len(filled) * places + filled[number % len(filled)]) * crossing
+    ends = np.cumsum(arrivals.per_event)
+    each = 1 + np.minimum(np.searchsorted(ends, requests.random(count), "right"), len(ends) - 1)
+    return _listed(np.repeat(at, each)[:count])
+
+
+def _on_off(arrivals: OnOff, count: int, random: np.random.Generator) -> list[int]:
+    """Times of a Poisson source that stands still while it is off."""
+    gaps, turns = random.spawn(2)
+    running = np.cumsum(_gaps(gaps.standard_exponential(count), arrivals.rate_per_s))
+    means = np.array([_ps(arrivals.on), _ps(arrivals.off)])
+    drawn = np.zeros((0, 2), dtype=np.int64)
+    while int(drawn[:, 0].sum()) < running[-1]:
+        more = np.rint(turns.standard_exponential((TURNS, 2)) * means).astype(np.int64)
+        drawn = np.concatenate([drawn, more])
+    on, off = np.cumsum(drawn, axis=0).T
+    before = np.concatenate([[0], off])[np.searchsorted(on, running)]
+    _check_end(float(running[-1]) + float(before[-1]), count, arrivals.rate_per_s)
+    return _listed(running + before)

@@ -12,7 +12,7 @@ from typing import Any
 from hyflexsim.sim.chip.load import presets, resolve
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.workloads.scenario.schema import KINDS, MOVED, SECTIONS, Chip, dotted
+from hyflexsim.workloads.scenario.schema import KINDS, MOVED, SECTIONS, STANDARD, Chip, dotted
 
 FREE = ("chip.set", "mapping.slc_rates", "mapping.copies")
 """Tables whose keys the user chooses."""
@@ -89,7 +89,7 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
             table[part] = {}
         table = table[part]
     if where in KINDS and last != "kind":
-        _check_kind(where, last, table.get("kind", "at-once"))
+        _check_kind(where, last, table.get("kind", STANDARD.get(where)))
     if where == "chip.set":
         value = _of_parameter(table, key, value)
     table[parts[-1]] = value

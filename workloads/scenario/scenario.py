@@ -45,19 +45,34 @@ Every key, with its default::
     count = 200                  # the first so many of the file
     classes = ["QCD", "Tbqq"]    # default: all in the file
     file = "jets.parquet"        # default: the sample that comes with hyflexsim
-    # kind = "tokens"            # requests of one length
-    # tokens = 128
+    repeat = false               # true: begin again where there are fewer than count
+    # kind = "tokens"            # requests that are there in full
+    # tokens = 128               # of one length ...
+    # lengths = { kind = "lognormal", mean = 128, variation = 0.8, most = 512 } # see lengths.py
     # requests = 1
     # logits = "last"            # of a causal model: those of the last token, or of "all"
     # kind = "generate"          # text: a prompt, then token by token
     # prefill = 128              # tokens of the prompt
     # decode = 32                # tokens generated; the last one is not fed back
+    # prompts = { kind = "trace" } # other lengths, as above: here those of the trace of arrivals
+    # answers = { kind = "trace" }
     # requests = 1
     arrivals = { kind = "at-once" }                             # the default
     # arrivals = { kind = "interval", interval = "25 us" }
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
     # arrivals = { kind = "gamma", rate_per_s = 1e5, variation = 3, seed = 0 } # see arrivals.py
-    # arrivals = { kind = "trace", file = "arrivals.txt" }        # see arrivals.py
+    # arrivals = { kind = "bunched", rate_per_s = 1e5, filled = [72, 8], per_event = [0.5, 0.5] }
+    # arrivals = { kind = "on-off", rate_per_s = 4e5, on = "50 us", off = "150 us" }
+    # arrivals = { kind = "closed", clients = 8, think = "10 us" }
+    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py
+
+    [host]                       # who sends requests and waits for answers
+    queue = 64                   # places for requests that the chip has no room for (run.window):
+                                 # those that find none are lost (default: without end)
+    deadline = "10 us"           # from arrival to answer: how many keep it (default: none)
+    replicas = 1                 # so many chips (each of chip.chips) with the same model behind a
+                                 # dispatcher, each with such a queue and window
+    dispatch = "round-robin"     # or "shortest-queue": the chip with the fewest requests
 
     [accuracy]                   # of a checkpoint on the chip's cells, at the rates of [mapping]
     sigma = ["chip", "calibrated"]  # noises of MLC cells: the chip's own, "released",
@@ -74,6 +89,8 @@ Every key, with its default::
     split_pairs = false          # true: particle pairs one by one instead of in waves
     seed = 0
     window = 4                   # at most so many requests on the chip (default: what memory holds)
+    precision = 0.02             # only as many requests as it takes to know the mean latency to
+                                 # ± 2 % (95 %; default: all): see run/precision.py
     engine = "auto"              # "simpy", "compiled", or by the number of visits: same answer
 
     [trace]                      # which visits trace.parquet keeps; sums are always over all
@@ -123,6 +140,7 @@ from hyflexsim.workloads.scenario.schema import (
     Chip,
     Faults,
     Generate,
+    Host,
     Jets,
     Model,
     Placing,
@@ -135,7 +153,8 @@ from hyflexsim.workloads.scenario.schema import (
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 PATHS = (
     *("model.name", "model.graph", "model.checkpoint", "chip.preset"),
-    *("workload.file", "workload.arrivals.file"),
+    *("workload.file", "workload.arrivals.file", "workload.lengths.file"),
+    *("workload.prompts.file", "workload.answers.file"),
 )
 
 
@@ -150,6 +169,7 @@ class Scenario(Section):
     faults: Faults = Faults()
     accuracy: Accuracy = Accuracy()
     workload: Annotated[Jets | Tokens | Generate, Field(discriminator="kind")]
+    host: Host = Host()
     run: Run = Run()
     trace: Tracing = Tracing()
 
@@ -189,6 +209,11 @@ class Scenario(Section):
         )
         placing = self.mapping.model_dump(exclude={"weight_clip"})
         return Options(**placing, chips=self.chip.chips, faults=faults)
+
+    def deadline_ps(self) -> int | None:
+        """The deadline of answers, from arrival."""
+        text = self.host.deadline
+        return None if text is None else int(measure.read(text, "ps"))
 
     def keep(self) -> Keep:
         """The part of the trace to keep, as the engines want it."""

@@ -41,6 +41,18 @@ def _duration(text: str) -> str:
     return text
 
 
+def _places(pattern: list[int]) -> list[int]:
+    if not pattern or min(pattern) < 1 or sum(pattern) > MOST_TOKENS:
+        raise ValueError
+    return pattern
+
+
+def _shares(shares: list[float]) -> list[float]:
+    if not shares or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
+        raise ValueError
+    return shares
+
+
 def dotted(table: Any, prefix: str = "") -> Any:
     """``{"adc": {"slc_bits": 6}}`` as ``{"adc.slc_bits": 6}``: TOML means the same by both."""
     if not isinstance(table, dict):
@@ -58,6 +70,9 @@ Length = Annotated[int, _count(MOST_TOKENS)]
 Text = Annotated[str, allows("a text", min_length=1)]
 File = Annotated[str, allows("the path of a file", min_length=1)]
 Seed = Annotated[int, allows("an integer from 0", ge=0, le=2**63)]
+PerSecond = Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
+Variation = Annotated[float, allows("a number from 0.01 to 100", ge=0.01, le=100)]
+Mean = Annotated[float, allows(f"a number from 1 to {MOST_TOKENS}", ge=1, le=MOST_TOKENS)]
 Duration = Annotated[
     str,
     AfterValidator(_duration),
@@ -156,7 +171,7 @@ class Poisson(Section):
     """Independent gaps with an exponential distribution."""
 
     kind: Literal["poisson"] = "poisson"
-    rate_per_s: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
+    rate_per_s: PerSecond
     seed: Seed | None = None
 
 
@@ -164,8 +179,47 @@ class Gamma(Section):
     """Independent gaps with a gamma distribution: more or less bunched than Poisson's."""
 
     kind: Literal["gamma"] = "gamma"
-    rate_per_s: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)]
-    variation: Annotated[float, allows("a number from 0.01 to 100", ge=0.01, le=100)]
+    rate_per_s: PerSecond
+    variation: Variation
+    seed: Seed | None = None
+
+
+class Bunched(Section):
+    """Events at crossings of bunches in a pattern of filled and empty places, some jets each."""
+
+    kind: Literal["bunched"] = "bunched"
+    rate_per_s: PerSecond
+    crossing: Duration = "25 ns"
+    filled: Annotated[
+        list[int],
+        AfterValidator(_places),
+        allows("a list of positive integers: places filled, empty, filled, ..."),
+    ] = [1]
+    per_event: Annotated[
+        list[float],
+        AfterValidator(_shares),
+        allows("a list of shares that add up to 1: of events with 1, 2, ... requests"),
+    ] = [1.0]
+    seed: Seed | None = None
+
+
+class OnOff(Section):
+    """A Poisson source that is on and off by turns."""
+
+    kind: Literal["on-off"] = "on-off"
+    rate_per_s: PerSecond
+    on: Duration
+    off: Duration
+    seed: Seed | None = None
+
+
+class Closed(Section):
+    """Clients that send a request, wait for its answer, think, and send the next."""
+
+    kind: Literal["closed"] = "closed"
+    clients: Count
+    think: Duration
+    gaps: Annotated[Literal["exponential", "fixed"], allows("exponential or fixed")] = "exponential"
     seed: Seed | None = None
 
 
@@ -174,9 +228,69 @@ class TraceFile(Section):
 
     kind: Literal["trace"] = "trace"
     file: File
+    speed: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)] = 1.0
 
 
-Arrivals = Annotated[AtOnce | Interval | Poisson | Gamma | TraceFile, Field(discriminator="kind")]
+Arrivals = Annotated[
+    AtOnce | Interval | Poisson | Gamma | Bunched | OnOff | Closed | TraceFile,
+    Field(discriminator="kind"),
+]
+
+
+class Fixed(Section):
+    """All of one length, which stands beside."""
+
+    kind: Literal["fixed"] = "fixed"
+
+
+class Uniform(Section):
+    """Any length of a range as likely as another."""
+
+    kind: Literal["uniform"] = "uniform"
+    least: Length = 1
+    most: Length
+    seed: Seed | None = None
+    multiple: Length = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if self.least > self.most:
+            raise ValueError(f"least must be at most {self.most}, which is most; got {self.least}")
+        return self
+
+
+class Geometric(Section):
+    """As long as one goes on with a fixed probability."""
+
+    kind: Literal["geometric"] = "geometric"
+    mean: Mean
+    most: Length = MOST_TOKENS
+    seed: Seed | None = None
+    multiple: Length = 1
+
+
+class Lognormal(Section):
+    """Lengths whose logarithms are normal; ``variation``: deviation over mean."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    mean: Mean
+    variation: Variation
+    most: Length = MOST_TOKENS
+    seed: Seed | None = None
+    multiple: Length = 1
+
+
+class FromTrace(Section):
+    """Lengths read from a file, by default that of the arrivals."""
+
+    kind: Literal["trace"] = "trace"
+    file: File | None = None
+    multiple: Length = 1
+
+
+Lengths = Annotated[
+    Fixed | Uniform | Geometric | Lognormal | FromTrace, Field(discriminator="kind")
+]
 
 
 class Jets(Section):
@@ -188,14 +302,16 @@ class Jets(Section):
         list[str] | None, allows("a list of class names, at least one", min_length=1)
     ] = None
     file: File | None = None
+    repeat: Annotated[bool, allows("true or false")] = False
     arrivals: Arrivals = AtOnce()
 
 
 class Tokens(Section):
-    """Requests of one length."""
+    """Requests that are there in full."""
 
     kind: Literal["tokens"] = "tokens"
     tokens: Length = 128
+    lengths: Lengths = Fixed()
     requests: Count = 1
     logits: Annotated[Literal["last", "all"], allows("last or all")] = "last"
     arrivals: Arrivals = AtOnce()
@@ -207,8 +323,23 @@ class Generate(Section):
     kind: Literal["generate"] = "generate"
     prefill: Length = 128
     decode: Length = 32
+    prompts: Lengths = Fixed()
+    answers: Lengths = Fixed()
     requests: Count = 1
     arrivals: Arrivals = AtOnce()
+
+
+class Host(Section):
+    """Who sends the requests and waits for the answers."""
+
+    queue: Annotated[
+        int | None, allows(f"an integer from 0 to {MOST_REQUESTS}", ge=0, le=MOST_REQUESTS)
+    ] = None
+    deadline: Duration | None = None
+    replicas: Annotated[int, _count(1024)] = 1
+    dispatch: Annotated[
+        Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
+    ] = "round-robin"
 
 
 class Run(Section):
@@ -222,6 +353,7 @@ class Run(Section):
     split_pairs: Annotated[bool, allows("true or false")] = False
     seed: Seed = 0
     window: Count | None = None
+    precision: Annotated[float | None, allows("a number above 0 and up to 1", gt=0, le=1)] = None
     engine: Annotated[Literal["auto", "simpy", "compiled"], allows("auto, simpy or compiled")] = (
         "auto"
     )
@@ -278,6 +410,14 @@ class Accuracy(Section):
         return content
 
 
+_LENGTHS: dict[str, type[Section]] = {
+    "fixed": Fixed,
+    "uniform": Uniform,
+    "geometric": Geometric,
+    "lognormal": Lognormal,
+    "trace": FromTrace,
+}
+
 KINDS: dict[str, dict[str, type[Section]]] = {
     "workload": {"jets": Jets, "tokens": Tokens, "generate": Generate},
     "workload.arrivals": {
@@ -285,10 +425,24 @@ KINDS: dict[str, dict[str, type[Section]]] = {
         "interval": Interval,
         "poisson": Poisson,
         "gamma": Gamma,
+        "bunched": Bunched,
+        "on-off": OnOff,
+        "closed": Closed,
         "trace": TraceFile,
     },
+    "workload.lengths": _LENGTHS,
+    "workload.prompts": _LENGTHS,
+    "workload.answers": _LENGTHS,
 }
 """Tables whose keys depend on their ``kind``."""
+
+STANDARD = {
+    "workload.arrivals": "at-once",
+    "workload.lengths": "fixed",
+    "workload.prompts": "fixed",
+    "workload.answers": "fixed",
+}
+"""Their kind where a scenario gives none."""
 
 SECTIONS: dict[str, type[Section]] = {
     "model": Model,
@@ -296,6 +450,7 @@ SECTIONS: dict[str, type[Section]] = {
     "mapping": Placing,
     "faults": Faults,
     "accuracy": Accuracy,
+    "host": Host,
     "run": Run,
     "trace": Tracing,
 }

@@ -23,7 +23,18 @@ Settings = dict[str, Any]
 MOST_POINTS = 10**5
 """Their answers are held in memory, some kilobytes each."""
 
-_CHEAP = ("workload.arrivals", "run.seed", "run.window", "run.engine", "run.energy", "accuracy")
+_CHEAP = (
+    "workload.arrivals",
+    "host.queue",
+    "host.deadline",
+    "host.dispatch",
+    "run.seed",
+    "run.window",
+    "run.precision",
+    "run.engine",
+    "run.energy",
+    "accuracy",
+)
 """Keys that leave the plan as it is."""
 
 

@@ -98,6 +98,12 @@ class Executed:
         pq.write_table(pa.table(columns), folder / "values.parquet")
 
 
+def _one_chip(scenario: Scenario) -> Scenario:
+    """The scenario without replicas behind a dispatcher, which all compute alike."""
+    host = scenario.host.model_copy(update={"replicas": 1})
+    return scenario.model_copy(update={"host": host})
+
+
 def execute(
     scenario: Scenario | str | Path,
     *,
@@ -141,7 +147,7 @@ class Sides:
         self.arrays: Mapping[str, Sequence[Array]] = {}
         self.seconds: dict[str, float] = {}
         self.say = progress or (lambda what, done, total: None)
-        self.ready = prepare(scenario) if ready is None else ready
+        self.ready = prepare(_one_chip(scenario)) if ready is None else ready
         self.widths: Widths = widths_of(self.ready.chip)
         self.say("reading weights and data", 0, 0)
         with self._timed("open"):

@@ -17,7 +17,7 @@ from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.compiled.table_types import Tables
 from hyflexsim.sim.engine.compiled.tables import FIRST_ROWS, fresh_nodes, tables
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
-from hyflexsim.sim.engine.request import Request, check_order
+from hyflexsim.sim.engine.request import NEVER, Host, Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import BLOCK, DTYPES, Keep, Recorder, Watch
@@ -40,6 +40,7 @@ def play(
     room: int = FIRST_ROWS,
     watch: Watch | None = None,
     deaths: Mapping[int, int] | None = None,
+    host: Host | None = None,
 ) -> Played:
     """Play ``plan`` as :func:`hyflexsim.sim.engine.engine.play` does, some forty times faster.
 
@@ -54,10 +55,9 @@ def play(
 
     Raises :class:`DeadlockError` when tokens are left that nothing moves.
     """
-    check_order(requests)
     recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
-    t = tables(plan, requests, window or len(requests), room, deaths)
+    t = tables(plan, requests, window or len(requests), room, deaths, host)
     registers = t.registers
     left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0
@@ -83,15 +83,18 @@ def play(
         stuck = _blocked(plan, t), _waiting(plan, requests, t)
         raise DeadlockError(report(plan, int(registers[reg.NOW]), *stuck))
     t.finished[lost] = -1
+    arrived = t.requests["arrival"]
     peak = np.maximum(t.components["peak"], t.components["queued"])
     return Played(
         trace=recorder.finish(),
         tally=counter.tally(peak),
+        arrived=np.where(arrived == NEVER, -1, arrived).tolist(),
         entered=t.entered.tolist(),
         first_output=t.first_output.tolist(),
         finished=t.finished.tolist(),
         peak_places=_peak_places(plan, t),
         peak_requests=int(registers[reg.PEAK_LIVE]),
+        refused=np.flatnonzero(t.refused).tolist(),
     )
 
 
@@ -166,8 +169,9 @@ def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
 
 def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Waiting]:
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
-        counts = shape_of(plan, requests[request].tokens, requests[request].prefill).counts
-        row = t.requests[request]
+        row, sent = t.requests[request], requests[request]
+        member = int(row["shape"]) % plan.members
+        counts = shape_of(plan, sent.tokens, sent.prefill, member).counts
         base = int(row["bytes_at"])
         for step, count in enumerate(counts):
             at = int(t.waits_at[row["shape"], step])

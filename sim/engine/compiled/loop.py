@@ -19,14 +19,15 @@ import numpy as np
 from hyflexsim.sim.engine.compiled import queues, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
+    ASKED,
     BLOCKS,
     BUSY,
     BYTES,
+    CLOSED,
     COMPONENTS,
     DIED,
     DONE,
     EMPTY,
-    ENTERED,
     FAN_OUT,
     FREE_NODES,
     FULL,
@@ -34,8 +35,8 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOLDS,
     HOST,
     HOST_DUE,
-    HOST_WAITS,
     IDLE,
+    IDLING,
     LEFT,
     LIVE,
     MARKS,
@@ -43,8 +44,12 @@ from hyflexsim.sim.engine.compiled.registers import (
     NOW,
     PEAK_LIVE,
     PENDING,
+    PLACES,
     ROOM,
     ROWS,
+    SEEN,
+    SHORTEST,
+    TIMED,
     TURN,
     WINDOW,
 )
@@ -385,9 +390,73 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[LIVE] -= 1
-    if r[HOST_WAITS]:
-        r[HOST_WAITS] = False
-        wheel.schedule(r, t.events, t.slots, t.bits, now, r[HOST])
+    t.members[t.requests[request].shape % len(t.members)].live -= 1
+    r[HOST_DUE] = True
+    if r[CLOSED]:
+        client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
+        wheel.schedule(r, t.events, t.slots, t.bits, now + t.thinks[request], client)
+
+
+@_inlined
+def _ask(t, client, now):
+    """A client sends a request, if there is one left."""
+    r = t.registers
+    if r[ASKED] < len(t.requests):
+        t.requests[r[ASKED]].arrival = now
+        t.clients[r[ASKED]] = client
+        r[ASKED] += 1
+        r[HOST_DUE] = True
+
+
+@called
+def choose(r, members, request):
+    """The member with the fewest requests, the first of equals; or each in turn."""
+    if not r[SHORTEST]:
+        return np.uint32(request % len(members))
+    best = np.uint32(0)
+    for i in range(1, len(members)):
+        if members[i].live + members[i].waiting < members[best].live + members[best].waiting:
+            best = np.uint32(i)
+    return best
+
+
+@called
+def next_to_enter(r, members, requests, behind, refused, now):
+    """The next request that there is room for, or NONE; those before it wait or are refused."""
+    for i in range(len(members)):
+        if members[i].waiting and members[i].live < r[WINDOW]:
+            return np.uint32(members[i].first)
+    while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
+        request = np.uint32(r[SEEN])
+        number = choose(r, members, request)
+        member = members[number]
+        base = requests[request].shape - requests[request].shape % np.uint32(len(members))
+        requests[request].shape = base + number
+        if member.waiting == 0 and member.live < r[WINDOW]:
+            return request  # and will be again, if the tables are too small for it now
+        r[SEEN] += 1
+        if member.waiting == r[PLACES]:
+            refused[request] = True
+            continue
+        if member.waiting == 0:
+            member.first = request
+        else:
+            behind[member.last] = request
+        member.last = request
+        member.waiting += 1
+    return np.uint32(NONE)
+
+
+@called
+def take_out(r, members, requests, behind, request):
+    """A request enters: it is on its chip, and out of the queue if it was in it."""
+    member = members[requests[request].shape % len(members)]
+    member.live += 1
+    if request == r[SEEN]:
+        r[SEEN] += 1
+    else:
+        member.first = behind[request]
+        member.waiting -= 1
 
 
 @_inlined
@@ -447,19 +516,19 @@ def _host(t, now):
     """Release requests at their arrival times, as many as the chip holds; False: out of room."""
     r = t.registers
     r[HOST_DUE] = False
-    while r[ENTERED] < len(t.requests):
-        request = np.uint32(r[ENTERED])
-        if t.requests[request].arrival > now:
-            wheel.schedule(r, t.events, t.slots, t.bits, t.requests[request].arrival, r[HOST])
-            return True
-        if r[LIVE] >= r[WINDOW]:
-            r[HOST_WAITS] = True
-            return True
+    while True:
+        request = next_to_enter(r, t.members, t.requests, t.behind, t.refused, now)
+        if request == NONE:
+            break
         if not _has_room(t, request):
             r[HOST_DUE] = True
             return False
-        r[ENTERED] += 1
+        take_out(r, t.members, t.requests, t.behind, request)
         _enter(t, request, now)
+    if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.requests):
+        r[TIMED] = True
+        following = t.requests[r[SEEN]].arrival
+        wheel.schedule(r, t.events, t.slots, t.bits, following, r[HOST])
     return True
 
 
@@ -504,12 +573,17 @@ def _finish(t, rows, sums, c, now):
 def run(t, rows, sums):
     """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
     r = t.registers
+    while r[IDLING]:
+        r[IDLING] -= 1
+        client = np.uint32(r[HOST] + 1 + r[IDLING])
+        wheel.schedule(r, t.events, t.slots, t.bits, t.events[client].time, client)
     while True:
         now = r[NOW]
-        if r[HOST_DUE] and not _host(t, now):
-            return ROOM
-        if r[IDLE] and not wheel.any_now(r, t.events, t.slots, t.bits):
-            _decide_all(t, now)
+        if (r[IDLE] or r[HOST_DUE]) and not wheel.any_now(r, t.events, t.slots, t.bits):
+            if r[HOST_DUE] and not _host(t, now):
+                return ROOM
+            if r[IDLE]:
+                _decide_all(t, now)
         if r[PENDING] == 0:
             return DONE
         if r[ROWS] == len(rows[0]):
@@ -521,6 +595,9 @@ def run(t, rows, sums):
         if what < r[COMPONENTS]:
             _finish(t, rows, sums, what, now)
         elif what == r[HOST]:
+            r[TIMED] = False
             r[HOST_DUE] = True
+        elif what > r[HOST]:
+            _ask(t, np.uint32(what - r[HOST] - 1), now)
         else:
             _receive_credit(t, np.uint32(what - r[COMPONENTS]))

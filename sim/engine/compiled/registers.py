@@ -36,17 +36,22 @@ DONE, FULL, ROOM = range(3)
     BYTES,  # used in `waits`
     MARKS,  # used in `marks`
     BLOCKS,  # used in `blocks`
-    ENTERED,  # requests that have entered
+    SEEN,  # requests that have come, and that the host knows of
+    TIMED,  # 1: the host has an event, when the next one comes
+    PLACES,  # of the queue of a member
+    SHORTEST,  # 1: requests join the member with the fewest; 0: each in turn
+    ASKED,  # requests that clients have sent
+    CLOSED,  # 1: clients send requests
+    IDLING,  # clients that have not begun
     LIVE,  # requests on the chip
     PEAK_LIVE,
-    WINDOW,  # at most so many of them
-    HOST_WAITS,  # 1: the chip is full, the host waits for a request to leave
-    HOST_DUE,  # 1: the host is to release requests now
+    WINDOW,  # at most so many of them on a member
+    HOST_DUE,  # 1: the host decides when the instant is over
     LEFT,  # requests that have left
     FAN_OUT,  # nodes for what one finished token may release at most, and for all tokens in hand
     ROWS,  # rows in the trace block
     COMPONENTS,  # events up to here are the end of a visit there
-    HOST,  # event of the host; between them are credits of buffers
+    HOST,  # event of the host; before it are credits of buffers, behind it clients
     REGISTERS,  # how many there are
-) = range(20)
+) = range(25)
 """Numbers of which a run has one."""

@@ -127,6 +127,14 @@ REQUEST = np.dtype(
         ("marks_at", "u8"),
     ]
 )
+MEMBER = np.dtype(  # a chip as its host knows it
+    [
+        ("live", "i8"),  # requests on it
+        ("waiting", "i8"),  # requests that wait for it
+        ("first", "u4"),  # of these
+        ("last", "u4"),
+    ]
+)
 BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
 
 
@@ -164,4 +172,9 @@ class Tables(NamedTuple):
     entered: np.ndarray
     first_output: np.ndarray
     finished: np.ndarray
+    members: np.ndarray
+    behind: np.ndarray  # by request that waits at the host: the next one
+    refused: np.ndarray  # by request: 1 if it found the queue full
+    thinks: np.ndarray  # by request: ps until its client sends the next, where clients send them
+    clients: np.ndarray  # by request: its client
     left: np.ndarray  # requests in the order in which they left

@@ -9,6 +9,7 @@ import numpy as np
 
 from hyflexsim.sim.engine.compiled.registers import (
     BITS,
+    CLOSED,
     COMPONENTS,
     DIGITS,
     FAN_OUT,
@@ -16,8 +17,11 @@ from hyflexsim.sim.engine.compiled.registers import (
     HEAP,
     HOST,
     HOST_DUE,
+    IDLING,
     NONE,
+    PLACES,
     REGISTERS,
+    SHORTEST,
     SLOTS,
     TURN,
     WINDOW,
@@ -30,6 +34,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     EDGE,
     EVENT,
     LANE,
+    MEMBER,
     NODE,
     OUTPUT,
     REQUEST,
@@ -39,7 +44,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
-from hyflexsim.sim.engine.request import NEVER, Request
+from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
@@ -54,15 +59,20 @@ def tables(
     window: int,
     room: int = FIRST_ROWS,
     deaths: Mapping[int, int] | None = None,
+    host: Host | None = None,
 ) -> Tables:
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
+    host = host or Host()
+    check_members(plan, host)
     keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
-    place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    # shapes of one length are together, in order of members
+    place = {key: i * host.members for i, key in enumerate(dict.fromkeys(keys))}
+    shapes = tuple((*key, member) for key in place for member in range(host.members))
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
-    if tuple(place) not in kept:
+    if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
-        kept[tuple(place)] = _before_any_request(plan, list(place))
-    made = kept[tuple(place)]
+        kept[shapes] = _before_any_request(plan, list(shapes))
+    made = kept[shapes]
     made = made | {name: made[name].copy() for name in CHANGING}
     registers = np.zeros(REGISTERS, dtype=np.int64)
     registers[HOST_DUE] = True  # it releases the first requests
@@ -70,6 +80,13 @@ def tables(
     registers[WINDOW] = window
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
+    registers[PLACES] = len(requests) if host.places is None else host.places
+    registers[SHORTEST] = host.shortest
+    registers[CLOSED] = host.clients is not None
+    firsts = [request.arrival for request in requests[: host.clients or 0]]
+    registers[IDLING] = len(firsts)
+    events = np.zeros(int(registers[HOST]) + 1 + len(firsts), dtype=EVENT)
+    events["time"][len(events) - len(firsts) :] = firsts
     registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
     dies = np.full(len(plan.components), NEVER, dtype=np.int64)
@@ -78,8 +95,8 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(requests, [place[key] for key in keys]),
-        events=np.zeros(int(registers[HOST]) + 1, dtype=EVENT),
+        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys]),
+        events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
         idle=np.zeros((2, len(plan.components) // 64 + 1), dtype=np.uint64),
@@ -87,6 +104,11 @@ def tables(
         waits=np.zeros(room, dtype=np.uint8),
         marks=np.zeros(room, dtype=np.uint32),
         blocks=np.zeros(room, dtype=BLOCK),
+        members=_members(host.members),
+        behind=np.zeros(len(requests), dtype=np.uint32),
+        refused=np.zeros(len(requests), dtype=bool),
+        thinks=np.array([*host.think, 0], dtype=np.int64),
+        clients=np.zeros(len(requests) if host.clients else 1, dtype=np.uint32),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -98,7 +120,7 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 """Tables made from a plan and lengths that the loop writes to: every run has its own."""
 
 
-def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str, Any]:
+def _before_any_request(plan: Plan, lengths: list[tuple[int, int, int]]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
     static = plan.once("steps", lambda: _steps(plan))
@@ -116,6 +138,12 @@ def _before_any_request(plan: Plan, lengths: list[tuple[int, int]]) -> dict[str,
     steps["ps"] = np.maximum(same, 0)[steps["duration"]]
     most = max((_fan_out(shape, steps, outputs) for shape in shapes), default=0)
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
+
+
+def _members(count: int) -> np.ndarray:
+    rows = np.zeros(count, dtype=MEMBER)
+    rows["first"] = rows["last"] = NONE
+    return rows
 
 
 def fresh_nodes(count: int, first: int) -> np.ndarray:
@@ -213,9 +241,9 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(requests: Sequence[Request], shape: list[int]) -> np.ndarray:
-    rows = np.zeros(len(requests), dtype=REQUEST)
-    rows["arrival"] = [request.arrival for request in requests]
+def _requests(arrivals: list[int], shape: list[int]) -> np.ndarray:
+    rows = np.zeros(len(arrivals), dtype=REQUEST)
+    rows["arrival"] = arrivals
     rows["shape"] = shape
     rows["block"] = NONE
     return rows

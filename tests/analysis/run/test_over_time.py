@@ -9,8 +9,8 @@ from hyflexsim.analysis import (
     load,
     power_by_kind,
     power_plot,
-    queue_plot,
     waiting_by_kind,
+    waiting_plot,
 )
 from hyflexsim.analysis.run.over_time import edges_of
 from hyflexsim.sim.errors import InputError
@@ -57,11 +57,11 @@ def test_power_needs_every_visit(bert_dir):
         power_by_kind(run, edges_of(run.trace))
 
 
-@pytest.mark.parametrize("draw", [power_plot, queue_plot, busy_map])
+@pytest.mark.parametrize("draw", [power_plot, waiting_plot, busy_map])
 def test_pictures_are_legible(run, draw, legible):
     legible(draw(run).figure, draw.__name__)
 
 
 def test_only_pictures_that_there_are(bert_dir, tmp_path):
-    with pytest.raises(InputError, match="picture must be one of power, queues, busy; got 'x'"):
+    with pytest.raises(InputError, match="picture must be one of power, waiting, busy; got 'x'"):
         draw_over_time(load(bert_dir), ["x.png"])

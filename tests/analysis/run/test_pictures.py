@@ -19,7 +19,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import add_op, connect, new_graph
 
 FILES = ["timeline.png", "timeline_request.png", "energy.png", "utilisation.png"]
-FILES += ["latency_cdf.png"]
+FILES += ["latency_cdf.png", "queue.png"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ def ticks_overlap(ax):
         analysis.utilisation_plot,
         analysis.latency_cdf,
         analysis.latency_vs_tokens,
+        analysis.queue_plot,
     ],
 )
 def test_axes_out_and_ticks_apart(draw, jets, bank_dir):
@@ -76,6 +77,38 @@ def test_cdf_marks_quantiles_and_labels(jets):
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     unit = 1e6 if "µs" in ax.get_xlabel() else 1e3
     assert dots[0].get_xdata()[0] == pytest.approx(p50 / unit)
+
+
+def test_cdf_says_who_keeps_the_deadline(jets):
+    deadline = int(jets.requests["latency_ps"].quantile(0.25, interpolation="lower"))
+    stream = jets.summary["stream"] | {"deadline_ps": deadline}
+    late = dataclasses.replace(jets, summary=jets.summary | {"stream": stream})
+    ax = analysis.latency_cdf(late)
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels[-1] == "deadline (25 % in time)"
+    assert ax.get_xlim()[0] <= deadline / time_scale(late.requests["latency_ps"].max()).factor
+
+
+def test_the_queue_holds_all_latency(jets):
+    """The area under the curve is the sum of all latencies (Little's law, for this run)."""
+    ax = analysis.queue_plot(jets)
+    values, edges, _ = ax.patches[0].get_data()
+    unit = time_scale(jets.summary["makespan_ps"]).factor
+    area = (values * np.diff(edges)).sum() * unit
+    assert area == pytest.approx(jets.requests["latency_ps"].sum())
+
+
+def test_the_queue_says_what_is_wrong(jets):
+    stream = jets.summary["stream"] | {"offered_per_s": 7.5e5, "served_at_most_per_s": 5.07e5}
+    summary = jets.summary | {"stream": stream, "lost_by": {"queue": 12}}
+    ax = analysis.queue_plot(dataclasses.replace(jets, summary=summary))
+    said = ax.get_legend().get_title().get_text().splitlines()
+    assert said == [
+        "grows without bound:",
+        "750 k/s come,",
+        "507 k/s are served",
+        "12 found the queue full",
+    ]
 
 
 def test_placement_map_and_shares():

@@ -6,7 +6,7 @@ import pytest
 from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.engine import play
-from hyflexsim.sim.engine.request import Request, check_order
+from hyflexsim.sim.engine.request import Host, Request, arrivals_of
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import DTYPES, NAMES
 from hyflexsim.sim.plan.unrolled import shape_of
@@ -97,6 +97,6 @@ def test_columns_of_a_trace():
 
 
 def test_requests_come_in_order():
-    check_order([Request(0, 1), Request(0, 1), Request(2, 1)])
+    arrivals_of([Request(0, 1), Request(0, 1), Request(2, 1)], Host())
     with pytest.raises(ValueError, match=r"^requests must be in order of arrival$"):
-        check_order([Request(1, 1), Request(0, 1)])
+        arrivals_of([Request(1, 1), Request(0, 1)], Host())

@@ -41,7 +41,7 @@ def test_a_process_draws_the_same_pictures(tmp_path, alone, monkeypatch):
     for path in (tmp_path / "run").glob("*.png"):
         path.unlink()
     draw_all(tmp_path / "run")
-    assert len(drawn) == 5
+    assert len(drawn) == 6
     assert drawn == pictures(tmp_path / "run")
 
 
@@ -52,7 +52,7 @@ def test_pictures_are_drawn_here_where_the_process_ends_early(tmp_path, alone, m
     with new_folder(tmp_path / "run", run_dir.MARKS) as folder:
         simulate(jets(), folder=folder).fill(folder, draws)
     draws.close()
-    assert len(pictures(tmp_path / "run")) == 5
+    assert len(pictures(tmp_path / "run")) == 6
     assert not list((tmp_path / "run").glob(".*"))
 
 

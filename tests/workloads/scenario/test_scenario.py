@@ -47,6 +47,7 @@ def test_defaults_are_filled_in(minimal):
     assert resolved["workload"] == {
         "kind": "tokens",
         "tokens": 128,
+        "lengths": {"kind": "fixed"},
         "requests": 1,
         "logits": "last",
         "arrivals": {"kind": "at-once"},
@@ -126,7 +127,7 @@ REFUSED = [
     ),
     (
         "colour=3",
-        "unknown key 'colour'; sections: model, chip, mapping, faults, accuracy, run, trace, "
+        "unknown key 'colour'; sections: model, chip, mapping, faults, accuracy, host, run, trace, "
         "workload, or a parameter of the chip",
     ),
     ("workload.tokens=0", "workload.tokens must be an integer from 1 to 1048576; got 0"),
@@ -153,6 +154,41 @@ REFUSED = [
         'workload.arrivals={kind="poisson", rate_per_s=0}',
         "workload.arrivals.rate_per_s must be a number above 0 and up to 1e12; got 0",
     ),
+    (
+        'workload.arrivals={kind="bunched", rate_per_s=1, filled=[]}',
+        "workload.arrivals.filled must be a list of positive integers: places filled, empty, "
+        "filled, ...; got []",
+    ),
+    (
+        'workload.arrivals={kind="bunched", rate_per_s=1, per_event=[0.5]}',
+        "workload.arrivals.per_event must be a list of shares that add up to 1: of events with 1, "
+        "2, ... requests; got [0.5]",
+    ),
+    (
+        "workload.lengths.mean=3",
+        "workload.lengths.mean goes with workload.lengths.kind geometric or lognormal; it is "
+        "'fixed'",
+    ),
+    (
+        'workload.lengths={kind="uniform", most=0}',
+        "workload.lengths.most must be an integer from 1 to 1048576; got 0",
+    ),
+    (
+        'workload.lengths={kind="uniform", least=9, most=3}',
+        "least must be at most 3, which is most; got 9",
+    ),
+    (
+        "workload.lengths.kind=zipf",
+        "workload.lengths.kind must be one of fixed, uniform, geometric",
+    ),
+    ("host.replicas=0", "host.replicas must be an integer from 1 to 1024; got 0"),
+    (
+        "host.dispatch=longest-queue",
+        "host.dispatch must be round-robin or shortest-queue; got 'longest-queue'",
+    ),
+    ("run.precision=0", "run.precision must be a number above 0 and up to 1; got 0"),
+    ("host.queue=-1", "host.queue must be an integer from 0 to 1000000; got -1"),
+    ("host.deadline=0 ns", 'host.deadline must be a duration such as "25 us", in whole ps, from 1'),
     ("mapping.slc_rate=1.01", "mapping.slc_rate must be a number from 0 to 1; got 1.01"),
     ("mapping.slc_rate=nan", "mapping.slc_rate must be a number from 0 to 1; got nan"),
     ("mapping.copies=0", "mapping.copies must be none, fill, a positive integer"),
@@ -212,8 +248,8 @@ def test_an_override_needs_an_equals_sign(minimal):
         ),
         (
             MINIMAL + "speed = 3\n",
-            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, requests, logits, "
-            "arrivals",
+            "mine.toml: unknown key 'workload.speed'; known: kind, tokens, lengths, requests, "
+            "logits, arrivals",
         ),
         (
             MINIMAL + "[mappings]\n",

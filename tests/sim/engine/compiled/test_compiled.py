@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine import engine
 from hyflexsim.sim.engine.compiled import compiled
-from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.engine.request import Host, Request
+from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.plan import Group, Threshold
 
 
@@ -63,6 +64,34 @@ def test_equal_to_the_simpy_engine(plan_of, sequenced, outcome, data, requests, 
     assert outcome(compiled.play, plan, requests, window=window) == expected
     # tables that start with next to no room grow on the way, and nothing else changes
     assert outcome(compiled.play, plan, requests, window=window, room=1) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    data=st.data(),
+    requests=streams(),
+    window=st.sampled_from([None, 1, 2]),
+    places=st.sampled_from([None, 0, 1, 2]),
+    clients=st.sampled_from([None, None, 1, 2, 7]),
+    dies=st.booleans(),
+    members=st.sampled_from([1, 1, 2, 3]),
+    shortest=st.booleans(),
+)
+def test_equal_however_requests_come(
+    plan_of, sequenced, outcome, data, requests, window, places, clients, dies, members, shortest
+):
+    """Queues of few places, clients, chips side by side; also where a component dies."""
+    plan = side_by_side(data.draw(plans(plan_of, sequenced)), members)
+    requests = requests * 2 if clients else requests
+    requests = [replace(r, arrival=i) if clients else r for i, r in enumerate(requests)]
+    thinks = st.lists(st.integers(1, 9), min_size=len(requests), max_size=len(requests))
+    think = data.draw(thinks) if clients else ()
+    host = Host(None if clients else places, clients, think, members, shortest)
+    deaths = {data.draw(st.sampled_from(plan.steps[0].lanes)): 20} if dies else None
+    options = {"window": window, "host": host, "deaths": deaths}
+    expected = outcome(engine.play, plan, requests, **options)
+    assert outcome(compiled.play, plan, requests, **options) == expected
+    assert outcome(compiled.play, plan, requests, room=1, **options) == expected
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,117 @@
+"""The host as a SimPy process: sends requests as they come, and holds back what finds no room.
+
+It decides when an instant is over, like components and before them. First those that wait enter, in
+order, as far as there is room after all visits that end then; then what comes at this instant
+enters, waits as far as its queue has places, or is refused. Where a plan has several members, chips
+side by side, the host is their dispatcher: each has its own queue, and a request joins one as it
+comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol
+
+from simpy.events import Event
+
+from hyflexsim.sim.engine.request import Host, Request, arrivals_of
+
+
+class Chips(Protocol):
+    """What a host sees of a run (the engine)."""
+
+    clock: Any  # a simpy.Environment with a host that may be `due` to decide
+    window: int
+
+    def enter(self, index: int, member: int) -> None:
+        """Take a request in."""
+
+
+class Member:
+    """A chip as its host knows it: requests on it, and those that wait for it."""
+
+    def __init__(self) -> None:
+        self.live = 0
+        self.waiting: deque[int] = deque()
+
+
+class HostProcess:
+    """Arrivals, queues, and clients that wait for answers.
+
+    ``arrived``: when each request came, NEVER while it has not. ``refused``: those that found
+    the queue full. ``sent_to``: the member that each joined.
+    """
+
+    def __init__(self, chips: Chips, requests: Sequence[Request], host: Host) -> None:
+        self.chips = chips
+        self.arrived = arrivals_of(requests, host)
+        self.refused: list[int] = []
+        self.sent_to = [0] * len(requests)
+        self._members = [Member() for _ in range(host.members)]
+        self._shortest = host.shortest
+        self._places = len(requests) if host.places is None else host.places
+        self._think = None if host.clients is None else host.think
+        self._seen = 0  # requests that have come
+        self._asked = 0  # requests that clients have sent
+        chips.clock.host = self
+        if self._think is None:
+            chips.clock.process(self._serve())
+        for request in requests[: host.clients or 0]:
+            self._ask_after(request.arrival)
+
+    def answered(self, request: int) -> None:
+        """A request has left its chip: there is room, and its client goes on."""
+        self._members[self.sent_to[request]].live -= 1
+        self.chips.clock.due = True
+        if self._think is not None:
+            self._ask_after(self._think[request])
+
+    def decide(self, now: int) -> None:
+        """An instant is over: let in what there is room for, then see to what has come."""
+        for number, member in enumerate(self._members):
+            while member.waiting and member.live < self.chips.window:
+                self._enter(member.waiting.popleft(), number)
+        while self._seen < len(self.arrived) and self.arrived[self._seen] <= now:
+            self._send(self._seen)
+            self._seen += 1
+
+    def _send(self, request: int) -> None:
+        number = self._choose(request)
+        member = self._members[number]
+        self.sent_to[request] = number
+        if not member.waiting and member.live < self.chips.window:
+            self._enter(request, number)
+        elif len(member.waiting) < self._places:
+            member.waiting.append(request)
+        else:
+            self.refused.append(request)
+
+    def _choose(self, request: int) -> int:
+        """The member with the fewest requests, the first of equals; or each in turn."""
+        if not self._shortest:
+            return request % len(self._members)
+        return min(range(len(self._members)), key=lambda i: self._there(self._members[i]))
+
+    def _there(self, member: Member) -> int:
+        return member.live + len(member.waiting)
+
+    def _enter(self, request: int, number: int) -> None:
+        self._members[number].live += 1
+        self.chips.enter(request, number)
+
+    def _serve(self) -> Generator[Event, None, None]:
+        clock = self.chips.clock
+        for at in self.arrived:
+            if at > clock.now:
+                yield clock.timeout(at - clock.now)
+            clock.due = True
+
+    def _ask_after(self, think: int) -> None:
+        self.chips.clock.timeout(think).callbacks.append(self._ask)
+
+    def _ask(self, _: Event) -> None:
+        if self._asked < len(self.arrived):
+            self.arrived[self._asked] = self.chips.clock.now
+            self._asked += 1
+            self.chips.clock.due = True

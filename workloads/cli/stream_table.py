@@ -1,0 +1,48 @@
+"""Table of the command line: a stream of requests, with intervals where the run is long enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from hyflexsim.workloads.cli.terminal_tables import si, table
+
+NAMES = {"mean": "mean", "p50": "p50", "p99": "p99", "p999": "p99.9"}
+
+
+def stream(summary: Mapping[str, Any]) -> Table:
+    """How requests came, waited, were lost, and how late the answers are."""
+    found = summary["stream"]
+    result = table("stream of requests", "", ">", "")
+    result.show_header = False
+    if found["offered_per_s"] is not None:
+        result.add_row("offered", si(found["offered_per_s"], "/s"), "between first and last")
+    causes = ", ".join(f"{cause} {n}" for cause, n in summary["lost_by"].items() if n)
+    result.add_row("lost", f"{summary['lost']:,}", f"by cause: {causes}" if causes else "")
+    for key, where in (("in_system", "waiting or on the chip"), ("at_host", "waiting at the host")):
+        row = found[key]
+        result.add_row(where, f"{row['mean']:.3g}", f"mean over time; at most {row['most']:,}")
+    for key, what in (
+        ("latency_ps", "latency"),
+        ("first_token_ps", "first token"),
+        ("further_token_ps", "each further token"),
+    ):
+        if found[key] is not None:
+            for name, shown in NAMES.items():
+                if found[key][name] is None:
+                    continue
+                half = found[key]["half_width"][name]
+                interval = "" if half is None else f"± {si(half * 1e-12, 's')} (95 %)"
+                result.add_row(f"{what} {shown}", si(found[key][name] * 1e-12, "s"), interval)
+    cut, of = found["warm_up"], summary["requests"]
+    if cut is None:
+        result.add_row("warm-up", "–", "no steady state found in this run: of all requests")
+    else:
+        result.add_row("warm-up", f"{cut:,}", f"requests are cut of {of:,} (MSER-5)")
+    if found["deadline_ps"] is not None:
+        deadline = si(found["deadline_ps"] * 1e-12, "s")
+        result.add_row("goodput", si(found["goodput_per_s"], "/s"), f"answered within {deadline}")
+        result.add_row("in time", f"{found['in_time']:.2%}", f"within {deadline}")
+    return result
