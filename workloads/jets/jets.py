@@ -194,7 +194,7 @@ def _read(path: Path, truth: bool = False) -> Any:
         table = file.read(columns)
         table.validate(full=True)  # a damaged page may be read without a word
         return table
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: must be a readable Parquet file; {reason}") from None
 

@@ -189,3 +189,10 @@ def test_a_damaged_dictionary_is_one_line(write):
     with pytest.raises(InputError, match=r"must be a readable Parquet file; ") as caught:
         load_jets(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_name_of_a_column_is_one_line(write):
+    path = write(table())
+    path.write_bytes(path.read_bytes().replace(b"part_px", b"part\xc9px"))
+    with pytest.raises(InputError, match=r"must be a readable Parquet file; |is missing"):
+        load_jets(path)
