@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from hyflexsim.workloads import simulate
+from hyflexsim.workloads.cli.terminal_tables import si
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -46,3 +49,17 @@ def test_links_lead_somewhere(target):
     if target == "docs/timeline.png" or target.startswith("https://"):
         pytest.skip("made from a real run, or outside")
     assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("name", ["part-jets", "bert-base", "llama-3.2-1b", "hybrid-jets"])
+def test_the_table_says_what_the_scenarios_say(name):
+    (row,) = re.findall(rf"^\| `{name}`:.*$", README, re.MULTILINE)
+    summary = simulate(name).summary
+    latency = summary["latency_ps"]
+    said = [si(latency["p50"] * 1e-12, "s"), si(summary["energy_per_request_pj"] * 1e-12, "J")]
+    if latency["p99"] != latency["p50"]:
+        said.append(si(latency["p99"] * 1e-12, "s"))
+    for row_of in summary.get("accuracy", {}).get("noise", ()):
+        if row_of["name"] == "calibrated":
+            said.append(f"{row_of['mean']:.3f} ± {row_of['half_width']:.3f}")
+    assert [text for text in said if text.split()[0] not in row] == []
