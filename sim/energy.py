@@ -35,7 +35,7 @@ def totals(played: Played) -> tuple[list[int], list[int]]:
     return played.tally.visits.tolist(), played.tally.sizes.tolist()
 
 
-class Account:
+class ActionCounts:
     """The actions of steps, laid out so that many runs of them are counted soon.
 
     ``keys``: (layer, op, unit, action) of each count; ``unit_pj``: what one costs, by key.
@@ -65,7 +65,7 @@ class Account:
         self._number, self._step, self._per_visit, self._per_size, self._parts = columns
 
     def counts(self, visits: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """How often each action happens in so many visits and token sizes of each step."""
+        """How often each of ``keys`` happens in so many visits and token sizes of each step."""
         each = self._each(visits, sizes)
         total = np.zeros(len(self.keys), dtype=each.dtype)
         np.add.at(total, self._number, each)
@@ -73,12 +73,12 @@ class Account:
         return found
 
     def energy_pj(self, visits: Sequence[int], sizes: Sequence[int]) -> float:
-        """Energy of all of them."""
+        """Energy of all of them, pJ; ``visits``, ``sizes``: of each step."""
         counts = self.counts(visits, sizes)
         return float(sum(count * pj for count, pj in zip(counts, self.unit_pj, strict=True)))
 
     def step_energies_pj(self, visits: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
-        """Energy of each step's: (steps,)."""
+        """Energy of each step's, pJ: (steps,)."""
         spent = self._each(visits, sizes).astype(float) * np.array(self.unit_pj)[self._number]
         return np.bincount(self._step, spent, minlength=self._steps)
 
@@ -94,10 +94,10 @@ class Account:
         return found
 
 
-def account_of(plan: Plan, chip: Chip) -> Account:
+def action_counts_of(plan: Plan, chip: Chip) -> ActionCounts:
     """The actions of a plan's steps on a chip, laid out once."""
-    # the account keeps the chip, so that no other gets its number while the plan lives
-    return plan.once(("account", id(chip)), lambda: Account(chip, plan.steps))
+    # they keep the chip, so that no other gets its number while the plan lives
+    return plan.once(("action counts", id(chip)), lambda: ActionCounts(chip, plan.steps))
 
 
 def _per_mac(chip: Chip, step: Step) -> str:
@@ -110,7 +110,7 @@ def _per_mac(chip: Chip, step: Step) -> str:
 
 def ledger(plan: Plan, played: Played, chip: Chip) -> list[Row]:
     """Counts of actions by (layer, op, kind of component, action), exact."""
-    account = account_of(plan, chip)
+    actions = action_counts_of(plan, chip)
     return [
         {
             "layer": layer,
@@ -121,16 +121,16 @@ def ledger(plan: Plan, played: Played, chip: Chip) -> list[Row]:
             "unit": unit,
         }
         for (layer, op, unit, action), count in zip(
-            account.keys, account.counts(*totals(played)), strict=True
+            actions.keys, actions.counts(*totals(played)), strict=True
         )
     ]
 
 
 def counted(plan: Plan, played: Played, chip: Chip) -> dict[tuple[str, str], int]:
     """Counts of actions by (unit or link, action), exact."""
-    account, total = account_of(plan, chip), defaultdict[tuple[str, str], int](int)
+    actions, total = action_counts_of(plan, chip), defaultdict[tuple[str, str], int](int)
     for (*_, unit, action), count in zip(
-        account.keys, account.counts(*totals(played)), strict=True
+        actions.keys, actions.counts(*totals(played)), strict=True
     ):
         total[unit, action] += count
     return total
@@ -193,9 +193,9 @@ def _action_rows(rows: list[Row], chip: Chip) -> list[Row]:
 
 def step_energy_by_kind_pj(chip: Chip, step: Step, visits: int, size: int) -> dict[str, float]:
     """Energy of one step's visits, which had tokens of ``size`` in all, by kind of component."""
-    account, found = Account(chip, (step,)), defaultdict[str, float](float)
-    counts = account.counts([visits], [size])
-    for (*_, unit, action), count, pj in zip(account.keys, counts, account.unit_pj, strict=True):
+    actions, found = ActionCounts(chip, (step,)), defaultdict[str, float](float)
+    counts = actions.counts([visits], [size])
+    for (*_, unit, action), count, pj in zip(actions.keys, counts, actions.unit_pj, strict=True):
         found[chip.component_kind(unit, action)] += count * pj
     return found
 
@@ -210,7 +210,7 @@ def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
 def request_energy_pj(plan: Plan, shape: Shape, chip: Chip, mode: str) -> float:
     """Energy of one request of a given shape, in closed form; all add up to the ledger's."""
     if mode == "action":
-        return account_of(plan, chip).energy_pj(shape.counts, shape.sizes)
+        return action_counts_of(plan, chip).energy_pj(shape.counts, shape.sizes)
     served = [
         sum(time) if isinstance(time, list) else time * count
         for time, count in zip(shape.durations, shape.counts, strict=True)

@@ -44,7 +44,7 @@ def _drawn(plan: Plan, played: Played, chip: Chip, mode: str) -> dict[str, float
     """mW by unit and link: each component at the step for which it draws most."""
     most: dict[tuple[str, int], float] = defaultdict(float)
     visited, served_ps = played.tally.visits.tolist(), played.tally.served_ps.tolist()
-    energies = energy.account_of(plan, chip).step_energies_pj(*energy.totals(played)).tolist()
+    energies = energy.action_counts_of(plan, chip).step_energies_pj(*energy.totals(played)).tolist()
     for step, visits, served, spent in zip(plan.steps, visited, served_ps, energies, strict=True):
         if step.unit in chip.links:
             drawn = _full_bandwidth(chip, step)

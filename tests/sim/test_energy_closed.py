@@ -171,7 +171,7 @@ def test_counts_by_unit_are_those_of_the_ledger(chain_of, hw):
         key = row["unit"], row["action"]
         wanted[key] = wanted.get(key, 0) + row["count"]
     assert energy.counted(plan, run, hw) == wanted
-    by_step = energy.account_of(plan, hw).step_energies_pj(*energy.totals(run))
+    by_step = energy.action_counts_of(plan, hw).step_energies_pj(*energy.totals(run))
     whole = sum(row["energy_pj"] for row in energy.energy_rows(plan, run, hw, "action"))
     assert by_step.sum() == pytest.approx(whole, rel=1e-12)
 
@@ -180,7 +180,7 @@ def test_counts_beyond_64_bits_are_exact(plan_of, hw):
     """2^40 elements a token of 2^40."""
     actions = (Action("sfu_element", 0, 2**40),)
     plan = plan_of((0, 1, [], None, {"unit": "sfu", "actions": actions}))
-    assert energy.account_of(plan, hw).counts([1], [2**40]) == [2**80]
+    assert energy.action_counts_of(plan, hw).counts([1], [2**40]) == [2**80]
 
 
 @pytest.mark.parametrize("lanes", [(0,), (2, 0, 1)])

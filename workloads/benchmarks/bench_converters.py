@@ -41,7 +41,7 @@ class Ratio(NamedTuple):
 
 def converter_ratios() -> Iterator[Ratio]:
     """Of each model: factorised, exact products on cells, converters with and without noise."""
-    with _one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         for name, model, dense, run in (_digits(), _minilm()):
             yield from _ratios(name, model, dense, run)
 
@@ -94,7 +94,8 @@ def _once(work: Callable[[], Any]) -> float:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """One thread of torch's and of numba's while the block lasts."""
     threads, compiled = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)

@@ -1,12 +1,14 @@
 """Reports: one file, nothing from elsewhere, every number of the tables in it."""
 
+import json
 import re
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
-from hyflexsim.analysis import load
+from hyflexsim.analysis import load, typical_request
+from hyflexsim.analysis.reports import zoomable
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.report import write_report
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
@@ -70,10 +72,22 @@ def test_notes_scenario_and_versions_are_there(report, bert_dir):
 
 
 def test_the_timeline_has_every_visit_of_its_request(bert_dir):
-    title, markup = zoomable_timeline(load(bert_dir))
-    assert re.fullmatch(r"Request \d, zoomable", title)
-    assert "Drag to move" in markup
-    assert "visits.</p>" not in markup  # none is left out
+    run = load(bert_dir)
+    title, markup = zoomable_timeline(run)
+    request = int(re.fullmatch(r"Request (\d), zoomable", title)[1])
+    wanted = run.trace[run.trace["request"] == request]
+    (shown,) = re.findall(r'"component",(\[.*?\])', markup)[:1]
+    drawn = sum(len(json.loads(part)) for part in re.findall(r'"component",(\[.*?\])', markup))
+    assert json.loads(shown)
+    assert drawn == len(wanted)
+
+
+def test_a_long_timeline_says_what_is_left_out(bert_dir, monkeypatch):
+    monkeypatch.setattr(zoomable, "MOST", 7)
+    run = load(bert_dir)
+    _, markup = zoomable_timeline(run)
+    count = (run.trace["request"] == typical_request(run)).sum()
+    assert f"The first 7 of {count:,} visits." in markup
 
 
 def test_a_long_table_says_what_is_left_out():

@@ -22,7 +22,7 @@ def test_a_ratio_for_every_way(monkeypatch):
     monkeypatch.setattr(bench_converters, "TURNS", 1)
     monkeypatch.setattr(bench_converters, "_once", lambda work: (work(), 1.0)[1])
     before = torch.get_num_threads()
-    with bench_converters._one_thread():
+    with bench_converters.one_thread():
         found = list(bench_converters._ratios("toy", model, dense, run))
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
