@@ -81,6 +81,17 @@ def test_results_beyond_32_bits_are_left_to_float32():
     assert largest.item() == -2 * (2**14 - 1)
 
 
+@pytest.mark.parametrize(("worth", "kind"), [(1, np.float32), (2**14 - 1, np.float64)])
+def test_results_are_whole_in_either_precision(worth, kind):
+    """127 x 200 levels in each of two tiles; times 16,383 that needs 26 bits beside its zeros."""
+    cells = np.full((2, 1, 1, 1), 200, dtype=np.float32)
+    found = grid_sums(
+        np.full((1, 2), 127, dtype=np.int8), grid_columns(cells, [Converter(0, 255, 1.0, worth)]), 8
+    )
+    assert found.dtype == kind
+    assert int(found.item()) == 2 * 127 * 200 * worth
+
+
 def test_levels_with_errors_lie_on_the_grid_near_those_drawn():
     """Its steps add to an error of σ the twelfth of their square: 0.02 % at σ = 0.1."""
     weights = torch.full((100, 640), 1)
