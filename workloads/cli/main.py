@@ -144,8 +144,10 @@ def run(
     ] = "ideal",
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
+    from hyflexsim.workloads.cli import lean_numpy  # noqa: PLC0415
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
 
+    lean_numpy.load()
     with (
         closing(painter()) if plots else nullcontext() as draws
     ):  # first of all: it takes a while to start
