@@ -45,7 +45,7 @@ def coded(values: Sequence[str | None]) -> tuple[Any, np.ndarray]:
     was in memory, and the words of every row beside it.
     """
     known = dict.fromkeys(value for value in values if value is not None)
-    place = {word: at for at, word in enumerate(known)}
+    place: dict[str | None, int] = {word: at for at, word in enumerate(known)}
     return words(list(known)), np.array([place.get(v, -1) for v in values], dtype=np.int32)
 
 
