@@ -435,7 +435,10 @@ def plot(
     ] = None,
     picture: Annotated[
         list[str] | None,
-        typer.Option(metavar="power|waiting|busy", help="Over time, into the run's folder."),
+        typer.Option(
+            metavar="power|waiting|busy|energy_flow|floor|wear|roofline",
+            help="One more, into the run's folder; also NAME.svg.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")
@@ -444,7 +447,7 @@ def plot(
     """Draw a run or a sweep anew: all pictures or, with a selection, a part of a timeline."""
     from hyflexsim.analysis import (  # noqa: PLC0415
         draw_all,
-        draw_over_time,
+        draw_more,
         load,
         timeline,
     )
@@ -456,7 +459,7 @@ def plot(
         sweeps.draw(run_dir)
         return
     if picture:
-        for path in draw_over_time(load(run_dir), [f"{name}.png" for name in picture]):
+        for path in draw_more(load(run_dir), picture):
             print(f"written to {path}")
         return
     if (layer, request, tokens, window, out) == (None,) * 5:
