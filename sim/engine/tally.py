@@ -18,10 +18,20 @@ from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Plan
 
 ADD = Kernel("hyflexsim.sim.engine.compiled.sums", "add", ("sums",))
-SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows them by number
+SIZES = (
+    "one",
+    "all",
+    "prefix",
+    "wave",
+    "source",
+    "window",
+)  # of a step's tokens; the kernel knows them by number
 STEP = np.dtype(
     [
         ("extra", "i8"),
+        ("behind", "i8"),
+        ("ahead", "i8"),
+        ("tokens", "i8"),  # beyond N on its axis, or in all
         ("kept", "i8"),
         ("of", "i8"),
         ("size", "u4"),
@@ -30,6 +40,7 @@ STEP = np.dtype(
         ("wave", "u4"),
         ("head", "u4"),
         ("split", "u4"),
+        ("source", "u4"),
         ("lanes", "u4"),
         ("lane_at", "u4"),
     ]
@@ -117,7 +128,9 @@ def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     rows["extra"] = [step.context_extra for step in plan.steps]
     rows["kept"] = [step.kept[0] for step in plan.steps]
     rows["of"] = [step.kept[1] for step in plan.steps]
-    for name in ("parts", "planes", "wave", "head", "split"):
+    rows["tokens"] = [step.extra for step in plan.steps]
+    rows["source"] = [step.axis == "source" for step in plan.steps]
+    for name in ("parts", "planes", "wave", "head", "split", "behind", "ahead"):
         rows[name] = [getattr(step, name) for step in plan.steps]
     rows["lanes"] = lengths = [len(each) for each in lanes]
     rows["lane_at"] = np.cumsum([0, *lengths])[:-1]

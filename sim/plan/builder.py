@@ -30,6 +30,8 @@ class Flow:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    behind: int = 0
+    ahead: int = 0
     kept: tuple[int, int] = (1, 1)
 
 
@@ -164,6 +166,8 @@ class Board:
                 "head": flow.head,
                 "size": flow.size,
                 "context_extra": flow.context_extra,
+                "behind": flow.behind,
+                "ahead": flow.ahead,
                 "kept": flow.kept,
                 "unit": owner,
                 "places": places,

@@ -51,23 +51,29 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py)."""
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
+
+    ``ahead``: so many tokens more, where there are, than the rule says.
+    """
 
     source: int
     rule: str
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One row of the plan.
 
-    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``pair`` (waves of ``wave`` pairs).
+    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``source`` (``extra``), ``pair``
+    (waves of ``wave`` pairs).
     ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a
     wave is cut into its pairs, the last one filled up with idle slots of size 0, because the
     copies work in step. Both make several *parts* of one token, in order.
     ``head``: only the tokens from which text is sampled.
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
-    ``prefix`` (context n + 1 + context_extra) or ``wave`` (pairs in the wave).
+    ``prefix`` (context n + 1 + context_extra), ``window`` (from n - ``behind`` to n + ``ahead``),
+    ``source`` (context_extra) or ``wave`` (pairs in the wave).
     ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through).
     ``unit``: the unit or link of the chip whose actions it counts.
     ``places``: tokens its input buffer holds, None for data that waits in memory.
@@ -94,6 +100,8 @@ class Step:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    behind: int = 0
+    ahead: int = 0
     kept: tuple[int, int] = (1, 1)
     unit: str = ""
     places: int | None = None
@@ -182,6 +190,8 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
         return -(-pairs // step.wave) * step.parts
     if step.axis == "single":
         return step.planes
+    if step.axis == "source":
+        return step.extra * step.planes
     count = tokens + step.extra - (prefill - 1 if step.head else 0)
     return count * step.planes
 
@@ -194,6 +204,13 @@ def size_of(step: Step, token: Any, tokens: int, prefill: int) -> Any:
         return -(-(tokens + step.context_extra) * part // whole)
     if step.size == "prefix":
         context = index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
+        return -(-context * part // whole)
+    if step.size == "source":
+        return -(-step.context_extra * part // whole)
+    if step.size == "window":
+        at = index + (prefill - 1 if step.head else 0)
+        last = (step.extra if step.axis == "source" else tokens + step.extra) - 1
+        context = 1 + np.minimum(at, step.behind) + np.minimum(last - at, step.ahead)
         return -(-context * part // whole)
     if step.size == "wave":
         pairs = tokens * (tokens + 1) // 2

@@ -74,6 +74,8 @@ class Routes:
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
             return Group(step)
+        if rule == "window":
+            return Threshold(step, "prefix", self.graph.nodes[name]["ahead"])
         return Threshold(step, rule)
 
     def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:
@@ -151,10 +153,11 @@ class Routes:
     def flow(self, name: str, every_key: bool = False) -> Flow:
         """How the tokens of an op run; ``every_key``: before any is left out."""
         op = self.graph.nodes[name]
-        size = {"all": "all", "prefix": "prefix"}.get(op["context"], "one")
+        size = op["context"] or "one"
         if op["axis"] == "pair":
             size = "wave"
-        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
+        reach = (op.get("behind", 0), op.get("ahead", 0))
+        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach)
         keys = self.chip.serves.get(op["kind"])
         if op["context"] and keys is not None and keys.keys and not every_key:
             return replace(flow, kept=kept_share(self.chip, keys.keys))

@@ -87,7 +87,7 @@ class Pattern:
         self.count_of, counts = _distinct(_counting(step) for step in steps)
         self.examples = [steps[self.count_of.index(i)] for i in range(len(counts))]
         self.duration_of, durations = _distinct(
-            (count, step.rate, step.size, step.context_extra, step.kept)
+            (count, step.rate, *_sizing(step))
             for count, step in zip(self.count_of, steps, strict=True)
         )
         firsts = [self.duration_of.index(i) for i in range(len(durations))]
@@ -118,7 +118,11 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 def _waiting(edge: Group | Threshold) -> Hashable:
     if isinstance(edge, Group):
         return (edge.every, edge.spread, edge.lag)
-    return edge.rule
+    return edge.rule, edge.ahead
+
+
+def _sizing(step: Step) -> tuple[Hashable, ...]:
+    return (step.size, step.context_extra, step.behind, step.ahead, step.kept)
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
@@ -158,7 +162,7 @@ class Shape:
         return [self._duration(*key) for key in self.pattern.durations]
 
     def _duration(self, step: Step, count: int) -> int | np.ndarray:
-        if step.rate.work and step.size in ("prefix", "wave"):
+        if step.rate.work and step.size in ("prefix", "window", "wave"):
             token = np.arange(self.class_counts[count])
             size = size_of(step, token, self.tokens, self.prefill)
             times: np.ndarray = np.maximum(1, step.rate.linear(size))
@@ -171,7 +175,7 @@ class Shape:
         return [
             self._group(edge, source, target)
             if isinstance(edge, Group)
-            else self._threshold(edge.rule, source, target)
+            else self._threshold(edge, source, target)
             for edge, source, target in self.pattern.edges
         ]
 
@@ -192,13 +196,16 @@ class Shape:
         kind = STREAM if plain else GROUP
         return Edge(kind, every, spread, shift, there - 1, here, broadcast, None, waiting)
 
-    def _threshold(self, rule: str, source: int, target: int) -> Edge:
+    def _threshold(self, edge: Threshold, source: int, target: int) -> Edge:
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
-        wave = reader.wave if rule == "pair" else producer.wave
-        need = NEEDS[rule](-(-here // reader.parts), -(-there // producer.parts), self.tokens, wave)
-        if rule == "prefix":  # a head op's token 0 is the last token of the prompt
+        wave = reader.wave if edge.rule == "pair" else producer.wave
+        need = NEEDS[edge.rule](
+            -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
+        )
+        if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
             need = need + self._offset(reader)
+        need = need + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
         return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
 
@@ -266,7 +273,7 @@ class Shape:
         sums: dict[tuple[Any, ...], int] = {}
         sizes = []
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
-            key = (count, step.size, step.context_extra, step.kept)
+            key = (count, *_sizing(step))
             if key not in sums:
                 each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())

@@ -54,7 +54,9 @@ def play(plan: Plan, requests, deaths=None):
             else:
                 base = token // s.parts
                 need = {
-                    "prefix": min(base + 1 + (prefill - 1) * s.head, count // src.parts),
+                    "prefix": min(
+                        base + 1 + (prefill - 1) * s.head + edge.ahead, count // src.parts
+                    ),
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,

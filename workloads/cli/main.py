@@ -297,6 +297,10 @@ def graph(
     tokens: Annotated[
         int | None, typer.Option(metavar="N", help="Token count [default: 128].")
     ] = None,
+    source: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens of an encoder beside a decoder [default: 128]."),
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save as JSON.")] = None,
     png: Picture = None,
@@ -307,6 +311,8 @@ def graph(
     from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
     loaded = _graph(model)
+    if source is not None:
+        loaded = g.with_source(loaded, source)
     fixed = loaded.graph.get("tokens")
     if fixed is not None and tokens not in (None, fixed):
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")

@@ -11,6 +11,7 @@ Every key, with its default::
                                  # one by name; the run then says how right it is
     rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
                                  # the matrix) or a share of that rank, such as 0.25
+    source = 128                 # of an encoder beside a decoder: tokens that the encoder reads
 
     [chip]
     preset = "hyflexpim"         # a preset or a chip's TOML file
