@@ -1,4 +1,4 @@
-"""Fine-tuning of any model: the loss of a batch, and AdamW with warm-up and decay.
+"""Fine-tuning of any model: the loss of a batch, and AdamW with warm-up and decay, or others.
 
 The recipe that the papers share. A `meter` may watch the gradients of each batch. Left out: mixed
 precision, several devices, gradient accumulation (make larger batches instead).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.saver import Progress, Saver, Stateful
+from hyflexsim.models.schedules import Schedule, schedule
 
 Loss = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> loss, a scalar to call backward on."""
@@ -40,6 +42,12 @@ class Meter(Protocol):
     def load_state_dict(self, state: Any) -> Any:
         """Take that over."""
         ...
+
+
+Optimiser = Callable[[list[dict[str, Any]], float], torch.optim.Optimizer]
+"""(parameter groups, learning rate) -> what takes the steps."""
+
+ADAMW: Optimiser = partial(torch.optim.AdamW, fused=True)  # one pass over memory: all its cost
 
 
 def default_loss(model: nn.Module, batch: Any) -> Tensor:
@@ -77,12 +85,17 @@ def fine_tune(
     weight_decay: float = 0.01,
     warmup: float = 0.1,
     clip: float | None = 1.0,
+    rate: Schedule | None = None,
+    optimiser: Optimiser = ADAMW,
     meter: Meter | None = None,
     after_epoch: Callable[[int, float], None] | None = None,
     after_step: Callable[[int, int, float], None] | None = None,
     saver: Saver | None = None,
 ) -> list[float]:
     """Train with AdamW: linear warm-up over a share `warmup` of the steps, then linear decay.
+
+    Another schedule of the learning rate is given as `rate` (schedules.py; `warmup` is then
+    its own), another `optimiser` as what makes one of parameter groups and a rate.
 
     `data`: a DataLoader or other sized iterable, walked once an epoch; its ``set_epoch(epoch)`` is
     called first, if it has one. `loss`: the training step up to the loss. Vectors (biases, norms,
@@ -100,22 +113,18 @@ def fine_tune(
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ModelError(f"{type(model).__name__} has nothing to train")
-    optimiser = torch.optim.AdamW(
+    steps = epochs * batches
+    stepper = optimiser(
         [
             {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
         ],
-        lr=lr,
-        fused=True,  # one pass over memory, which is what the optimiser's step costs
+        lr,
     )
-    steps = epochs * batches
-    ramp = max(1, math.ceil(warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda t: min((t + 1) / ramp, (steps - t) / max(1, steps - ramp), 1.0)
-    )
+    rates = torch.optim.lr_scheduler.LambdaLR(stepper, rate or schedule("linear", steps, warmup))
     training = model.training
     model.train()
-    parts: dict[str, Stateful] = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    parts: dict[str, Stateful] = {"model": model, "optimiser": stepper, "schedule": rates}
     if meter is not None:
         parts["meter"] = meter
     at = Progress() if saver is None else saver.restore(parts)
@@ -125,13 +134,13 @@ def fine_tune(
             if meter is not None and at.step == 0:
                 meter.clear()
             for batch in at.walk(_walk(data, epoch)):
-                optimiser.zero_grad()
+                stepper.zero_grad()
                 value = float(backward(model, batch, loss))
                 if meter is not None:
                     meter.observe()
                 nn.utils.clip_grad_norm_(trained, math.inf if clip is None else clip)
-                optimiser.step()
-                schedule.step()
+                stepper.step()
+                rates.step()
                 at.step, at.total = at.step + 1, at.total + value
                 tell(epoch * batches + at.step, steps, value)
                 if saver is not None:
@@ -142,7 +151,7 @@ def fine_tune(
             if after_epoch is not None:
                 after_epoch(epoch, at.means[-1])
     finally:
-        optimiser.zero_grad()
+        stepper.zero_grad()
         model.train(training)
     if saver is not None:
         saver.remove()

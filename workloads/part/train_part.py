@@ -30,6 +30,7 @@ from torch import nn
 from torch.nn import functional
 
 from hyflexsim.analysis import classification
+from hyflexsim.models.lookahead import LookaheadRAdam
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
 from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.topk import set_top_k
@@ -41,7 +42,8 @@ from hyflexsim.models.part.training import (
 )
 from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.models.saver import Saver
-from hyflexsim.models.training import endless, fine_tune
+from hyflexsim.models.schedules import schedule
+from hyflexsim.models.training import ADAMW, Optimiser, endless, fine_tune
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
@@ -54,6 +56,7 @@ from hyflexsim.workloads.tasks.base import Batches
 Report = Callable[[str, int, int], None]
 RECIPE, STATE, DONE = "recipe.json", "state.pt", "scores.json"
 SAVE_EVERY_S = 60.0
+OPTIMISERS: dict[str, Optimiser] = {"adamw": ADAMW, "lookahead-radam": LookaheadRAdam}
 
 
 @dataclass
@@ -146,7 +149,7 @@ def _trained(
     report: Report,
 ) -> dict[str, Any]:
     out = output.path
-    spec = named_spec(recipe.model, recipe.classes, recipe.particles)
+    spec = named_spec(recipe.model, recipe.classes, recipe.particles, recipe.shape)
     about = _about(recipe, jets, start, test)
     if _finished(out, about):
         return json.loads((out / DONE).read_text("utf-8"))  # type: ignore[no-any-return]
@@ -223,7 +226,8 @@ def _fit(
         partial(_loss, parts.train, recipe, spec.features, curve),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
-        warmup=recipe.warmup,
+        rate=schedule(recipe.schedule, recipe.steps, recipe.warmup, recipe.cycle),
+        optimiser=OPTIMISERS[recipe.optimiser],
         after_step=after_step,
         saver=Saver(out / STATE, SAVE_EVERY_S, also={"curve": curve}),
     )
