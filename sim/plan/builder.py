@@ -31,6 +31,8 @@ class Flow:
     size: str = "one"
     context_extra: int = 0
     kept: tuple[int, int] = (1, 1)
+    each: int = 1
+    work: str = ""
 
 
 class Board:
@@ -165,6 +167,8 @@ class Board:
                 "size": flow.size,
                 "context_extra": flow.context_extra,
                 "kept": flow.kept,
+                "each": flow.each,
+                "work": flow.work,
                 "unit": owner,
                 "places": places,
                 "actions": tuple(a for a in actions if a.per_visit or a.per_size),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.plan.work import Work
 
 DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 MOST_INPUTS = 255  # inputs of one token are counted in a byte
@@ -87,7 +88,7 @@ class Pattern:
         self.count_of, counts = _distinct(_counting(step) for step in steps)
         self.examples = [steps[self.count_of.index(i)] for i in range(len(counts))]
         self.duration_of, durations = _distinct(
-            (count, step.rate, step.size, step.context_extra, step.kept)
+            (count, step.rate, *_sizing(step))
             for count, step in zip(self.count_of, steps, strict=True)
         )
         firsts = [self.duration_of.index(i) for i in range(len(durations))]
@@ -121,6 +122,10 @@ def _waiting(edge: Group | Threshold) -> Hashable:
     return edge.rule
 
 
+def _sizing(step: Step) -> tuple[Hashable, ...]:
+    return (step.size, step.context_extra, step.kept, step.each, step.work)
+
+
 def _counting(step: Step) -> tuple[Hashable, ...]:
     return (step.axis, step.extra, step.wave, step.planes, step.split, step.head, step.member)
 
@@ -137,12 +142,15 @@ class Shape:
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.
     """
 
-    def __init__(self, plan: Plan, tokens: int, prefill: int, member: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, tokens: int, prefill: int, member: int = 0, work: Work | None = None
+    ) -> None:
         if not 1 <= prefill <= tokens:
             raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
+        self.work = work
         self.pattern = pattern = pattern_of(plan)
         self.class_counts = [
             tokens_of(step, tokens, prefill) if step.member == member else 0
@@ -158,9 +166,10 @@ class Shape:
         return [self._duration(*key) for key in self.pattern.durations]
 
     def _duration(self, step: Step, count: int) -> int | np.ndarray:
-        if step.rate.work and step.size in ("prefix", "wave"):
+        given = self.work is not None and step.work in self.work.sizes
+        if step.rate.work and (given or step.size in ("prefix", "wave")):
             token = np.arange(self.class_counts[count])
-            size = size_of(step, token, self.tokens, self.prefill)
+            size = size_of(step, token, self.tokens, self.prefill, self.work)
             times: np.ndarray = np.maximum(1, step.rate.linear(size))
             return times
         return step.rate.ps(int(size_of(step, 0, self.tokens, self.prefill)))
@@ -266,9 +275,10 @@ class Shape:
         sums: dict[tuple[Any, ...], int] = {}
         sizes = []
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
-            key = (count, step.size, step.context_extra, step.kept)
+            key = (count, *_sizing(step))
             if key not in sums:
-                each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
+                token = np.arange(self.class_counts[count])
+                each = size_of(step, token, self.tokens, self.prefill, self.work)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
             sizes.append(sums[key])
         return sizes
@@ -279,10 +289,17 @@ def pattern_of(plan: Plan) -> Pattern:
     return plan.once("pattern", lambda: Pattern(plan))
 
 
-def shape_of(plan: Plan, tokens: int, prefill: int | None = None, member: int = 0) -> Shape:
+def shape_of(
+    plan: Plan,
+    tokens: int,
+    prefill: int | None = None,
+    member: int = 0,
+    work: Work | None = None,
+) -> Shape:
     """The plan for requests of ``tokens``, of which ``prefill`` are there from the start.
 
     ``member``: of chips side by side, the one that serves them; steps of others have no tokens.
+    ``work``: what the values of a request say about its sizes.
     """
-    key = (tokens, tokens if prefill is None else prefill, member)
+    key = (tokens, tokens if prefill is None else prefill, member, work)
     return plan.once(key, lambda: Shape(plan, *key))
