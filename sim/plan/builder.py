@@ -33,6 +33,8 @@ class Flow:
     behind: int = 0
     ahead: int = 0
     kept: tuple[int, int] = (1, 1)
+    each: int = 1
+    work: str = ""
 
 
 class Board:
@@ -169,6 +171,8 @@ class Board:
                 "behind": flow.behind,
                 "ahead": flow.ahead,
                 "kept": flow.kept,
+                "each": flow.each,
+                "work": flow.work,
                 "unit": owner,
                 "places": places,
                 "actions": tuple(a for a in actions if a.per_visit or a.per_size),

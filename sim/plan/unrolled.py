@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.plan.work import Work
 
 DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 MOST_INPUTS = 255  # inputs of one token are counted in a byte
@@ -122,7 +123,8 @@ def _waiting(edge: Group | Threshold) -> Hashable:
 
 
 def _sizing(step: Step) -> tuple[Hashable, ...]:
-    return (step.size, step.context_extra, step.behind, step.ahead, step.kept)
+    context = (step.size, step.context_extra, step.behind, step.ahead)
+    return (*context, step.kept, step.each, step.work)
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
@@ -141,12 +143,15 @@ class Shape:
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.
     """
 
-    def __init__(self, plan: Plan, tokens: int, prefill: int, member: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, tokens: int, prefill: int, member: int = 0, work: Work | None = None
+    ) -> None:
         if not 1 <= prefill <= tokens:
             raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
+        self.work = work
         self.pattern = pattern = pattern_of(plan)
         self.class_counts = [
             tokens_of(step, tokens, prefill) if step.member == member else 0
@@ -162,9 +167,10 @@ class Shape:
         return [self._duration(*key) for key in self.pattern.durations]
 
     def _duration(self, step: Step, count: int) -> int | np.ndarray:
-        if step.rate.work and step.size in ("prefix", "window", "wave"):
+        given = self.work is not None and step.work in self.work.sizes
+        if step.rate.work and (given or step.size in ("prefix", "window", "wave")):
             token = np.arange(self.class_counts[count])
-            size = size_of(step, token, self.tokens, self.prefill)
+            size = size_of(step, token, self.tokens, self.prefill, self.work)
             times: np.ndarray = np.maximum(1, step.rate.linear(size))
             return times
         return step.rate.ps(int(size_of(step, 0, self.tokens, self.prefill)))
@@ -275,7 +281,8 @@ class Shape:
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
             key = (count, *_sizing(step))
             if key not in sums:
-                each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
+                token = np.arange(self.class_counts[count])
+                each = size_of(step, token, self.tokens, self.prefill, self.work)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
             sizes.append(sums[key])
         return sizes
@@ -286,10 +293,17 @@ def pattern_of(plan: Plan) -> Pattern:
     return plan.once("pattern", lambda: Pattern(plan))
 
 
-def shape_of(plan: Plan, tokens: int, prefill: int | None = None, member: int = 0) -> Shape:
+def shape_of(
+    plan: Plan,
+    tokens: int,
+    prefill: int | None = None,
+    member: int = 0,
+    work: Work | None = None,
+) -> Shape:
     """The plan for requests of ``tokens``, of which ``prefill`` are there from the start.
 
     ``member``: of chips side by side, the one that serves them; steps of others have no tokens.
+    ``work``: what the values of a request say about its sizes.
     """
-    key = (tokens, tokens if prefill is None else prefill, member)
+    key = (tokens, tokens if prefill is None else prefill, member, work)
     return plan.once(key, lambda: Shape(plan, *key))

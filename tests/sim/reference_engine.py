@@ -86,7 +86,7 @@ def play(plan: Plan, requests, deaths=None):
         queues[component].remove(visit)
         busy[component] = (visit, now)
         tokens, prefill = shape(request)
-        time = s.rate.ps(size_of(s, token, tokens, prefill))
+        time = s.rate.ps(int(size_of(s, token, tokens, prefill, requests[request].work)))
         if now + time <= dies.get(component, now + time):
             heapq.heappush(events, (now + time, component))
 

@@ -28,6 +28,7 @@ from hyflexsim.workloads.cli import (
     report,
     reproduce,
     sensitivity,
+    sparsity,
     studies,
     sweeps,
     trace,
@@ -66,6 +67,7 @@ trace.register(app)
 report.register(app)
 reproduce.register(app)
 sensitivity.register(app)
+sparsity.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
