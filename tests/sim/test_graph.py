@@ -12,7 +12,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import GraphError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
-from hyflexsim.sim.vocabulary import check_length, least_tokens
+from hyflexsim.sim.vocabulary import check_length, check_positions, least_tokens
 
 FC = {"layer": "l", "width": 2, "rows": 4, "cols": 2, "weight": "w"}
 QK = {
@@ -388,6 +388,16 @@ def test_the_shortest_input_of_a_graph():
     assert refused(check_length, graph, 1000) == (
         "op 'q': extra must be at least -999 for 1000 tokens; got -1000"
     )
+
+
+def test_the_longest_input_of_a_graph():
+    graph = block()
+    check_positions(graph, 10**6)
+    graph.graph["longest"] = 64
+    check_positions(g.loads(g.dumps(graph).encode(), "g.json"), 64)
+    assert refused(check_positions, graph, 65).startswith("block: tokens must be at most 64, the")
+    graph.graph["longest"] = 0
+    assert refused(g.validate, graph) == "longest must be a positive integer; got 0"
 
 
 # ---- counts

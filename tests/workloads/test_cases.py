@@ -13,7 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.graph import new_graph
+from hyflexsim.workloads.extraction.extract import extract
 from hyflexsim.workloads.jets.sample import SAMPLE
+from hyflexsim.workloads.run.prepare import load_requests
+from hyflexsim.workloads.scenario.scenario import Scenario
 
 LLAMA = {
     **{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256},
@@ -37,6 +42,7 @@ GEMMA3 = {
     },
     "mm_tokens_per_image": 4,
 }
+GPT2 = {"model_type": "gpt2", "n_embd": 64, "n_layer": 1, "n_head": 4, "n_positions": 64}
 BART = {
     **{"model_type": "bart", "d_model": 64, "vocab_size": 100},
     **{"encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 64},
@@ -60,6 +66,22 @@ def refused(hyflexsim, *arguments):
     assert code == 2
     assert err.count("\n") == 1
     return err
+
+
+AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,374,44
+2023-11-16 18:15:50.9951690,396,109
+2023-11-16 18:15:51.2000000,12,1
+"""
+AZURE_2024 = """TIMESTAMP,ContextTokens,GeneratedTokens
+2024-05-10 00:00:00.009930+00:00,374,44
+2024-05-10 00:00:04.324509+00:00,396,109
+2024-05-10 00:00:04.529340+00:00,12,1
+"""
+MOONCAKE = "".join(
+    json.dumps({"timestamp": time, "input_length": prompt, "output_length": answer}) + "\n"
+    for time, prompt, answer in [(0, 374, 44), (3000, 396, 109), (3000, 12, 1)]
+)
 
 
 def write_jets(functions, pad=0):
@@ -193,6 +215,65 @@ def test_bart_is_whole(hyflexsim, folder):
     assert (code, err) == (0, "")
     assert f"{parameters:,} parameters" in out
     assert "note" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seconds"),
+    [
+        pytest.param("a.csv", AZURE, [0, 4.314579, 4.51941], id="G7 2023"),
+        pytest.param("a.csv", AZURE_2024, [0, 4.314579, 4.51941], id="G7 2024"),
+        pytest.param("m.jsonl", MOONCAKE, [0, 3, 3], id="G8"),
+    ],
+)
+def test_traces_as_they_are_published(folder, name, text, seconds):
+    (folder / name).write_text(text)
+    scenario = Scenario.load(
+        "llama-3.2-1b",
+        {
+            "workload.arrivals": {"kind": "trace", "file": name},
+            "workload.prompts": {"kind": "trace"},
+            "workload.answers": {"kind": "trace"},
+            "workload.requests": 3,
+        },
+    )
+    requests, _ = load_requests(scenario, new_graph("any"))
+    assert [request.arrival for request in requests] == [round(s * 1e12) for s in seconds]
+    assert [request.prefill for request in requests] == [374, 396, 12]
+    assert [r.tokens - (r.prefill or 0) + 1 for r in requests] == [44, 109, 1]
+
+
+def test_g9_a_time_since_1970_is_out_of_range(hyflexsim, folder):
+    (folder / "t.txt").write_text("1.7e9 s\n1700000001 s\n1700000002 s\n")
+    trace = 'workload.arrivals={kind="trace",file="t.txt"}'
+    err = refused(hyflexsim, "validate", "part-jets", "--set", trace, "--set", "workload.count=3")
+    assert "t.txt: line 1 must be a time from 0 to 4611686018427387904 ps (53 days)" in err
+
+
+def test_g13_an_input_beyond_the_positions_that_a_model_has_learned(hyflexsim, folder):
+    (folder / "m").mkdir()
+    (folder / "m" / "config.json").write_text(json.dumps(GPT2))
+    err = refused(hyflexsim, "graph", "m/config.json", "--tokens", "4096")
+    message = "m: tokens must be at most 64, the positions that it has learned (in a run, model."
+    assert message in err
+    assert hyflexsim("graph", "m/config.json")[0] == 0
+    longer = ["--set", "model.name=m/config.json", "--set", "workload.tokens=65"]
+    assert message in refused(hyflexsim, "validate", "bert-base", *longer)
+    code, _, _ = hyflexsim("validate", "bert-base", *longer, "--set", "model.positions=any")
+    assert code == 0
+
+
+def test_g21_a_product_of_parameters_is_no_matrix():
+    class Factors(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.U = torch.nn.Parameter(torch.zeros(64, 8))
+            self.V = torch.nn.Parameter(torch.zeros(8, 64))
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.U @ self.V)
+
+    with pytest.raises(InputError, match="a matrix computed from U and V; give each a product"):
+        extract(Factors(), inputs={"x": (1, "N", 64)})
 
 
 def test_g22_integers_are_no_weights(hyflexsim, folder):

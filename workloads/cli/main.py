@@ -297,7 +297,7 @@ def graph(
         str, typer.Argument(metavar="MODEL", help="Name (see list), config.json or saved graph.")
     ],
     tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Token count [default: 128].")
+        int | None, typer.Option(metavar="N", help="Token count [default: 128, or fewer].")
     ] = None,
     source: Annotated[
         int | None,
@@ -309,6 +309,7 @@ def graph(
 ) -> None:
     """Show a model's ops with shapes, work and parameters; save or draw its graph."""
     from hyflexsim.sim import graph as g  # noqa: PLC0415
+    from hyflexsim.sim.vocabulary import check_positions  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
@@ -320,10 +321,12 @@ def graph(
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
     if tokens is not None and tokens < 1:
         raise InputError(f"--tokens must be a positive integer; got {tokens}")
+    shown = tokens or fixed or min(128, loaded.graph.get("longest", 128))
+    check_positions(loaded, shown)
     names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
-    console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    console().print(terminal_tables.ops(loaded, shown, layer))
     for note in loaded.graph.get("notes", ()):
         print(f"note: {note}")
     if out is not None:

@@ -66,6 +66,7 @@ def extract(
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
+    ``longest`` where positions are learned (GPT-2: 1024),
     ``unused_parameters`` (of parts that the forward pass does not reach; 0 in the zoo) and
     ``notes`` (what was simplified). Of several results of ``forward`` the last is the output
     (BERT: the pooled token).
@@ -155,6 +156,8 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     vocab = getattr(config, "vocab_size", None)
     if isinstance(vocab, int):
         attributes["vocab"] = vocab
+    if reader.longest is not None:
+        attributes["longest"] = reader.longest
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
     if exported.sources:

@@ -71,6 +71,8 @@ class Reader:
         self.outputs: list[Value] = []
         self.inputs: list[Op] = []
         self.notes: list[str] = []
+        self.longest: int | None = None  # tokens for which there are learned positions
+        self._positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
         self.values: dict[Any, Any] = {}
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
@@ -250,6 +252,16 @@ class Reader:
     def count(self, constant: Const) -> int:
         """Values of the parameters in a constant that are not counted yet; now they are."""
         return sum(self.uncounted.pop(self.identity[name], 0) for name in constant.params)
+
+    def looked_up_by_position(self, rows: int) -> None:
+        """A table of so many rows is read by what is known before a token arrives.
+
+        It is one of positions if it has a row for each that the configuration speaks of, less two
+        that RoBERTa leaves free; tables of token types have two rows.
+        """
+        known = self._positions
+        if isinstance(known, int) and rows >= known - 2 > 0:
+            self.longest = min(rows, known, self.longest or rows)
 
     def pointwise(self, node: Any, function: str, operands: list[Any]) -> Any:
         """An element-wise op. A number as second operand folds into the neighbouring scale."""

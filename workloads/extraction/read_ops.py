@@ -27,6 +27,13 @@ def _gemv(
     """Static matrix times token; ``weight`` is a whole parameter or rows of one."""
     if not isinstance(weight, Const) or not weight.params:
         raise reader.refusal(node, "multiplies two activations outside a known attention")
+    held = sum(reader.numel[reader.identity[name]] for name in weight.params)
+    if len(weight.params) > 1 and held != rows * cols:
+        raise reader.refusal(
+            node,
+            f"multiplies with a matrix computed from {' and '.join(weight.params)}; give each a "
+            "product of its own, such as linear(linear(x, V), U)",
+        )
     key = reader.short(weight.weight or weight.params[0])
     first, last = weight.rows or (0, cols)
     path, leaf = reader.module(node), reader.short(reader.module(node))
@@ -133,6 +140,9 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
         **({"context": "all"} if relative else {}),
     )
     flow.op.parameters = reader.count(table)
+    if isinstance(index, Const):
+        padding = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
+        reader.looked_up_by_position(shape_of(node)[0] - padding - 1)
     return flow
 
 

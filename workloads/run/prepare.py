@@ -23,7 +23,7 @@ from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
-from hyflexsim.sim.vocabulary import check_length
+from hyflexsim.sim.vocabulary import check_length, check_positions
 from hyflexsim.workloads.extraction.extract import extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
@@ -193,6 +193,8 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
             f"got {wrong}"
         )
     check_length(graph, min(lengths))
+    if scenario.model.positions == "learned":
+        check_positions(graph, max(lengths))
     times = arrivals.times(arriving, len(lengths), seed)
     requests = list(map(Request, times, lengths, prompts or [None] * len(lengths)))
     return requests, labels or [""] * len(requests)

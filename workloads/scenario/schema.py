@@ -97,6 +97,7 @@ class Model(Section):
         allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
     ] = "dense"
     source: Annotated[int, _count(2**20)] | None = None
+    positions: Annotated[Literal["learned", "any"], allows("learned or any")] = "learned"
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
