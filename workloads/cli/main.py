@@ -24,6 +24,7 @@ from hyflexsim.workloads import outputs
 from hyflexsim.workloads.cli import (
     faults,
     kinds,
+    lean_imports,
     part,
     report,
     reproduce,
@@ -73,6 +74,7 @@ sparsity.register(app)
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     collect_less()
+    lean_imports.pydantic_without_plugins()
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         code = app(arguments, standalone_mode=False)
@@ -146,10 +148,9 @@ def run(
     ] = "ideal",
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
-    from hyflexsim.workloads.cli import lean_numpy  # noqa: PLC0415
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
 
-    lean_numpy.load()
+    lean_imports.numpy_without_threads()
     with (
         closing(painter()) if plots else nullcontext() as draws
     ):  # first of all: it takes a while to start
