@@ -17,7 +17,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
-from hyflexsim.sim.placement.memory import requests_at_once
+from hyflexsim.sim.placement.memory import memory_and_needs, requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
@@ -105,6 +105,10 @@ def prepare(
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     plan_, host = planned.plan, load_host(scenario, len(requests))
+    if scenario.host.admission == "own":
+        memory, needs = memory_and_needs(graph, placement, lengths)
+        host = replace(host, memory=memory, needs=[needs[tokens] for tokens in lengths])
+        window = scenario.run.window or len(requests)
     return Prepared(placement.chip, graph, placement, plan_, requests, labels, window, host)
 
 

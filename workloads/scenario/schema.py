@@ -342,6 +342,7 @@ class Host(Section):
     dispatch: Annotated[
         Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
     ] = "round-robin"
+    admission: Annotated[Literal["longest", "own"], allows("longest or own")] = "longest"
 
 
 class Run(Section):

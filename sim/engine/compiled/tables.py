@@ -18,6 +18,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST,
     HOST_DUE,
     IDLING,
+    MEMORY,
     NONE,
     PLACES,
     REGISTERS,
@@ -83,6 +84,7 @@ def tables(
     registers[HOST_DUE] = True  # it releases the first requests
     registers[FREE_NODES] = room  # from node 0 on
     registers[WINDOW] = window
+    registers[MEMORY] = NEVER if host.memory is None else host.memory
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
     registers[PLACES] = len(requests) if host.places is None else host.places
@@ -100,7 +102,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys]),
+        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -248,10 +250,11 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(arrivals: list[int], shape: list[int]) -> np.ndarray:
+def _requests(arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
     rows = np.zeros(len(arrivals), dtype=REQUEST)
     rows["arrival"] = arrivals
     rows["shape"] = shape
+    rows["need"] = host.needs if host.memory is not None else 0
     rows["block"] = NONE
     return rows
 
