@@ -255,6 +255,11 @@ def test_g21_a_product_of_parameters_is_no_matrix():
         extract(Factors(), inputs={"x": (1, "N", 64)})
 
 
+def test_c8_jets_that_the_sample_lacks_are_named_with_what_helps(hyflexsim):
+    err = refused(hyflexsim, "train-part", "part-small", "--out", "t")
+    assert "no jet of Hcc; it has QCD, Hbb, Wqq, Tbqq, Tbl; name a file with such jets (hyf" in err
+
+
 def test_g22_integers_are_no_weights(hyflexsim, folder):
     state = load_file(SAMPLE.with_name("part-small.safetensors"))
     state["blocks.0.fc1.weight"] = state["blocks.0.fc1.weight"].to(torch.int8)
