@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hyflexsim.analysis.reports.report import write_report
     from hyflexsim.analysis.reproduction.beside import beside_paper
     from hyflexsim.analysis.run.compare import compare, compare_plot
+    from hyflexsim.analysis.run.energy_flow import energy_flow, sankey_plot
     from hyflexsim.analysis.run.figures import (
         energy_breakdown,
         energy_plot,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         latency_vs_tokens,
         utilisation_plot,
     )
+    from hyflexsim.analysis.run.floor_plan import floor_plan
     from hyflexsim.analysis.run.graphs import draw_graph
     from hyflexsim.analysis.run.measures import (
         energy_by,
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
     )
     from hyflexsim.analysis.run.placement import placement_map
     from hyflexsim.analysis.run.queue import queue_plot
-    from hyflexsim.analysis.run.report import draw_all, draw_over_time, save
+    from hyflexsim.analysis.run.report import draw_all, draw_more, save
+    from hyflexsim.analysis.run.roofline import roofline_plot, roofs
     from hyflexsim.analysis.run.run import COLUMNS, Run, load
     from hyflexsim.analysis.run.timeline import timeline
     from hyflexsim.analysis.studies.accuracy import (
@@ -101,13 +104,15 @@ __all__ = [
     "confidence",
     "draw_all",
     "draw_graph",
-    "draw_over_time",
+    "draw_more",
     "draw_study",
     "draw_sweep",
     "effects_plot",
     "energy_breakdown",
     "energy_by",
+    "energy_flow",
     "energy_plot",
+    "floor_plan",
     "front_plot",
     "importance_plot",
     "latency_cdf",
@@ -130,6 +135,9 @@ __all__ = [
     "rank_table",
     "ranks_plot",
     "recovery_plot",
+    "roofline_plot",
+    "roofs",
+    "sankey_plot",
     "save",
     "selection_plot",
     "slc_rate_needed",
@@ -148,13 +156,16 @@ _FILES = {
     "reports.report": "write_report",
     "reproduction.beside": "beside_paper",
     "run.compare": "compare compare_plot",
+    "run.energy_flow": "energy_flow sankey_plot",
     "run.figures": "energy_breakdown energy_plot latency_cdf latency_vs_tokens utilisation_plot",
+    "run.floor_plan": "floor_plan",
     "run.graphs": "draw_graph",
     "run.measures": "energy_by latency_quantiles layer_spans typical_request utilisation",
     "run.placement": "placement_map",
     "run.over_time": "busy_map power_by_kind power_plot waiting_by_kind waiting_plot",
     "run.queue": "queue_plot",
-    "run.report": "draw_all draw_over_time save",
+    "run.report": "draw_all draw_more save",
+    "run.roofline": "roofline_plot roofs",
     "run.run": "COLUMNS Run load",
     "run.timeline": "timeline",
     "studies.accuracy": "accuracy_table confidence pareto_front rank_table slc_rate_needed",

@@ -1,4 +1,4 @@
-"""Fine-tuning of any model: the loss of a batch, and AdamW with warm-up and decay.
+"""Fine-tuning of any model: the loss of a batch, an optimiser with warm-up and decay.
 
 The recipe that the papers share. A `meter` may watch the gradients of each batch. Left out: mixed
 precision, several devices, gradient accumulation (make larger batches instead).
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.optimisers import Name, optimisers
 from hyflexsim.models.saver import Progress, Saver, Stateful
+from hyflexsim.models.schedules import Schedule, schedule
 
 Loss = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> loss, a scalar to call backward on."""
@@ -76,19 +78,24 @@ def fine_tune(
     lr: float = 2e-5,
     weight_decay: float = 0.01,
     warmup: float = 0.1,
+    optimiser: Name = "adamw",
     clip: float | None = 1.0,
+    rate: Schedule | None = None,
     meter: Meter | None = None,
     after_epoch: Callable[[int, float], None] | None = None,
     after_step: Callable[[int, int, float], None] | None = None,
     saver: Saver | None = None,
 ) -> list[float]:
-    """Train with AdamW: linear warm-up over a share `warmup` of the steps, then linear decay.
+    """Train: linear warm-up over a share `warmup` of the steps, then linear decay.
+
+    Another schedule of the learning rate is given as `rate` (schedules.py; `warmup` is then
+    its own), another optimiser by its name.
 
     `data`: a DataLoader or other sized iterable, walked once an epoch; its ``set_epoch(epoch)`` is
-    called first, if it has one. `loss`: the training step up to the loss. Vectors (biases, norms,
-    sigma) are not decayed. `clip`: largest gradient norm, applied after `meter` observed; None: no
-    clipping. `meter` is cleared at the start of each epoch, so it ends with the last one.
-    `after_epoch` receives (epoch from 0, mean loss),
+    called first, if it has one. `loss`: the training step up to the loss. `optimiser`: see
+    :func:`~hyflexsim.models.optimisers.optimisers`. `clip`: largest gradient norm, applied after
+    `meter` observed; None: no clipping. `meter` is cleared at the start of each epoch, so it ends
+    with the last one. `after_epoch` receives (epoch from 0, mean loss),
     `after_step` (steps done, of how many, loss). With `saver` an interrupted training goes on
     where it was saved last; that needs data whose order depends on the epoch alone, or on torch's
     global generator when the epoch begins.
@@ -100,24 +107,13 @@ def fine_tune(
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ModelError(f"{type(model).__name__} has nothing to train")
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=lr,
-        fused=True,  # one pass over memory, which is what the optimiser's step costs
-    )
     steps = epochs * batches
-    ramp = max(1, math.ceil(warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda t: min((t + 1) / ramp, (steps - t) / max(1, steps - ramp), 1.0)
-    )
+    share = rate or schedule("linear", steps, warmup)
+    by = optimisers(model, optimiser, lr, weight_decay)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(each, share) for each in by]
     training = model.training
     model.train()
-    parts: dict[str, Stateful] = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    if meter is not None:
-        parts["meter"] = meter
+    parts = _parts(model, by, schedules, meter)
     at = Progress() if saver is None else saver.restore(parts)
     tell = after_step or (lambda done, of, value: None)
     try:
@@ -125,13 +121,14 @@ def fine_tune(
             if meter is not None and at.step == 0:
                 meter.clear()
             for batch in at.walk(_walk(data, epoch)):
-                optimiser.zero_grad()
+                model.zero_grad()
                 value = float(backward(model, batch, loss))
                 if meter is not None:
                     meter.observe()
                 nn.utils.clip_grad_norm_(trained, math.inf if clip is None else clip)
-                optimiser.step()
-                schedule.step()
+                for each, rates in zip(by, schedules, strict=True):
+                    each.step()
+                    rates.step()
                 at.step, at.total = at.step + 1, at.total + value
                 tell(epoch * batches + at.step, steps, value)
                 if saver is not None:
@@ -142,11 +139,26 @@ def fine_tune(
             if after_epoch is not None:
                 after_epoch(epoch, at.means[-1])
     finally:
-        optimiser.zero_grad()
+        model.zero_grad()
         model.train(training)
     if saver is not None:
         saver.remove()
     return at.means
+
+
+def _parts(
+    model: nn.Module,
+    by: list[torch.optim.Optimizer],
+    schedules: list[torch.optim.lr_scheduler.LambdaLR],
+    meter: Meter | None,
+) -> dict[str, Stateful]:
+    """What an interrupted training needs to go on, by name."""
+    parts: dict[str, Stateful] = {"model": model}
+    for each, rates in zip(by, schedules, strict=True):
+        parts |= {type(each).__name__: each, f"schedule of {type(each).__name__}": rates}
+    if meter is not None:
+        parts["meter"] = meter
+    return parts
 
 
 def endless(data: Iterable[Any]) -> Iterator[Any]:

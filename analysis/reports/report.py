@@ -11,7 +11,7 @@ import pandas as pd
 
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
-from hyflexsim.analysis.run.report import OVER_TIME, PICTURES, draw_all, draw_over_time
+from hyflexsim.analysis.run.report import PICTURES, draw_all, draw_more, possible
 from hyflexsim.analysis.run.run import load
 from hyflexsim.analysis.studies.report import draw_study
 from hyflexsim.analysis.studies.studies import STUDIES, load_study, study_kinds
@@ -27,6 +27,10 @@ CAPTIONS = {
     "utilisation.png": "Share of the time in which components are busy",
     "latency_cdf.png": "Latency of requests",
     "queue.png": "Requests in the system and at the host",
+    "energy_flow.png": "Where energy goes: op classes, kinds of component, layers",
+    "floor.png": "Processing units by the busy share of their busiest kind",
+    "wear.png": "Processing units by the cells that a request writes",
+    "roofline.png": "What each kind of unit and link would allow, and what was reached",
     "power.png": "Power over time, by kind of component; dashed: the mean",
     "waiting.png": "Tokens that wait, by kind of component",
     "busy.png": "How busy the components of each layer are, over time",
@@ -70,9 +74,8 @@ def _of_run(folder: Path) -> Page:
     missing = [name for name in PICTURES if not (folder / name).is_file()]
     if missing:
         draw_all(folder)
-    whole = len(run.trace) == summary["visits"]
-    moving = [name for name in OVER_TIME if whole or name != "power.png"]
-    draw_over_time(run, [name for name in moving if not (folder / name).is_file()])
+    more = possible(run)
+    draw_more(run, [name for name in more if not (folder / name).is_file()])
     hardware = pd.DataFrame(run.scenario.get("hardware", {}).values())
     used = set(summary["assumptions"])
     assumed = hardware[hardware["key"].isin(used)] if len(hardware) else hardware
@@ -92,7 +95,7 @@ def _of_run(folder: Path) -> Page:
         },
         notes=summary["notes"],
         live=[zoomable_timeline(run)],
-        pictures=[(CAPTIONS[name], folder / name) for name in (*PICTURES, *moving)],
+        pictures=[(CAPTIONS[name], folder / name) for name in (*PICTURES, *more)],
         tables=[
             Table("Components", run.components.sort_values("utilisation", ascending=False)),
             Table("Energy", run.energy.sort_values("energy_pj", ascending=False)),

@@ -12,17 +12,12 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Patch, Rectangle
 
 from hyflexsim.analysis import style
+from hyflexsim.analysis.run.pu_grid import MOST, PUS_PER_CHIP, ROOM, pu_grid
 from hyflexsim.analysis.run.run import COLUMNS, Run
 from hyflexsim.sim.errors import InputError
 
 ARRAYS_PER_PU = 12_288  # HyFlexPIM §3.1: 24 modules of 512 arrays
-PUS_PER_CHIP = 24
-ROOM = 0.88  # of a cell's side
-HEAD = 0.24  # cells, for a chip's name
-SIDE = 0.85  # inches of a cell, at most
-NARROWEST = 2.6  # inches: the legend is as wide
 FLAT = 0.02  # share of a PU below which a filling is no more than its outline
-MOST = 192  # PUs that a page shows legibly
 Segment = tuple[float, str, str]  # arrays or bytes, layer, mode
 
 
@@ -59,84 +54,15 @@ def placement_map(
     if table.empty:
         raise InputError("placement: no weights in it")
     colours = _colours(list(dict.fromkeys(table["layer"])))
-    used = _used(table, pus_per_chip)
-    drawn = _first(used, most)
-    across = min(across, max(map(len, drawn.values())))
-    table = table[table["pu"].isin([pu for pus in drawn.values() for pu in pus])]
-    rows = {chip: -(-len(pus) // across) for chip, pus in drawn.items()}
-    tall = sum(rows.values()) + HEAD * len(rows)
+
+    def draw(ax: Axes, corner: tuple[float, float], chip: int, pu: int) -> None:
+        _draw_pu(ax, corner, pu, _segments(table, pu, chip), arrays_per_pu, colours)
+
+    pus = list(table[["chip", "pu"]].itertuples(index=False, name=None))
     with style.context():
-        if ax is None:
-            side = min(style.PAGE / across, SIDE)
-            wide = max(side * across + 0.1, NARROWEST)
-            ax = style.new_axes(wide, min(side * tall + 0.45, 11.0))
-        else:
-            side = wide = 1.0
-        _limits(ax, max(float(across), (wide - 0.1) / side), tall)
-        top = 0.0
-        for chip, pus in drawn.items():
-            _name_chip(ax, top, chip, (len(pus), len(used[chip]), pus_per_chip))
-            for i, pu in enumerate(pus):
-                corner = i % across + 0.07, top + i // across + HEAD
-                _draw_pu(ax, corner, pu, _segments(table, pu, chip), arrays_per_pu, colours)
-            top += rows[chip] + HEAD
+        ax = pu_grid(pus, draw, ax=ax, pus_per_chip=pus_per_chip, across=across, most=most)
         _legend(ax, table)
-        if len(drawn) < len(used):
-            more = f"… and {len(used) - len(drawn)} more chips in use"
-            ax.text(0.07, top, more, fontsize=7, va="top")
     return ax
-
-
-def _used(table: pd.DataFrame, pus_per_chip: int) -> dict[int, list[int]]:
-    """PUs that hold something, numbered through the chips, by chip."""
-    pairs = table[["chip", "pu"]].drop_duplicates().sort_values(["chip", "pu"])
-    used: dict[int, list[int]] = {}
-    for chip, pu in pairs.itertuples(index=False):
-        used.setdefault(int(chip), []).append(int(pu))
-    return used
-
-
-def _first(used: dict[int, list[int]], most: int) -> dict[int, list[int]]:
-    """The first ``most`` of them, of as many chips as that takes.
-
-    >>> _first({0: [0, 1], 1: [2, 3], 2: [4]}, 3)
-    {0: [0, 1], 1: [2]}
-    """
-    drawn = {}
-    for chip, pus in used.items():
-        if most <= 0:
-            break
-        drawn[chip] = pus[:most]
-        most -= len(pus)
-    return drawn
-
-
-def _limits(ax: Axes, wide: float, tall: float) -> None:
-    """Cells are squares of side 1; space beside a few stays empty."""
-    ax.set_xlim(0, wide)
-    ax.set_ylim(tall, -0.05)
-    ax.set_axis_off()
-
-
-def _name_chip(ax: Axes, top: float, chip: int, counts: tuple[int, int, int]) -> None:
-    """Name of a chip, and how many of its PUs the picture leaves out."""
-    drawn, used, there = counts
-    y = top + HEAD / 2 - 0.02
-    more = ([f"{used - drawn} more in use"] if used > drawn else []) + (
-        [f"{there - used} unused"] if there > used else []
-    )
-    name = ax.text(0.07, y, f"chip {chip}", fontsize=7, fontweight="bold", va="center")
-    if more:
-        ax.annotate(
-            f"… {' and '.join(more)}",
-            (1, 0.5),
-            xycoords=name,
-            xytext=(4, 0),
-            textcoords="offset points",
-            fontsize=6,
-            va="center",
-            color="#606060",
-        )
 
 
 def _legend(ax: Axes, table: pd.DataFrame) -> None:

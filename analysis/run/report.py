@@ -8,10 +8,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hyflexsim.analysis.run.energy_flow import sankey_plot
 from hyflexsim.analysis.run.figures import energy_breakdown, latency_cdf, utilisation_plot
+from hyflexsim.analysis.run.floor_plan import WRITE, floor_plan
 from hyflexsim.analysis.run.measures import typical_of, typical_request
 from hyflexsim.analysis.run.over_time import busy_map, power_plot, waiting_plot
 from hyflexsim.analysis.run.queue import queue_plot
+from hyflexsim.analysis.run.roofline import roofline_plot
 from hyflexsim.analysis.run.run import COLUMNS, Run, load, visits_in
 from hyflexsim.analysis.run.timeline import EXACT, timeline
 from hyflexsim.analysis.style import DPI
@@ -28,10 +31,14 @@ PICTURES: dict[str, Callable[[Run], Axes]] = {
 }
 """File name and what draws it; ``timeline_request`` shows the request of median latency."""
 
-OVER_TIME: dict[str, Callable[[Run], Axes]] = {
+MORE: dict[str, Callable[[Run], Axes]] = {
     "power.png": power_plot,
     "waiting.png": waiting_plot,
     "busy.png": busy_map,
+    "energy_flow.png": sankey_plot,
+    "floor.png": floor_plan,
+    "wear.png": lambda run: floor_plan(run, "writes"),
+    "roofline.png": roofline_plot,
 }
 """Pictures that are drawn when asked for."""
 
@@ -53,16 +60,32 @@ def draw_all(run_dir: str | Path) -> list[Path]:
     return [*draw_whole(run_dir), *draw_part(run_dir), *draw_tables(run_dir)]
 
 
-def draw_over_time(run: Run, names: Iterable[str] = OVER_TIME) -> list[Path]:
-    """Some pictures of :data:`OVER_TIME` into a run's directory; power only of a whole trace.
+def possible(run: Run) -> list[str]:
+    """Those of :data:`MORE` that a run has something to show for."""
+    lacking = set()
+    if len(run.trace) != run.summary["visits"]:
+        lacking.add("power.png")
+    if WRITE not in set(run.energy["action"]):
+        lacking.add("wear.png")
+    if not run.summary["macs"]:
+        lacking.add("roofline.png")
+    return [name for name in MORE if name not in lacking]
 
-    Raises InputError for a name that is none.
+
+def draw_more(run: Run, names: Iterable[str]) -> list[Path]:
+    """Some pictures of :data:`MORE` into a run's directory, as PNG or by the suffix SVG or PDF.
+
+    Raises InputError for a name that is none, and for a picture that the run has nothing for.
     """
+    drawn = []
     for name in names:
-        if name not in OVER_TIME:
-            known = ", ".join(each.removesuffix(".png") for each in OVER_TIME)
-            raise InputError(f"picture must be one of {known}; got {name.removesuffix('.png')!r}")
-    return [save(OVER_TIME[name](run), run.path / name) for name in names]
+        path = Path(name)
+        key = f"{path.stem}.png"
+        if key not in MORE or path.suffix not in ("", ".png", ".svg", ".pdf"):
+            known = ", ".join(each.removesuffix(".png") for each in MORE)
+            raise InputError(f"picture must be one of {known}, or with .svg or .pdf; got {name!r}")
+        drawn.append((key, run.path / (name if path.suffix else key)))
+    return [save(MORE[key](run), path) for key, path in drawn]
 
 
 def draw_whole(run_dir: str | Path) -> list[Path]:

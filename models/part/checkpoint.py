@@ -8,8 +8,10 @@ Published weights have no such metadata: there the caller names the configuratio
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +80,13 @@ class PartSpec:
         return ParticleTransformer(**self.model).eval()
 
 
-def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICLES) -> PartSpec:
-    """The spec of one of PART_CONFIGS, for so many classes.
+def named_spec(
+    name: str,
+    classes: tuple[str, ...],
+    particles: int = MAX_PARTICLES,
+    shape: Mapping[str, Any] | None = None,
+) -> PartSpec:
+    """The spec of one of PART_CONFIGS, for so many classes; `shape` changes its arguments.
 
     >>> spec = named_spec("part-kin", ("QCD", "Tbqq"))
     >>> spec.features, spec.model["num_classes"]
@@ -87,7 +94,12 @@ def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICL
     """
     if name not in PART_CONFIGS:
         raise ModelError(f"model must be one of {', '.join(PART_CONFIGS)}; got {name!r}")
-    config = PART_CONFIGS[name] | {"num_classes": len(classes)}
+    config = {**PART_CONFIGS[name], **(shape or {}), "num_classes": len(classes)}
+    unknown = set(config) - set(inspect.signature(ParticleTransformer).parameters)
+    if unknown:
+        raise ModelError(
+            f"shape may set arguments of ParticleTransformer; got {', '.join(sorted(unknown))}"
+        )
     features = next(f for f, names in FEATURES.items() if len(names) == config["input_dim"])
     return PartSpec(config, features, particles, tuple(classes))
 

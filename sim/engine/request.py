@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.work import Work
 
 NEVER = 2**63 - 1
 """Picoseconds at which a component dies that does not, and at which what has not come yet comes."""
@@ -18,11 +19,15 @@ NEVER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
+    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps.
+
+    ``work``: how large its tokens are, as far as its values say that (plan/work.py).
+    """
 
     arrival: int
     tokens: int
     prefill: int | None = None
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,17 @@ def request_bytes(graph: nx.DiGraph, placement: Placement, tokens: int) -> dict[
         )
         if waits:
             width = op["width"] * placement.chip.vector_bits
-            sizes[op["layer"]] += g.token_count(op, tokens) * -(-width // 8)
+            sizes[op["layer"]] += _held(graph, name, tokens) * -(-width // 8)
     return sizes
+
+
+def _held(graph: nx.DiGraph, name: str, tokens: int) -> int:
+    """Tokens of an op's result that wait at once: all, or those of the widest window on them."""
+    count = g.token_count(graph.nodes[name], tokens)
+    readers = [(graph.nodes[v], rule) for _, v, rule in graph.out_edges(name, data="rule")]
+    if any(rule != "window" for _, rule in readers):
+        return count
+    return min(count, max(int(op["behind"] + 1 + op["ahead"]) for op, _ in readers))
 
 
 def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> int:
@@ -57,9 +66,10 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     what = "fetched weights and tables" if chip.served_by("gemv").weights else "tables"
     fits = []
     for pus, layers in placement.groups().items():
-        if tokens > chip.values.max_tokens * len(pus):
+        longest = max(tokens, graph.graph.get("source", 1))
+        if longest > chip.values.max_tokens * len(pus):
             raise CapacityError(
-                f"{tokens} tokens need {-(-tokens // chip.values.max_tokens)} PUs per layer "
+                f"{longest} tokens need {-(-longest // chip.values.max_tokens)} PUs per layer "
                 f"(chip.max_tokens = {chip.values.max_tokens}); {layers[0]} has {len(pus)}"
             )
         tables = sum(stored.get(layer, 0) for layer in layers)

@@ -30,7 +30,11 @@ class Flow:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    behind: int = 0
+    ahead: int = 0
     kept: tuple[int, int] = (1, 1)
+    each: int = 1
+    work: str = ""
 
 
 class Board:
@@ -164,7 +168,11 @@ class Board:
                 "head": flow.head,
                 "size": flow.size,
                 "context_extra": flow.context_extra,
+                "behind": flow.behind,
+                "ahead": flow.ahead,
                 "kept": flow.kept,
+                "each": flow.each,
+                "work": flow.work,
                 "unit": owner,
                 "places": places,
                 "actions": tuple(a for a in actions if a.per_visit or a.per_size),

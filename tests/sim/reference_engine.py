@@ -54,7 +54,9 @@ def play(plan: Plan, requests, deaths=None):
             else:
                 base = token // s.parts
                 need = {
-                    "prefix": min(base + 1 + (prefill - 1) * s.head, count // src.parts),
+                    "prefix": min(
+                        base + 1 + (prefill - 1) * s.head + edge.ahead, count // src.parts
+                    ),
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,
@@ -84,7 +86,7 @@ def play(plan: Plan, requests, deaths=None):
         queues[component].remove(visit)
         busy[component] = (visit, now)
         tokens, prefill = shape(request)
-        time = s.rate.ps(size_of(s, token, tokens, prefill))
+        time = s.rate.ps(int(size_of(s, token, tokens, prefill, requests[request].work)))
         if now + time <= dies.get(component, now + time):
             heapq.heappush(events, (now + time, component))
 

@@ -28,6 +28,7 @@ from hyflexsim.workloads.cli import (
     report,
     reproduce,
     sensitivity,
+    sparsity,
     studies,
     sweeps,
     trace,
@@ -66,6 +67,7 @@ trace.register(app)
 report.register(app)
 reproduce.register(app)
 sensitivity.register(app)
+sparsity.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -144,8 +146,10 @@ def run(
     ] = "ideal",
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
+    from hyflexsim.workloads.cli import lean_numpy  # noqa: PLC0415
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
 
+    lean_numpy.load()
     with (
         closing(painter()) if plots else nullcontext() as draws
     ):  # first of all: it takes a while to start
@@ -295,6 +299,10 @@ def graph(
     tokens: Annotated[
         int | None, typer.Option(metavar="N", help="Token count [default: 128, or fewer].")
     ] = None,
+    source: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens of an encoder beside a decoder [default: 128]."),
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save as JSON.")] = None,
     png: Picture = None,
@@ -306,6 +314,8 @@ def graph(
     from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
     loaded = _graph(model)
+    if source is not None:
+        loaded = g.with_source(loaded, source)
     fixed = loaded.graph.get("tokens")
     if fixed is not None and tokens not in (None, fixed):
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
@@ -436,7 +446,10 @@ def plot(
     ] = None,
     picture: Annotated[
         list[str] | None,
-        typer.Option(metavar="power|waiting|busy", help="Over time, into the run's folder."),
+        typer.Option(
+            metavar="power|waiting|busy|energy_flow|floor|wear|roofline",
+            help="One more, into the run's folder; also NAME.svg.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="[default: RUN_DIR/timeline_selection.png]")
@@ -445,7 +458,7 @@ def plot(
     """Draw a run or a sweep anew: all pictures or, with a selection, a part of a timeline."""
     from hyflexsim.analysis import (  # noqa: PLC0415
         draw_all,
-        draw_over_time,
+        draw_more,
         load,
         timeline,
     )
@@ -457,7 +470,7 @@ def plot(
         sweeps.draw(run_dir)
         return
     if picture:
-        for path in draw_over_time(load(run_dir), [f"{name}.png" for name in picture]):
+        for path in draw_more(load(run_dir), picture):
             print(f"written to {path}")
         return
     if (layer, request, tokens, window, out) == (None,) * 5:

@@ -67,7 +67,10 @@ def jets_(
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="part-small, part-full or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="part-small, part-small-long, part-full or a .toml file."
+        ),
     ],
     jets: JetsPath = None,
     out: Annotated[

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from hyflexsim.models import mimetic
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import load_compressed
 from hyflexsim.models.lowrank.layers import check_weight
@@ -43,6 +44,10 @@ def open_recipe(recipe: Recipe) -> Opened:
     if source.config is not None:
         _check_vocabulary(source.config, getattr(task, "vocabulary", 0))
         loaded = weights.fresh(recipe.name, _with_classes(source.config, classes), recipe.seed)
+        if source.initial == "mimetic":
+            random = torch.Generator().manual_seed(recipe.seed)
+            heads = getattr(loaded.model.config, "num_attention_heads", 1)
+            mimetic.start(loaded.model, heads=heads, generator=random)
     else:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)  # of a new head

@@ -10,7 +10,8 @@ Every key, with its default::
     [model]
     weights = "minilm"             # trained weights by name or folder (weights.py) ...
     config = { model_type = "gpt2", ... }  # ... or else a configuration, to be trained from scratch
-
+    initial = "random"             # ... from the library's random weights, or with attention like
+                                   # trained attention's: "mimetic" (models/mimetic.py)
     frozen = []                    # patterns of parameters that no training changes
 
     [data]
@@ -23,6 +24,9 @@ Every key, with its default::
     lr = 1e-4
     weight_decay = 0.01
     warmup = 0.1                   # share of steps
+    optimiser = "adamw"            # or "muon", which learns faster from nothing (optimisers.py)
+    patches = 0                    # of a picture, drawn anew each step; 0: all (patch_dropout.py)
+    whole = 0.2                    # ... but for this share of the epochs, the last ones
 
     [compress]
     method = "hard-threshold"      # floor(m n / (m + n)) ranks: as many values as the matrix
@@ -79,11 +83,14 @@ class Source(Section):
     weights: Text | None = None
     frozen: Annotated[list[str], allows("a list of patterns")] = Field(default_factory=list)
     config: Annotated[dict[str, Any] | None, allows("a table with model_type")] = None
+    initial: Annotated[Literal["random", "mimetic"], allows("random or mimetic")] = "random"
 
     @model_validator(mode="after")
     def _one_source(self) -> Source:
         if (self.weights is None) == (self.config is None):
             raise ValueError("model must have either weights or config")
+        if self.weights is not None and self.initial != "random":
+            raise ValueError("model.initial is for a model.config; model.weights are trained")
         return self
 
 
@@ -95,6 +102,9 @@ class Training(Section):
     lr: Positive = 1e-4
     weight_decay: Annotated[float, allows("a number from 0", ge=0)] = 0.01
     warmup: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.1
+    optimiser: Annotated[Literal["adamw", "muon"], allows("adamw or muon")] = "adamw"
+    patches: Whole = 0
+    whole: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.2
 
 
 class Recovery(Training):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from hyflexsim.models.lowrank.checkpoint import (
     save_compressed,
 )
 from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, break_even
+from hyflexsim.models.patch_dropout import some_patches
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver, save_state
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
@@ -202,16 +204,25 @@ def fine_tune(
     saver: Saver | None = None,
 ) -> None:
     """Train by one of a recipe's plans; order of data and dropout depend on its seed alone."""
-    with torch.random.fork_rng(), matrix_products(recipe.precision):
+    batches = task.batches(plan.batch, recipe.seed)
+    partly = plan.epochs * (1 - plan.whole)
+    with (
+        torch.random.fork_rng(),
+        matrix_products(recipe.precision),
+        some_patches(model, plan.patches, lambda: batches.epoch < partly)
+        if plan.patches
+        else nullcontext(),
+    ):
         torch.manual_seed(recipe.seed)
         training.fine_tune(
             model,
-            task.batches(plan.batch, recipe.seed),
+            batches,
             task.loss,
             epochs=plan.epochs,
             lr=plan.lr,
             weight_decay=plan.weight_decay,
             warmup=plan.warmup,
+            optimiser=plan.optimiser,
             meter=meter,
             saver=saver,
             after_step=lambda done, steps, loss: say(f"{what} (loss {loss:.3f})", done, steps),

@@ -20,7 +20,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from hyflexsim.sim.errors import InputError
@@ -28,6 +28,7 @@ from hyflexsim.workloads.extraction.quiet import quiet
 
 NAME = "hyflexsim"
 EXAMPLE_TOKENS = 37  # an odd prime: no width, head count or table size is likely to equal it
+EXAMPLE_SOURCE = 41  # another one, for the input of an encoder beside a decoder
 
 Shape = tuple[int | str, ...]
 
@@ -41,7 +42,7 @@ def operators() -> Any:
     schemas: dict[str, tuple[str, Callable[..., Any]]] = {
         # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D)
         "attention": (
-            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window, float? scale)"
+            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int[]? window, float? scale)"
             " -> Tensor",
             lambda q, k, v, bias, causal, window, scale: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
@@ -67,11 +68,19 @@ def operators() -> Any:
 _LIBRARIES: list[Any] = []
 
 
-def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
-    """The ExportedProgram of ``model``, symbolic in the token count.
+class Exported(NamedTuple):
+    """An ExportedProgram; ``sources``: its inputs that an encoder beside a decoder reads."""
 
-    ``inputs``: shape of each argument of ``forward``, with "N" for the token axis, such as
-    ``{"input_ids": (1, "N")}``; None for transformers models and ParT, which tell themselves.
+    program: Any
+    sources: frozenset[str]
+
+
+def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Exported:
+    """``model`` exported, symbolic in the token count.
+
+    ``inputs``: shape of each argument of ``forward``, with "N" for the token axis ("S" for that of
+    an encoder beside a decoder), such as ``{"input_ids": (1, "N")}``; None for transformers models
+    and ParT, which tell themselves.
     Two-dimensional arguments are token ids (int64), others float32.
 
     Raises InputError if the model cannot be run or exported, with the first line of the reason.
@@ -84,17 +93,18 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
     example: dict[str, Any] = dict(fixed)
     dynamic: dict[str, Any] = dict.fromkeys(fixed)
     for key, shape in shapes.items():
-        sizes = [tokens if size == "N" else int(size) for size in shape]
+        sizes = [tokens.get(str(size)) or int(size) for size in shape]
         dtype = torch.int64 if len(shape) == 2 else torch.float32
         example[key] = torch.zeros(sizes, dtype=dtype, device=device)
-        axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size == "N"}
+        axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size in tokens}
         dynamic[key] = axes or None
     training = model.training
     try:
         with quiet(), _stand_ins(model), torch.no_grad():
-            return torch.export.export(
+            program = torch.export.export(
                 model.eval(), (), kwargs=example, dynamic_shapes=dynamic, strict=False
             )
+            return Exported(program, _sources(shapes))
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Exception as error:  # the model's own code and the exporter raise anything
@@ -104,12 +114,20 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
         model.train(training)
 
 
-def _example_tokens(model: Any) -> int:
+def _example_tokens(model: Any) -> dict[str, int]:
     """Tokens of the example input: fewer where the table of positions is short."""
+    example = {"N": EXAMPLE_TOKENS, "S": EXAMPLE_SOURCE}
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 2:  # XLNet, which has no such table, says -1
-        return EXAMPLE_TOKENS
-    return min(EXAMPLE_TOKENS, limit // 2)
+        return example
+    return {"N": min(EXAMPLE_TOKENS, limit // 2), "S": min(EXAMPLE_SOURCE, limit // 2 + 1)}
+
+
+def _sources(shapes: Mapping[str, Shape]) -> frozenset[str]:
+    """Inputs of an encoder beside a decoder: those of "S" tokens, or all that are fixed there."""
+    symbolic = frozenset(key for key, shape in shapes.items() if "S" in shape)
+    decoder = {key for key in shapes if key.startswith("decoder_")}
+    return symbolic or frozenset(shapes.keys() - decoder if decoder else ())
 
 
 def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]:
@@ -129,6 +147,8 @@ def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]
         size = getattr(config, "image_size", 224)
         high, wide = size if isinstance(size, list | tuple) else (size, size)
         return {"pixel_values": (1, getattr(config, "num_channels", 3), high, wide)}, {}
+    if getattr(config, "is_encoder_decoder", False):
+        return {"input_ids": (1, "S"), "decoder_input_ids": (1, "N")}, {"use_cache": False}
     # a cache would be one more output; asking for none is an argument of generative models only
     return {"input_ids": (1, "N")}, {"use_cache": False} if _takes_cache(model) else {}
 
@@ -192,7 +212,9 @@ def _attention(  # the signature of transformers' attention functions
     **others: Any,
 ) -> tuple[Any, None]:
     """One node; scaling folds into Q. Refuses what the vocabulary cannot say."""
-    for unknown in ("softcap", "s_aux", "position_bias"):
+    if others.get("position_bias") is not None:
+        attention_mask = others["position_bias"]
+    for unknown in ("softcap", "s_aux"):
         if others.get(unknown) is not None:
             raise InputError(
                 f"{type(module).__name__}: attention with {unknown} is outside the vocabulary "
@@ -201,7 +223,10 @@ def _attention(  # the signature of transformers' attention functions
     causal = getattr(module, "is_causal", None) if is_causal is None else is_causal
     if causal is None:
         raise InputError(f"{type(module).__name__}: is_causal must be set; the module has none")
-    how = (attention_mask, causal, sliding_window, scaling)
+    window = None
+    if sliding_window is not None:  # its own token is one of them, on either side
+        window = [sliding_window - 1, 0 if causal else sliding_window - 1]
+    how = (attention_mask, causal, window, scaling)
     result = operators().attention(query, key, value, *how)
     return result.transpose(1, 2), None
 

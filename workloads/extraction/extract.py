@@ -37,10 +37,13 @@ from hyflexsim.sim import cache as kept
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.extraction.flowing import Flow, Op
+from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
 
 Shape = tuple[int | str, ...]
+
+SOURCE = 128
+"""Tokens of an encoder's input beside a decoder, until ``with_source`` says otherwise."""
 
 __all__ = ["ZOO", "extract"]
 
@@ -102,13 +105,16 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
 class Extracted(NamedTuple):
     """A graph with the exported program it was read from.
 
-    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves.
+    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves;
+    ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder beside a decoder.
     """
 
     graph: nx.DiGraph
     program: Any
     ops: dict[str, Op]
     output: Flow
+    sizes: Sizes
+    sources: frozenset[str]
 
 
 def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.DiGraph:
@@ -126,14 +132,14 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
 
     base = getattr(model, "base_model_prefix", "")
     prefix = f"{base}." if base and hasattr(model, base) else ""
-    program = attention_capture.export(model, inputs, name)
-    reader = Reader(program, model, prefix, HANDLERS)
+    exported = attention_capture.export(model, inputs, name)
+    reader = Reader(exported, model, prefix, HANDLERS)
     try:
         reader.read()
         flows = [v for v in reader.outputs if isinstance(v, Flow)]
         if not flows:
             raise InputError("forward must return a tensor that depends on the input tokens")
-        output = flows[-1]
+        output = next((f for f in reversed(flows) if f.axis != "source"), flows[-1])
         ops = fold.live(reader.ops, [output])
         fold.merge_rotary(ops)
         ops = fold.live(ops, [output])
@@ -141,10 +147,8 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     config = getattr(model, "config", None)
-    contexts = {op.attributes["context"] for op in ops if op.kind == "matmul"}
-    scans = any(op.kind == "scan" for op in ops)
     attributes: dict[str, Any] = {
-        "causal": contexts == {"prefix"} or (scans and not contexts),
+        "causal": _causal(ops),
         "family": getattr(config, "model_type", "part" if "part" in type(model).__module__ else ""),
         "prefix": prefix,
         "notes": sorted(set(reader.notes)),
@@ -156,6 +160,10 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
         attributes["longest"] = reader.longest
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
+    if exported.sources:
+        fixed_source = reader.sizes.fixed_source
+        attributes["source"] = fixed_source or SOURCE
+        attributes["source_fixed"] = fixed_source is not None
     graph = fold.build(name, ops, output, **attributes)
     total = sum(p.numel() for p in model.parameters())
     unused = total - vocabulary.parameters(graph)
@@ -171,7 +179,16 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
         graph.graph["notes"].append(
             "quantization_config is not read: weights have as many bits as the chip gives them"
         )
-    return Extracted(graph, program, {op.name: op for op in ops if op.kind != "cat"}, output)
+    by_name = {op.name: op for op in ops if op.kind != "cat"}
+    return Extracted(graph, exported.program, by_name, output, reader.sizes, exported.sources)
+
+
+def _causal(ops: list[Op]) -> bool:
+    """Whether tokens see only earlier ones (and an encoder's): attention, or scans alone."""
+    looking = [op.attributes for op in ops if op.kind == "matmul" and op.axis != "source"]
+    beside = [a for a in looking if a["context"] != "source"]
+    back = all(a["context"] == "prefix" or a.get("ahead") == 0 for a in beside)
+    return back and (bool(beside) or any(op.kind == "scan" for op in ops))
 
 
 # -- cache ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction.attention_capture import Exported
 from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes
 
 Value = Flow | Joined
@@ -41,6 +42,8 @@ POINTWISE = frozenset(
 )
 """Element-wise functions; the name is the ``function`` of the op."""
 
+ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
+
 STARTS = frozenset({"embedding", "linear"})
 """Operators whose result is data even of constants: a row by position, a learned query."""
 
@@ -58,11 +61,12 @@ FUNCTIONS = {
 class Reader:
     """Reads one exported program; the result is ``ops`` (in order) and ``outputs``."""
 
-    def __init__(self, program: Any, model: Any, prefix: str, handlers: dict[str, Any]):
-        self.program = program
+    def __init__(self, exported: Exported, model: Any, prefix: str, handlers: dict[str, Any]):
+        self.program = exported.program
+        self.sources = exported.sources
         self.prefix = prefix
         self.handlers = handlers
-        self.sizes = Sizes(_fixed_tokens(program))
+        self.sizes = sizes_of(exported)
         self.ops: list[Op] = []
         self.outputs: list[Value] = []
         self.inputs: list[Op] = []
@@ -106,11 +110,13 @@ class Reader:
         value = node.meta.get("val")
         if kind != "USER_INPUT" or not hasattr(value, "shape"):
             return Const()
-        width = max(1, self.sizes.numel(value.shape) // self.sizes.tokens)
-        op = Op("input", node.name, "input", "", "sequence", 0, width, {}, nodes=[node])
+        axis = "source" if node.name in self.sources else "sequence"
+        count = self.sizes.count(Op("input", node.name, "input", "", axis, 0, 1, {}))
+        width = max(1, self.sizes.numel(value.shape) // count)
+        op = Op("input", node.name, "input", "", axis, 0, width, {}, nodes=[node])
         self.ops.append(op)
         self.inputs.append(op)
-        return Flow(op, width, "sequence")
+        return Flow(op, width, axis)
 
     def _call(self, node: Any) -> Any:
         args = [self._value(a) for a in node.args]
@@ -222,7 +228,7 @@ class Reader:
             single = [v.single if isinstance(v, Joined) else v for v in operands]
             if width is None:
                 joined = next(v for v in flows if isinstance(v, Joined))
-                width = self.sizes.numel(node.meta["val"].shape) // joined.count(self.sizes.tokens)
+                width = self.sizes.numel(node.meta["val"].shape) // self.sizes.count(joined)
             options: dict[str, Any] = {"width": width} | attributes
             first = self.emit(kind, node, rest, name=name, **options)
             second = self.emit(kind, node, single, name=name + "@cls", **options)
@@ -234,7 +240,7 @@ class Reader:
         op.nodes = [node]
         op.constant = any(isinstance(v, Const) and not v.params for v in operands)
         if width is None:
-            tokens = Flow(op, 1, *where).count(self.sizes.tokens)
+            tokens = self.sizes.count(op)
             width = max(1, self.sizes.numel(node.meta["val"].shape) // tokens)
         op.width = width
         if kind in ("norm", "pointwise"):
@@ -320,19 +326,24 @@ class Reader:
         return value
 
 
-def _fixed_tokens(program: Any) -> int | None:
-    """None if a size is symbolic, else the token count seen by the first attention."""
-    fixed = None
-    for node in program.graph.nodes:
+def sizes_of(exported: Exported) -> Sizes:
+    """How many tokens there are: symbols of the inputs' shapes, else what the first attention sees.
+
+    Of an encoder beside a decoder that is the encoder's first.
+    """
+    symbols: dict[bool, set[Any]] = {False: set(), True: set()}
+    seen: int | None = None
+    for node in exported.program.graph.nodes:
         value = node.meta.get("val")
-        if node.op == "placeholder" and any(
-            not isinstance(size, int) for size in getattr(value, "shape", ())
-        ):
-            return None
-        attends = node.op == "call_function" and "attention" in str(node.target)
-        if fixed is None and attends:
-            fixed = int(value.shape[-2])
-    return fixed or 1
+        if node.op == "placeholder":
+            own = symbols[node.name in exported.sources]
+            for size in getattr(value, "shape", ()):
+                own |= set() if isinstance(size, int) else size.node.expr.free_symbols
+        elif seen is None and node.op == "call_function" and "attention" in str(node.target):
+            seen = value.shape[-2]
+    fixed = None if symbols[False] else int(seen or 1)
+    beside = bool(exported.sources) and not symbols[True]
+    return Sizes(fixed, frozenset(symbols[True]), int(seen or 1) if beside else None)
 
 
 def _block_paths(model: Any) -> list[str]:
@@ -354,7 +365,7 @@ def _block_paths(model: Any) -> list[str]:
 
 
 def _axis(flows: list[Any]) -> tuple[str, int]:
-    rank = {"single": 0, "sequence": 1, "pair": 2}
+    rank = {"single": 0, "source": 1, "sequence": 2, "pair": 3}
     best = max(flows, key=lambda f: (rank[f.axis], f.extra))
     return best.axis, best.extra
 
@@ -380,4 +391,6 @@ def _merge(node: Any, name: str, args: list[Any]) -> Const:
         start, size = args[2] or 0, node.meta["val"].shape[0]
         return Const(params, first.weight, (start, start + size))
     keeps = name in PASS and name not in ("masked_fill", "expand")
-    return Const(params, first.weight if keeps else None, first.rows if keeps else None)
+    zero = name in ZEROS or (name in (*PASS, "add") and all(v.zero for v in constants))
+    zero = zero and bool(constants or name in ZEROS) and name != "masked_fill"
+    return Const(params, first.weight if keeps else None, first.rows if keeps else None, zero=zero)

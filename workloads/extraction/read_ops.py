@@ -122,12 +122,22 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
     table, index = args[0], args[1]
     if not isinstance(table, Const) or not table.params:
         return Const()
-    source = index if isinstance(index, Flow) else Flow(reader.inputs[0], 1, "sequence")
     value = node.meta["val"].shape
-    sequence = bool(reader.sizes.token_axes(value[:-1], reader.sizes.tokens))
-    axis = ("sequence", 0) if sequence else ("single", 0)
+    where = index.axis if isinstance(index, Flow) else reader.sizes.axis_of(value[:-1])
+    first = next((op for op in reader.inputs if op.axis == where), reader.inputs[0])
+    source = index if isinstance(index, Flow) else Flow(first, 1, first.axis)
+    # a row for every two tokens (a bias of their distance): what it is added to gives the context
+    relative = len(reader.sizes.token_axes(value[:-1], reader.sizes.tokens)) > 1
+    name = table.params[0]
     flow: Flow = reader.emit(
-        "lookup", node, [source], width=value[-1], axis=axis, table=table.params[0]
+        "lookup",
+        node,
+        [source],
+        width=value[-1],
+        axis=(where, 0),
+        table=name,
+        stored=reader.numel[reader.identity[name]],
+        **({"context": "all"} if relative else {}),
     )
     flow.op.parameters = reader.count(table)
     if isinstance(index, Const):
@@ -146,14 +156,7 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
     _fits(reader, node, heads, inner)
-    if window is not None:
-        reader.notes.append(
-            f"attention within a window of {window} tokens is counted over the whole context"
-        )
-    context: dict[str, Any] = {"context": "prefix" if causal else "all"}
-    if isinstance(k, Joined):
-        context["context_extra"] = 1
-    seen = "prefix" if causal else "all"
+    context, seen = _context(q, k, causal, window)
     where = (q.axis, q.extra)
     path = reader.short(reader.module(node))
     dot = path + "." if path else ""
@@ -170,16 +173,38 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     _see(scores.op, k, seen)
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
+        if bias.op.kind == "lookup" and bias.op.attributes.get("context"):
+            bias.op.attributes |= context
+            rule = "stream"
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
         scores.op.inputs.append((bias, rule))
     elif isinstance(bias, Const) and bias.params:
         raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
+    elif isinstance(bias, Const) and not bias.zero:  # of positions alone: distance times a slope
+        scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
     weights = step("softmax", "softmax", scores, heads, elements=heads)
     shape["inner"] = shape_of(node, 2)[3]
     width = heads * shape["inner"]
     result = step("matmul", "pv", weights, width, multiplies=MIXES, **shape)
     _see(result.op, v, seen)
     return result
+
+
+def _context(
+    q: Flow, k: Value, causal: bool, window: tuple[int, int] | None
+) -> tuple[dict[str, Any], str]:
+    """What scores of a query look at, and how they wait for it."""
+    keys = k.rest if isinstance(k, Joined) else k
+    if keys.axis == "source" and q.axis != "source":  # keys once, read by every token
+        return {"context": "source", "context_extra": keys.extra}, "all"
+    if window is not None:
+        behind, ahead = window
+        return {"context": "window", "behind": behind, "ahead": 0 if causal else ahead}, "window"
+    if causal:
+        return {"context": "prefix"}, "prefix"
+    if keys.axis == "source":
+        return {"context": "source", "context_extra": keys.extra}, "all"
+    return {"context": "all"} | ({"context_extra": 1} if isinstance(k, Joined) else {}), "all"
 
 
 def _fits(reader: Reader, node: Any, heads: Any, inner: Any) -> None:
@@ -192,7 +217,7 @@ def _see(op: Op, value: Value, rule: str) -> None:
     if isinstance(value, Joined):
         op.inputs += [(value.rest, "all"), (value.single, "stream")]
     else:
-        op.inputs.append((value, rule if value.axis == "sequence" else "stream"))
+        op.inputs.append((value, "stream" if value.axis == "single" else rule))
 
 
 def _sdpa(reader: Reader, node: Any, args: list[Any]) -> Any:

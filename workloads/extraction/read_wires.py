@@ -58,7 +58,7 @@ def _choose(reader: Reader, node: Any, value: Value, axis: int, start: Any, size
     """``size`` entries of a dimension from ``start``: some columns, or the first or last token."""
     shape = shape_of(node)
     axis %= len(shape)
-    count = value.count(reader.sizes.tokens)
+    count = reader.sizes.count(value)
     if axis not in reader.sizes.token_axes(shape, count):
         if isinstance(value, Joined):
             single = _columns(node, value.single, axis, start, size)
@@ -164,7 +164,7 @@ def _mean(reader: Reader, node: Any, args: list[Any]) -> Any:
     name = f"{reader.short(reader.module(node))}.{function}".lstrip(".")
     if not isinstance(value, Flow):
         raise reader.refusal(node, "over the class token and the sequence together")
-    axes = reader.sizes.token_axes(shape_of(node), value.count(reader.sizes.tokens))
+    axes = reader.sizes.token_axes(shape_of(node), reader.sizes.count(value))
     dims = args[1] if len(args) > 1 and args[1] is not None else range(len(shape_of(node)))
     over = {d % len(shape_of(node)) for d in (dims if isinstance(dims, list | range) else [dims])}
     if value.axis != "sequence" or not over & set(axes):

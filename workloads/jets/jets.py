@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -242,7 +241,8 @@ def _ragged(
         column = table[name].combine_chunks()
         if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
             raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
-        own = _numbers(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+        ends = column.offsets.to_numpy()  # a missing list of a Parquet file is read as an empty one
+        own = np.diff(ends).astype(np.int64)
         counts = own if counts is None else counts
         if (own != counts).any():
             j = int(np.argmax(own != counts))
@@ -251,7 +251,7 @@ def _ragged(
                 f"{path}: column {name} must have one value a {what} ({counts[j]}); "
                 f"got {own[j]} in row {j}"
             )
-        flat[name] = _numbers(pc.list_flatten(column))
+        flat[name] = _numbers(column.values[ends[0] : ends[-1]])
         _finite(path, name, flat[name], np.repeat(np.arange(len(own)), own))
     assert counts is not None
     return counts, flat

@@ -42,6 +42,7 @@ from hyflexsim.models.part.training import (
 )
 from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.models.saver import Saver
+from hyflexsim.models.schedules import schedule
 from hyflexsim.models.training import endless, fine_tune
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
@@ -147,7 +148,7 @@ def _trained(
     report: Report,
 ) -> dict[str, Any]:
     out = output.path
-    spec = named_spec(recipe.model, recipe.classes, recipe.particles)
+    spec = named_spec(recipe.model, recipe.classes, recipe.particles, recipe.shape)
     about = _about(recipe, jets, start, test)
     if _finished(out, about):
         return json.loads((out / DONE).read_text("utf-8"))  # type: ignore[no-any-return]
@@ -225,7 +226,8 @@ def _fit(
         partial(_loss, parts.train, recipe, spec.features, curve),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
-        warmup=recipe.warmup,
+        rate=schedule(recipe.schedule, recipe.steps, recipe.warmup, recipe.cycle),
+        optimiser=recipe.optimiser,
         after_step=after_step,
         saver=Saver(out / STATE, SAVE_EVERY_S, also={"curve": curve}),
     )

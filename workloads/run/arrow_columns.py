@@ -38,6 +38,36 @@ def words(values: Sequence[str | None]) -> Any:
     return pa.Array.from_buffers(pa.string(), len(text), buffers)
 
 
+def coded(values: Sequence[str | None]) -> tuple[Any, np.ndarray]:
+    """The words (arrow), each once, and which of them each value is (int32; -1 for None).
+
+    Each word once: of a dictionary with a word twice, pyarrow writes a page that ends in whatever
+    was in memory, and the words of every row beside it.
+    """
+    known = dict.fromkeys(value for value in values if value is not None)
+    place: dict[str | None, int] = {word: at for at, word in enumerate(known)}
+    return words(list(known)), np.array([place.get(v, -1) for v in values], dtype=np.int32)
+
+
+def encoded(values: Sequence[str | None]) -> Any:
+    """A dictionary-encoded column of words.
+
+    ``Array.dictionary_encode`` gives the same, but imports ``pyarrow.compute``.
+
+    >>> encoded(["b", None, "b"]).to_pylist()
+    ['b', None, 'b']
+    """
+    known, codes = coded(values)
+    present = [pa.py_buffer(np.packbits(codes >= 0, bitorder="little"))] if -1 in codes else [None]
+    indices = pa.Array.from_buffers(pa.int32(), len(codes), [*present, pa.py_buffer(codes)])
+    return dictionary(indices, known)
+
+
+def dictionary(codes: Any, known: Any) -> Any:
+    """A column of the words that arrow integers number."""
+    return pa.DictionaryArray.from_arrays(codes, known, safe=False)
+
+
 def column(values: Sequence[Any] | np.ndarray, type_: Any) -> Any:
     """A column of integers or floats, None where there is none; of other types by pyarrow.
 

@@ -67,7 +67,9 @@ def painter() -> Painter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={"OPENBLAS_NUM_THREADS": "1"}  # threads that would spin beside the run
+            | os.environ
+            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             encoding="utf-8",
         )
     except OSError:

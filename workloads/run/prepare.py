@@ -150,6 +150,8 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
     if model.checkpoint is not None:
         return checkpoint_graph(model.checkpoint)
     graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    if model.source is not None:
+        graph = g.with_source(graph, model.source)
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)
 
 

@@ -36,7 +36,7 @@ def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str
     columns = by_column or {key: [row[key] for row in rows] for key in schema}
     table = pa.table(
         {
-            key: arrow.words(list(columns[key])).dictionary_encode()
+            key: arrow.encoded(list(columns[key]))
             if type_ is TEXT
             else arrow.column(columns[key], type_)
             for key, type_ in schema.items()

@@ -96,6 +96,7 @@ class Model(Section):
         Literal["dense", "hard-threshold"] | Annotated[float, Field(gt=0, le=1)],
         allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
     ] = "dense"
+    source: Annotated[int, _count(2**20)] | None = None
     positions: Annotated[Literal["learned", "any"], allows("learned or any")] = "learned"
 
     @model_validator(mode="after")

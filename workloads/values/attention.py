@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.values.program import Program, attention_scale
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The ops of one exported attention; ``add`` is None where no bias is added to the scores."""
+    """The ops of one exported attention; ``add`` is None where no bias is added to the scores.
+
+    ``window``: tokens that a query looks at before and after its own; None: all.
+    """
 
     node: Any
     qk: str
@@ -21,6 +24,7 @@ class Attention:
     softmax: str
     pv: str
     causal: bool
+    window: tuple[int, int] | None
     scale: float
 
     @property
@@ -31,15 +35,14 @@ class Attention:
 
 
 def attentions(program: Program) -> dict[str, Attention]:
-    """Attentions by the name of each of their ops. Raises InputError for one within a window."""
+    """Attentions by the name of each of their ops."""
     by_node: dict[Any, dict[str, str]] = {}
     for name, op in program.ops.items():
         if op.stage in ("qk", "add", "softmax", "pv"):
             by_node.setdefault(op.nodes[-1], {})[op.stage] = name
     found: dict[str, Attention] = {}
     for node, stages in by_node.items():
-        if len(node.args) > 5 and node.args[5] is not None:
-            raise InputError(f"values: {stages['qk']} looks at a window of tokens only")
+        window = node.args[5] if len(node.args) > 5 else None
         made = Attention(
             node,
             stages["qk"],
@@ -47,10 +50,22 @@ def attentions(program: Program) -> dict[str, Attention]:
             stages["softmax"],
             stages["pv"],
             bool(node.args[4]),
+            None if window is None else (int(window[0]), int(window[1])),
             attention_scale(node),
         )
         found |= dict.fromkeys(stages.values(), made)
     return found
+
+
+def hidden_keys(a: Attention, queries: int, keys: int) -> Tensor:
+    """Which keys a query does not look at, (Q, K): those after it, or outside its window."""
+    at = torch.arange(queries)[:, None] + (keys - queries if a.causal else 0)
+    distance = torch.arange(keys) - at
+    hidden = distance > 0 if a.causal else torch.zeros_like(distance, dtype=torch.bool)
+    if a.window is not None:
+        behind, ahead = a.window
+        hidden = hidden | (distance < -behind) | (distance > ahead)
+    return hidden
 
 
 def per_head(tensor: Tensor, heads: int) -> Tensor:

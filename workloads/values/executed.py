@@ -246,9 +246,10 @@ class Sides:
             if first is None or first >= self.program.tokens:
                 finite = (output - exact).abs()
                 return wanted, scales, float(finite.max())
-            ids = known["input_ids"].clone()
+            name = next(key for key in known if key not in self.program.sources)
+            ids = known[name].clone()
             ids[0, first] = output[first - 1].argmax()
-            known["input_ids"] = ids
+            known[name] = ids
             first += 1
 
     def _value_scales(self, plain: Reference, prefill: int | None) -> dict[str, Tensor]:

@@ -20,8 +20,7 @@ from torch.nn import functional
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import Extracted
-from hyflexsim.workloads.extraction.flowing import Op, Sizes
-from hyflexsim.workloads.values.shapes import shape_at
+from hyflexsim.workloads.extraction.flowing import Op
 
 Given = Callable[[Any], Tensor | None]
 """The value of an exported node that is some op's result, None for any other node."""
@@ -75,7 +74,8 @@ class Program:
         self.ops: dict[str, Op] = extracted.ops
         self.exported = extracted.program
         self.output = extracted.output
-        self.sizes = Sizes(self.graph.graph.get("tokens"))
+        self.sizes = extracted.sizes
+        self.sources = extracted.sources
         self.owners: dict[Any, list[str]] = {}
         last: dict[Any, str] = {}
         for name, op in self.ops.items():
@@ -93,7 +93,11 @@ class Program:
     def start(self, inputs: dict[str, Tensor]) -> None:
         """Take other inputs, by name of the argument of ``forward``; shapes follow from them."""
         self._constants = self._known(inputs)
-        self.tokens = self.sizes.fixed or next((x.shape[-1] for x in inputs.values()), 0)
+        lengths = {key: x.shape[-1] for key, x in inputs.items()}
+        own = [n for key, n in lengths.items() if key not in self.sources]
+        beside = [n for key, n in lengths.items() if key in self.sources]
+        self.tokens = self.sizes.fixed or next(iter(own), 0)
+        self.source = self.sizes.fixed_source or next(iter(beside), 0)
         self._memo = {}
 
     # --- values ------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class Program:
 
     def _reaches(self, node: Any, name: str) -> bool:
         def given(other: Any) -> Tensor:
-            sizes = [shape_at(size, self.tokens) for size in other.meta["val"].shape]
+            sizes = self.shape(other)
             tensor = torch.zeros(sizes, dtype=torch.float64)
             if name not in self.owners[other]:
                 return tensor.to(other.meta["val"].dtype)
@@ -199,6 +203,10 @@ class Program:
                 known[name] = getattr(spec.arg, "value", None)
         return known
 
+    def shape(self, node: Any) -> list[int]:
+        """Shape of an exported tensor for the inputs that the program was started with."""
+        return [self.sizes.at(size, self.tokens, self.source) for size in node.meta["val"].shape]
+
     # --- layouts -----------------------------------------------------------------------------
 
     def layout(self, node: Any, count: int) -> Layout:
@@ -215,7 +223,7 @@ class Program:
         node = op.nodes[-1]
         if op.kind == "input" and node.meta["val"].dim() == 4:
             return Layout(2, side=self._patches(node))
-        size = self._count(self._other(op) if op.half == "single" else op, self.sizes.tokens)
+        size = self.sizes.count(self._other(op) if op.half == "single" else op)
         return self.layout(node, size + (op.half != ""))
 
     @staticmethod
@@ -226,10 +234,12 @@ class Program:
         ]
         return int(kernels[0])
 
-    def _count(self, op: Op, tokens: int) -> int:
+    def _count(self, op: Op) -> int:
         if op.axis == "pair":
-            return tokens * (tokens + 1) // 2
-        return 1 if op.axis == "single" else tokens + op.extra
+            return self.tokens * (self.tokens + 1) // 2
+        if op.axis == "source":
+            return self.source + op.extra
+        return 1 if op.axis == "single" else self.tokens + op.extra
 
     def _other(self, op: Op) -> Op:
         return next(
@@ -243,7 +253,7 @@ class Program:
         op = self.ops[name]
         if op.half:
             rows = rows[:1] if op.half == "single" else rows[1:]
-        rows = rows[: self._count(op, self.tokens)]  # a causal convolution pads at both ends
+        rows = rows[: self._count(op)]  # a causal convolution pads at both ends
         if op.share is not None:
             rows = rows[:, share(op, rows.shape[1])]
         return rows

@@ -20,12 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim import graph as g
-from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.workloads.values.attention import Attention, attentions, hidden_keys, per_head
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
 from hyflexsim.workloads.values.results import Results
-from hyflexsim.workloads.values.shapes import shape_at
 from hyflexsim.workloads.values.widths import Widths
 
 Multiply = Callable[[str, int, Tensor], Tensor]
@@ -103,7 +102,7 @@ class Reference:
 
     def _join(self, node: Any, owners: list[str]) -> Tensor:
         """Parts of a fused projection side by side, the class token before the sequence."""
-        whole = self._shape(node)
+        whole = self.program.shape(node)
         layout = self.program.layout_of(owners[0])
         rows = layout.rows(torch.full(whole, torch.nan, dtype=torch.float64))
         for name in owners:
@@ -111,9 +110,6 @@ class Reference:
             at = self.program.place(name, torch.arange(rows.numel()).reshape(rows.shape))
             rows.view(-1)[at] = own
         return layout.tensor(rows, whole)
-
-    def _shape(self, node: Any) -> list[int]:
-        return [shape_at(size, self.program.tokens) for size in node.meta["val"].shape]
 
     def _rows(self, name: str, tensor: Tensor) -> Tensor:
         rows = self.program.layout_of(name).rows(tensor)
@@ -129,10 +125,11 @@ class Reference:
         rows = self._rows(name, self.program.value(node, self._given))
         if kind == "lookup" and self.widths is not None and self.widths.table is not None:
             bits = self.widths.table
-            scale = scale_of(rows, bits)
-            codes = codes_of(rows, scale, bits)
-            self.results[name, "codes"] = codes
-            rows = codes * scale
+            each = rows.reshape(-1, self.program.graph.nodes[name]["width"])  # one row of the table
+            scale = scale_of(each, bits)
+            codes = codes_of(each, scale, bits)
+            self.results[name, "codes"] = codes.reshape(rows.shape)
+            rows = (codes * scale).reshape(rows.shape)
         self.results[name, "values"] = self._round(rows)
 
     def _gemv(self, name: str) -> None:
@@ -190,10 +187,7 @@ class Reference:
 
     def _scores(self, a: Attention, queries: Tensor, keys: Tensor) -> Tensor:
         """(H, Q, K) scaled scores, -inf beyond a causal model's own token."""
-        rows, columns = queries.shape[1], keys.shape[1]
-        hidden = torch.zeros(rows, columns, dtype=torch.bool)
-        if a.causal:
-            hidden = torch.arange(columns) > torch.arange(rows)[:, None] + (columns - rows)
+        hidden = hidden_keys(a, queries.shape[1], keys.shape[1])
         if self.widths is None or self.widths.values is None:
             scores = queries @ keys.transpose(1, 2) * a.scale
         else:

@@ -49,8 +49,9 @@ class Served:
             layout = self.program.layout_of(op)
             self.host[op] = layout.rows(self.program.value(node, lambda n: None)).double()
         values = self.host[op][at].clone()
+        generated = self.program.graph.nodes[op]["axis"] == "sequence"
         for i, position in enumerate(at):
-            if position >= self.x.waits.prefill:
+            if generated and position >= self.x.waits.prefill:
                 values[i] = self._sampled(index, visits[i : i + 1])
         self.x.store.keep(op, "values", at, values)
 
@@ -193,14 +194,15 @@ class Served:
             values = own[self.x.store.rows(step.op, at)]
         else:
             values = self._rows(index, step.op, node, visits, rows)
-        width = values.shape[1]
         read = count(step, "cell_read")
         if read:
+            width = int(self.program.graph.nodes[step.op]["width"])
             bits = read // width
-            scale = scale_of(values, bits)
-            codes = codes_of(values, scale, bits)
-            self.x.store.keep(step.op, "codes", at, codes)
-            values = codes * scale
+            each = values.reshape(-1, width)  # one row of the table
+            scale = scale_of(each, bits)
+            codes = codes_of(each, scale, bits)
+            self.x.store.keep(step.op, "codes", at, codes.reshape(values.shape))
+            values = (codes * scale).reshape(values.shape)
         self._keep(step, at, half(values))
 
     def _keep(self, step: Step, at: np.ndarray, values: Tensor) -> None:
@@ -272,6 +274,15 @@ class Served:
             seen &= own
         return tensor[0], seen, next(iter(bits)) if len(bits) == 1 else None
 
+    def _looked(self, index: int, op: str, visits: np.ndarray, keys: int) -> Tensor:
+        """As many keys as each visit counts, from where its window begins: (visits, K)."""
+        size = torch.from_numpy(self.x.size(index, visits).copy())[:, None]
+        behind = self.program.graph.nodes[op].get("behind")
+        at = torch.from_numpy(self.x.positions(index, visits))[:, None]
+        first = torch.zeros_like(at) if behind is None else (at - behind).clamp(min=0)
+        key = torch.arange(keys)
+        return (first <= key) & (key < first + size)
+
     def _scores(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         """Products of each query with as many keys as its visit counts."""
         at = self.x.positions(index, visits)
@@ -281,10 +292,7 @@ class Served:
         queries = queries.reshape(len(at), heads, -1).transpose(0, 1)  # (H, Q, D)
         keys, seen, bits = self._context(index, step.op, k, visits)
         keys = per_head(keys[None], heads)
-        looked = (
-            torch.arange(keys.shape[1])
-            < torch.from_numpy(self.x.size(index, visits).copy())[:, None]
-        )
+        looked = self._looked(index, step.op, visits, keys.shape[1])
         widths = self._operand_bits(step, bits)
         if widths is None:
             scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
@@ -317,8 +325,7 @@ class Served:
         weights = self._stage(index, visits, a.softmax).permute(2, 0, 1)  # (H, Q, K)
         values, seen, bits = self._context(index, step.op, a.operands[2], visits)
         values = per_head(values[None], len(weights))
-        size = torch.from_numpy(self.x.size(index, visits).copy())
-        looked = (torch.arange(values.shape[1]) < size[:, None])[None]
+        looked = self._looked(index, step.op, visits, values.shape[1])[None]
         weights = torch.where(looked & ~torch.isneginf(weights), weights, 0.0)
         blind = (looked & ~seen).any(2)  # (1, Q)
         widths = self._operand_bits(step, bits)

@@ -12,7 +12,7 @@ from hyflexsim.analysis.reports import zoomable
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.report import write_report
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
-from hyflexsim.analysis.run.report import OVER_TIME, PICTURES
+from hyflexsim.analysis.run.report import PICTURES, possible
 from hyflexsim.sim.errors import InputError
 
 
@@ -47,11 +47,11 @@ def report(bert_dir, tmp_path_factory):
     return file.read_text("utf-8")
 
 
-def test_nothing_is_fetched(report):
+def test_nothing_is_fetched(report, bert_dir):
     fetched = Parsed(report).fetched
     assert all(each.startswith("data:") for each in fetched)
     assert sum(each.startswith("data:image/png") for each in fetched) == len(PICTURES) + len(
-        OVER_TIME
+        possible(load(bert_dir))
     )
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from hyflexsim.analysis import (
     busy_map,
-    draw_over_time,
     load,
     power_by_kind,
     power_plot,
@@ -60,8 +59,3 @@ def test_power_needs_every_visit(bert_dir):
 @pytest.mark.parametrize("draw", [power_plot, waiting_plot, busy_map])
 def test_pictures_are_legible(run, draw, legible):
     legible(draw(run).figure, draw.__name__)
-
-
-def test_only_pictures_that_there_are(bert_dir, tmp_path):
-    with pytest.raises(InputError, match="picture must be one of power, waiting, busy; got 'x'"):
-        draw_over_time(load(bert_dir), ["x.png"])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hyflexsim.models.errors import ModelError
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.judged_models import open_recipe, score
 
@@ -38,3 +39,28 @@ def test_an_embedding_without_all_bytes_is_refused(tiny_recipe):
         open_recipe(recipe)
     expected = "model.config.vocab_size must be at least 256, the data's tokens; got 100"
     assert str(caught.value) == expected
+
+
+def test_mimetic_attention_is_drawn_from_the_seed_and_nothing_else_moves(tiny_recipe, vit_config):
+    def weights(initial, seed=0):
+        recipe = tiny_recipe(model={"config": vit_config, "initial": initial})
+        opened = open_recipe(recipe.model_copy(update={"seed": seed}))
+        return opened.model.state_dict()
+
+    plain, one, two = weights("random"), weights("mimetic"), weights("mimetic")
+    moved = {name for name in plain if not torch.equal(plain[name], one[name])}
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in moved} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        "embeddings",
+    }
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    at = next(name for name in moved if name.endswith("v_proj.weight"))
+    assert not torch.equal(one[at], weights("mimetic", seed=1)[at])
+
+
+def test_mimetic_attention_of_a_model_that_has_none_of_it(tiny_recipe):
+    config = {"model_type": "mamba", "vocab_size": 256, "hidden_size": 16, "num_hidden_layers": 1}
+    recipe = tiny_recipe(model={"config": config, "initial": "mimetic"})
+    recipe = recipe.model_copy(update={"data": {"name": "pydoc", "window": 16, "test_windows": 2}})
+    with pytest.raises(ModelError, match="has no attention with q_proj"):
+        open_recipe(recipe)

@@ -37,13 +37,21 @@ def test_defaults_are_those_of_the_docstring(minimal):
     resolved = Recipe.load(minimal).resolved()
     assert resolved["name"] == "mine"
     assert resolved["seed"] == 0
-    assert resolved["model"] == {"weights": "minilm", "frozen": [], "config": None}
+    assert resolved["model"] == {
+        "weights": "minilm",
+        "frozen": [],
+        "config": None,
+        "initial": "random",
+    }
     assert resolved["train"] == {
         "epochs": 0,
         "batch": 16,
         "lr": 1e-4,
         "weight_decay": 0.01,
         "warmup": 0.1,
+        "optimiser": "adamw",
+        "patches": 0,
+        "whole": 0.2,
     }
     assert resolved["recover"] == resolved["train"] | {"epochs": 1, "lr": 2e-5}
     assert resolved["compress"] == {
@@ -91,6 +99,8 @@ def test_an_override_reaches_its_place(minimal, override, read):
         ("train.lr=0", "train.lr must be a number above 0; got 0"),
         ("train.lr=nan", "train.lr must be a number above 0; got nan"),
         ("train.warmup=2", "train.warmup must be a number from 0 to 1; got 2"),
+        ("train.optimiser=sgd", "train.optimiser must be adamw or muon; got 'sgd'"),
+        ("model.initial=zero", "model.initial must be random or mimetic; got 'zero'"),
         ("recover.batch=0", "recover.batch must be an integer from 1; got 0"),
         ("seed=-1", "seed must be an integer from 0; got -1"),
         ("model.weights=3", "model.weights must be a text; got 3"),
@@ -119,6 +129,10 @@ def test_a_bad_override_is_refused_in_one_line(minimal, override, message):
         (
             '[model]\nweights = "a"\nconfig = { model_type = "vit" }\n[data]\nname = "digits"\n',
             "mine.toml: model must have either weights or config",
+        ),
+        (
+            '[model]\nweights = "a"\ninitial = "mimetic"\n[data]\nname = "digits"\n',
+            "mine.toml: model.initial is for a model.config; model.weights are trained",
         ),
         (f'name = "x"\n{MINIMAL}', "mine.toml: unknown key 'name'; the file name is the recipe's"),
         ("[model", "cannot be read as TOML"),

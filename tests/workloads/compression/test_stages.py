@@ -185,6 +185,16 @@ def test_fine_tuning_leaves_the_generator_alone(tiny_recipe):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_last_epochs_see_all_patches(tiny_recipe):
+    recipe = tiny_recipe(train={"epochs": 5, "patches": 3, "whole": 0.4})
+    opened = open_recipe(recipe)
+    seen = []
+    layer = opened.model.base_model.layers[0]
+    layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[1]))
+    stages.fine_tune(recipe, recipe.train, opened.model, opened.task, lambda *_: None)
+    assert seen == [4] * 9 + [5] * 6  # three batches an epoch; the class token is always there
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 
@@ -201,6 +211,7 @@ def test_fine_tuning_leaves_the_generator_alone(tiny_recipe):
             {"compress": {"method": "uniform", "budget": 0.01, "reading": "total"}},
             "fraction 0.01 of total cannot be reached",
         ),
+        ({"train": {"patches": 5}}, "train.patches must be 1 to 4; got 5"),
         ({"compress": {"exclude": ["*"]}}, "no linear layers to compress within the blocks"),
         ({"model": {"frozen": ["*embed_tokens*"]}}, "no parameter matches '\\*embed_tokens\\*'"),
         ({"model": {"frozen": ["*q_proj*"]}}, "holds .*q_proj.weight, which is factorised"),

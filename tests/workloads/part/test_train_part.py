@@ -101,6 +101,32 @@ def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path, monk
     assert not list(out.glob("state*"))
 
 
+OTHER = {
+    "schedule": "restarts",
+    "cycle": 5,
+    "optimiser": "lookahead-radam",
+    "shape": {"num_layers": 1, "pair_input_dim": 0},
+}
+
+
+def test_another_schedule_optimiser_and_shape_resume_too(jets, tmp_path, monkeypatch):
+    def stop(what, done, total):
+        if done == 10 and total == 12:
+            raise StopError
+
+    whole = tmp_path / "whole"
+    train_part(whole, recipe(**OTHER), jets)
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
+    with pytest.raises(StopError):
+        train_part(tmp_path / "stopped", recipe(**OTHER), jets, report=stop)
+    train_part(tmp_path / "stopped", recipe(**OTHER), jets)
+    ends = [load_file(tmp_path / n / "model.safetensors") for n in ("whole", "stopped")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    model, spec = load_part(whole)
+    assert (len(model.blocks), model.pair_embed) == (1, None)
+    assert spec.model["pair_input_dim"] == 0
+
+
 def test_done_training_is_not_done_again(trained, jets):
     out, scores = trained
     assert (

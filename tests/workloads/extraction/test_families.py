@@ -1,0 +1,110 @@
+"""Every family of the table: parameters and work are torch's own, attention in closed form.
+
+torch counts what its plain attention multiplies, masked or not; so a product of attention is put
+to all keys that there are before it is compared, and the keys that it really looks at are counted
+one by one beside that.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hyflexsim.sim import graph as vocabulary
+from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.extraction.families import FAMILIES
+
+LENGTHS = ((7, 11), (20, 13))  # tokens, and tokens of an encoder beside a decoder
+SERVED = [name for name, family in FAMILIES.items() if family.state != "refused"]
+
+
+@pytest.fixture(scope="module")
+def opened():
+    made = {}
+
+    def get(name, size):
+        if (name, size) not in made:
+            config = FAMILIES[name].configs[size]
+            model = model_zoo.build(name, dict(config))
+            made[name, size] = extract_config(name, config, cache=False), model
+        return made[name, size]
+
+    return get
+
+
+def torch_macs(model, inputs):
+    """Multiply-accumulates that torch counts; convolutions of one channel each are element-wise."""
+    counter = FlopCounterMode(display=False)
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
+    model.requires_grad_(False)
+    with counter, torch.no_grad():
+        model(**inputs)
+    return counter.get_total_flops() // 2
+
+
+def inputs_of(graph, tokens, source):
+    def ids(count):
+        return torch.zeros(1, count, dtype=torch.int64, device="meta")
+
+    if "source" in graph.graph:
+        return {"input_ids": ids(source), "decoder_input_ids": ids(tokens)}
+    return {"input_ids": ids(tokens)}
+
+
+def looked_at(op, tokens, source):
+    """Keys that each run of an op looks at, one by one."""
+    runs = vocabulary.token_count(op, tokens)
+    last = runs - 1
+    sizes = {
+        "all": lambda n: tokens + op["context_extra"],
+        "source": lambda n: op["context_extra"],
+        "prefix": lambda n: n + 1 + op["context_extra"],
+        "window": lambda n: len(range(max(0, n - op["behind"]), min(last, n + op["ahead"]) + 1)),
+    }
+    return sum(sizes[op["context"]](n) for n in range(runs))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("name", SERVED)
+def test_parameters_and_work_are_torchs(opened, name, size):
+    free, model = opened(name, size)
+    assert vocabulary.parameters(free) == sum(p.numel() for p in model.parameters())
+    assert free.graph["unused_parameters"] == 0
+    for tokens, source in LENGTHS:
+        graph = vocabulary.with_source(free, source) if "source" in free.graph else free
+        macs = vocabulary.macs(graph, tokens)
+        whole = dict(macs)
+        for op_name, op in graph.nodes(data=True):
+            if op["kind"] != "matmul":
+                continue
+            runs = vocabulary.token_count(op, tokens)
+            keys = op["context_extra"] if op["context"] == "source" else runs
+            whole[op_name] = vocabulary.unit_macs(op) * runs * keys
+            looked = looked_at(op, tokens, source)
+            assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
+        assert sum(whole.values()) == torch_macs(model, inputs_of(graph, tokens, source))
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "modernbert"])
+def test_windows_are_those_of_the_configuration(opened, name):
+    """Sum of min(n + 1, w) where the model is causal; w / 2 to both sides where it is not."""
+    for size in (0, 1):
+        graph, model = opened(name, size)
+        config = model.config
+        spans = []
+        for kind in (
+            config.layer_types if hasattr(config, "layer_types") else ["sliding_attention"] * 9
+        ):
+            reach = config.sliding_window - (name != "modernbert")
+            spans.append(reach if kind == "sliding_attention" else 10**6)
+        N = 20
+        for op_name, op in graph.nodes(data=True):
+            if op["kind"] != "matmul":
+                continue
+            reach = spans[int(op["layer"].rsplit(".", 1)[-1])]
+            ahead = reach if name == "modernbert" else 0
+            looked = sum(min(n, reach) + 1 + min(ahead, N - 1 - n) for n in range(N))
+            assert vocabulary.context_sum(op, N) == looked, op_name
