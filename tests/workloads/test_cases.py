@@ -189,7 +189,6 @@ def test_a_configuration_that_is_none(hyflexsim, folder, config, message):
             "note: quantization_config is not read: weights have as many bits as the chip gives",
             id="G14",
         ),
-        pytest.param(GEMMA3, " parameters are of parts that the forward pass does not r", id="G15"),
     ],
 )
 def test_what_is_left_out_is_said(hyflexsim, folder, config, note):
@@ -198,6 +197,27 @@ def test_what_is_left_out_is_said(hyflexsim, folder, config, note):
     code, out, err = hyflexsim("graph", "m/config.json")
     assert (code, err) == (0, "")
     assert note in out
+
+
+def test_g15_what_the_forward_pass_does_not_reach_is_refused_by_module(hyflexsim, folder):
+    (folder / "m").mkdir()
+    (folder / "m" / "config.json").write_text(json.dumps(GEMMA3))
+    err = refused(hyflexsim, "graph", "m/config.json")
+    assert "m: the forward pass does not reach model.vision_tower, model.multi_modal_pro" in err
+    some = ["--leave-out", "*.vision*"]
+    assert "reach model.multi_modal_projector (" in refused(
+        hyflexsim, "graph", "m/config.json", *some
+    )
+    err = refused(hyflexsim, "graph", "m/config.json", "--leave-out", "decoder")
+    assert "leave_out must name modules that the forward pass does not reach (" in err
+    code, out, _ = hyflexsim("graph", "m/config.json", *some, "--leave-out", "*.multi_*")
+    assert code == 0
+    assert (
+        " are of parts that the forward pass does not reach (vision_tower, multi_modal_proj" in out
+    )
+    model = ["--set", "model.name=m/config.json"]
+    assert "not reach model.vision_tower" in refused(hyflexsim, "validate", "bert-base", *model)
+    assert hyflexsim("validate", "bert-base", *model, "--set", 'model.leave_out=["*"]')[0] == 0
 
 
 def test_bart_is_whole(hyflexsim, folder):
