@@ -179,7 +179,7 @@ def _run(
         outputs.new_folder(target, MARKS) as folder,
         closing(draws) if draws else nullcontext(),  # before the folder goes
     ):
-        result = simulate(loaded, progress=say, folder=folder)
+        result = simulate(loaded, progress=say, folder=folder, values=cells is not None)
         say("drawing" if draws else "writing", len(result.requests), len(result.requests))
         from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415 (the trace is being written)
 

@@ -29,6 +29,7 @@ from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads import outputs
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.idle_settings import Ran, idle_note
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.precision import enough
@@ -111,11 +112,14 @@ def simulate(
     judge: Judge | None = None,
     folder: Path | None = None,
     kept: Kept | None = None,
+    ask_idle: bool = False,
+    values: bool = False,
 ) -> Result:
     """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
 
     ``judge``: says how right the scenario's checkpoint is; without it only how long and how much.
     ``folder``: where the trace is written while the engine plays, for :meth:`Result.fill`.
+    ``ask_idle``: whether settings without effect become a note. ``values``: see idle_settings.py.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -172,6 +176,9 @@ def simulate(
         with _timed(seconds, "accuracy"):
             summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
             summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
+    if ask_idle:
+        scored = judge is not None and scenario.model.checkpoint is not None
+        summary["notes"] += idle_note(Ran(scenario, ready, played, values or scored))
     return Result(
         scenario=scenario,
         chip=ready.chip,
