@@ -74,7 +74,7 @@ def simulate(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     judge: run.Judge | None = None
-    ask_idle = graph is None and chip is None and kept is None
+    explain = graph is None and chip is None and kept is None
     if scenario.model.checkpoint is not None:
         from hyflexsim.workloads.compression.accuracy_of_run import (  # noqa: PLC0415 (torch)
             Judged,
@@ -97,6 +97,6 @@ def simulate(
         judge=judge,
         folder=folder,
         kept=kept,
-        ask_idle=ask_idle,
+        explain=explain,
         values=values,
     )
