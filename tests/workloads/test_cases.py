@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import new_graph
+from hyflexsim.workloads import simulate
 from hyflexsim.workloads.extraction.extract import extract
 from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.run.prepare import load_requests
@@ -322,6 +323,34 @@ def test_g24_what_follows_from_a_node_is_named(hyflexsim):
     code, out, _ = hyflexsim("run", "part-jets", *few, "--set", "chip.technology_nm=22")
     assert code == 0
     assert "note: analog.area.arrays was derived by node_area(chip.technology_nm)" in out
+
+
+def test_g25_a_register_that_a_token_does_not_fit_in(hyflexsim):
+    """The key of 0.3.1 is none; that of now takes area, so the run is another one."""
+    few = ["--set", "workload.count=3"]
+    err = refused(hyflexsim, "run", "part-jets", *few, "--set", "buffer.input_bytes=1")
+    assert "unknown key 'buffer.input_bytes'; nearest: analog.registers.input_bytes" in err
+    found = [
+        simulate(Scenario.load("part-jets", ["workload.count=3", *more])).summary
+        for more in ([], ["digital.registers.input_bytes=1"])
+    ]
+    assert found[1]["area_mm2"]["chip"] < found[0]["area_mm2"]["chip"]
+
+
+def test_g30_one_token_more_is_not_faster_where_nobody_takes_turns():
+    """With copies it may be, by 0.1 % here: docs/architecture.md, Engine, says why."""
+    found = []
+    for copies, tokens in (("none", 128), ("none", 129), ("fill", 128), ("fill", 129)):
+        few = [f"workload.tokens={tokens}", "workload.requests=1", f"mapping.copies={copies}"]
+        found.append(simulate(Scenario.load("bert-base", few)).summary["latency_ps"]["max"])
+    assert found[0] < found[1]
+    assert found[3] == pytest.approx(found[2], rel=0.002)
+
+
+def test_c2_a_chip_too_large_is_refused_before_work_starts(hyflexsim):
+    large = ["--set", "chip.chips=65536", "--set", "mapping.pus_per_layer=fill"]
+    err = refused(hyflexsim, "validate", "part-jets", *large)
+    assert "would spread the model over 1572863 PUs; at most 131072 can be in use: give" in err
 
 
 def test_g26_a_rate_without_a_unit_names_units(hyflexsim):
