@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,13 +33,15 @@ class PartSpec:
     """How to build and feed a ParT.
 
     `model` are arguments of ParticleTransformer, `features` a key of FEATURES, `particles` the
-    leading particles read (1 ... 128), `classes` the meaning of the logits, in order.
+    leading particles read (1 ... 128), `classes` the meaning of the logits, in order, `ranges` what
+    each feature was in training (feature_ranges.py; None: not known).
     """
 
     model: dict[str, Any]
     features: str
     particles: int
     classes: tuple[str, ...]
+    ranges: dict[str, tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:
@@ -58,6 +61,19 @@ class PartSpec:
                 f"classes must name num_classes={self.model.get('num_classes')!r} classes; "
                 f"got {len(self.classes)}"
             )
+
+        if self.ranges is not None:
+            self._check_ranges(self.ranges)
+
+    def _check_ranges(self, ranges: dict[str, tuple[float, float]]) -> None:
+        names = FEATURES[self.features]
+        if set(ranges) != set(names):
+            raise ModelError(
+                f"ranges must be of the features {', '.join(names)}; got {', '.join(ranges)}"
+            )
+        for name, (low, high) in ranges.items():
+            if not -math.inf < low <= high < math.inf:
+                raise ModelError(f"ranges.{name} must be two numbers; got {low!r}, {high!r}")
 
     def build(self) -> ParticleTransformer:
         """A new model with random weights, in evaluation mode."""
@@ -135,6 +151,8 @@ def _read_spec(path: Path) -> PartSpec | None:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in about["model"].items()
         }
+        if about.get("ranges") is not None:
+            about["ranges"] = {name: tuple(ends) for name, ends in about["ranges"].items()}
         return PartSpec(**about)
     except ModelError:
         raise

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -180,7 +180,7 @@ def _run(
         outputs.new_folder(target, MARKS) as folder,
         closing(draws) if draws else nullcontext(),  # before the folder goes
     ):
-        result = simulate(loaded, progress=say, folder=folder)
+        result = simulate(loaded, progress=say, folder=folder, values=cells is not None)
         say("drawing" if draws else "writing", len(result.requests), len(result.requests))
         from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415 (the trace is being written)
 
@@ -305,6 +305,12 @@ def graph(
         typer.Option(metavar="N", help="Tokens of an encoder beside a decoder [default: 128]."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE", help="Pattern of modules that the forward pass need not reach."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save as JSON.")] = None,
     png: Picture = None,
 ) -> None:
@@ -314,7 +320,7 @@ def graph(
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
-    loaded = _graph(model)
+    loaded = _graph(model, leave_out or ())
     if source is not None:
         loaded = g.with_source(loaded, source)
     fixed = loaded.graph.get("tokens")
@@ -534,7 +540,7 @@ def preset(
 # --- help for the commands -----------------------------------------------------------------------
 
 
-def _graph(model: str) -> Any:
+def _graph(model: str, leave_out: Sequence[str]) -> Any:
     """A saved graph, or the graph of a model by name or config.json."""
     path = Path(model)
     if path.suffix == ".json" and path.is_file() and _is_graph(path):
@@ -543,7 +549,7 @@ def _graph(model: str) -> Any:
         return g.load(path)
     from hyflexsim.workloads.extraction.extract import extract  # noqa: PLC0415
 
-    return extract(model)
+    return extract(model, leave_out=leave_out)
 
 
 def _is_chip(path: Path) -> bool:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +39,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
+from hyflexsim.workloads.extraction.unreached import refuse_unreached, unreached
 
 Shape = tuple[int | str, ...]
 
@@ -47,12 +48,16 @@ SOURCE = 128
 
 __all__ = ["ZOO", "extract"]
 
+TRAINED = ("*",)
+"""What a checkpoint leaves out: whatever its training did not reach either."""
+
 
 def extract(
     model: str | Path | Any,
     *,
     inputs: Mapping[str, Shape] | None = None,
     name: str | None = None,
+    leave_out: Sequence[str] = (),
     cache: bool = True,
 ) -> nx.DiGraph:
     """The workload graph of a model.
@@ -61,18 +66,20 @@ def extract(
     ``"model_type": "part"`` for a Particle Transformer of other shape), or a torch module.
     ``inputs``: for a torch module other than transformers' and ParT: the shape of each argument
     of ``forward``, "N" for the token axis, such as ``{"x": (1, "N", 64)}`` (float32; int64 if
-    two-dimensional). ``name``: the graph's, by default the model's. ``cache``: read and write
-    ``sim/cache.py``; torch modules are never cached.
+    two-dimensional). ``name``: the graph's, by default the model's. ``leave_out``: patterns of
+    modules that the forward pass need not reach (``vision_tower``, ``*``). ``cache``: read and
+    write ``sim/cache.py``; torch modules are never cached.
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
     ``longest`` where positions are learned (GPT-2: 1024),
-    ``unused_parameters`` (of parts that the forward pass does not reach; 0 in the zoo) and
-    ``notes`` (what was simplified). Of several results of ``forward`` the last is the output
-    (BERT: the pooled token).
+    ``unused_parameters`` and ``unreached`` (of modules that the forward pass does not reach, in all
+    and by path; none in the zoo) and ``notes`` (what was simplified). Of several results of
+    ``forward`` the last is the output (BERT: the pooled token).
 
-    Raises InputError for an unknown name, a broken configuration, and for an operator outside the
-    vocabulary, naming the operator and the path of its module.
+    Raises InputError for an unknown name, a broken configuration, an operator outside the
+    vocabulary, naming the operator and the path of its module, and for modules that the forward
+    pass does not reach and ``leave_out`` does not name.
 
     >>> g = extract("bert-base")                                        # doctest: +SKIP
     >>> vocabulary.parameters(g), sum(vocabulary.macs(g, 128).values())   # doctest: +SKIP
@@ -84,14 +91,22 @@ def extract(
                 "model must be a name, the path of a config.json or a torch module; "
                 f"got {type(model).__name__}"
             )
-        return _extract(model, inputs, name or type(model).__name__)
+        graph = _extract(model, inputs, name or type(model).__name__)
+        refuse_unreached(graph.graph["name"], graph.graph["unreached"], leave_out)
+        return graph
     short, config = model_zoo.config_of(model)
     if inputs is not None:
         raise InputError(f"{short}: inputs may be given for a torch module only")
-    return extract_config(name or short, config, cache=cache)
+    return extract_config(name or short, config, leave_out=leave_out, cache=cache)
 
 
-def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True) -> nx.DiGraph:
+def extract_config(
+    short: str,
+    config: Mapping[str, Any],
+    *,
+    leave_out: Sequence[str] = (),
+    cache: bool = True,
+) -> nx.DiGraph:
     """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
     key = f"graph-{_key(short, config)}"
     graph = _load(key) if cache else None
@@ -99,6 +114,7 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
         graph = _extract(model_zoo.build(short, dict(config)), None, short)
         if cache:
             kept.keep(key, vocabulary.dumps(graph).encode())
+    refuse_unreached(short, graph.graph["unreached"], leave_out)
     return graph
 
 
@@ -170,10 +186,13 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     if unused < 0:  # not the user's to mend
         raise RuntimeError(f"{name}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
+    left = unreached(model, exported.program, output.op.nodes[-1])
+    graph.graph["unreached"] = left
     if unused:
+        where = f" ({', '.join(left)})" if left else ""
         graph.graph["notes"].append(
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
-            "reach: they are not on the chip"
+            f"reach{where}: they are not on the chip"
         )
     if getattr(config, "quantization_config", None) is not None:
         graph.graph["notes"].append(
@@ -199,6 +218,7 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
+    files.append(here / "unreached.py")
     files += [Path(vocabulary.__file__).with_name(f"{stem}.py") for stem in ("graph", "vocabulary")]
     if config["model_type"] == "part":
         from importlib.util import find_spec  # noqa: PLC0415

@@ -95,7 +95,10 @@ def load_set(
 def _present(path: Path, classes: Sequence[str] | None, there: Sequence[str]) -> Sequence[str]:
     for name in classes or ():
         if name not in there:
-            raise InputError(f"{path}: no jet of {name}; it has {', '.join(there)}")
+            helps = "; name a file with such jets (hyflexsim jets makes one), or other classes"
+            raise InputError(
+                f"{path}: no jet of {name}; it has {', '.join(there)}{helps * (path == SAMPLE)}"
+            )
     return classes or there
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from hyflexsim.analysis import classification
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
+from hyflexsim.models.part.feature_ranges import ranges_of
 from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.topk import set_top_k
 from hyflexsim.models.part.training import (
@@ -163,6 +164,7 @@ def _trained(
     _set_dropout(model, recipe.dropout)
     set_top_k(model, recipe.top_k)
     parts = prepare(jets, recipe, spec, test, report)
+    spec = replace(spec, ranges=ranges_of(parts.train, spec.features))
     try:
         with output.more() as folder:
             write_json(folder / RECIPE, about)

@@ -24,7 +24,7 @@ from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.vocabulary import check_length, check_positions
-from hyflexsim.workloads.extraction.extract import extract, extract_config
+from hyflexsim.workloads.extraction.extract import TRAINED, extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.run.kept import Kept
@@ -153,7 +153,10 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
     model = scenario.model
     if model.checkpoint is not None:
         return checkpoint_graph(model.checkpoint)
-    graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    if model.graph is not None:
+        graph = g.load(model.graph)
+    else:
+        graph = extract(str(model.name), leave_out=model.leave_out)
     if model.source is not None:
         graph = g.with_source(graph, model.source)
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)
@@ -165,7 +168,7 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
 
     folder = find_checkpoint(checkpoint)
     about = read_about(folder)
-    graph = extract_config(about["recipe"]["name"], about["config"])
+    graph = extract_config(about["recipe"]["name"], about["config"], leave_out=TRAINED)
     prefix = graph.graph["prefix"]
     layers = {
         path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()

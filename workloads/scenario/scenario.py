@@ -14,6 +14,8 @@ Every key, with its default::
     source = 128                 # of an encoder beside a decoder: tokens that the encoder reads
     positions = "learned"        # "any": inputs may be longer than the positions that the model
                                  # has learned, as where papers run BERT on 8192 tokens
+    leave_out = ["vision_tower"] # modules that the forward pass does not reach and that the chip is
+                                 # to do without (default: none, such models are refused)
 
     [chip]
     preset = "hyflexpim"         # a preset or a chip's TOML file

@@ -98,6 +98,7 @@ class Model(Section):
     ] = "dense"
     source: Annotated[int, _count(2**20)] | None = None
     positions: Annotated[Literal["learned", "any"], allows("learned or any")] = "learned"
+    leave_out: Annotated[list[Text], allows("a list of patterns of modules")] = []
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:

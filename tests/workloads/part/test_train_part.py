@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from hyflexsim.models.part.checkpoint import load_part
+from hyflexsim.models.part.feature_ranges import ranges_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.part import train_part as training
 from hyflexsim.workloads.part.baseline import boosted_trees
 from hyflexsim.workloads.part.learning_curve import learning_curve
 from hyflexsim.workloads.part.recipe import PartRecipe
-from hyflexsim.workloads.part.train_part import train_part
+from hyflexsim.workloads.part.train_part import jets_of, tensors, train_part
 
 TINY = {
     "classes": ["QCD", "Tbqq"],
@@ -55,7 +56,7 @@ def trained(tmp_path_factory, jets):
     return out, train_part(out, recipe(snapshots=[8]), jets)
 
 
-def test_what_a_training_leaves(trained):
+def test_what_a_training_leaves(trained, jets):
     out, scores = trained
     assert sorted(p.name for p in out.iterdir()) == [
         "curve.parquet",
@@ -71,6 +72,8 @@ def test_what_a_training_leaves(trained):
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
     model, spec = load_part(out)
     assert (spec.classes, spec.particles) == (("QCD", "Tbqq"), 12)
+    own = tensors(jets_of(jets, recipe())[0], spec)
+    assert spec.ranges == ranges_of(own, "full")
     assert not model.training
 
 
