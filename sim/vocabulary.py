@@ -35,7 +35,7 @@ CONTEXTS = (None, "all", "prefix", "window", "source")
 RULES = {
     "stream": "token n needs token n (the only token, when the producer is single)",
     "prefix": "token n needs tokens 0 .. n",
-    "window": "token n needs the tokens of its window, up to n + ahead",
+    "window": "token n needs the tokens of its window, up to n * stride + ahead",
     "all": "every token is needed before the first run",
     "first": "token 0 is needed",
     "last": "the last token is needed",
@@ -80,7 +80,8 @@ OPTIONAL: dict[str, Any] = {
 ``parameters``: trained values outside matrices (norm scales, convolution taps). A lookup may
 give as ``stored`` the values of its table, where a tied matrix counts them as parameters. Any
 op may give as ``bits`` the width of its results, where it is not the chip's. ``behind``, ``ahead``:
-of a context ``window``, how many tokens it reaches to both sides.
+of a context ``window``, how many tokens it reaches to both sides; also of a gemv that is a
+convolution over tokens, which with its token n reads around token n * ``stride``.
 """
 
 MOST_SIZE = 2**31
@@ -113,11 +114,12 @@ def _check_keys(name: str, op: dict[str, Any]) -> None:
     for key in (*required, *OPTIONAL):
         if key not in op or (key in required and op[key] is None):
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
-    window = ("behind", "ahead") if op["context"] == "window" else ()
+    window = ("behind", "ahead") if op["context"] == "window" or "stride" in op else ()
     for key in window:
         if key not in op:
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
     known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", *window)
+    known = (*known, "stride") if op["kind"] == "gemv" else known
     for key in op:
         if key not in known:
             raise GraphError(
@@ -146,6 +148,7 @@ def _check_values(name: str, op: dict[str, Any]) -> None:
         _integer(name, op, "context_extra", 1, MOST_SIZE, "a positive integer with context source")
     if op["axis"] == "source":
         _integer(name, op, "extra", 1, MOST_SIZE, "a positive integer on axis source")
+    _integer(name, op, "stride", 1, MOST_SIZE, "a positive integer")
     _integer(name, op, "bits", 1, 64, "a positive integer")
     if op["kind"] == "matmul":
         _one_of(name, "multiplies", op["multiplies"], PRODUCTS)
@@ -203,7 +206,7 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
             f"{where}rule stream cannot join a {ends[0]} op to a {ends[1]} op; use all, first, "
             "last or pair"
         )
-    if rule == "window" and here["context"] != "window":
+    if rule == "window" and "ahead" not in here:
         raise GraphError(
             f"{where}rule window leads to an op of context window; got {here['context']}"
         )

@@ -53,12 +53,14 @@ class Group:
 class Threshold:
     """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
 
-    ``ahead``: so many tokens more, where there are, than the rule says.
+    ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
+    the tokens from one to the next.
     """
 
     source: int
     rule: str
     ahead: int = 0
+    stride: int = 1
 
 
 @dataclass(frozen=True, slots=True)

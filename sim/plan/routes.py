@@ -75,7 +75,8 @@ class Routes:
         if rule == "stream":
             return Group(step)
         if rule == "window":
-            return Threshold(step, "prefix", self.graph.nodes[name]["ahead"])
+            op = self.graph.nodes[name]
+            return Threshold(step, "prefix", op["ahead"], op.get("stride", 1))
         return Threshold(step, rule)
 
     def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:

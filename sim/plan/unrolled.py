@@ -118,7 +118,7 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 def _waiting(edge: Group | Threshold) -> Hashable:
     if isinstance(edge, Group):
         return (edge.every, edge.spread, edge.lag)
-    return edge.rule, edge.ahead
+    return edge.rule, edge.ahead, edge.stride
 
 
 def _sizing(step: Step) -> tuple[Hashable, ...]:
@@ -206,6 +206,8 @@ class Shape:
         if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
             need = need + self._offset(reader)
         need = need + edge.ahead
+        if edge.stride > 1:
+            need = np.arange(len(need)) * edge.stride + 1 + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
         return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
 

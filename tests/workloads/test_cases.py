@@ -182,7 +182,7 @@ def test_bart_is_whole(hyflexsim, folder):
     """Encoder and decoder: version 0.3.1 read the first alone and did not say so.
 
     Tables of 100 words and twice 1,026 positions; an encoder's layer of 4 · 64 · 65 + 2 · 64 · 64 +
-    64 + 64 and two norms of 128; a decoder's has one more attention and norm; two norms at the start.
+    64 + 64 and two norms of 128; a decoder's has one more attention and norm; two norms before.
     """
     (folder / "m").mkdir()
     (folder / "m" / "config.json").write_text(json.dumps(BART))

@@ -104,14 +104,16 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
 class Extracted(NamedTuple):
     """A graph with the exported program it was read from.
 
-    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves;
-    ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder beside a decoder.
+    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves,
+    by the node ``leaving``; ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder
+    beside a decoder.
     """
 
     graph: nx.DiGraph
     program: Any
     ops: dict[str, Op]
     output: Flow
+    leaving: Any
     sizes: Sizes
     sources: frozenset[str]
 
@@ -177,7 +179,10 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
             "quantization_config is not read: weights have as many bits as the chip gives them"
         )
     by_name = {op.name: op for op in ops if op.kind != "cat"}
-    return Extracted(graph, exported.program, by_name, output, reader.sizes, exported.sources)
+    leaving = reader.leaving[reader.outputs.index(output)]
+    return Extracted(
+        graph, exported.program, by_name, output, leaving, reader.sizes, exported.sources
+    )
 
 
 def _causal(ops: list[Op]) -> bool:

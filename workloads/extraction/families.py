@@ -55,6 +55,25 @@ _T5: Config = {
     "num_layers": 2,
     "num_heads": 4,
 }
+_WHISPER: Config = _SPECIAL | {
+    **{"num_mel_bins": 6, "max_source_positions": 14, "max_target_positions": 40},
+    "decoder_start_token_id": 1,
+}
+_BLOOM: Config = {
+    **{"vocab_size": 50, "hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.2}
+}
+_FALCON: Config = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "initializer_range": 0.2,
+}
+_GPTJ: Config = {
+    **{"vocab_size": 50, "n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
+    **{"n_positions": 64, "initializer_range": 0.2},
+}
+_VIT: Config = {
+    **{"image_size": 12, "patch_size": 4, "hidden_size": 32, "num_hidden_layers": 2},
+    **{"num_attention_heads": 4, "intermediate_size": 48},
+}
 
 
 def _for(cls: str, config: Config) -> Config:
@@ -73,6 +92,18 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "the encoder's keys are written once and read by every token of the decoder",
         _two("bart", _for("BartForConditionalGeneration", _BART), **_SMALL_BART),
+    ),
+    "whisper": Family(
+        "Whisper: sound to an encoder, text from a decoder",
+        "exact",
+        "2 max_source_positions frames; the two convolutions are matrices on three neighbours each",
+        _two(
+            "whisper",
+            _for("WhisperForConditionalGeneration", _BART | _WHISPER),
+            d_model=24,
+            decoder_layers=3,
+            max_source_positions=9,
+        ),
     ),
     "mistral": Family(
         "Mistral: sliding window",
@@ -108,6 +139,65 @@ FAMILIES: dict[str, Family] = {
             local_attention=10,
             num_hidden_layers=4,
         ),
+    ),
+    "gemma2": Family(
+        "Gemma 2: capped scores, windows in every other layer",
+        "exact",
+        "a cap on scores is an element-wise op of each, as is the one on the logits",
+        _two(
+            "gemma2",
+            _for("Gemma2ForCausalLM", _GROUPED | {"sliding_window": 5}),
+            **_LARGER,
+            sliding_window=9,
+        ),
+    ),
+    "bloom": Family(
+        "BLOOM: alibi",
+        "exact",
+        "alibi is known before a token arrives: one sum a score",
+        _two("bloom", _for("BloomForCausalLM", _BLOOM), hidden_size=40, n_layer=3, n_head=2),
+    ),
+    "falcon": Family(
+        "Falcon: one head of keys and values for all queries",
+        "exact",
+        "keys and values are written once for all heads",
+        _two(
+            "falcon",
+            _for("FalconForCausalLM", _FALCON),
+            new_decoder_architecture=True,
+            num_kv_heads=2,
+            bias=True,
+        ),
+    ),
+    "falcon-alibi": Family(
+        "Falcon with alibi",
+        "exact",
+        "alibi is known before a token arrives: one sum a score",
+        _two("falcon", _for("FalconForCausalLM", _FALCON | {"alibi": True}), multi_query=False),
+    ),
+    "gptj": Family(
+        "GPT-J: rotary positions of some columns, attention beside the feed-forward part",
+        "exact",
+        "attention that is written out operator by operator is recognised",
+        _two("gptj", _for("GPTJForCausalLM", _GPTJ), n_embd=40, n_head=2, n_layer=3),
+    ),
+    "clip": Family(
+        "CLIP, the image tower",
+        "exact",
+        "patches and a class token",
+        _two("clip_vision_model", _VIT, hidden_size=40, image_size=16),
+    ),
+    "clip-text": Family(
+        "CLIP, the text tower",
+        "exact",
+        "the pooled token is taken to be the last",
+        _two("clip_text_model", _TINY | _SPECIAL, **_LARGER),
+    ),
+    "siglip": Family(
+        "SigLIP, the image tower",
+        "exact",
+        "patches, and a trained query that reads them all",
+        _two("siglip_vision_model", _VIT, hidden_size=40, image_size=16),
     ),
 }
 """By name, mostly the ``model_type`` of its configuration."""

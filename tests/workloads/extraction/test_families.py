@@ -45,10 +45,17 @@ def torch_macs(model, inputs):
     return counter.get_total_flops() // 2
 
 
-def inputs_of(graph, tokens, source):
+def inputs_of(graph, model, tokens, source):
     def ids(count):
         return torch.zeros(1, count, dtype=torch.int64, device="meta")
 
+    if graph.graph.get("source_fixed"):
+        width = graph.nodes["input_features"]["width"]
+        sound = torch.zeros(1, width, 2 * graph.graph["source"], device="meta")
+        return {"input_features": sound, "decoder_input_ids": ids(tokens)}
+    if "tokens" in graph.graph:
+        side = model.config.image_size
+        return {"pixel_values": torch.zeros(1, 3, side, side, device="meta")}
     if "source" in graph.graph:
         return {"input_ids": ids(source), "decoder_input_ids": ids(tokens)}
     return {"input_ids": ids(tokens)}
@@ -73,7 +80,9 @@ def test_parameters_and_work_are_torchs(opened, name, size):
     free, model = opened(name, size)
     assert vocabulary.parameters(free) == sum(p.numel() for p in model.parameters())
     assert free.graph["unused_parameters"] == 0
-    for tokens, source in LENGTHS:
+    for length, other in LENGTHS:
+        tokens = free.graph.get("tokens", length)
+        source = free.graph["source"] if free.graph.get("source_fixed") else other
         graph = vocabulary.with_source(free, source) if "source" in free.graph else free
         macs = vocabulary.macs(graph, tokens)
         whole = dict(macs)
@@ -81,11 +90,13 @@ def test_parameters_and_work_are_torchs(opened, name, size):
             if op["kind"] != "matmul":
                 continue
             runs = vocabulary.token_count(op, tokens)
-            keys = op["context_extra"] if op["context"] == "source" else runs
+            keys = {"source": op["context_extra"], "all": tokens + op["context_extra"]}.get(
+                op["context"], runs
+            )
             whole[op_name] = vocabulary.unit_macs(op) * runs * keys
             looked = looked_at(op, tokens, source)
             assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
-        assert sum(whole.values()) == torch_macs(model, inputs_of(graph, tokens, source))
+        assert sum(whole.values()) == torch_macs(model, inputs_of(graph, model, tokens, source))
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3_text", "modernbert"])
