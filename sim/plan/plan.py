@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hyflexsim.sim.chip.service import Action, Rate
+from hyflexsim.sim.routing import Routed, taken
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Step:
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
     ``prefix`` (context n + 1 + context_extra), ``window`` (from n - ``behind`` to n + ``ahead``),
     ``source`` (context_extra) or ``wave`` (pairs in the wave).
+    ``routed``: it serves only the tokens that an expert takes (routing.py), one after the other.
     ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through).
     ``unit``: the unit or link of the chip whose actions it counts.
     ``places``: tokens its input buffer holds, None for data that waits in memory.
@@ -104,6 +106,7 @@ class Step:
     context_extra: int = 0
     behind: int = 0
     ahead: int = 0
+    routed: Routed | None = None
     kept: tuple[int, int] = (1, 1)
     unit: str = ""
     places: int | None = None
@@ -194,6 +197,8 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
         return step.planes
     if step.axis == "source":
         return step.extra * step.planes
+    if step.routed is not None:
+        return len(taken(step.routed, tokens)) * step.planes
     count = tokens + step.extra - (prefill - 1 if step.head else 0)
     return count * step.planes
 

@@ -19,6 +19,7 @@ from hyflexsim.sim.chip.service import Action, Service, millionths, transfer
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.routing import frozen
 
 HOST = (-1,)
 """Where inputs come from and outputs go, in place of PUs."""
@@ -73,7 +74,8 @@ class Routes:
         if rule == "pair":
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
-            return Group(step)
+            alike = self.graph.nodes[name].get("routed") == self.graph.nodes[source].get("routed")
+            return Group(step) if alike else Threshold(step, "routed")
         if rule == "window":
             op = self.graph.nodes[name]
             return Threshold(step, "prefix", op["ahead"], op.get("stride", 1))
@@ -158,7 +160,10 @@ class Routes:
         if op["axis"] == "pair":
             size = "wave"
         reach = (op.get("behind", 0), op.get("ahead", 0))
-        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach)
+        routed = frozen(op["routed"]) if op.get("routed") else None
+        flow = Flow(
+            op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach, routed
+        )
         keys = self.chip.serves.get(op["kind"])
         if op["context"] and keys is not None and keys.keys and not every_key:
             return replace(flow, kept=kept_share(self.chip, keys.keys))

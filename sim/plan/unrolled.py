@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.routing import taken
 
 DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 MOST_INPUTS = 255  # inputs of one token are counted in a byte
@@ -34,6 +35,18 @@ def _need_rows(queries: int, tokens: int, wave: int) -> np.ndarray:
     """Waves each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
     ends = _pair_rows(tokens)
     return ends[np.minimum(np.arange(queries), tokens - 1)] // wave + 1
+
+
+def _need_routed(producer: Step, reader: Step, tokens: int, here: int) -> np.ndarray:
+    """An expert's token needs all up to that one; where experts meet, each needs who took it."""
+    if reader.routed is not None:
+        return taken(reader.routed, tokens) + 1
+    assert producer.routed is not None
+    need = np.zeros(here, dtype=np.int64)
+    sent = taken(producer.routed, tokens)
+    sent = sent[sent < here]
+    need[sent] = np.arange(len(sent)) + 1
+    return need
 
 
 NEEDS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
@@ -126,7 +139,8 @@ def _sizing(step: Step) -> tuple[Hashable, ...]:
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
-    return (step.axis, step.extra, step.wave, step.planes, step.split, step.head, step.member)
+    cut = (step.wave, step.planes, step.split)
+    return (step.axis, step.extra, *cut, step.head, step.member, step.routed)
 
 
 class Shape:
@@ -200,6 +214,10 @@ class Shape:
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
         wave = reader.wave if edge.rule == "pair" else producer.wave
+        if edge.rule == "routed":
+            need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
+            need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
+            return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
         need = NEEDS[edge.rule](
             -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
         )

@@ -48,6 +48,12 @@ def operators() -> Any:
             " float? cap, Tensor? sinks) -> Tensor",
             lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
+        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner)
+        "experts": (
+            "(Tensor x, Tensor index, Tensor weights, Tensor up, Tensor down, Tensor? up_bias,"
+            " Tensor? down_bias, str act) -> Tensor",
+            lambda x, *_: torch.empty_like(x),
+        ),
         # (1, N, D) of a token each -> (1, 1, N, N): what a model that writes out attention adds
         "causal_mask": ("(Tensor x) -> Tensor", lambda x: x.new_empty(1, 1, *x.shape[1:2] * 2)),
         # x (B, C, N), dt (B, C, N), a (C, S), b (B, S, N), c (B, S, N), d (C), z (B, C, N)
@@ -188,7 +194,7 @@ def _stand_ins(model: Any) -> Iterator[None]:
             stack.enter_context(mock.patch(f"{models}.part.pairs.pair_features", ops.pair_features))
         elif hasattr(model, "set_attn_implementation"):
             stack.enter_context(_transformers_attention(model))
-            family_patches.apply(model, stack)
+            family_patches.apply(model, ops, stack)
             module = sys.modules[type(model).__module__]
             if not getattr(model, "_supports_attention_backend", False) and hasattr(
                 module, "create_causal_mask"

@@ -200,8 +200,12 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
+    sources += ["read_experts", "written_attention", "family_patches"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
-    files += [Path(vocabulary.__file__).with_name(f"{stem}.py") for stem in ("graph", "vocabulary")]
+    files += [
+        Path(vocabulary.__file__).with_name(f"{stem}.py")
+        for stem in ("graph", "vocabulary", "routing")
+    ]
     if config["model_type"] == "part":
         from importlib.util import find_spec  # noqa: PLC0415
 

@@ -6,6 +6,8 @@ gives the same numbers.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,16 +31,46 @@ def _falcon_heads(self: Any, fused: Any) -> tuple[Any, Any, Any]:
     return qkv[..., :-2, :], qkv[..., -2:-1, :], qkv[..., -1:, :]
 
 
+def _experts(ops: Any, self: Any, x: Any, index: Any, weights: Any) -> Any:
+    """All experts of a block as one node; transformers loops over those that have tokens."""
+    act = type(self.act_fn).__name__
+    matrices = (self.gate_up_proj, self.down_proj)
+    return ops.experts(x, index, weights, *matrices, None, None, act)
+
+
+def _is_experts(cls: Any) -> bool:
+    """Whether a class holds experts as transformers does: gate and up side by side, then down."""
+    forward = inspect.signature(cls.forward).parameters
+    wanted = ["self", "hidden_states", "top_k_index", "top_k_weights"]
+    return cls.__name__.endswith("Experts") and list(forward) == wanted
+
+
+def _joined_keys(self: Any, kv_nope: Any, k_rot: Any) -> tuple[Any, Any]:
+    """Keys and values of latent attention, joined where transformers copies into an empty tensor."""
+    import torch  # noqa: PLC0415
+
+    batch, _, tokens, _ = kv_nope.shape
+    both = self.kv_b_proj(kv_nope.reshape(batch, tokens, -1))
+    both = both.view(batch, tokens, -1, self.qk_nope_head_dim + self.v_head_dim).transpose(1, 2)
+    k_nope, values = torch.split(both, [self.qk_nope_head_dim, self.v_head_dim], dim=-1)
+    k_rot = k_rot.expand(-1, k_nope.shape[1], -1, -1)
+    return torch.cat((k_nope, k_rot), dim=-1), values
+
+
 PATCHES: dict[str, Callable[..., Any]] = {
+    "DeepseekV3Attention.expand_kv": _joined_keys,
     "FalconAttention._split_heads": _falcon_heads,
 }
 """By class and method of the module that defines a model."""
 
 
-def apply(model: Any, stack: ExitStack) -> None:
+def apply(model: Any, ops: Any, stack: ExitStack) -> None:
     """Put the methods in place until ``stack`` is closed."""
     module = sys.modules[type(model).__module__]
     for path, method in PATCHES.items():
         cls, _, name = path.partition(".")
         if hasattr(module, cls):
             stack.enter_context(mock.patch.object(getattr(module, cls), name, method))
+    for cls in {type(m) for m in model.modules() if _is_experts(type(m))}:
+        own = functools.partialmethod(functools.partial(_experts, ops))
+        stack.enter_context(mock.patch.object(cls, "forward", own))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
+from hyflexsim.workloads.extraction.read_experts import EXPERTS
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
 
@@ -287,7 +288,9 @@ def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
     return reader.emit("norm", node, args[:3], foldable=True)
 
 
-HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
+HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
+    **WIRES,
+    **EXPERTS,
     "linear": _linear,
     "addmm": _addmm,
     "matmul": _matmul,

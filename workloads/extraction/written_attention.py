@@ -41,10 +41,7 @@ class _Scores:
 def gather(program: Any, attention: Any) -> None:
     """Rewrite the exported program in place; ``attention``: the operator of the one node."""
     graph = program.graph
-    for node in reversed(list(graph.nodes)):
-        # what says nothing or is read by nobody would keep the old operators alive
-        if "_assert_tensor_metadata" in str(node.target) or _idle(node):
-            graph.erase_node(node)
+    _sweep(graph)
     for node in list(graph.nodes):
         if node.op != "call_function":
             continue
@@ -54,9 +51,14 @@ def gather(program: Any, attention: Any) -> None:
             _fused(graph, node, attention)
         elif node.target is attention.default and node.args[3] and _is_mask(node.args[3]):
             node.args = (*node.args[:3], None, True, *node.args[5:])
-    for node in list(graph.nodes):
-        if str(node.target).startswith(MASK):
-            _erase(graph, node)
+    _sweep(graph)
+
+
+def _sweep(graph: Any) -> None:
+    """Take out what says nothing or is read by nobody: it would keep old operators alive."""
+    for node in reversed(list(graph.nodes)):
+        if "_assert_tensor_metadata" in str(node.target) or _idle(node):
+            graph.erase_node(node)
 
 
 def _idle(node: Any) -> bool:
@@ -106,16 +108,6 @@ def _replace(program: Any, softmax: Any, attention: Any) -> None:
         whole.meta["val"] = q.meta["val"].new_empty(*q.meta["val"].shape[:-1], _last(v))
         result = _made(graph, "squeeze.dim", whole, 0) if flat else whole
     out.replace_all_uses_with(result)
-    _erase(graph, out)
-
-
-def _erase(graph: Any, node: Any) -> None:
-    """Take out what nobody reads any more."""
-    if node.op == "call_function" and not node.users:
-        sources = node.all_input_nodes
-        graph.erase_node(node)
-        for source in sources:
-            _erase(graph, source)
 
 
 def _last(node: Any) -> Any:
