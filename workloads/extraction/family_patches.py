@@ -46,7 +46,7 @@ def _is_experts(cls: Any) -> bool:
 
 
 def _joined_keys(self: Any, kv_nope: Any, k_rot: Any) -> tuple[Any, Any]:
-    """Keys and values of latent attention, joined where transformers copies into an empty tensor."""
+    """Keys and values of latent attention, joined; transformers copies into an empty tensor."""
     import torch  # noqa: PLC0415
 
     batch, _, tokens, _ = kv_nope.shape
@@ -71,6 +71,6 @@ def apply(model: Any, ops: Any, stack: ExitStack) -> None:
         cls, _, name = path.partition(".")
         if hasattr(module, cls):
             stack.enter_context(mock.patch.object(getattr(module, cls), name, method))
-    for cls in {type(m) for m in model.modules() if _is_experts(type(m))}:
+    for experts in {type(m) for m in model.modules() if _is_experts(type(m))}:
         own = functools.partialmethod(functools.partial(_experts, ops))
-        stack.enter_context(mock.patch.object(cls, "forward", own))
+        stack.enter_context(mock.patch.object(experts, "forward", own))

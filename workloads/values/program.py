@@ -244,10 +244,9 @@ class Program:
     @staticmethod
     def _patches(image: Any) -> int:
         """Side of the patches that an image is cut into."""
-        kernels = [
-            n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"
-        ]
-        return int(kernels[0])
+        while operator_of(image) != "conv2d":  # through casts
+            image = next(iter(image.users))
+        return int(image.args[1].meta["val"].shape[-1])
 
     def _count(self, op: Op) -> int:
         if op.axis == "pair":
