@@ -13,6 +13,7 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim.op_classes import KINDS
+from hyflexsim.sim.routing import frozen, taken
 from hyflexsim.sim.vocabulary import (
     FORMAT,
     OPTIONAL,
@@ -119,6 +120,8 @@ def token_count(op: dict[str, Any], tokens: int) -> int:
         return tokens * (tokens + 1) // 2
     if op["axis"] == "source":
         return int(op["extra"])
+    if op.get("routed") is not None:
+        return len(taken(frozen(op["routed"]), tokens))
     return 1 if op["axis"] == "single" else tokens + int(op["extra"])
 
 

@@ -35,7 +35,7 @@ CONTEXTS = (None, "all", "prefix", "window", "source")
 RULES = {
     "stream": "token n needs token n (the only token, when the producer is single)",
     "prefix": "token n needs tokens 0 .. n",
-    "window": "token n needs the tokens of its window, up to n + ahead",
+    "window": "token n needs the tokens of its window, up to n * stride + ahead",
     "all": "every token is needed before the first run",
     "first": "token 0 is needed",
     "last": "the last token is needed",
@@ -80,11 +80,14 @@ OPTIONAL: dict[str, Any] = {
 ``parameters``: trained values outside matrices (norm scales, convolution taps). A lookup may
 give as ``stored`` the values of its table, where a tied matrix counts them as parameters. Any
 op may give as ``bits`` the width of its results, where it is not the chip's. ``behind``, ``ahead``:
-of a context ``window``, how many tokens it reaches to both sides.
+of a context ``window``, how many tokens it reaches to both sides; also of a gemv that is a
+convolution over tokens, which with its token n reads around token n * ``stride``. ``routed``: it
+is an expert's and takes only some tokens (routing.py).
 """
 
 MOST_SIZE = 2**31
 MOST_VALUES = 2**48
+MOST_SKEW = 100
 _LARGEST = float("inf")
 _TEXTS = ("layer", "module", "weight", "function")
 _SIZES = ("width", "rows", "cols", "elements", "heads", "inner", "channels", "state")
@@ -113,11 +116,12 @@ def _check_keys(name: str, op: dict[str, Any]) -> None:
     for key in (*required, *OPTIONAL):
         if key not in op or (key in required and op[key] is None):
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
-    window = ("behind", "ahead") if op["context"] == "window" else ()
+    window = ("behind", "ahead") if op["context"] == "window" or "stride" in op else ()
     for key in window:
         if key not in op:
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
-    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", *window)
+    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", "routed", *window)
+    known = (*known, "stride") if op["kind"] == "gemv" else known
     for key in op:
         if key not in known:
             raise GraphError(
@@ -146,9 +150,41 @@ def _check_values(name: str, op: dict[str, Any]) -> None:
         _integer(name, op, "context_extra", 1, MOST_SIZE, "a positive integer with context source")
     if op["axis"] == "source":
         _integer(name, op, "extra", 1, MOST_SIZE, "a positive integer on axis source")
+    _integer(name, op, "stride", 1, MOST_SIZE, "a positive integer")
     _integer(name, op, "bits", 1, 64, "a positive integer")
+    _check_routed(name, op)
     if op["kind"] == "matmul":
         _one_of(name, "multiplies", op["multiplies"], PRODUCTS)
+
+
+def _check_routed(name: str, op: dict[str, Any]) -> None:
+    routed = op.get("routed", {})
+    drawn = {"expert", "experts", "chosen", "seed"}
+    keys = set(routed) if isinstance(routed, dict) else {""}
+    allowed = "a table of expert, experts, chosen and seed (and skew), or of expert and tokens"
+    if keys and keys not in (drawn, drawn | {"skew"}, {"expert", "tokens"}):
+        raise _refused(name, "routed", allowed, routed)
+    if not keys:
+        return
+    if op["axis"] != "sequence" or op["extra"] or op["context"]:
+        raise _refused(name, "routed", "of an op on axis sequence, one run a token", routed)
+    tokens = routed.get("tokens", [])
+    if not isinstance(tokens, list) or not all(_whole(n) and n >= 0 for n in tokens):
+        raise _refused(name, "routed tokens", "a list of integers from 0", tokens)
+    if tokens != sorted(set(tokens)):
+        raise _refused(name, "routed tokens", "in order, each once", tokens)
+    skew = routed.get("skew", 0.0)
+    if not isinstance(skew, int | float) or not 0 <= skew <= MOST_SKEW:
+        raise _refused(name, "routed skew", f"a number from 0 to {MOST_SKEW}", skew)
+    for key, least, most in (
+        ("experts", 1, MOST_SIZE),
+        ("chosen", 1, routed.get("experts", 1)),
+        ("expert", 0, routed.get("experts", MOST_SIZE) - 1),
+        ("seed", 0, MOST_SIZE),
+    ):
+        value = routed.get(key, least)
+        if not _whole(value) or not least <= value <= most:
+            raise _refused(name, f"routed {key}", f"an integer from {least} to {most}", value)
 
 
 def _check_rank(name: str, op: dict[str, Any]) -> None:
@@ -203,7 +239,13 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
             f"{where}rule stream cannot join a {ends[0]} op to a {ends[1]} op; use all, first, "
             "last or pair"
         )
-    if rule == "window" and here["context"] != "window":
+    sent, taken = there.get("routed"), here.get("routed")
+    if sent != taken and (rule != "stream" or (sent and taken)):
+        raise GraphError(
+            f"{where}rule {rule} cannot join what two experts take, or what one takes and all; "
+            "use stream from or to an op that runs for all tokens"
+        )
+    if rule == "window" and "ahead" not in here:
         raise GraphError(
             f"{where}rule window leads to an op of context window; got {here['context']}"
         )

@@ -17,6 +17,7 @@ from hyflexsim.sim.chip.kind import Unit
 from hyflexsim.sim.chip.service import Action, Service, Visit
 from hyflexsim.sim.placement.mapping import Placement, is_block
 from hyflexsim.sim.plan.plan import Component, Group, Step, Threshold
+from hyflexsim.sim.routing import Routed
 
 Input = Group | Threshold
 
@@ -32,6 +33,7 @@ class Flow:
     context_extra: int = 0
     behind: int = 0
     ahead: int = 0
+    routed: Routed | None = None
     kept: tuple[int, int] = (1, 1)
     each: int = 1
     work: str = ""
@@ -170,6 +172,7 @@ class Board:
                 "context_extra": flow.context_extra,
                 "behind": flow.behind,
                 "ahead": flow.ahead,
+                "routed": flow.routed,
                 "kept": flow.kept,
                 "each": flow.each,
                 "work": flow.work,

@@ -30,6 +30,7 @@ import numpy as np
 from hyflexsim.sim.chip.service import Action, Rate
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.work import Work
+from hyflexsim.sim.routing import Routed, taken
 
 T = TypeVar("T")
 
@@ -55,12 +56,14 @@ class Group:
 class Threshold:
     """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
 
-    ``ahead``: so many tokens more, where there are, than the rule says.
+    ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
+    the tokens from one to the next.
     """
 
     source: int
     rule: str
     ahead: int = 0
+    stride: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Step:
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
     ``prefix`` (context n + 1 + context_extra), ``window`` (from n - ``behind`` to n + ``ahead``),
     ``source`` (context_extra) or ``wave`` (pairs in the wave).
+    ``routed``: it serves only the tokens that an expert takes (routing.py), one after the other.
     ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through);
     each token of it ``each`` times (heads that choose keys of their own, bits of a key).
     ``work``: the name by which a request may say how large each token is (work.py); empty: none.
@@ -106,6 +110,7 @@ class Step:
     context_extra: int = 0
     behind: int = 0
     ahead: int = 0
+    routed: Routed | None = None
     kept: tuple[int, int] = (1, 1)
     each: int = 1
     work: str = ""
@@ -198,6 +203,8 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
         return step.planes
     if step.axis == "source":
         return step.extra * step.planes
+    if step.routed is not None:
+        return len(taken(step.routed, tokens)) * step.planes
     count = tokens + step.extra - (prefill - 1 if step.head else 0)
     return count * step.planes
 

@@ -21,6 +21,7 @@ from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.chosen import chosen, stage_of
 from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.routing import frozen
 
 HOST = (-1,)
 """Where inputs come from and outputs go, in place of PUs."""
@@ -75,9 +76,11 @@ class Routes:
         if rule == "pair":
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
-            return Group(step)
+            alike = self.graph.nodes[name].get("routed") == self.graph.nodes[source].get("routed")
+            return Group(step) if alike else Threshold(step, "routed")
         if rule == "window":
-            return Threshold(step, "prefix", self.graph.nodes[name]["ahead"])
+            op = self.graph.nodes[name]
+            return Threshold(step, "prefix", op["ahead"], op.get("stride", 1))
         return Threshold(step, rule)
 
     def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:
@@ -159,7 +162,10 @@ class Routes:
         if op["axis"] == "pair":
             size = "wave"
         reach = (op.get("behind", 0), op.get("ahead", 0))
-        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach)
+        routed = frozen(op["routed"]) if op.get("routed") else None
+        flow = Flow(
+            op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach, routed
+        )
         if every_key:
             return flow
         return chosen(self.chip, self.graph, name, flow, self.multiplier())

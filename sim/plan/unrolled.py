@@ -15,6 +15,7 @@ import numpy as np
 
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
 from hyflexsim.sim.plan.work import Work
+from hyflexsim.sim.routing import taken
 
 DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 MOST_INPUTS = 255  # inputs of one token are counted in a byte
@@ -35,6 +36,18 @@ def _need_rows(queries: int, tokens: int, wave: int) -> np.ndarray:
     """Waves each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
     ends = _pair_rows(tokens)
     return ends[np.minimum(np.arange(queries), tokens - 1)] // wave + 1
+
+
+def _need_routed(producer: Step, reader: Step, tokens: int, here: int) -> np.ndarray:
+    """An expert's token needs all up to that one; where experts meet, each needs who took it."""
+    if reader.routed is not None:
+        return taken(reader.routed, tokens) + 1
+    assert producer.routed is not None
+    need = np.zeros(here, dtype=np.int64)
+    sent = taken(producer.routed, tokens)
+    sent = sent[sent < here]
+    need[sent] = np.arange(len(sent)) + 1
+    return need
 
 
 NEEDS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
@@ -119,7 +132,7 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 def _waiting(edge: Group | Threshold) -> Hashable:
     if isinstance(edge, Group):
         return (edge.every, edge.spread, edge.lag)
-    return edge.rule, edge.ahead
+    return edge.rule, edge.ahead, edge.stride
 
 
 def _sizing(step: Step) -> tuple[Hashable, ...]:
@@ -128,7 +141,8 @@ def _sizing(step: Step) -> tuple[Hashable, ...]:
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
-    return (step.axis, step.extra, step.wave, step.planes, step.split, step.head, step.member)
+    cut = (step.wave, step.planes, step.split)
+    return (step.axis, step.extra, *cut, step.head, step.member, step.routed)
 
 
 class Shape:
@@ -206,12 +220,18 @@ class Shape:
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
         wave = reader.wave if edge.rule == "pair" else producer.wave
+        if edge.rule == "routed":
+            need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
+            need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
+            return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
         need = NEEDS[edge.rule](
             -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
         )
         if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
             need = need + self._offset(reader)
         need = need + edge.ahead
+        if edge.stride > 1:
+            need = np.arange(len(need)) * edge.stride + 1 + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
         return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
 

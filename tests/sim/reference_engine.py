@@ -7,6 +7,7 @@ the engine.
 import heapq
 
 from hyflexsim.sim.plan.plan import Group, Plan, size_of, tokens_of
+from hyflexsim.sim.routing import taken as taken_by
 
 
 def play(plan: Plan, requests, deaths=None):
@@ -51,6 +52,11 @@ def play(plan: Plan, requests, deaths=None):
                     if k < 0:
                         continue
                     wanted = range(k * edge.every, min((k + 1) * edge.every, count))
+            elif edge.rule == "routed":  # an expert's token from all tokens, or the other way
+                base, out = token // s.parts, taken_by(src.routed or s.routed, tokens).tolist()
+                met = out.index(base) + 1 if base in out else 0
+                need = out[base] + 1 if s.routed else met
+                wanted = range(need * src.parts)
             else:
                 base = token // s.parts
                 need = {

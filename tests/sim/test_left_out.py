@@ -35,7 +35,7 @@ SERVICE = Service(Rate(1))
         (Hop("l", 1), Hop("l", 1, None)),
         (Access("l", 1), Access("l", 1, False, 1)),
         (Task("o"), Task("o", 0, 0, 0, 1, False, "", 1)),
-        (Flow("sequence"), Flow("sequence", 0, False, "one", 0, 0, 0, (1, 1), 1, "")),
+        (Flow("sequence"), Flow("sequence", 0, False, "one", 0, 0, 0, None, (1, 1), 1, "")),
         (Group(3), Group(3, 1, 1, 0)),
         (Component("n", "k"), Component("n", "k", "", -1, 0, 0.0, None, None, ())),
         (Request(1, 2), Request(1, 2, None, None)),

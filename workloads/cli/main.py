@@ -22,6 +22,7 @@ import typer
 from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads import outputs
 from hyflexsim.workloads.cli import (
+    families,
     faults,
     kinds,
     lean_imports,
@@ -62,6 +63,7 @@ Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Dra
 studies.register(app)
 part.register(app)
 kinds.register(app)
+families.register(app)
 faults.register(app)
 sweeps.register(app)
 trace.register(app)

@@ -121,14 +121,16 @@ def extract_config(
 class Extracted(NamedTuple):
     """A graph with the exported program it was read from.
 
-    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves;
-    ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder beside a decoder.
+    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves,
+    by the node ``leaving``; ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder
+    beside a decoder.
     """
 
     graph: nx.DiGraph
     program: Any
     ops: dict[str, Op]
     output: Flow
+    leaving: Any
     sizes: Sizes
     sources: frozenset[str]
 
@@ -199,7 +201,10 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
             "quantization_config is not read: weights have as many bits as the chip gives them"
         )
     by_name = {op.name: op for op in ops if op.kind != "cat"}
-    return Extracted(graph, exported.program, by_name, output, reader.sizes, exported.sources)
+    leaving = reader.leaving[reader.outputs.index(output)]
+    return Extracted(
+        graph, exported.program, by_name, output, leaving, reader.sizes, exported.sources
+    )
 
 
 def _causal(ops: list[Op]) -> bool:
@@ -217,9 +222,13 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
+    sources += ["read_experts", "written_attention", "family_patches"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
     files.append(here / "unreached.py")
-    files += [Path(vocabulary.__file__).with_name(f"{stem}.py") for stem in ("graph", "vocabulary")]
+    files += [
+        Path(vocabulary.__file__).with_name(f"{stem}.py")
+        for stem in ("graph", "vocabulary", "routing")
+    ]
     if config["model_type"] == "part":
         from importlib.util import find_spec  # noqa: PLC0415
 

@@ -110,6 +110,13 @@ class Joined:
     rest: Flow
 
 
+def operator_name(node: Any) -> str:
+    """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    name = str(packet).rsplit(".", maxsplit=1)[-1] if "." in str(packet) else str(node.target)
+    return name.rstrip("_") if not name.startswith("_") else name
+
+
 class Sizes:
     """Evaluates symbolic shapes; ``fixed`` is the token count of a model without symbols.
 

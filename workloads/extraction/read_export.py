@@ -22,13 +22,14 @@ from typing import Any
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.attention_capture import Exported
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes, operator_name
 
 Value = Flow | Joined
 
 PASS = frozenset(
     {"view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
-    | {"transpose", "permute", "t", "movedim", "swapaxes", "expand", "expand_as", "contiguous"}
+    | {"transpose", "permute", "t", "numpy_T", "movedim", "swapaxes", "expand", "expand_as"}
+    | {"contiguous", "repeat_interleave"}
     | {"to", "_to_copy", "type_as", "float", "clone", "alias", "detach", "lift_fresh"}
     | {"dropout", "native_dropout", "feature_dropout", "masked_fill"}
 )
@@ -43,6 +44,9 @@ POINTWISE = frozenset(
 """Element-wise functions; the name is the ``function`` of the op."""
 
 ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
+LIKE = ZEROS | {"ones_like", "full_like", "new_ones", "new_full", "new_empty", "empty_like"}
+"""Operators that take no more than the shape of a tensor."""
+
 
 STARTS = frozenset({"embedding", "linear"})
 """Operators whose result is data even of constants: a row by position, a learned query."""
@@ -69,6 +73,7 @@ class Reader:
         self.sizes = sizes_of(exported)
         self.ops: list[Op] = []
         self.outputs: list[Value] = []
+        self.leaving: list[Any] = []  # the nodes of these
         self.inputs: list[Op] = []
         self.notes: list[str] = []
         self.longest: int | None = None  # tokens for which there are learned positions
@@ -97,8 +102,11 @@ class Reader:
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
             elif node.op == "output":
-                flat = _flatten([self._value(a) for a in node.args])
-                self.outputs = [v for v in flat if isinstance(v, Flow | Joined)]
+                for leaving in _flatten(node.args):
+                    value = self._value(leaving)
+                    if isinstance(value, Flow | Joined):
+                        self.outputs.append(value)
+                        self.leaving.append(leaving)
 
     # -- what a node becomes ------------------------------------------------------------------
 
@@ -128,9 +136,14 @@ class Reader:
         flows = [v for v in flat if isinstance(v, Flow | Joined)]
         handler: Callable[..., Any] | None = self.handlers.get(name)
         if not flows:
+            rows = _row_groups(node, name, args)
+            if rows:
+                return rows
             constant = _merge(node, name, args)
             starts = handler is not None and name in STARTS and constant.params
             return handler(self, node, args) if handler and starts else constant
+        if name in LIKE:
+            return Const(zero=name in ZEROS)
         if not _floating(node) and name not in PASS:
             return Const()  # position arithmetic on token ids, masks
         module = self._known_module(node)
@@ -155,12 +168,7 @@ class Reader:
     def _node_type(self) -> type:
         return type(next(iter(self.program.graph.nodes)))
 
-    @staticmethod
-    def operator(node: Any) -> str:
-        """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
-        packet = getattr(node.target, "overloadpacket", node.target)
-        name = str(packet).rsplit(".", maxsplit=1)[-1] if "." in str(packet) else str(node.target)
-        return name.rstrip("_") if not name.startswith("_") else name
+    operator = staticmethod(operator_name)
 
     def refusal(
         self, node: Any, reason: str = "is outside the vocabulary (sim/vocabulary.py)"
@@ -380,6 +388,21 @@ def _floating(node: Any) -> bool:
     value = node.meta.get("val")
     value = value[0] if isinstance(value, list | tuple) and value else value
     return bool(value.dtype.is_floating_point) if hasattr(value, "dtype") else False
+
+
+def _row_groups(node: Any, name: str, args: list[Any]) -> list[Const]:
+    """The rows of one parameter, cut along its first dimension (a fused projection's)."""
+    whole = args[0] if args else None
+    along = node.kwargs.get("dim", args[2] if len(args) > 2 else 0)
+    cuts = name in ("split", "split_with_sizes", "chunk") and along == 0
+    if not (cuts and isinstance(whole, Const) and whole.weight and whole.rows is None):
+        return []
+    groups, start = [], 0
+    for piece in node.meta["val"]:
+        stop = start + piece.shape[0]
+        groups.append(Const(whole.params, whole.weight, (start, stop)))
+        start = stop
+    return groups
 
 
 def _merge(node: Any, name: str, args: list[Any]) -> Const:

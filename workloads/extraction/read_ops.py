@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
+from hyflexsim.workloads.extraction.read_experts import EXPERTS
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
 
@@ -97,6 +98,8 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
             x.op.axis, x.op.extra, x.op.width = "sequence", extra, rows
             patches = Flow(x.op, rows, "sequence", extra)
             return _gemv(reader, node, patches, weight, rows, out, bias)
+    if plain and groups == 1 and len(kernel) == 1 and isinstance(x, Flow):
+        return _taps(reader, node, x, weight, bias, (stride[0], padding[0]))
     depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
     causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
     if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
@@ -112,6 +115,24 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
         value.op.inputs = [(x, "prefix")]  # it looks back at the tokens before
         return value
     raise reader.refusal(node, "is a convolution over tokens (allowed: patches, causal depthwise)")
+
+
+def _taps(reader: Reader, node: Any, x: Flow, weight: Any, bias: Any, how: tuple[int, int]) -> Any:
+    """A convolution over tokens (B, C, N): a matrix on each token and its neighbours."""
+    (stride, padding), (out, inner, taps) = how, shape_of(node, 1)
+    before, after = (reader.sizes.pair(t.meta["val"].shape[-1])[0] for t in (node.args[0], node))
+    base = reader.sizes.count(Flow(x.op, 1, x.axis))
+    if x.op.kind == "input":
+        x.op.extra, x.op.width = before - base, inner
+        x = Flow(x.op, inner, x.axis, x.op.extra)
+    flow: Flow = _gemv(reader, node, x, weight, inner * taps, out, bias)
+    if flow.op.kind != "gemv" or reader.sizes.varies(node.meta["val"].shape[-1]):
+        raise reader.refusal(node, "is a convolution over tokens whose number is free")
+    op = flow.op
+    op.extra = after - base
+    op.attributes |= {"behind": padding, "ahead": taps - 1 - padding, "stride": stride}
+    op.inputs = [(x, "window")]
+    return Flow(op, out, op.axis, op.extra)
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -151,7 +172,7 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
-    q, k, v, bias, causal, window, *_ = args
+    q, k, v, bias, causal, window, _, cap, sinks = args
     heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
@@ -171,6 +192,8 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     shape = {"heads": heads, "inner": inner}
     scores = step("matmul", "qk", q, heads, multiplies=SCORES, **shape)
     _see(scores.op, k, seen)
+    if cap is not None:
+        scores = step("pointwise", "cap", scores, heads, elements=heads, function="tanh")
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
         if bias.op.kind == "lookup" and bias.op.attributes.get("context"):
@@ -183,6 +206,8 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     elif isinstance(bias, Const) and not bias.zero:  # of positions alone: distance times a slope
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
     weights = step("softmax", "softmax", scores, heads, elements=heads)
+    if isinstance(sinks, Const):  # a trained score of no token, a head
+        weights.op.parameters += reader.count(sinks)
     shape["inner"] = shape_of(node, 2)[3]
     width = heads * shape["inner"]
     result = step("matmul", "pv", weights, width, multiplies=MIXES, **shape)
@@ -218,13 +243,6 @@ def _see(op: Op, value: Value, rule: str) -> None:
         op.inputs += [(value.rest, "all"), (value.single, "stream")]
     else:
         op.inputs.append((value, "stream" if value.axis == "single" else rule))
-
-
-def _sdpa(reader: Reader, node: Any, args: list[Any]) -> Any:
-    defaults: list[Any] = [None, 0.0, False]
-    q, k, v, mask, _, causal = [*args, *defaults[len(args) - 3 :]][:6]
-    bias = mask if isinstance(mask, Flow) else None
-    return _attention(reader, node, [q, k, v, bias, bool(causal), None])
 
 
 def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -280,7 +298,9 @@ def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
     return reader.emit("norm", node, args[:3], foldable=True)
 
 
-HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
+HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
+    **WIRES,
+    **EXPERTS,
     "linear": _linear,
     "addmm": _addmm,
     "matmul": _matmul,
@@ -291,7 +311,6 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
     "batch_norm": _batch_norm,
     "embedding": _embedding,
     "attention": _attention,
-    "scaled_dot_product_attention": _sdpa,
     "scan": _scan,
     "pair_features": _pair_features,
 }

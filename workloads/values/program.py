@@ -74,6 +74,7 @@ class Program:
         self.ops: dict[str, Op] = extracted.ops
         self.exported = extracted.program
         self.output = extracted.output
+        self.leaving = extracted.leaving
         self.sizes = extracted.sizes
         self.sources = extracted.sources
         self.owners: dict[Any, list[str]] = {}
@@ -207,6 +208,20 @@ class Program:
         """Shape of an exported tensor for the inputs that the program was started with."""
         return [self.sizes.at(size, self.tokens, self.source) for size in node.meta["val"].shape]
 
+    def finished(self, rows: Tensor) -> Tensor:
+        """Results of the last op as they leave: numbers that follow it scale and shift them."""
+        last = self.output.op.nodes[-1]
+        if self.leaving is last:
+            return rows
+        ends = []
+        for fill in (0.0, 1.0):
+            start = torch.full(self.shape(last), fill, dtype=torch.float64)
+            value = self._value(self.leaving, lambda n: None, {last: start}, top=True)
+            ends.append(value.flatten()[0])
+        shift, both = ends
+        finished: Tensor = rows * (both - shift) + shift
+        return finished
+
     # --- layouts -----------------------------------------------------------------------------
 
     def layout(self, node: Any, count: int) -> Layout:
@@ -229,10 +244,9 @@ class Program:
     @staticmethod
     def _patches(image: Any) -> int:
         """Side of the patches that an image is cut into."""
-        kernels = [
-            n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"
-        ]
-        return int(kernels[0])
+        while operator_of(image) != "conv2d":  # through casts
+            image = next(iter(image.users))
+        return int(image.args[1].meta["val"].shape[-1])
 
     def _count(self, op: Op) -> int:
         if op.axis == "pair":
@@ -279,18 +293,27 @@ def operator_of(node: Any) -> str:
 
 @dataclass(frozen=True)
 class Product:
-    """A static product in the program: which operand is data, and the matrix (out, in)."""
+    """A static product in the program: which operand is data, and the matrix (out, in).
+
+    ``patches``: side of the squares of an image that it is of. ``taps``: of a convolution over
+    tokens, how many, from one token to the next, and zeros at both ends.
+    """
 
     data: Any
     channel: int
     matrix: Tensor
     bias: Tensor | None
     patches: int = 0
+    taps: tuple[int, int, int] | None = None
 
     def rows(self, x: Tensor) -> Tensor:
         """The data, one vector a token: (tokens, in)."""
         if self.patches:  # disjoint squares of an image
             return Layout(2, side=self.patches).rows(x)
+        if self.taps is not None:
+            taps, stride, padding = self.taps
+            windows = functional.pad(x, (padding, padding)).unfold(2, taps, stride)
+            return windows[0].transpose(0, 1).flatten(1)
         return x.movedim(self.channel, -1).flatten(0, -2)
 
 
@@ -314,7 +337,15 @@ def product_of(program: Program, name: str) -> Product:
         weight = constant(args[1])
         patches = weight.shape[-1] if weight.dim() == 4 and weight.shape[-1] > 1 else 0
         bias = constant(args[2]) if len(args) > 2 else None
-        return Product(args[0], 1, weight.flatten(1), bias, patches)
+        taps = None
+        if weight.dim() == 3 and weight.shape[-1] > 1:
+            stride, padding = (
+                [*args[3:5], [1], [0]][:2]
+                if len(args) > 4
+                else (args[3] if len(args) > 3 else [1], [0])
+            )
+            taps = (weight.shape[-1], int(stride[0]), int(padding[0]))
+        return Product(args[0], 1, weight.flatten(1), bias, patches, taps)
     if not program.depends(args[0]) and args[0] not in program.owners:
         return Product(args[1], -2, constant(args[0]).reshape(args[0].meta["val"].shape[-2:]), None)
     return Product(args[0], -1, constant(args[1]).reshape(args[1].meta["val"].shape[-2:]).T, None)

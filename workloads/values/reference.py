@@ -20,7 +20,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim import graph as g
-from hyflexsim.workloads.values.attention import Attention, attentions, hidden_keys, per_head
+from hyflexsim.workloads.values.attention import (
+    Attention,
+    attentions,
+    capped,
+    hidden_keys,
+    per_head,
+    weights_of,
+)
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
@@ -66,7 +73,7 @@ class Reference:
         values = self.results[last.op.name, "values"]
         if last.axis == "single" and last.op.axis != "single":
             values = values[-1:] if last.rule == "last" else values[:1]
-        self.results["output", "values"] = values
+        self.results["output", "values"] = self._round(self.program.finished(values))
         return self.results
 
     def _op(self, name: str) -> None:
@@ -176,11 +183,14 @@ class Reference:
             scores = self._scores(a, self.tensor(q)[0], keys)
             results[name, "values"] = self._round(scores).permute(1, 2, 0)
         elif name == a.add:
-            total = results[a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
+            total = results[a.cap or a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
             results[name, "values"] = self._round(total)
+        elif name == a.cap:
+            results[name, "values"] = self._round(capped(results[a.qk, "values"], a.most))
         elif name == a.softmax:
-            scores = results[a.add or a.qk, "values"]
-            weights = self._round(scores.softmax(1))
+            scores = results[a.biased, "values"]
+            sinks = None if a.sinks is None else self.tensor(a.sinks)
+            weights = self._round(weights_of(scores, sinks))
             results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)
         else:
             self._mix(a, self.tensor(v))

@@ -17,7 +17,13 @@ from torch.nn import functional
 
 from hyflexsim.sim.chip.formats import FORMATS
 from hyflexsim.sim.plan.plan import Step
-from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.workloads.values.attention import (
+    Attention,
+    attentions,
+    capped,
+    per_head,
+    weights_of,
+)
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.program import product_of
 from hyflexsim.workloads.values.roles import count
@@ -76,7 +82,7 @@ class Served:
         for i, position in enumerate(at % len(values)):
             if not _sees(looks.get(last.op.name), i, position):
                 rows[i] = torch.nan
-        return rows
+        return half(self.program.finished(rows))
 
     # --- evaluation of exported nodes --------------------------------------------------------
 
@@ -229,9 +235,12 @@ class Served:
             self._scores(index, step, a, visits)
         elif step.op == a.add:
             self._biased(index, step, a, visits)
+        elif step.op == a.cap:
+            self._keep(step, at, half(capped(self._stage(index, visits, a.qk), a.most)))
         elif step.op == a.softmax:
-            scores = self._stage(index, visits, a.add or a.qk)
-            weights = half(scores.softmax(1))
+            scores = self._stage(index, visits, a.biased)
+            sinks = None if a.sinks is None else self.program.value(a.sinks, lambda n: None)
+            weights = half(weights_of(scores, sinks))
             self._keep(step, at, torch.where(torch.isneginf(scores), scores, weights))
         else:
             self._mixed(index, step, a, visits)
@@ -312,10 +321,11 @@ class Served:
 
     def _biased(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         at = self.x.positions(index, visits)
-        scores = self._stage(index, visits, a.qk)
+        scores = self._stage(index, visits, a.cap or a.qk)
         *_, bias = a.operands
+        whole = (self.x.store.count(step.op), *scores.shape[1:])  # one for all queries or heads
         columns = self._rows(
-            index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).flatten(1)
+            index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).expand(whole).flatten(1)
         )
         self._keep(step, at, half(scores + columns.reshape(scores.shape)))
 

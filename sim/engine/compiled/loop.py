@@ -362,6 +362,7 @@ def _deliver_to_all(t, step, request, token, now):
     for i in range(row.output_at, row.output_at + row.outputs):
         output = t.outputs[i]
         first, stop = np.int64(token), np.int64(token) + 1
+        need_at = np.int64(-1)
         if output.group:
             edge = t.edges[t.requests[request].shape, output.edge]
             if edge.kind == GROUP:
@@ -369,7 +370,10 @@ def _deliver_to_all(t, step, request, token, now):
             elif edge.kind == THRESHOLD:
                 place = t.requests[request].marks_at + output.mark
                 first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
+                need_at = edge.need_at
         for released in range(np.uint64(first), np.uint64(stop)):
+            if need_at >= 0 and not t.needs[need_at + np.int64(released)]:
+                continue  # it does not wait for this one: its experts are others
             if output.only or _release(t, output.step, request, np.uint32(released)):
                 _arrive(t, output.step, request, np.uint32(released), now)
     if row.answers:
