@@ -21,7 +21,9 @@ from torch.nn import functional
 
 from hyflexsim.sim import graph as g
 from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.workloads.values.choosing import Chooser
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
+from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
 from hyflexsim.workloads.values.results import Results
@@ -37,7 +39,8 @@ class Reference:
 
     ``widths`` None: in floating point throughout, without rounding: the model as trained.
     ``value_scales``: scale of values (V) by name of the op ``pv``, one a head (H,).
-    ``multiply``: instead of the exact integer product (converters of a chip).
+    ``multiply``: instead of the exact integer product (converters of a chip). ``choice``: which
+    keys are kept (choosing.py).
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Reference:
         widths: Widths | None,
         value_scales: Mapping[str, Tensor] | None = None,
         multiply: Multiply | None = None,
+        choice: Choice | None = None,
     ):
         self.program = program
         self.matrices = matrices
@@ -54,6 +58,7 @@ class Reference:
         self.value_scales = value_scales or {}
         self.multiply = multiply or self._exact
         self.attentions = attentions(program)
+        self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
         self._tensors: dict[Any, Tensor] = {}
 
@@ -177,12 +182,13 @@ class Reference:
             heads = q.meta["val"].shape[1]
             keys = per_head(self.tensor(k), heads)
             scores = self._scores(a, self.tensor(q)[0], keys)
-            results[name, "values"] = self._round(scores).permute(1, 2, 0)
+            rounded = self._round(scores).permute(1, 2, 0)
+            results[name, "values"] = self.chooser.before(a, rounded)
         elif name == a.add:
             total = results[a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
             results[name, "values"] = self._round(total)
         elif name == a.softmax:
-            scores = results[a.add or a.qk, "values"]
+            scores = self.chooser.after(a, results[a.add or a.qk, "values"])
             weights = self._round(scores.softmax(1))
             results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)
         else:

@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim.chip.formats import FORMATS
+from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Step
+from hyflexsim.sim.units.selector import CHOICES
 from hyflexsim.workloads.values.attention import Attention, attentions, per_head
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.program import product_of
@@ -32,6 +34,9 @@ class Served:
         self.x = sight
         self.program = sight.program
         self.attentions = attentions(self.program)
+        self.choice = sight.machine.choice
+        if self.choice is not None and self.choice.by not in CHOICES:
+            raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
         self.states: dict[str, dict[int, Tensor]] = {}
         self.host: dict[str, Tensor] = {}  # rows of inputs, as the host has them
 
@@ -206,7 +211,7 @@ class Served:
     def _keep(self, step: Step, at: np.ndarray, values: Tensor) -> None:
         """Results, as far as the step counts elements for them."""
         passes = self._passes(step)
-        served = count(step, "sfu_element") // passes if passes else values.shape[-1]
+        served = step.each * count(step, "sfu_element") // passes if passes else values.shape[-1]
         if served < values.shape[-1]:
             values = values.clone()
             values[..., served:] = torch.nan
@@ -229,6 +234,8 @@ class Served:
             self._biased(index, step, a, visits)
         elif step.op == a.softmax:
             scores = self._stage(index, visits, a.add or a.qk)
+            if self.choice is not None and self.choice.by != "bias":
+                scores = _only(scores, self.choice.kept(self._layer(a), scores))
             weights = half(scores.softmax(1))
             self._keep(step, at, torch.where(torch.isneginf(scores), scores, weights))
         else:
@@ -298,18 +305,28 @@ class Served:
             scores = product * sq * sk.transpose(1, 2) * a.scale
             kept = _context_of(product, looked, seen)
             self.x.store.keep(step.op, "product", at, kept.permute(1, 2, 0))
-        self.x.store.keep(
-            step.op, "values", at, half(_context_of(scores, looked, seen)).permute(1, 2, 0)
-        )
+        rounded = half(_context_of(scores, looked, seen)).permute(1, 2, 0)
+        if self.choice is not None and self.choice.by == "bias" and a.add is not None:
+            chosen = self.choice.kept(self._layer(a), half(self._bias(index, step, a, visits)))
+            rounded = _only(rounded, chosen)
+        self.x.store.keep(step.op, "values", at, rounded)
 
     def _biased(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         at = self.x.positions(index, visits)
         scores = self._stage(index, visits, a.qk)
+        self._keep(step, at, half(scores + self._bias(index, step, a, visits)))
+
+    def _bias(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> Tensor:
+        """U of the queries of visits: (Q, K, H)."""
         *_, bias = a.operands
+        heads = int(bias.meta["val"].shape[1])
         columns = self._rows(
             index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).flatten(1)
         )
-        self._keep(step, at, half(scores + columns.reshape(scores.shape)))
+        return columns.reshape(len(columns), -1, heads)
+
+    def _layer(self, a: Attention) -> str:
+        return str(self.program.graph.nodes[a.qk]["layer"])
 
     def _mixed(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         """Probabilities times values, over as many tokens as the visit counts."""
@@ -355,14 +372,14 @@ class Served:
             return None
         if count(step, "nor"):
             stored = written or 0
-            nors = count(step, "nor") // max(1, step.macs[0] + step.macs[1])
+            nors = step.macs_in * count(step, "nor") // max(1, step.macs[0] + step.macs[1])
             return nors // max(1, stored), stored
         return None if format is None else (format.bits, format.bits)
 
     def _reached(self, step: Step, product: Tensor) -> Tensor:
         """Heads for which the step counts multiplications; the others have none."""
         inner = int(self.program.graph.nodes[step.op]["inner"])
-        heads = (step.macs[0] + step.macs[1]) // inner
+        heads = step.each * (step.macs[0] + step.macs[1]) // (step.macs_in * inner)
         if heads >= len(product):
             return product
         product = product.clone()
@@ -424,6 +441,10 @@ class Served:
             y = (state * out).sum(1)
             made.append(half(y if skip is None else y + skip * x))
         return torch.stack(made)
+
+
+def _only(scores: Tensor, kept: Tensor | None) -> Tensor:
+    return scores if kept is None else scores.masked_fill(~kept, -torch.inf)
 
 
 def _sees(seen: Seen | None, visit: int, position: int) -> bool:
