@@ -1,4 +1,4 @@
-"""Ways to use sparse attention, on one chip and the same jets: accuracy, latency, energy, keys kept.
+"""Ways to use sparse attention, on one chip and the same jets: accuracy, latency, energy, keys.
 
 A way is how keys are chosen and how many stay. Its accuracy comes from the quantised model over
 held-out jets, its times and counts from a run of the plan in which every query of every jet has the
@@ -37,7 +37,7 @@ BY_BIAS, BY_MASK, BY_UPPER = (4, 8, 16), (5, 9, 17), (4, 8, 16)
 
 
 def ways_of(layers: Mapping[str, int], table: Sequence[Sequence[int]] | None = None) -> list[Way]:
-    """All ways for a model with these layers (name -> heads); ``table``: keys of each, chosen before.
+    """All ways for a model with these layers (name -> heads); ``table``: keys of each head.
 
     >>> [way.name for way in ways_of({"blocks.0": 4})][:3]
     ['all keys', 'top 1', 'top 2']
@@ -68,8 +68,9 @@ def ways(
     table: Sequence[Sequence[int]] | None = None,
     say: Say = lambda *_: None,
 ) -> list[Row]:
-    """A row a way: accuracy and its change from all keys (paired, with one standard error), shares of
-    keys kept and bits multiplied, latency (µs: p50, p99), energy of a jet (nJ) and of its attention.
+    """A row a way: accuracy and its change from all keys (paired, with one standard error), shares
+    of keys kept and bits multiplied, latency (µs: p50, p99), energy of a jet and of its attention
+    (nJ).
 
     Ways that choose before the scores are made run on a chip whose selector looks there; what that
     look costs is the selector's, whatever it looks at. Raises InputError as reading does.
