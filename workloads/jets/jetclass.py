@@ -88,7 +88,8 @@ def _kinds(path: Path, flat: dict[str, NDArray[Any]], counts: NDArray[np.int64])
             f"{path}: a particle must be one of {', '.join(FLAGS)}; got {int(flags[:, at].sum())} "
             f"of them in row {row}"
         )
-    return flags.argmax(0).astype(np.int8)
+    kinds: NDArray[Any] = flags.argmax(0).astype(np.int8)
+    return kinds
 
 
 def _labels(path: Path, table: Any) -> list[str]:
