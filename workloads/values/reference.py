@@ -28,7 +28,9 @@ from hyflexsim.workloads.values.attention import (
     per_head,
     weights_of,
 )
+from hyflexsim.workloads.values.choosing import Chooser
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
+from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
 from hyflexsim.workloads.values.results import Results
@@ -43,7 +45,8 @@ class Reference:
 
     ``widths`` None: in floating point throughout, without rounding: the model as trained.
     ``value_scales``: scale of values (V) by name of the op ``pv``, one a head (H,).
-    ``multiply``: instead of the exact integer product (converters of a chip).
+    ``multiply``: instead of the exact integer product (converters of a chip). ``choice``: which
+    keys are kept (choosing.py).
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Reference:
         widths: Widths | None,
         value_scales: Mapping[str, Tensor] | None = None,
         multiply: Multiply | None = None,
+        choice: Choice | None = None,
     ):
         self.program = program
         self.matrices = matrices
@@ -60,6 +64,7 @@ class Reference:
         self.value_scales = value_scales or {}
         self.multiply = multiply or self._exact
         self.attentions = attentions(program)
+        self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
         self._tensors: dict[Any, Tensor] = {}
 
@@ -181,14 +186,15 @@ class Reference:
             heads = q.meta["val"].shape[1]
             keys = per_head(self.tensor(k), heads)
             scores = self._scores(a, self.tensor(q)[0], keys)
-            results[name, "values"] = self._round(scores).permute(1, 2, 0)
+            rounded = self._round(scores).permute(1, 2, 0)
+            results[name, "values"] = self.chooser.before(a, rounded)
         elif name == a.add:
             total = results[a.cap or a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
             results[name, "values"] = self._round(total)
         elif name == a.cap:
             results[name, "values"] = self._round(capped(results[a.qk, "values"], a.most))
         elif name == a.softmax:
-            scores = results[a.biased, "values"]
+            scores = self.chooser.after(a, results[a.biased, "values"])
             sinks = None if a.sinks is None else self.tensor(a.sinks)
             weights = self._round(weights_of(scores, sinks))
             results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)

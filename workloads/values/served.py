@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim.chip.formats import FORMATS
+from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Step
+from hyflexsim.sim.units.selector import CHOICES
 from hyflexsim.workloads.values.attention import (
     Attention,
     attentions,
@@ -38,6 +40,9 @@ class Served:
         self.x = sight
         self.program = sight.program
         self.attentions = attentions(self.program)
+        self.choice = sight.machine.choice
+        if self.choice is not None and self.choice.by not in CHOICES:
+            raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
         self.states: dict[str, dict[int, Tensor]] = {}
         self.host: dict[str, Tensor] = {}  # rows of inputs, as the host has them
 
@@ -214,7 +219,7 @@ class Served:
     def _keep(self, step: Step, at: np.ndarray, values: Tensor) -> None:
         """Results, as far as the step counts elements for them."""
         passes = self._passes(step)
-        served = count(step, "sfu_element") // passes if passes else values.shape[-1]
+        served = step.each * count(step, "sfu_element") // passes if passes else values.shape[-1]
         if served < values.shape[-1]:
             values = values.clone()
             values[..., served:] = torch.nan
@@ -239,6 +244,8 @@ class Served:
             self._keep(step, at, half(capped(self._stage(index, visits, a.qk), a.most)))
         elif step.op == a.softmax:
             scores = self._stage(index, visits, a.biased)
+            if self.choice is not None and self.choice.by != "bias":
+                scores = _only(scores, self.choice.kept(self._layer(a), scores))
             sinks = None if a.sinks is None else self.program.value(a.sinks, lambda n: None)
             weights = half(weights_of(scores, sinks))
             self._keep(step, at, torch.where(torch.isneginf(scores), scores, weights))
@@ -315,19 +322,31 @@ class Served:
             scores = product * sq * sk.transpose(1, 2) * a.scale
             kept = _context_of(product, looked, seen)
             self.x.store.keep(step.op, "product", at, kept.permute(1, 2, 0))
-        self.x.store.keep(
-            step.op, "values", at, half(_context_of(scores, looked, seen)).permute(1, 2, 0)
-        )
+        rounded = half(_context_of(scores, looked, seen)).permute(1, 2, 0)
+        if self.choice is not None and self.choice.by == "bias" and a.add is not None:
+            pairs = half(self._bias(index, step, a, visits, rounded.shape))
+            chosen = self.choice.kept(self._layer(a), pairs)
+            rounded = _only(rounded, chosen)
+        self.x.store.keep(step.op, "values", at, rounded)
 
     def _biased(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         at = self.x.positions(index, visits)
         scores = self._stage(index, visits, a.cap or a.qk)
+        self._keep(step, at, half(scores + self._bias(index, step, a, visits, scores.shape)))
+
+    def _bias(
+        self, index: int, step: Step, a: Attention, visits: np.ndarray, shape: torch.Size
+    ) -> Tensor:
+        """U of the queries of visits, of the shape of their scores (Q, K, H)."""
         *_, bias = a.operands
-        whole = (self.x.store.count(step.op), *scores.shape[1:])  # one for all queries or heads
+        whole = (self.x.store.count(step.op), *shape[1:])  # one for all queries or heads
         columns = self._rows(
             index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).expand(whole).flatten(1)
         )
-        self._keep(step, at, half(scores + columns.reshape(scores.shape)))
+        return columns.reshape(shape)
+
+    def _layer(self, a: Attention) -> str:
+        return str(self.program.graph.nodes[a.qk]["layer"])
 
     def _mixed(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         """Probabilities times values, over as many tokens as the visit counts."""
@@ -372,14 +391,14 @@ class Served:
             return None
         if count(step, "nor"):
             stored = written or 0
-            nors = count(step, "nor") // max(1, step.macs[0] + step.macs[1])
+            nors = step.macs_in * count(step, "nor") // max(1, step.macs[0] + step.macs[1])
             return nors // max(1, stored), stored
         return None if format is None else (format.bits, format.bits)
 
     def _reached(self, step: Step, product: Tensor) -> Tensor:
         """Heads for which the step counts multiplications; the others have none."""
         inner = int(self.program.graph.nodes[step.op]["inner"])
-        heads = (step.macs[0] + step.macs[1]) // inner
+        heads = step.each * (step.macs[0] + step.macs[1]) // (step.macs_in * inner)
         if heads >= len(product):
             return product
         product = product.clone()
@@ -441,6 +460,10 @@ class Served:
             y = (state * out).sum(1)
             made.append(half(y if skip is None else y + skip * x))
         return torch.stack(made)
+
+
+def _only(scores: Tensor, kept: Tensor | None) -> Tensor:
+    return scores if kept is None else scores.masked_fill(~kept, -torch.inf)
 
 
 def _sees(seen: Seen | None, visit: int, position: int) -> bool:
