@@ -1,4 +1,4 @@
-# make run | make test | make bench | make peers: each makes the virtual environment on first use.
+# make run | make test | make docs | make bench | make peers: each makes the virtual environment on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit explore fuzz mutants bench peers clean
+.PHONY: run test lint types contracts unit docs explore fuzz mutants bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -25,6 +25,10 @@ contracts: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n auto
+
+# the site, in build/docs; what is not right about it is an error. Notebooks run
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 # properties on examples that nobody has seen yet
 explore: $(READY)
@@ -55,4 +59,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist docs/reference/generated *.egg-info

@@ -20,9 +20,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+
+from hyflexsim.analysis.notebook import Picture
 
 COLUMN, PAGE = 3.5, 7.16  # inches: widths of an IEEE column and page
 DPI = 200
@@ -141,7 +142,7 @@ def context() -> Iterator[None]:
 
 def new_axes(width: float = COLUMN, height: float = 2.4) -> Axes:
     """Axes on a figure of their own (inches), outside pyplot: nothing to close, no display."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot()
 

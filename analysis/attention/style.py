@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hyflexsim.analysis.attention.directory import AttentionRun
+from hyflexsim.analysis.notebook import Picture
 from hyflexsim.analysis.style import DPI, PAGE
 
 DECAYS = {
@@ -46,7 +47,7 @@ def panels(
     rows: int, columns: int, *, width: float = PAGE, height: float = 2.4, **keywords: Any
 ) -> tuple[Figure, NDArray[Any]]:
     """A figure of its own with a grid of axes (rows, columns); inches; `keywords` of subplots."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes: NDArray[Any] = figure.subplots(rows, columns, squeeze=False, **keywords)
     return figure, axes

@@ -11,11 +11,12 @@ import pandas as pd
 
 from hyflexsim.analysis.reports.page import Page, Table
 from hyflexsim.analysis.reports.zoomable import zoomable_timeline
+from hyflexsim.analysis.run import shown
 from hyflexsim.analysis.run.report import PICTURES, draw_all, draw_more, possible
 from hyflexsim.analysis.run.run import load
 from hyflexsim.analysis.studies.report import draw_study
 from hyflexsim.analysis.studies.studies import STUDIES, load_study, study_kinds
-from hyflexsim.analysis.style import si
+from hyflexsim.analysis.sweeps import shown as shown_sweep
 from hyflexsim.analysis.sweeps.report import draw_sweep
 from hyflexsim.analysis.sweeps.swept import load_sweep
 from hyflexsim.sim.errors import InputError
@@ -70,7 +71,7 @@ def write_report(folder: str | Path, file: str | Path | None = None) -> Path:
 
 def _of_run(folder: Path) -> Page:
     run = load(folder)
-    summary, latency = run.summary, run.summary["latency_ps"]
+    summary = run.summary
     missing = [name for name in PICTURES if not (folder / name).is_file()]
     if missing:
         draw_all(folder)
@@ -80,19 +81,10 @@ def _of_run(folder: Path) -> Page:
     used = set(summary["assumptions"])
     assumed = hardware[hardware["key"].isin(used)] if len(hardware) else hardware
     return Page(
-        title=f"{summary['scenario']}: {summary['model']} on {summary['preset']}",
+        title=shown.title(summary),
         lead=f"{summary['requests']:,} requests, {summary['tokens']:,} tokens, "
         f"{summary['visits']:,} visits, energy mode {summary['energy_mode']}.",
-        facts={
-            "latency p50": si(latency["p50"] * 1e-12, "s"),
-            "latency p99": si(latency["p99"] * 1e-12, "s"),
-            "throughput": si(summary["throughput_per_s"], "/s"),
-            "energy a request": si(summary["energy_per_request_pj"] * 1e-12, "J"),
-            "mean power": si(summary["power_w"]["mean"], "W"),
-            "TOPS/W": f"{summary['tops']['per_w']:,.3g}",
-            "area used": f"{summary['area_mm2']['used']:,.4g} mm²",
-            "bound by": str(summary["bound"]["kind"]),
-        },
+        facts=shown.facts(summary),
         notes=summary["notes"],
         live=[zoomable_timeline(run)],
         pictures=[(CAPTIONS[name], folder / name) for name in (*PICTURES, *more)],
@@ -114,11 +106,7 @@ def _of_sweep(folder: Path) -> Page:
     return Page(
         title=swept.title or folder.resolve().name,
         lead=f"{len(swept.points):,} points of {', '.join(swept.settings)}.",
-        facts={
-            "points": f"{len(swept.points):,}",
-            "on the front": f"{int(swept.front().sum()):,}",
-            "failed": f"{int(swept.points['error'].notna().sum()):,}",
-        },
+        facts=shown_sweep.facts(swept),
         notes=[f"{count:,} points: {error}" for error, count in swept.errors().items()],
         pictures=[(CAPTIONS[path.name], path) for path in pictures],
         tables=[Table("Points", table)],

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from hyflexsim.analysis import style
+from hyflexsim.analysis.notebook import Picture
 
 MANY = 21
 """A panel with more bars has a row of its own."""
@@ -45,7 +45,7 @@ def beside_paper(
     with style.context():
         placed = _places([_is_wide(table[table["panel"] == panel]) for panel in panels])
         rows = 1 + max(row for row, _, _ in placed)
-        figure = Figure(
+        figure = Picture(
             figsize=(style.PAGE, ROW * rows + 0.35), dpi=style.DPI, layout="constrained"
         )
         FigureCanvasAgg(figure)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from hyflexsim.analysis.shown import Shown
 from hyflexsim.sim.errors import InputError, shortened
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -110,7 +111,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Shown):
     """What happened in one run, as tables. Times in integer ps, energies in pJ.
 
     Attributes
@@ -141,6 +142,8 @@ class Run:
     layers
         Where ``trace`` is a part: all layers, those first that finish something first.
     """
+
+    SHOWN: ClassVar[str] = "run.shown"
 
     trace: pd.DataFrame
     components: pd.DataFrame

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from hyflexsim.analysis import style
+from hyflexsim.analysis.notebook import Picture
 from hyflexsim.analysis.studies.studies import Study
 
 MARKERS = "os^DvPX<>*"
@@ -36,7 +37,7 @@ def panels(
     count: int, width: float, height: float, widths: Sequence[float] | None = None, **share: Any
 ) -> list[Axes]:
     """Axes side by side on a figure of their own (inches), outside pyplot."""
-    figure = Figure(figsize=(width, height), dpi=style.DPI, layout="constrained")
+    figure = Picture(figsize=(width, height), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return list(figure.subplots(1, count, squeeze=False, width_ratios=widths, **share)[0])
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hyflexsim.analysis.run.run import read_json, undamaged
+from hyflexsim.analysis.shown import Shown
 from hyflexsim.sim.errors import InputError
 
 STUDIES: dict[str, dict[str, dict[str, str]]] = {
@@ -113,11 +114,13 @@ _ABOVE_ZERO = ("energy_pj", "dense_energy_pj")
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Study(Shown):
     """A directory of an accuracy study: ``kind`` is accuracy, study or pareto.
 
     ``tables`` has the frames of :data:`STUDIES`, ``info`` the JSON object of :data:`INFO`.
     """
+
+    SHOWN: ClassVar[str] = "studies.shown"
 
     kind: str
     tables: dict[str, pd.DataFrame]

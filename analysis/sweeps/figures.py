@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hyflexsim.analysis import style
+from hyflexsim.analysis.notebook import Picture
 from hyflexsim.analysis.sweeps.effects import effect, largest
 from hyflexsim.analysis.sweeps.scales import Scale, scale
 from hyflexsim.analysis.sweeps.swept import Swept, load_sweep
@@ -191,7 +192,7 @@ def _with_points(sweep: Swept | str) -> Swept:
 
 
 def _panels(rows: int, columns: int, width: float, height: float, **share: Any) -> list[list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=style.DPI, layout="constrained")
+    figure = Picture(figsize=(width, height), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return [list(row) for row in figure.subplots(rows, columns, squeeze=False, **share)]
 

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hyflexsim.analysis.run.run import read_json
+from hyflexsim.analysis.shown import Shown
 from hyflexsim.analysis.studies.dominance import non_dominated
 from hyflexsim.sim.errors import InputError
 
@@ -25,13 +26,15 @@ KEYS = ("format", "title", "settings", "linear", "answers", "objectives", "point
 
 
 @dataclass(frozen=True, eq=False)
-class Swept:
+class Swept(Shown):
     """A sweep: ``points`` has a row for each point that is over, in their order.
 
     Columns: ``point``, those of ``settings``, answers, ``seconds``, ``peak_mb``, ``error`` (None
     where all went well). ``linear``: settings whose values are evenly spaced. ``objectives``:
     answers that are to be small or large ("min", "max"). ``answers``: those of the table.
     """
+
+    SHOWN: ClassVar[str] = "sweeps.shown"
 
     title: str
     settings: tuple[str, ...]

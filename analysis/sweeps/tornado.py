@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hyflexsim.analysis import style
+from hyflexsim.analysis.notebook import Picture
 
 COLOURS = {"half": "#3F7FC4", "double": "#CC4433", "other": "#E0A030"}
 MOST = 12
@@ -30,7 +30,7 @@ def tornado_plot(table: pd.DataFrame, *, title: str, axis: str) -> list[Axes]:
     ranked = [_ranked(table[table["panel"] == panel]) for panel in panels]
     with style.context():
         heights = [0.75 + 0.17 * max(len(names), 1) for names in ranked]
-        figure = Figure(
+        figure = Picture(
             figsize=(style.PAGE, sum(heights) + 0.35), dpi=style.DPI, layout="constrained"
         )
         FigureCanvasAgg(figure)

@@ -10,9 +10,10 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import networkx as nx
@@ -95,6 +96,16 @@ class Result:
             with _timed(self.seconds, "pictures"):
                 painter.draw(folder)
         run_dir.write_json(folder / "host.json", _host(self.seconds))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline and, of runs that are not long, its pictures."""
+        from hyflexsim.analysis.run import run, shown  # noqa: PLC0415 (pandas, matplotlib)
+
+        if self.trace_file is not None or len(self.played.trace) > shown.DRAWN:
+            return shown.headline(self.summary)
+        with TemporaryDirectory() as folder:
+            path = replace(self, seconds={}).save(Path(folder) / self.scenario.name)
+            return shown.html(run.load(path))
 
     def _resolved(self) -> dict[str, Any]:
         return self.scenario.resolved() | {

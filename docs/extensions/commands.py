@@ -1,0 +1,112 @@
+"""A page for each command, made from the command line itself: usage, arguments, options, examples.
+
+Examples are the lines of the tutorial and the how-to that call it, which tests run.
+"""
+
+import re
+import shlex
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import generated
+from sphinx.application import Sphinx
+from typer.main import get_command
+
+from hyflexsim.workloads.cli.main import app as command_line
+
+PAGES = {"tutorial": "Tutorial", "how-to": "How to"}
+"""Where examples come from."""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("builder-inited", make)
+    return {"parallel_read_safe": True}
+
+
+def make(app: Sphinx) -> None:
+    """Write the pages."""
+    source = Path(app.srcdir)
+    commands = get_command(command_line).commands
+    examples = examples_in(source)
+    pages = {f"{name}.md": page(name, each, examples[name]) for name, each in commands.items()}
+    pages["index.md"] = index(commands)
+    generated.write(source / "reference" / "generated" / "commands", pages)
+
+
+def index(commands: dict[str, Any]) -> str:
+    """All commands, with the first line of each."""
+    names = sorted(commands)
+    rows = [f"| [`{name}`]({name}.md) | {first_line(commands[name])} |" for name in names]
+    return "\n".join(
+        [
+            "# Commands",
+            "",
+            "`hyflexsim COMMAND --help` says the same. Exit codes: 0 done; 1 the simulated machine "
+            "is stuck, and the report says who waits for whom; 2 bad input, in one line; 130 "
+            "interrupted. Nothing half-written stays in any case.",
+            "",
+            "| command | what it does |",
+            "|---|---|",
+            *rows,
+            "",
+            "```{toctree}",
+            ":hidden:",
+            *names,
+            "```",
+            "",
+        ]
+    )
+
+
+def page(name: str, command: Any, examples: list[tuple[str, str]]) -> str:
+    """One command."""
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option"]
+    usage = " ".join(["hyflexsim", name, *(each.metavar for each in arguments)])
+    lines = [f"# {name}", "", command.help, "", "```text", f"{usage} [OPTIONS]", "```", ""]
+    for title, params in (("Arguments", arguments), ("Options", options)):
+        if params:
+            lines += [f"## {title}", ""]
+            lines += [line for each in params for line in entry(each, command)]
+    for where, title in PAGES.items():
+        calls = [call for source, call in examples if source == where]
+        if calls:
+            lines += [f"## In the {title.lower()}", "", f"See [{title}](../../../{where}.md)."]
+            lines += ["", "```bash", *calls, "```", ""]
+    return "\n".join(lines)
+
+
+def entry(param: Any, command: Any) -> list[str]:
+    """An argument or option as an entry of a list of definitions."""
+    if param.param_type_name == "argument":
+        names, word = param.metavar, ""
+    else:
+        names = ", ".join([*param.opts, *param.secondary_opts])
+        word = "" if param.is_flag else f" {param.metavar or param.type.name.upper()}"
+    said = [param.help or ""]
+    if param.default is not None and not param.is_flag:
+        said.append(f"Default: `{param.default}`.")
+    elif param.secondary_opts:
+        said.append(f"Default: `{param.opts[0] if param.default else param.secondary_opts[0]}`.")
+    if param.multiple:
+        said.append("May be given several times.")
+    return [f"`{names}{word}`", f": {' '.join(filter(None, said))}", ""]
+
+
+def first_line(command: Any) -> str:
+    """The summary of a command's help."""
+    return str(command.help).partition("\n")[0]
+
+
+def examples_in(source: Path) -> dict[str, list[tuple[str, str]]]:
+    """Calls of each command in the blocks that tests run: (page, line)."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in PAGES:
+        text = (source / f"{name}.md").read_text(encoding="utf-8")
+        for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            for call in re.findall(r"^hyflexsim (?:.*\\\n)*.*$", block, re.MULTILINE):
+                command = shlex.split(call, comments=True)[1]
+                found[command].append((name, call))
+    return found
