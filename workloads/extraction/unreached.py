@@ -12,6 +12,9 @@ from typing import Any
 
 from hyflexsim.sim.errors import InputError, shortened
 
+TRAINING = ("*mask_token",)
+"""What only a training reads: the stand-in for patches that are hidden from a model."""
+
 
 def unreached(model: Any, program: Any, result: Any) -> dict[str, int]:
     """Outermost modules none of whose parameters ``result`` depends on, and how many they hold.
@@ -66,7 +69,8 @@ def refuse_unreached(name: str, left: dict[str, int], leave_out: Sequence[str]) 
                 f"{name}: leave_out must name modules that the forward pass does not reach "
                 f"({', '.join(left) or 'it reaches all'}); got {shortened(pattern)}"
             )
-    silent = [m for m in left if not any(fnmatchcase(m, pattern) for pattern in leave_out)]
+    known = (*leave_out, *TRAINING)
+    silent = [m for m in left if not any(fnmatchcase(m, pattern) for pattern in known)]
     if silent:
         count = sum(left[module] for module in silent)
         shown = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if silent[5:] else "")
