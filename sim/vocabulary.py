@@ -324,7 +324,7 @@ def _check_header(header: dict[str, Any]) -> None:
             raise GraphError(f"{key} must be a text; got {header.get(key)!r}")
     if not isinstance(header.get("causal", False), bool):
         raise GraphError(f"causal must be true or false; got {header['causal']!r}")
-    for key in ("tokens", "vocab", "source"):
+    for key in ("tokens", "vocab", "source", "positions", "source_positions"):
         value = header.get(key, 1)
         if not _whole(value) or not 1 <= value <= MOST_SIZE:
             raise GraphError(f"{key} must be a positive integer; got {value!r}")

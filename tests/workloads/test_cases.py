@@ -178,6 +178,25 @@ def test_what_is_left_out_is_said(hyflexsim, folder, config, note):
     assert note in out
 
 
+def test_g13_more_tokens_than_positions(hyflexsim, folder):
+    """GPT-2 of 64 positions: refused by ``graph``, said by ``run``."""
+    (folder / "m").mkdir()
+    config = {"model_type": "gpt2", "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    (folder / "m" / "config.json").write_text(json.dumps(config | {"made_by": "me"}))
+    err = refused(hyflexsim, "graph", "m/config.json", "--tokens", "4096")
+    assert "--tokens must be at most 64, the positions of m/config.json; got 4096" in err
+    code, out, err = hyflexsim("graph", "m/config.json")
+    assert (code, err) == (0, "")
+    assert " MACs at 64 tokens" in out
+    assert "note: not read, since gpt2 has no such keys: made_by" in out
+    (folder / "s.toml").write_text(
+        'title = "t"\n[model]\nname = "m/config.json"\n[workload]\nkind = "tokens"\ntokens = 80\n'
+    )
+    code, out, _ = hyflexsim("run", "s.toml", "--no-plots", "--out", "a")
+    assert code == 0
+    assert "m has 64 positions: a request of 80 tokens is counted as if it had as many" in out
+
+
 def test_bart_is_whole(hyflexsim, folder):
     """Encoder and decoder: version 0.3.1 read the first alone and did not say so.
 

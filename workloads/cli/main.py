@@ -318,10 +318,15 @@ def graph(
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
     if tokens is not None and tokens < 1:
         raise InputError(f"--tokens must be a positive integer; got {tokens}")
+    positions = loaded.graph.get("positions", 2**31)
+    if tokens is not None and tokens > positions:
+        raise InputError(
+            f"--tokens must be at most {positions}, the positions of {model}; got {tokens}"
+        )
     names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
-    console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    console().print(terminal_tables.ops(loaded, tokens or fixed or min(128, positions), layer))
     for note in loaded.graph.get("notes", ()):
         print(f"note: {note}")
     if out is not None:

@@ -66,6 +66,7 @@ def extract(
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
+    ``positions`` and ``source_positions`` where a table of positions has so many rows,
     ``unused_parameters`` (of parts that the forward pass does not reach; 0 in the zoo) and
     ``notes`` (what was simplified). Of several results of ``forward`` the last is the output
     (BERT: the pooled token).
@@ -96,6 +97,11 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
     graph = _load(key) if cache else None
     if graph is None:
         graph = _extract(model_zoo.build(short, dict(config)), None, short)
+        unknown = model_zoo.unknown_keys(config)
+        if unknown:
+            graph.graph["notes"].append(
+                f"not read, since {config['model_type']} has no such keys: {', '.join(unknown)}"
+            )
         if cache:
             kept.keep(key, vocabulary.dumps(graph).encode())
     return graph
@@ -159,9 +165,13 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
         attributes["vocab"] = vocab
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
+    keys = {"sequence": "positions", "source": "source_positions"}
+    for axis, limit in reader.positions.items():
+        if axis in keys:
+            attributes[keys[axis]] = limit
     if exported.sources:
         fixed_source = reader.sizes.fixed_source
-        attributes["source"] = fixed_source or SOURCE
+        attributes["source"] = fixed_source or min(SOURCE, reader.positions.get("source", SOURCE))
         attributes["source_fixed"] = fixed_source is not None
     graph = fold.build(name, ops, output, **attributes)
     total = sum(p.numel() for p in model.parameters())

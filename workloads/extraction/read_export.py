@@ -84,6 +84,8 @@ class Reader:
         self.numel = {id(p): p.numel() for _, p in named}
         self.uncounted = dict(self.numel)
         self.classes = {path: type(m) for path, m in model.named_modules()}
+        self.tables = {p: m for p, m in model.named_modules() if hasattr(m, "padding_idx")}
+        self.positions: dict[str, int] = {}  # that a table of them has, by axis
         self.blocks = _block_paths(model)
         self._group: tuple[str, Value] | None = None
 
@@ -254,6 +256,17 @@ class Reader:
         op.parameters = sum(self.count(v) for v in operands if isinstance(v, Const))
         self.ops.append(op)
         return Flow(op, width, *where)
+
+    def limit_positions(self, axis: str, node: Any, rows: int) -> None:
+        """A table of positions of so many rows: some models keep the first few for padding."""
+        path = self.module(node)
+        if not re.search(r"pos|wpe", path.rpartition(".")[2]):
+            return  # of token types, known beforehand as well
+        module = self.tables[path]
+        spared = getattr(module, "offset", 0)
+        if module.padding_idx is not None and not spared:
+            spared = module.padding_idx + 1
+        self.positions[axis] = min(rows - spared, self.positions.get(axis, rows))
 
     def count(self, constant: Const) -> int:
         """Values of the parameters in a constant that are not counted yet; now they are."""

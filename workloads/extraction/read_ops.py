@@ -154,6 +154,8 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
         **({"context": "all"} if relative else {}),
     )
     flow.op.parameters = reader.count(table)
+    if isinstance(index, Const) and not relative:
+        reader.limit_positions(where, node, shape_of(node)[0])
     return flow
 
 
