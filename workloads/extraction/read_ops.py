@@ -268,6 +268,23 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     return gated
 
 
+def _chunk_scan(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Mamba-2: a decay a head, and a state of S values for each of its channels."""
+    x, dt, a, b, c, d, bias = args
+    path = reader.short(reader.module(node))
+    heads, width = shape_of(node)[2:]
+    state = int(shape_of(node, 3)[-1])
+    channels = heads * width
+    step = reader.emit(
+        "pointwise", node, [dt, bias], name=f"{path}.softplus", width=heads, function="softplus"
+    )
+    operands = [each for each in (x, step, a, b, c, d) if each is not None]
+    shape = {"channels": channels, "state": state}
+    value: Flow = reader.emit("scan", node, operands, name=f"{path}.scan", width=channels, **shape)
+    value.op.inputs.append((value, "recurrent"))
+    return value
+
+
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Four features of a pair from two four-vectors (ParT), symmetric: N (N + 1) / 2 pairs."""
     vectors = args[0]
@@ -304,6 +321,7 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "embedding": _embedding,
     "attention": _attention,
     "scan": _scan,
+    "chunk_scan": _chunk_scan,
     "pair_features": _pair_features,
 }
 """Operators by name (without overload); everything not here is wires, element-wise or refused."""
