@@ -160,8 +160,10 @@ def with_source(graph: nx.DiGraph, tokens: int) -> nx.DiGraph:
         raise GraphError(f"{graph.graph['name']} has no encoder beside a decoder")
     if graph.graph.get("source_fixed") and tokens != before:
         raise GraphError(f"{graph.graph['name']}: source must be {before}; got {tokens}")
-    if not isinstance(tokens, int) or tokens < 1:
-        raise GraphError(f"source must be a positive integer; got {tokens!r}")
+    most = graph.graph.get("source_positions")
+    if not isinstance(tokens, int) or tokens < 1 or (most and tokens > most):
+        allowed = f"from 1 to {most}, the encoder's positions" if most else "from 1"
+        raise GraphError(f"source must be an integer {allowed}; got {tokens!r}")
     result: nx.DiGraph = graph.copy()
     result.graph["source"] = tokens
     for _, op in result.nodes(data=True):

@@ -324,7 +324,7 @@ def _check_header(header: dict[str, Any]) -> None:
             raise GraphError(f"{key} must be a text; got {header.get(key)!r}")
     if not isinstance(header.get("causal", False), bool):
         raise GraphError(f"causal must be true or false; got {header['causal']!r}")
-    for key in ("tokens", "vocab", "source", "longest"):
+    for key in ("tokens", "vocab", "source", "positions", "source_positions"):
         value = header.get(key, 1)
         if not _whole(value) or not 1 <= value <= MOST_SIZE:
             raise GraphError(f"{key} must be a positive integer; got {value!r}")
@@ -359,12 +359,12 @@ def check_length(graph: nx.DiGraph, tokens: int) -> None:
 def check_positions(graph: nx.DiGraph, tokens: int) -> None:
     """Raise :class:`GraphError` for an input longer than the positions that the model has learned.
 
-    They are the graph's attribute ``longest``; without it there is no end (rotary positions).
+    They are the graph's attribute ``positions``; without it there is no end (rotary positions).
     """
-    longest = graph.graph.get("longest", tokens)
-    if tokens > longest:
+    positions = graph.graph.get("positions", tokens)
+    if tokens > positions:
         raise GraphError(
-            f"{graph.graph['name']}: tokens must be at most {longest}, the positions that it has "
+            f"{graph.graph['name']}: tokens must be at most {positions}, the positions that it has "
             f'learned (in a run, model.positions = "any" goes beyond); got {tokens}'
         )
 

@@ -83,7 +83,12 @@ def test_the_encoders_tokens_are_its_own():
     [
         ({}, 5, "t has no encoder beside a decoder"),
         ({"source": 9, "source_fixed": True}, 5, "t: source must be 9; got 5"),
-        ({"source": 9}, 0, "source must be a positive integer; got 0"),
+        (
+            {"source": 9, "source_positions": 16},
+            17,
+            "source must be an integer from 1 to 16, the encoder's positions; got 17",
+        ),
+        ({"source": 9}, 0, "source must be an integer from 1; got 0"),
     ],
 )
 def test_a_length_of_the_encoder_that_is_none(header, tokens, message):

@@ -393,11 +393,11 @@ def test_the_shortest_input_of_a_graph():
 def test_the_longest_input_of_a_graph():
     graph = block()
     check_positions(graph, 10**6)
-    graph.graph["longest"] = 64
+    graph.graph["positions"] = 64
     check_positions(g.loads(g.dumps(graph).encode(), "g.json"), 64)
     assert refused(check_positions, graph, 65).startswith("block: tokens must be at most 64, the")
-    graph.graph["longest"] = 0
-    assert refused(g.validate, graph) == "longest must be a positive integer; got 0"
+    graph.graph["positions"] = 0
+    assert refused(g.validate, graph) == "positions must be a positive integer; got 0"
 
 
 # ---- counts

@@ -217,7 +217,8 @@ def test_g15_what_the_forward_pass_does_not_reach_is_refused_by_module(hyflexsim
     code, out, _ = hyflexsim("graph", "m/config.json", *some, "--leave-out", "*.multi_*")
     assert code == 0
     assert (
-        " are of parts that the forward pass does not reach (model.vision_tower, model.multi" in out
+        " are of parts that the forward pass does not reach (model.multi_modal_projector, model.vis"
+        in out
     )
     model = ["--set", "model.name=m/config.json"]
     assert "not reach model.multi_modal_projector, model.vision" in refused(
@@ -284,8 +285,19 @@ def test_g13_an_input_beyond_the_positions_that_a_model_has_learned(hyflexsim, f
     assert hyflexsim("graph", "m/config.json")[0] == 0
     longer = ["--set", "model.name=m/config.json", "--set", "workload.tokens=65"]
     assert message in refused(hyflexsim, "validate", "bert-base", *longer)
-    code, _, _ = hyflexsim("validate", "bert-base", *longer, "--set", "model.positions=any")
+    beyond = [*longer, "--set", "model.positions=any", "--no-plots", "--out", "a"]
+    code, out, _ = hyflexsim("run", "bert-base", *beyond)
     assert code == 0
+    assert "m has 64 positions: a request of 65 tokens is counted as if it had as many" in out
+
+
+def test_a_key_that_a_family_does_not_know_is_named(hyflexsim, folder):
+    (folder / "m").mkdir()
+    (folder / "m" / "config.json").write_text(json.dumps(GPT2 | {"made_by": "me"}))
+    code, out, err = hyflexsim("graph", "m/config.json")
+    assert (code, err) == (0, "")
+    assert " MACs at 64 tokens" in out
+    assert "note: not read, since gpt2 has no such keys: made_by" in out
 
 
 def test_g21_a_product_of_parameters_is_no_matrix():

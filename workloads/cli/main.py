@@ -330,7 +330,7 @@ def graph(
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
     if tokens is not None and tokens < 1:
         raise InputError(f"--tokens must be a positive integer; got {tokens}")
-    shown = tokens or fixed or min(128, loaded.graph.get("longest", 128))
+    shown = tokens or fixed or min(128, loaded.graph.get("positions", 128))
     check_positions(loaded, shown)
     names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
     if layer is not None and layer not in names:

@@ -62,6 +62,12 @@ def operators() -> Any:
             " Tensor? bias, bool softplus) -> Tensor",
             lambda x, dt, a, b, c, d, z, bias, softplus: torch.empty_like(x),
         ),
+        # x (B, N, H, P), dt (B, N, H), a (H), b and c (B, N, G, S), d (H), bias (H): Mamba-2
+        "chunk_scan": (
+            "(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? bias)"
+            " -> Tensor",
+            lambda x, *_: torch.empty_like(x),
+        ),
         # two (B, 4, P) of four-vectors -> (B, 4, P)
         "pair_features": (
             "(Tensor i, Tensor j) -> Tensor",
@@ -202,6 +208,8 @@ def _stand_ins(model: Any) -> Iterator[None]:
                 stack.enter_context(mock.patch.object(module, "create_causal_mask", _mask))
             if hasattr(module, "mamba_selective_scan"):
                 stack.enter_context(mock.patch.object(module, "mamba_selective_scan", _scan))
+            if hasattr(module, "mamba2_chunk_scan"):
+                stack.enter_context(mock.patch.object(module, "mamba2_chunk_scan", _chunk_scan))
         yield
 
 
@@ -243,6 +251,12 @@ def _attention(  # the signature of transformers' attention functions
     how = (attention_mask, causal, window, scaling, others.get("softcap"), others.get("s_aux"))
     result = operators().attention(query, key, value, *how)
     return result.transpose(1, 2), None
+
+
+def _chunk_scan(  # the signature of transformers' mamba2_chunk_scan
+    x: Any, dt: Any, A: Any, B: Any, C: Any, *, D: Any = None, dt_bias: Any = None, **_: Any
+) -> Any:
+    return operators().chunk_scan(x, dt, A, B, C, D, dt_bias)
 
 
 def _mask(*_: Any, inputs_embeds: Any, **__: Any) -> Any:

@@ -72,7 +72,7 @@ def extract(
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
-    ``longest`` where positions are learned (GPT-2: 1024),
+    ``positions`` and ``source_positions`` where a table of positions has so many rows,
     ``unused_parameters`` and ``unreached`` (of modules that the forward pass does not reach, in all
     and by path; none in the zoo) and ``notes`` (what was simplified). Of several results of
     ``forward`` the last is the output (BERT: the pooled token).
@@ -112,6 +112,11 @@ def extract_config(
     graph = _load(key) if cache else None
     if graph is None:
         graph = _extract(model_zoo.build(short, dict(config)), None, short)
+        unknown = model_zoo.unknown_keys(config)
+        if unknown:
+            graph.graph["notes"].append(
+                f"not read, since {config['model_type']} has no such keys: {', '.join(unknown)}"
+            )
         if cache:
             kept.keep(key, vocabulary.dumps(graph).encode())
     refuse_unreached(short, graph.graph["unreached"], leave_out)
@@ -174,13 +179,15 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     vocab = getattr(config, "vocab_size", None)
     if isinstance(vocab, int):
         attributes["vocab"] = vocab
-    if reader.longest is not None:
-        attributes["longest"] = reader.longest
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
+    keys = {"sequence": "positions", "source": "source_positions"}
+    for axis, limit in reader.positions.items():
+        if axis in keys:
+            attributes[keys[axis]] = limit
     if exported.sources:
         fixed_source = reader.sizes.fixed_source
-        attributes["source"] = fixed_source or SOURCE
+        attributes["source"] = fixed_source or min(SOURCE, reader.positions.get("source", SOURCE))
         attributes["source_fixed"] = fixed_source is not None
     graph = fold.build(name, ops, output, **attributes)
     total = sum(p.numel() for p in model.parameters())

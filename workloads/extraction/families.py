@@ -82,6 +82,10 @@ _JAMBA: Config = _GROUPED | {
     **{"expert_layer_period": 2, "mamba_d_state": 4, "mamba_dt_rank": 3},
     "use_mamba_kernels": False,
 }
+_MAMBA2: Config = {
+    **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+    **{"num_heads": 8, "head_dim": 8, "expand": 2, "n_groups": 2, "chunk_size": 4},
+}
 _DEBERTA: Config = {
     **{"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]},
     **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0},
@@ -281,6 +285,13 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "a scan keeps its own state; tokens are sent to experts as in Mixtral",
         _two("jamba", _for("JambaForCausalLM", _JAMBA), num_experts=3, mamba_d_state=6),
+        executed=False,
+    ),
+    "mamba2": Family(
+        "Mamba-2: a decay a head",
+        "exact",
+        "a scan of its own state size; three products a state as in Mamba, not the chunked form",
+        _two("mamba2", _for("Mamba2ForCausalLM", _MAMBA2), num_hidden_layers=3, state_size=6),
         executed=False,
     ),
     "gpt_oss": Family(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,8 @@ ZOO: dict[str, dict[str, Any]] = {
 
 COMMON = ("num_labels", "id2label", "label2id", "architectures", "tie_word_embeddings")
 """Keys that all families know."""
+BOOKKEEPING = ("model_type", "transformers_version", "torch_dtype", "dtype", "auto_map")
+"""Keys of files that say nothing of a model's shape."""
 
 
 def config_of(name: str | Path) -> tuple[str, dict[str, Any]]:
@@ -212,12 +214,27 @@ def _reason(error: Exception, values: dict[str, Any]) -> str:
 
 def _check_keys(name: str, family: str, values: dict[str, Any]) -> None:
     """Refuse keys that are nearly those that the family knows."""
+    check_keys(name, values, _known_keys(family), others=True)
+
+
+def _known_keys(family: str) -> set[str]:
     import transformers  # noqa: PLC0415
 
     cls = transformers.CONFIG_MAPPING[family]
     known = {*inspect.signature(cls).parameters, *getattr(cls, "attribute_map", ())}
-    known |= {key for key in dir(cls) if not key.startswith("_")} | set(COMMON)
-    check_keys(name, values, known, others=True)
+    return known | {key for key in dir(cls) if not key.startswith("_")} | set(COMMON)
+
+
+def unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """Keys of a configuration that its family does not know, in order; bookkeeping is left out.
+
+    >>> unknown_keys({"model_type": "bert", "hidden_size": 8, "made_by": "me", "_name": "x"})
+    ['made_by']
+    """
+    if config["model_type"] == "part":
+        return []
+    known = _known_keys(config["model_type"]) | set(BOOKKEEPING)
+    return sorted(key for key in config if key not in known and not key.startswith("_"))
 
 
 @contextmanager

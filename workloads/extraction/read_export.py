@@ -76,8 +76,6 @@ class Reader:
         self.leaving: list[Any] = []  # the nodes of these
         self.inputs: list[Op] = []
         self.notes: list[str] = []
-        self.longest: int | None = None  # tokens for which there are learned positions
-        self._positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
         self.values: dict[Any, Any] = {}
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
@@ -86,6 +84,8 @@ class Reader:
         self.numel = {id(p): p.numel() for _, p in named}
         self.uncounted = dict(self.numel)
         self.classes = {path: type(m) for path, m in model.named_modules()}
+        self.tables = {p: m for p, m in model.named_modules() if hasattr(m, "padding_idx")}
+        self.positions: dict[str, int] = {}  # that a table of them has, by axis
         self.blocks = _block_paths(model)
         self._group: tuple[str, Value] | None = None
 
@@ -257,19 +257,20 @@ class Reader:
         self.ops.append(op)
         return Flow(op, width, *where)
 
+    def limit_positions(self, axis: str, node: Any, rows: int) -> None:
+        """A table of positions of so many rows: some models keep the first few for padding."""
+        path = self.module(node)
+        if not re.search(r"pos|wpe", path.rpartition(".")[2]):
+            return  # of token types, known beforehand as well
+        module = self.tables[path]
+        spared = getattr(module, "offset", 0)
+        if module.padding_idx is not None and not spared:
+            spared = module.padding_idx + 1
+        self.positions[axis] = min(rows - spared, self.positions.get(axis, rows))
+
     def count(self, constant: Const) -> int:
         """Values of the parameters in a constant that are not counted yet; now they are."""
         return sum(self.uncounted.pop(self.identity[name], 0) for name in constant.params)
-
-    def looked_up_by_position(self, rows: int) -> None:
-        """A table of so many rows is read by what is known before a token arrives.
-
-        It is one of positions if it has a row for each that the configuration speaks of, less two
-        that RoBERTa leaves free; tables of token types have two rows.
-        """
-        known = self._positions
-        if isinstance(known, int) and rows >= known - 2 > 0:
-            self.longest = min(rows, known, self.longest or rows)
 
     def pointwise(self, node: Any, function: str, operands: list[Any]) -> Any:
         """An element-wise op. A number as second operand folds into the neighbouring scale."""

@@ -161,9 +161,8 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
         **({"context": "all"} if relative else {}),
     )
     flow.op.parameters = reader.count(table)
-    if isinstance(index, Const):
-        padding = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
-        reader.looked_up_by_position(shape_of(node)[0] - padding - 1)
+    if isinstance(index, Const) and not relative:
+        reader.limit_positions(where, node, shape_of(node)[0])
     return flow
 
 
@@ -276,6 +275,23 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     return gated
 
 
+def _chunk_scan(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Mamba-2: a decay a head, and a state of S values for each of its channels."""
+    x, dt, a, b, c, d, bias = args
+    path = reader.short(reader.module(node))
+    heads, width = shape_of(node)[2:]
+    state = int(shape_of(node, 3)[-1])
+    channels = heads * width
+    step = reader.emit(
+        "pointwise", node, [dt, bias], name=f"{path}.softplus", width=heads, function="softplus"
+    )
+    operands = [each for each in (x, step, a, b, c, d) if each is not None]
+    shape = {"channels": channels, "state": state}
+    value: Flow = reader.emit("scan", node, operands, name=f"{path}.scan", width=channels, **shape)
+    value.op.inputs.append((value, "recurrent"))
+    return value
+
+
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Four features of a pair from two four-vectors (ParT), symmetric: N (N + 1) / 2 pairs."""
     vectors = args[0]
@@ -312,6 +328,7 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "embedding": _embedding,
     "attention": _attention,
     "scan": _scan,
+    "chunk_scan": _chunk_scan,
     "pair_features": _pair_features,
 }
 """Operators by name (without overload); everything not here is wires, element-wise or refused."""

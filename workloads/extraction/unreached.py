@@ -37,7 +37,7 @@ def unreached(model: Any, program: Any, result: Any) -> dict[str, int]:
             counted.add(id(parameter))
             module = _outermost(name, kept)
             found[module] = found.get(module, 0) + parameter.numel()
-    return found
+    return dict(sorted(found.items()))  # a kept graph keeps no order
 
 
 def _before(result: Any) -> Iterator[Any]:

@@ -253,7 +253,20 @@ def _kept(played: Played) -> list[str]:
 
 def _notes(ready: Prepared) -> list[str]:
     derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
-    return [*NOTES, *ready.graph.graph.get("notes", ()), *_idle_links(ready), *derived]
+    told = [*ready.graph.graph.get("notes", ()), *_beyond_positions(ready)]
+    return [*NOTES, *told, *_idle_links(ready), *derived]
+
+
+def _beyond_positions(ready: Prepared) -> list[str]:
+    """Requests that are longer than a model's table of positions."""
+    positions = ready.graph.graph.get("positions")
+    longest = max(request.tokens for request in ready.requests)
+    if positions is None or longest <= positions:
+        return []
+    return [
+        f"{ready.graph.graph['name']} has {positions} positions: a request of {longest} tokens is "
+        "counted as if it had as many (model.positions)"
+    ]
 
 
 def _idle_links(ready: Prepared) -> list[str]:

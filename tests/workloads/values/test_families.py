@@ -9,6 +9,7 @@ import json
 import pytest
 import torch
 
+from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.families import FAMILIES
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.values.executed import Sides
@@ -89,6 +90,12 @@ def test_text_is_generated_from_what_was_computed(play, name):
     assert done.unequal() == []
     rows = {(row.op, row.what): row for row in done.rows}
     assert rows["output", "values"].elements == 4 * config["vocab_size"]
+
+
+@pytest.mark.parametrize("name", ["mixtral", "mamba2"])
+def test_what_is_not_executed_is_refused_in_one_line(play, name):
+    with pytest.raises(InputError, match=r"mlp.experts|chunk_scan"):
+        play(name, {"kind": "tokens", "tokens": 5})
 
 
 @pytest.mark.parametrize("name", BESIDE)
