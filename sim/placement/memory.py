@@ -57,7 +57,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     """How many requests of ``tokens`` tokens the fullest PU group can hold.
 
     Raises :class:`CapacityError` when not even one fits, or when a sequence is longer than the PUs
-    of a layer with attention serve (8192 tokens each, HyFlexPIM §3.1); others see a token at a time.
+    of a layer with attention serve (8192 tokens each, HyFlexPIM §3.1); others see a token each.
     """
     chip = placement.chip
     sizes = request_bytes(graph, placement, tokens)
