@@ -37,6 +37,10 @@ class Work:
             _write(self.folder / _FACTS, json.dumps(self._facts))
         return self._facts[name]  # type: ignore[no-any-return]
 
+    def has(self, name: str) -> bool:
+        """Whether a fact is there."""
+        return name in self._facts
+
     def path(self, name: str) -> Path:
         """A file or folder of a stage, there or not."""
         return self.folder / name

@@ -61,7 +61,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     """How many requests of ``tokens`` tokens the fullest PU group can hold.
 
     Raises :class:`CapacityError` when not even one fits, or when a sequence is longer than the PUs
-    of a layer serve (8192 tokens each, HyFlexPIM §3.1).
+    of a layer with attention serve (8192 tokens each, HyFlexPIM §3.1); others see a token each.
     """
     fits = [room // need for need, room in _needs(graph, placement, tokens) if need]
     return min(fits, default=2**31)
@@ -78,14 +78,14 @@ def memory_and_needs(
     Raises :class:`CapacityError` as :func:`requests_at_once`.
     """
     shares = {
-        tokens: max(Fraction(need, room) for need, room in _needs(graph, placement, tokens))
+        tokens: max(Fraction(need, room) for need, room in _needs(graph, placement, tokens) if room)
         for tokens in sorted(set(lengths))
     }
     longest = max(lengths)
     memory = next(
         room
         for need, room in _needs(graph, placement, longest)
-        if Fraction(need, room) == shares[longest]
+        if room and Fraction(need, room) == shares[longest]
     )
     return memory, {tokens: max(1, ceil(share * memory)) for tokens, share in shares.items()}
 
@@ -97,12 +97,14 @@ def _needs(graph: nx.DiGraph, placement: Placement, tokens: int) -> Iterator[tup
     stored = _beside_results(graph, placement)
     memory = chip.served_by("results").unit
     what = "fetched weights and tables" if chip.served_by("gemv").weights else "tables"
+    attending = {op["layer"] for _, op in graph.nodes(data=True) if op["context"]}
     for pus, layers in placement.groups().items():
         longest = max(tokens, graph.graph.get("source", 1))
-        if longest > chip.values.max_tokens * len(pus):
+        attends = next((layer for layer in layers if layer in attending), None)
+        if attends is not None and longest > chip.values.max_tokens * len(pus):
             raise CapacityError(
                 f"{longest} tokens need {-(-longest // chip.values.max_tokens)} PUs per layer "
-                f"(chip.max_tokens = {chip.values.max_tokens}); {layers[0]} has {len(pus)}"
+                f"(chip.max_tokens = {chip.values.max_tokens}); {attends} has {len(pus)}"
             )
         tables = sum(stored.get(layer, 0) for layer in layers)
         room = capacity_bytes(chip, len(pus)) - tables

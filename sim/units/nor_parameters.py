@@ -73,6 +73,9 @@ class NorValues(UnitValues):
     cycles_per_step: Annotated[
         int, parameter("cycle", 1, 10**6, "one row of NOR: write and read", "time")
     ]
+    rows_at_once: Annotated[
+        int, parameter("", 1, 65536, "rows of an array that compute at once", "time")
+    ]
     write_cycles: Annotated[int, parameter("cycle", 0, 10**6, "of these, that write", "time")]
     value_bits: Annotated[
         int, parameter("bit", 1, 32, "operand of Q, K and V", "time, energy, values, wear")

@@ -5,6 +5,10 @@ An a-bit times b-bit product is a·b NOR operations on 3 columns each; a row ste
 
     256 arrays x 1024 columns / (64 x 3) / 5 = 273 INT8 products
 
+NOR logic can also work on many rows of an array at once (``rows_at_once``, one in the paper): as
+many times the products a cycle, at the same operations and energy. Operands are still written row
+by row.
+
 A floating-point product takes more NOR operations (formats.py). The modules of a place work on one
 token together. Operands (keys, values) are written into the arrays first.
 
@@ -40,8 +44,13 @@ class NorPim(Kind):
     }
 
     def check(self, unit: Unit) -> None:
-        """Writing is a part of a row step."""
+        """Writing is a part of a row step, and only rows that there are compute."""
         values: NorValues = unit.values
+        if values.rows_at_once > values.rows:
+            raise InputError(
+                f"{unit.name}.rows_at_once must be at most {unit.name}.rows ({values.rows}); "
+                f"got {values.rows_at_once}"
+            )
         if values.write_cycles > values.cycles_per_step:
             raise InputError(
                 f"{unit.name}.write_cycles must be at most {unit.name}.cycles_per_step"
@@ -146,7 +155,7 @@ def products_per_cycle(unit: Unit, nors: int) -> int:
     """
     values: NorValues = unit.values
     columns = values.columns_per_nor * nors * values.cycles_per_step
-    products = values.arrays * values.columns // columns
+    products = values.arrays * values.columns * values.rows_at_once // columns
     if products < 1:
         raise InputError(
             f"{unit.name}.arrays ({values.arrays}) x {unit.name}.columns ({values.columns}) must "

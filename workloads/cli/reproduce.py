@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.sweeping.processes import cores
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def reproduce_(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew what was interrupted.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Figures at once, a process each [default: all cores]."),
+    ] = None,
 ) -> None:
     """Make the paper's evaluation again: ours and theirs in tables, pictures and one page."""
     wanted = what or ["all"]
@@ -61,8 +66,12 @@ def reproduce_(
     if not set(wanted) & set(STUDIES):
         if recipe is not None or runs is not None or tables_only:
             raise InputError("--recipe, --runs and --tables-only go with accuracy or attention")
-        _figures(wanted, target, fresh)
+        if jobs is not None and jobs < 1:
+            raise InputError(f"--jobs must be at least 1; got {jobs}")
+        _figures(wanted, target, fresh, jobs or cores())
         return
+    if jobs is not None:
+        raise InputError("--jobs goes with figures, not with accuracy or attention")
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
     failed = _studies(wanted[0], recipe, runs or Path("runs"), target / "results", tables_only)
@@ -71,7 +80,7 @@ def reproduce_(
         raise typer.Exit(1)
 
 
-def _figures(wanted: list[str], target: Path, fresh: bool) -> None:
+def _figures(wanted: list[str], target: Path, fresh: bool, jobs: int) -> None:
     from hyflexsim.workloads.reproduction.reproduce import (  # noqa: PLC0415
         PAGE,
         is_whole,
@@ -79,7 +88,7 @@ def _figures(wanted: list[str], target: Path, fresh: bool) -> None:
     )
 
     with progress() as say, resumable():
-        figures = reproduce(wanted, target, say=say, fresh=fresh)
+        figures = reproduce(wanted, target, say=say, fresh=fresh, jobs=jobs)
     console().print(_table([claim for figure in figures for claim in figure.claims]), "")
     for figure in figures:
         print(f"written to {target / 'pictures' / f'reproduction-{figure.name}.png'}")

@@ -6,8 +6,10 @@ What a figure gave is kept until all are done: a command that was interrupted go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.nearest import nearest
@@ -24,7 +26,7 @@ from hyflexsim.workloads.reproduction.silicon import silicon
 from hyflexsim.workloads.reproduction.table2 import table2
 from hyflexsim.workloads.reproduction.throughput import fig16
 from hyflexsim.workloads.reproduction.unknowns import sensitivity
-from hyflexsim.workloads.resumable import working
+from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.terminal import Say
 
 if TYPE_CHECKING:
@@ -66,16 +68,21 @@ def is_whole(names: Iterable[str]) -> bool:
     return set(names_of(names)) == set(FIGURES)
 
 
-def reproduce(names: Iterable[str], out: Path, *, say: Say, fresh: bool = False) -> list[Figure]:
+def reproduce(
+    names: Iterable[str], out: Path, *, say: Say, fresh: bool = False, jobs: int = 1
+) -> list[Figure]:
     """Compute figures; write tables into ``out/results``, pictures into ``out/pictures``.
 
-    The page ``out/reproduction.md`` is written where all figures are asked for.
+    The page ``out/reproduction.md`` is written where all figures are asked for. ``jobs``: figures
+    that are computed at once, each by a process of its own where there are several.
     """
     from hyflexsim.analysis import save  # noqa: PLC0415
 
     names = names_of(names)
     settings = {"figures": names}
     with working(out / "reproduction", settings, fresh=fresh) as work:
+        if jobs > 1:
+            _side_by_side([name for name in names if not work.has(name)], jobs, work, say)
         figures = [
             Figure.from_json(work.fact(name, lambda name=name: FIGURES[name](say).as_json()))  # type: ignore[misc]
             for name in names
@@ -90,6 +97,25 @@ def reproduce(names: Iterable[str], out: Path, *, say: Say, fresh: bool = False)
         if is_whole(names):
             (out / PAGE).write_text(page(figures), encoding="utf-8")
     return figures
+
+
+def _side_by_side(names: list[str], jobs: int, work: Work, say: Say) -> None:
+    """Compute figures in processes; each is kept when it is done."""
+    if len(names) < 2:
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn"))
+    try:
+        left = {pool.submit(_computed, name): name for name in names}
+        say("figures", 0, len(left))
+        for done, future in enumerate(as_completed(left), start=1):
+            work.fact(left[future], future.result)
+            say("figures", done, len(left))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _computed(name: str) -> dict[str, Any]:
+    return FIGURES[name](lambda *_: None).as_json()
 
 
 def _drawn(figure: Figure) -> Axes:

@@ -76,6 +76,27 @@ def test_long_sequences_need_several_pus(attention, hw):
     assert requests_at_once(attention, wide, 8193) > 0
 
 
+def test_layers_without_attention_take_any_length(hw):
+    """A pooler sees one token; version 0.4.0 asked it for two PUs, which it can never have."""
+    graph = g.new_graph("t")
+    g.add_op(graph, "in", "input", layer="input", width=8)
+    square = {"width": 8, "rows": 8, "cols": 8}
+    g.add_op(graph, "b.0.q", "gemv", layer="b.0", weight="q", **square)
+    looks = {"heads": 1, "inner": 8, "context": "all", "multiplies": ["values", "values"]}
+    g.add_op(graph, "b.0.qk", "matmul", layer="b.0", width=1, **looks)
+    g.add_op(graph, "pooler", "gemv", layer="pooler", weight="p", **square)
+    for source, target, rule in (
+        ("in", "b.0.q", "stream"),
+        ("b.0.q", "b.0.qk", "all"),
+        ("b.0.qk", "pooler", "stream"),
+    ):
+        g.connect(graph, source, target, rule)
+    wide = place(graph, hw, Options(pus_per_layer=2))
+    assert requests_at_once(graph, wide, 16384) > 0
+    with pytest.raises(CapacityError, match=r"16385 tokens need 3 PUs per layer .*; b\.0 has 2$"):
+        requests_at_once(graph, wide, 16385)
+
+
 def test_tables_take_memory_even_when_tied(attention, hw):
     """A table of 200 MiB leaves 56 MiB."""
     graph = attention.copy()

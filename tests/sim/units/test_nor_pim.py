@@ -26,6 +26,17 @@ def test_products(unit):
     assert found.actions == (Action("nor", 0, 64),)
 
 
+def test_rows_at_once():
+    """Three rows: 819 products a cycle and module for 273.07, as many NOR operations for each."""
+    unit = load_chip("hyflexpim", {"digital.rows_at_once": 3}).units["digital"]
+    found = service(unit, Task("matmul", macs=1))
+    assert found.rate.ps(8 * 819) == 1000
+    assert found.rate.ps(8 * 819 + 1) == 2000
+    assert found.actions == (Action("nor", 0, 64),)
+    with pytest.raises(InputError, match=r"rows_at_once must be at most digital\.rows \(1024\); g"):
+        load_chip("hyflexpim", {"digital.rows_at_once": 1025})
+
+
 def test_probabilities_are_wider(unit):
     """12 x 8 bits: 96 NOR, 182 products a cycle and module."""
     found = service(unit, Task("matmul", macs=1, probabilities=True))
