@@ -31,16 +31,16 @@ Row = dict[str, Any]
 PRESET = "hyflexpim-topk"
 APART_PS = 500_000_000
 """Between two jets: far longer than one takes."""
-KEYS = (1, 2, 4, 8, 16)
-WITHIN = (1.0, 3.0, 5.0)  # nats below the largest score
-BY_BIAS, BY_MASK, BY_UPPER = (4, 8, 16), (5, 9, 17), (4, 8, 16)
+KEYS = (1, 4, 16)
+WITHIN = (3.0,)  # nats below the largest score
+BY_BIAS, BY_MASK, BY_UPPER = (4, 16), (9,), (4,)
 
 
 def ways_of(layers: Mapping[str, int], table: Sequence[Sequence[int]] | None = None) -> list[Way]:
     """All ways for a model with these layers (name -> heads); ``table``: keys of each head.
 
     >>> [way.name for way in ways_of({"blocks.0": 4})][:3]
-    ['all keys', 'top 1', 'top 2']
+    ['all keys', 'top 1', 'top 4']
     """
 
     def each(k: int) -> dict[str, list[int]]:

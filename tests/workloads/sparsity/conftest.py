@@ -32,7 +32,7 @@ def subject_of(tmp_path_factory):
                 torch.nn.init.normal_(block.attn.in_proj.weight, std=0.4)
             file = tmp_path_factory.mktemp("tiny") / "model.safetensors"
             save_part(file, model, spec)
-            kept[particles] = ScoredJets(file, None, 2, load_chip("hyflexpim-topk"))
+            kept[particles] = ScoredJets(file, None, 1, load_chip("hyflexpim-topk"))
         return kept[particles]
 
     return made

@@ -31,14 +31,14 @@ def each(subject, k):
 @pytest.fixture(scope="module")
 def found(subject):
     ways = [Way("all", None)]
-    for by in ("scores", "bits", "bias", "mask", "upper bits"):
-        ways += [Way(f"{by} {k}", Choice(by, each(subject, k))) for k in (1, 2, 50)]
+    for by, keys in {"scores": (1, 2, 50), "bits": (1, 2, 50), "bias": (2, 50)}.items():
+        ways += [Way(f"{by} {k}", Choice(by, each(subject, k))) for k in keys]
     return subject.run(ways)
 
 
 def test_layers_and_lengths(subject):
     assert subject.layers() == {"blocks.0": 2, "blocks.1": 2}
-    assert subject.tokens == [PARTICLES] * 4
+    assert subject.tokens == [PARTICLES] * 2
 
 
 def test_all_keys_kept_is_full_attention(subject, found, machines):
@@ -59,7 +59,7 @@ def test_kept_and_saved_agree(subject, found, machines):
     for k in (1, 2):
         got = found[f"scores {k}"]
         queries = 2 * 2 * sum(subject.tokens)  # layers, heads
-        assert got.kept == [2 * 2 * PARTICLES * k] * 4
+        assert got.kept == [2 * 2 * PARTICLES * k] * 2
         assert sum(got.keys) == queries * PARTICLES
         full, fewer = (
             energy.macs(ready.plan, played(ready, subject, found[name].work))
@@ -106,7 +106,7 @@ def test_a_jet_of_one_particle_keeps_it(subject_of):
     alone = subject_of(1)
     ways = [Way("all", None)] + [Way(by, Choice(by, each(alone, 3))) for by in ("scores", "bits")]
     found = alone.run(ways)
-    assert found["scores"].kept == found["bits"].kept == [2 * 2] * 4
+    assert found["scores"].kept == found["bits"].kept == [2 * 2] * 2
     assert found["scores"].right == found["bits"].right == found["all"].right
     sizes = found["bits"].work[0].sizes
     assert {name: s.tolist() for name, s in sizes.items() if "blocks.0" in name} == {
@@ -131,7 +131,7 @@ def test_permuting_particles_permutes_their_work(subject, monkeypatch):
 
     monkeypatch.setattr(scored_jets, "_inputs", shuffled)
     turned = subject.run(way)["scores"].work[0].sizes
-    assert len({tuple(s) for s in straight.values()}) > 1
+    assert any(len(set(sizes.tolist())) > 1 for sizes in straight.values())
     for name, sizes in straight.items():
         assert turned[name].tolist() == sizes[order].tolist()
 
