@@ -36,6 +36,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 
 # notebooks run each time they are read, since what they show depends on the code
 nb_execution_mode = "force"
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
@@ -45,6 +46,9 @@ napoleon_google_docstring = False
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_use_type_comments = False  # there are none, and to look for them takes a third of the build
+toc_object_entries = False
+suppress_warnings = ["ref.python"]  # an annotation such as Host may be of two modules
 
 html_theme = "furo"
 html_title = f"hyflexsim {version}"

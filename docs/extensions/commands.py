@@ -79,20 +79,18 @@ def page(name: str, command: Any, examples: list[tuple[str, str]]) -> str:
 
 
 def entry(param: Any, command: Any) -> list[str]:
-    """An argument or option as an entry of a list of definitions."""
+    """An argument or option as an entry of a list of definitions, with the words of --help."""
     if param.param_type_name == "argument":
-        names, word = param.metavar, ""
+        names, said = param.metavar, param.help or ""
     else:
-        names = ", ".join([*param.opts, *param.secondary_opts])
-        word = "" if param.is_flag else f" {param.metavar or param.type.name.upper()}"
-    said = [param.help or ""]
-    if param.default is not None and not param.is_flag:
-        said.append(f"Default: `{param.default}`.")
-    elif param.secondary_opts:
-        said.append(f"Default: `{param.opts[0] if param.default else param.secondary_opts[0]}`.")
+        context = command.make_context(command.name, [], resilient_parsing=True)
+        names, said = param.get_help_record(context)
+    default = re.search(r"  \[default: (.*)\]$", said)
+    if default:
+        said = f"{said[: default.start()]} Default: `{default[1]}`."
     if param.multiple:
-        said.append("May be given several times.")
-    return [f"`{names}{word}`", f": {' '.join(filter(None, said))}", ""]
+        said += " May be given several times."
+    return [f"`{names}`", f": {said.strip() or 'See above.'}", ""]
 
 
 def first_line(command: Any) -> str:
