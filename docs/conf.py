@@ -29,6 +29,7 @@ extensions = [
 exclude_patterns = ["extensions"]
 nitpicky = True  # a reference that leads nowhere fails the build (see references.py)
 default_role = "code"
+smartquotes = False  # options have two hyphens
 
 # Markdown
 myst_heading_anchors = 4
@@ -51,6 +52,8 @@ toc_object_entries = False
 suppress_warnings = ["ref.python"]  # an annotation such as Host may be of two modules
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["notebooks.css"]
 html_title = f"hyflexsim {version}"
 html_show_copyright = False
 html_copy_source = False

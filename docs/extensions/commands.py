@@ -65,7 +65,7 @@ def page(name: str, command: Any, examples: list[tuple[str, str]]) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
     usage = " ".join(["hyflexsim", name, *(each.metavar for each in arguments)])
-    lines = [f"# {name}", "", command.help, "", "```text", f"{usage} [OPTIONS]", "```", ""]
+    lines = [f"# {name}", "", plain(command.help), "", "```text", f"{usage} [OPTIONS]", "```", ""]
     for title, params in (("Arguments", arguments), ("Options", options)):
         if params:
             lines += [f"## {title}", ""]
@@ -87,15 +87,23 @@ def entry(param: Any, command: Any) -> list[str]:
         names, said = param.get_help_record(context)
     default = re.search(r"  \[default: (.*)\]$", said)
     if default:
-        said = f"{said[: default.start()]} Default: `{default[1]}`."
+        said = f"{plain(said[: default.start()])} Default: `{default[1]}`."
+    else:
+        said = plain(said)
     if param.multiple:
         said += " May be given several times."
     return [f"`{names}`", f": {said.strip() or 'See above.'}", ""]
 
 
+def plain(text: str) -> str:
+    """Text of --help as Markdown that shows it as it is; options look like code."""
+    escaped = re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text)
+    return re.sub(r"(?<!\S)(--[a-z-]+)", r"`\1`", escaped)
+
+
 def first_line(command: Any) -> str:
     """The summary of a command's help."""
-    return str(command.help).partition("\n")[0]
+    return plain(str(command.help).partition("\n")[0])
 
 
 def examples_in(source: Path) -> dict[str, list[tuple[str, str]]]:

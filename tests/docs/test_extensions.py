@@ -30,7 +30,7 @@ def test_each_command_has_a_page_with_all_that_it_takes(extension):
     assert set(examples) <= set(known)
     for name, command in known.items():
         page = commands.page(name, command, examples[name])
-        assert page.startswith(f"# {name}\n\n{command.help}")
+        assert page.startswith(f"# {name}\n\n{commands.plain(command.help)}")
         for param in command.params:
             words = param.opts + param.secondary_opts
             wanted = [param.metavar] if param.param_type_name == "argument" else words
@@ -43,6 +43,11 @@ def test_an_example_goes_to_its_command(extension):
     continued = [call for _, call in examples["run"] if "\\\n" in call]
     assert all(not call.endswith("\\") for call in continued)
     assert continued
+
+
+def test_help_is_shown_as_it_is(extension):
+    plain = extension("commands").plain
+    assert plain("Into runs/<name>, as --set a_b=…") == r"Into runs/\<name\>, as `--set` a\_b=…"
 
 
 @pytest.mark.parametrize(
