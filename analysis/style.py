@@ -57,6 +57,7 @@ KIND_COLOURS = {
     "accumulator": "#44AA99",
     "digital_pim": "#CC4433",
     "threshold": "#882255",
+    "selector": "#B5477D",
     "mac_array": "#E07B39",
     "near_bank": "#B5651D",
     "sfu": "#AA4499",

@@ -3,7 +3,8 @@
 ``adamw``: what the papers use. ``muon``: steps of the matrices inside a network are orthogonalised
 (K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; update scaled to
 the size of AdamW's as in J. Liu et al., arXiv:2502.16982, so that one rate serves both); all other
-parameters, embeddings and the classifying layer among them, take AdamW's.
+parameters, embeddings and the classifying layer among them, take AdamW's. ``lookahead-radam``: that
+of the published Particle Transformers (lookahead.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-Name = Literal["adamw", "muon"]
+from hyflexsim.models.lookahead import LookaheadRAdam
+
+Name = Literal["adamw", "muon", "lookahead-radam"]
 HEADS = ("classifier", "lm_head", "score", "qa_outputs", "head")
 """Last parts of the names of layers that give a model's answer."""
 
@@ -38,17 +41,15 @@ def optimisers(model: nn.Module, name: Name, lr: float, weight_decay: float) -> 
                 hidden, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
             )
         )
-    if rest:
-        made.append(
-            torch.optim.AdamW(
-                [
-                    {"params": [p for p in rest if p.dim() > 1], "weight_decay": weight_decay},
-                    {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
-                ],
-                lr=lr,
-                fused=True,  # one pass over memory, which is what the optimiser's step costs
-            )
-        )
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if name == "lookahead-radam":
+        made.append(LookaheadRAdam(groups, lr))
+    elif rest:
+        # fused: one pass over memory, which is what the optimiser's step costs
+        made.append(torch.optim.AdamW(groups, lr=lr, fused=True))
     return made
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.optimisers import Name, optimisers
 from hyflexsim.models.saver import Progress, Saver, Stateful
+from hyflexsim.models.schedules import Schedule, schedule
 
 Loss = Callable[[nn.Module, Any], Tensor]
 """(model, batch) -> loss, a scalar to call backward on."""
@@ -79,12 +80,16 @@ def fine_tune(
     warmup: float = 0.1,
     optimiser: Name = "adamw",
     clip: float | None = 1.0,
+    rate: Schedule | None = None,
     meter: Meter | None = None,
     after_epoch: Callable[[int, float], None] | None = None,
     after_step: Callable[[int, int, float], None] | None = None,
     saver: Saver | None = None,
 ) -> list[float]:
     """Train: linear warm-up over a share `warmup` of the steps, then linear decay.
+
+    Another schedule of the learning rate is given as `rate` (schedules.py; `warmup` is then
+    its own), another optimiser by its name.
 
     `data`: a DataLoader or other sized iterable, walked once an epoch; its ``set_epoch(epoch)`` is
     called first, if it has one. `loss`: the training step up to the loss. `optimiser`: see
@@ -103,14 +108,9 @@ def fine_tune(
     if not trained:
         raise ModelError(f"{type(model).__name__} has nothing to train")
     steps = epochs * batches
-    ramp = max(1, math.ceil(warmup * steps))
+    share = rate or schedule("linear", steps, warmup)
     by = optimisers(model, optimiser, lr, weight_decay)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(
-            each, lambda t: min((t + 1) / ramp, (steps - t) / max(1, steps - ramp), 1.0)
-        )
-        for each in by
-    ]
+    schedules = [torch.optim.lr_scheduler.LambdaLR(each, share) for each in by]
     training = model.training
     model.train()
     parts = _parts(model, by, schedules, meter)
@@ -126,9 +126,9 @@ def fine_tune(
                 if meter is not None:
                     meter.observe()
                 nn.utils.clip_grad_norm_(trained, math.inf if clip is None else clip)
-                for each, schedule in zip(by, schedules, strict=True):
+                for each, rates in zip(by, schedules, strict=True):
                     each.step()
-                    schedule.step()
+                    rates.step()
                 at.step, at.total = at.step + 1, at.total + value
                 tell(epoch * batches + at.step, steps, value)
                 if saver is not None:
@@ -154,8 +154,8 @@ def _parts(
 ) -> dict[str, Stateful]:
     """What an interrupted training needs to go on, by name."""
     parts: dict[str, Stateful] = {"model": model}
-    for each, schedule in zip(by, schedules, strict=True):
-        parts |= {type(each).__name__: each, f"schedule of {type(each).__name__}": schedule}
+    for each, rates in zip(by, schedules, strict=True):
+        parts |= {type(each).__name__: each, f"schedule of {type(each).__name__}": rates}
     if meter is not None:
         parts["meter"] = meter
     return parts

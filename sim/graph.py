@@ -13,6 +13,7 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim.op_classes import KINDS
+from hyflexsim.sim.routing import frozen, taken
 from hyflexsim.sim.vocabulary import (
     FORMAT,
     OPTIONAL,
@@ -45,6 +46,7 @@ __all__ = [
     "token_count",
     "unit_macs",
     "validate",
+    "with_source",
 ]
 
 
@@ -116,6 +118,10 @@ def token_count(op: dict[str, Any], tokens: int) -> int:
     """
     if op["axis"] == "pair":
         return tokens * (tokens + 1) // 2
+    if op["axis"] == "source":
+        return int(op["extra"])
+    if op.get("routed") is not None:
+        return len(taken(frozen(op["routed"]), tokens))
     return 1 if op["axis"] == "single" else tokens + int(op["extra"])
 
 
@@ -126,7 +132,45 @@ def context_sum(op: dict[str, Any], tokens: int) -> int:
         return runs * (tokens + int(op["context_extra"]))
     if op["context"] == "prefix":
         return runs * (runs + 1) // 2 + runs * int(op["context_extra"])
+    if op["context"] == "source":
+        return runs * int(op["context_extra"])
+    if op["context"] == "window":
+        return runs + _reached(runs, op["behind"]) + _reached(runs, op["ahead"])
     return runs
+
+
+def _reached(runs: int, most: int) -> int:
+    """Sum of min(n, most) over the tokens n = 0 .. runs - 1."""
+    near = min(runs, most + 1)
+    return near * (near - 1) // 2 + (runs - near) * most
+
+
+def with_source(graph: nx.DiGraph, tokens: int) -> nx.DiGraph:
+    """A copy of the graph of an encoder and a decoder for so many tokens of the encoder's input.
+
+    Raises :class:`GraphError` for a graph without such an input, or whose length is not free.
+
+    >>> g = new_graph("tiny", source=128)
+    >>> _ = add_op(g, "in", "input", axis="source", layer="stem", width=4, extra=128)
+    >>> with_source(g, 50).nodes["in"]["extra"]
+    50
+    """
+    before = graph.graph.get("source")
+    if before is None:
+        raise GraphError(f"{graph.graph['name']} has no encoder beside a decoder")
+    if graph.graph.get("source_fixed") and tokens != before:
+        raise GraphError(f"{graph.graph['name']}: source must be {before}; got {tokens}")
+    if not isinstance(tokens, int) or tokens < 1:
+        raise GraphError(f"source must be a positive integer; got {tokens!r}")
+    result: nx.DiGraph = graph.copy()
+    result.graph["source"] = tokens
+    for _, op in result.nodes(data=True):
+        if op["axis"] == "source":
+            op["extra"] += tokens - before
+        if op["context"] == "source":
+            op["context_extra"] += tokens - before
+    validate(result)
+    return result
 
 
 def unit_macs(op: dict[str, Any]) -> int:

@@ -6,9 +6,10 @@ count** N: it is made once per model and evaluated for any N, because every quan
 that depends on N does so in one of three ways only:
 
 - how often an op runs: its *axis* (``sequence``: N + extra, ``pair``: N (N + 1) / 2,
-  ``single``: 1);
+  ``single``: 1, ``source``: ``extra``, the tokens of an encoder beside a decoder of N);
 - how much one run costs: a constant, or a constant times the *context* it looks at
-  (``all``: N + context_extra tokens, ``prefix``: the n + 1 tokens up to its own);
+  (``all``: N + context_extra tokens, ``prefix``: the n + 1 tokens up to its own, ``window``: of the
+  tokens from n - behind to n + ahead those that there are, ``source``: context_extra tokens);
 - what one run waits for: the *firing rule* on the edge.
 
 So there is no formula language, a graph saves to JSON and loads without running code.
@@ -29,11 +30,12 @@ from hyflexsim.sim.op_classes import KINDS
 
 FORMAT = "hyflexsim-graph-2"
 
-AXES = ("sequence", "pair", "single")
-CONTEXTS = (None, "all", "prefix")
+AXES = ("sequence", "pair", "single", "source")
+CONTEXTS = (None, "all", "prefix", "window", "source")
 RULES = {
     "stream": "token n needs token n (the only token, when the producer is single)",
     "prefix": "token n needs tokens 0 .. n",
+    "window": "token n needs the tokens of its window, up to n * stride + ahead",
     "all": "every token is needed before the first run",
     "first": "token 0 is needed",
     "last": "the last token is needed",
@@ -77,11 +79,15 @@ OPTIONAL: dict[str, Any] = {
 ``head``: needed only for the tokens that are sampled when text is generated.
 ``parameters``: trained values outside matrices (norm scales, convolution taps). A lookup may
 give as ``stored`` the values of its table, where a tied matrix counts them as parameters. Any
-op may give as ``bits`` the width of its results, where it is not the chip's.
+op may give as ``bits`` the width of its results, where it is not the chip's. ``behind``, ``ahead``:
+of a context ``window``, how many tokens it reaches to both sides; also of a gemv that is a
+convolution over tokens, which with its token n reads around token n * ``stride``. ``routed``: it
+is an expert's and takes only some tokens (routing.py).
 """
 
 MOST_SIZE = 2**31
 MOST_VALUES = 2**48
+MOST_SKEW = 100
 _LARGEST = float("inf")
 _TEXTS = ("layer", "module", "weight", "function")
 _SIZES = ("width", "rows", "cols", "elements", "heads", "inner", "channels", "state")
@@ -110,7 +116,12 @@ def _check_keys(name: str, op: dict[str, Any]) -> None:
     for key in (*required, *OPTIONAL):
         if key not in op or (key in required and op[key] is None):
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
-    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored")
+    window = ("behind", "ahead") if op["context"] == "window" or "stride" in op else ()
+    for key in window:
+        if key not in op:
+            raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
+    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", "routed", *window)
+    known = (*known, "stride") if op["kind"] == "gemv" else known
     for key in op:
         if key not in known:
             raise GraphError(
@@ -127,15 +138,53 @@ def _check_values(name: str, op: dict[str, Any]) -> None:
             raise _refused(name, key, "true or false", op[key])
     for key in _SIZES:
         _integer(name, op, key, 1, MOST_SIZE, "a positive integer")
-    for key in ("parameters", "stored"):
+    for key in ("parameters", "stored", "behind", "ahead"):
         _integer(name, op, key, 0, MOST_VALUES, "an integer from 0")
     for key in ("extra", "context_extra"):
         _integer(name, op, key, -MOST_SIZE, MOST_SIZE, "an integer")
     if op["context"] == "prefix":
         _integer(name, op, "context_extra", 0, MOST_SIZE, "an integer from 0 with context prefix")
+    if op["context"] == "window" and op["context_extra"] != 0:
+        raise _refused(name, "context_extra", "0 with context window", op["context_extra"])
+    if op["context"] == "source":
+        _integer(name, op, "context_extra", 1, MOST_SIZE, "a positive integer with context source")
+    if op["axis"] == "source":
+        _integer(name, op, "extra", 1, MOST_SIZE, "a positive integer on axis source")
+    _integer(name, op, "stride", 1, MOST_SIZE, "a positive integer")
     _integer(name, op, "bits", 1, 64, "a positive integer")
+    _check_routed(name, op)
     if op["kind"] == "matmul":
         _one_of(name, "multiplies", op["multiplies"], PRODUCTS)
+
+
+def _check_routed(name: str, op: dict[str, Any]) -> None:
+    routed = op.get("routed", {})
+    drawn = {"expert", "experts", "chosen", "seed"}
+    keys = set(routed) if isinstance(routed, dict) else {""}
+    allowed = "a table of expert, experts, chosen and seed (and skew), or of expert and tokens"
+    if keys and keys not in (drawn, drawn | {"skew"}, {"expert", "tokens"}):
+        raise _refused(name, "routed", allowed, routed)
+    if not keys:
+        return
+    if op["axis"] != "sequence" or op["extra"] or op["context"]:
+        raise _refused(name, "routed", "of an op on axis sequence, one run a token", routed)
+    tokens = routed.get("tokens", [])
+    if not isinstance(tokens, list) or not all(_whole(n) and n >= 0 for n in tokens):
+        raise _refused(name, "routed tokens", "a list of integers from 0", tokens)
+    if tokens != sorted(set(tokens)):
+        raise _refused(name, "routed tokens", "in order, each once", tokens)
+    skew = routed.get("skew", 0.0)
+    if not isinstance(skew, int | float) or not 0 <= skew <= MOST_SKEW:
+        raise _refused(name, "routed skew", f"a number from 0 to {MOST_SKEW}", skew)
+    for key, least, most in (
+        ("experts", 1, MOST_SIZE),
+        ("chosen", 1, routed.get("experts", 1)),
+        ("expert", 0, routed.get("experts", MOST_SIZE) - 1),
+        ("seed", 0, MOST_SIZE),
+    ):
+        value = routed.get(key, least)
+        if not _whole(value) or not least <= value <= most:
+            raise _refused(name, f"routed {key}", f"an integer from {least} to {most}", value)
 
 
 def _check_rank(name: str, op: dict[str, Any]) -> None:
@@ -168,6 +217,19 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
         raise GraphError(f"{where}rule must be one of {', '.join(RULES)}; got {rule!r}")
     there, here = graph.nodes[source], graph.nodes[target]
     ends = there["axis"], here["axis"]
+    if (
+        rule in ("stream", "prefix", "window")
+        and "source" in ends
+        and ends[0]
+        not in (
+            ends[1],
+            "single",
+        )
+    ):
+        raise GraphError(
+            f"{where}rule {rule} cannot join a {ends[0]} op to a {ends[1]} op; use all, first or "
+            "last"
+        )
     if rule == "stream" and ends in (
         ("sequence", "single"),
         ("sequence", "pair"),
@@ -176,6 +238,16 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
         raise GraphError(
             f"{where}rule stream cannot join a {ends[0]} op to a {ends[1]} op; use all, first, "
             "last or pair"
+        )
+    sent, taken = there.get("routed"), here.get("routed")
+    if sent != taken and (rule != "stream" or (sent and taken)):
+        raise GraphError(
+            f"{where}rule {rule} cannot join what two experts take, or what one takes and all; "
+            "use stream from or to an op that runs for all tokens"
+        )
+    if rule == "window" and "ahead" not in here:
+        raise GraphError(
+            f"{where}rule window leads to an op of context window; got {here['context']}"
         )
     if rule == "pair" and ("pair" not in ends or "single" in ends):
         raise GraphError(
@@ -252,7 +324,7 @@ def _check_header(header: dict[str, Any]) -> None:
             raise GraphError(f"{key} must be a text; got {header.get(key)!r}")
     if not isinstance(header.get("causal", False), bool):
         raise GraphError(f"causal must be true or false; got {header['causal']!r}")
-    for key in ("tokens", "vocab"):
+    for key in ("tokens", "vocab", "source", "longest"):
         value = header.get(key, 1)
         if not _whole(value) or not 1 <= value <= MOST_SIZE:
             raise GraphError(f"{key} must be a positive integer; got {value!r}")
@@ -282,6 +354,19 @@ def check_length(graph: nx.DiGraph, tokens: int) -> None:
     for name, key, value in _cuts(graph):
         if tokens + value < 1:
             raise _refused(name, key, f"at least {1 - tokens} for {tokens} tokens", value)
+
+
+def check_positions(graph: nx.DiGraph, tokens: int) -> None:
+    """Raise :class:`GraphError` for an input longer than the positions that the model has learned.
+
+    They are the graph's attribute ``longest``; without it there is no end (rotary positions).
+    """
+    longest = graph.graph.get("longest", tokens)
+    if tokens > longest:
+        raise GraphError(
+            f"{graph.graph['name']}: tokens must be at most {longest}, the positions that it has "
+            f'learned (in a run, model.positions = "any" goes beyond); got {tokens}'
+        )
 
 
 def least_tokens(graph: nx.DiGraph) -> int:

@@ -147,6 +147,7 @@ def summary(run: AttentionRun, tables: dict[str, pd.DataFrame]) -> dict[str, Any
     """Headline numbers: accuracy on these jets; row measures per model and view; gains."""
     rows, received = tables["rows"], tables["received"]
     found: dict[str, Any] = {"jets": len(run.jets), "classes": labels_of(run)}
+    found["notes"] = run.manifest.get("notes", [])
     for model in run.models:
         right = run.jets[f"predicted_{model}"] == run.jets["label"]
         own: dict[str, Any] = {"accuracy": round(float(right.mean()), 4)}
@@ -206,7 +207,7 @@ def _facts(run: AttentionRun) -> str:
         f"Checkpoint {m.get('checkpoint', '?')} ({m.get('checkpoint_sha256', '?')}), "
         f"jets {m.get('jets_sha256', '?')}."
     )
-    return f"<p>{html.escape(text)}</p>"
+    return "\n".join(f"<p>{html.escape(line)}</p>" for line in (text, *m.get("notes", ())))
 
 
 def _numbers(found: dict[str, Any]) -> str:

@@ -349,6 +349,8 @@ def _groups_around(source: Any, request: int) -> list[int]:
     """Row groups with visits while a request was on the chip, by the limits that they state."""
     every = range(source.num_row_groups)
     of_it = [g for g in every if _may_hold(source, g, "request", request, request)]
+    if len(of_it) == len(every):  # no time of its visits can tell groups apart
+        return of_it
     columns = ["request", "start_ps", "end_ps"]
     mine = _by_groups(source, columns, of_it)
     mine = mine[mine["request"] == request]

@@ -17,13 +17,14 @@ from hyflexsim.analysis import style
 from hyflexsim.analysis.run.measures import kind_order
 from hyflexsim.analysis.run.run import Run
 from hyflexsim.analysis.run.timeline_rows import Rows
-from hyflexsim.analysis.run.visits import CLASSES, Visits, seen
+from hyflexsim.analysis.run.visits import CHUNK, CLASSES, Visits, requests_of, seen
 
 Across = Callable[[Any], NDArray[np.float64]]
 BAR = 0.86  # height of a bar, in rows
 MARGINS = 62.0  # points above and below the axes: request marks, time, legend
 ROOMY = 6.4  # points a row needs for a name of its own
 MANY = 40  # requests that can be told apart by lines
+NEVER = np.iinfo(np.int64).max
 LABELS = 1500  # numbers written into visits, at most
 
 
@@ -152,7 +153,7 @@ def write(
 def mark_requests(ax: Axes, run: Run, visits: Visits, rows: Rows, across: Across) -> None:
     """Where each request enters each layer, numbered above; where they are many, their arrivals."""
     table = run.requests.set_index("request")
-    present = np.unique(visits.request)
+    present = requests_of(visits)
     first, last = visits.window
     above = ax.get_xaxis_transform()
     if len(present) > MANY:
@@ -166,13 +167,10 @@ def mark_requests(ax: Axes, run: Run, visits: Visits, rows: Rows, across: Across
     bands = [band for band in rows.bands() if band[0]] or rows.bands()
     lines: list[list[tuple[float, float]]] = []
     starts: dict[int, float] = {}
-    for _, top, bottom in bands:
-        row = rows.of[visits.component]
-        mine = (row >= top) & (row < bottom)
-        requests, where = np.unique(visits.request[mine], return_inverse=True)
-        begin = np.full(len(requests), np.iinfo(np.int64).max)
-        np.minimum.at(begin, where, visits.start[mine])
-        for request, x in zip(requests.tolist(), across(begin), strict=True):
+    begin = _first_starts(visits, rows, [(top, bottom) for _, top, bottom in bands], present)
+    for (_, top, bottom), row in zip(bands, begin, strict=True):
+        here = np.flatnonzero(row < NEVER)
+        for request, x in zip(present[here].tolist(), across(row[here]), strict=True):
             starts.setdefault(request, float(x))
             if len(present) > 1:
                 lines.append([(x, top), (x, bottom)])
@@ -187,6 +185,26 @@ def mark_requests(ax: Axes, run: Run, visits: Visits, rows: Rows, across: Across
             x = float(across(request[key]))
             ax.axvline(x, color="black", linewidth=0.7, linestyle=(0, (3, 2)), zorder=3)
             _above(ax, x, word, "left" if key == "arrival_ps" else "right", data=True)
+
+
+def _first_starts(
+    visits: Visits, rows: Rows, bands: list[tuple[int, int]], present: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """When each request's first visit in each band of rows starts, ps; NEVER where it has none."""
+    band_of = np.full(len(rows) + 1, -1)  # row -1, of components without one, is the last
+    for number, (top, bottom) in enumerate(bands):
+        band_of[top:bottom] = number
+    band_of[-1] = -1
+    place = np.zeros(int(present.max()) + 1, dtype=np.int64)
+    place[present] = np.arange(len(present))
+    begin = np.full((len(bands), len(present)), NEVER)
+    for at in range(0, len(visits), CHUNK):
+        some = slice(at, at + CHUNK)
+        band = band_of[rows.of[visits.component[some]]]
+        inside = band >= 0
+        where = band[inside] * len(present) + place[visits.request[some][inside]]
+        np.minimum.at(begin.reshape(-1), where, visits.start[some][inside])
+    return begin
 
 
 def _number(ax: Axes, starts: dict[int, float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ class Visits:
     def __len__(self) -> int:
         return len(self.start)
 
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Which components have visits."""
+        return seen(self.component, len(self.components))
+
 
 def select(
     run: Run,
@@ -70,7 +76,7 @@ def select(
     if request is not None:
         wanted = [request] if isinstance(request, int) else list(request)
         _known("request", wanted, run.requests["request"].tolist())
-        also(np.isin(trace["request"].to_numpy(), wanted))
+        also(_numbered(wanted, run)[trace["request"].to_numpy()])
     if tokens is not None:
         first, stop = _span("tokens", tokens)
         numbers = trace["token"].to_numpy()
@@ -78,6 +84,13 @@ def select(
     if window is not None:
         first, stop = _span("window", window)
         also((trace["end_ps"].to_numpy() > first) & (trace["start_ps"].to_numpy() < stop))
+
+    return _visits(run, None if keep is None or keep.all() else keep, window)
+
+
+def _visits(run: Run, keep: NDArray[np.bool_] | None, window: Window | None) -> Visits:
+    """Those marked in ``keep`` (None: all, without copies), clipped to a window."""
+    trace = run.trace
 
     def column(values: NDArray[Any]) -> NDArray[Any]:
         return values if keep is None else values[keep]
@@ -111,15 +124,32 @@ def with_others(run: Run, visits: Visits, present: NDArray[np.bool_]) -> Visits:
 
     They get an op class of their own, so that they can be drawn as a backdrop.
     """
-    around = select(run, window=visits.window)
-    apart = ~np.isin(around.request, np.unique(visits.request)) & present[around.component]
-    backdrop = np.full(int(apart.sum()), CLASSES.index("other requests"), dtype=np.int8)
+    trace, (first, stop) = run.trace, visits.window
+    apart = ~_numbered(requests_of(visits), run)[trace["request"].to_numpy()]
+    apart &= present[trace["component"].cat.codes.to_numpy()]
+    apart &= trace["end_ps"].to_numpy() > first
+    apart &= trace["start_ps"].to_numpy() < stop
+    if not apart.any():
+        return visits
+    around = _visits(run, apart, visits.window)
+    backdrop = np.full(len(around), CLASSES.index("other requests"), dtype=np.int8)
     names = ("component", "request", "token", "plane", "start", "end")
     columns: dict[str, Any] = {
-        n: np.concatenate([getattr(visits, n), getattr(around, n)[apart]]) for n in names
+        n: np.concatenate([getattr(visits, n), getattr(around, n)]) for n in names
     }
-    classes = np.concatenate([visits.op_class, backdrop])
-    return replace(visits, op_class=classes, **columns)
+    return replace(visits, op_class=np.concatenate([visits.op_class, backdrop]), **columns)
+
+
+def requests_of(visits: Visits) -> NDArray[np.int64]:
+    """Numbers of the requests that the visits are of, in order."""
+    return np.flatnonzero(seen(visits.request, int(visits.request.max(initial=-1)) + 1))
+
+
+def _numbered(requests: Iterable[int], run: Run) -> NDArray[np.bool_]:
+    """By the number of each request in a run: whether it is one of these."""
+    marked = np.zeros(int(run.requests["request"].max()) + 1, dtype=bool)
+    marked[list(requests)] = True
+    return marked
 
 
 def seen(numbers: NDArray[Any], count: int) -> NDArray[np.bool_]:

@@ -18,6 +18,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hyflexsim.models.cells.threads import as_torch
+
 _OUTPUTS = 64
 _TOGETHER = 8  # groups that are added at once
 _FEW = 28  # inputs below which sixteen sums of 4 rows are made sooner than 256 of 8
@@ -56,6 +58,7 @@ def converted_sums(
     settings = np.array(converters, dtype=np.float64).reshape(slices, 4)
     order = np.ascontiguousarray(patterns.transpose(2, 1, 0, 3))  # (T, B, P, G)
     cells = np.ascontiguousarray(cells.transpose(0, 2, 1, 3))  # (T, S, R, O)
+    as_torch()
     found: NDArray[np.float64] = _add_up(order, cells, settings, width)
     return found
 

@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from hyflexsim.models.cells.converted_sums import Converter
+from hyflexsim.models.cells.threads import as_torch
 
 GRID = 256
 """Steps of a level; ASSUMED: ours, 1/6 of the released noise of level 1 (σ = 0.025)."""
@@ -107,6 +108,7 @@ def grid_sums(codes: NDArray[np.int8], columns: GridColumns, planes: int) -> NDA
     """
     tiles, rows, _, outputs = columns.cells.shape
     words = np.empty((tiles, len(codes), planes, -(-rows // _ROWS)), dtype=np.uint64)
+    as_torch()
     _collect_bits(_eights(codes, tiles, rows), words)
     small = columns.largest <= 2**24
     result = np.empty((len(codes), outputs), dtype=np.float32 if small else np.float64)

@@ -37,6 +37,8 @@ from hyflexsim.models.lowrank.layers import (
 from hyflexsim.models.whole_file import whole
 
 WEIGHTS_FILE, RANKS_FILE, FORMAT = "model.safetensors", "ranks.json", "hyflexsim-lowrank-2"
+HOST_FILE = "host.json"
+"""What may lie beside these two: how long the job took that wrote them."""
 
 
 def save_compressed(
@@ -112,7 +114,7 @@ def check_target(path: str | Path) -> None:
         raise ModelError(f"a checkpoint must have a folder's name; got {str(path)!r}")
     if path.is_file():
         raise ModelError(f"{path}: must be a folder; got a file")
-    if path.exists() and {p.name for p in path.iterdir()} - {WEIGHTS_FILE, RANKS_FILE}:
+    if path.exists() and {p.name for p in path.iterdir()} - {WEIGHTS_FILE, RANKS_FILE, HOST_FILE}:
         raise ModelError(f"{path}: must be a new folder or a checkpoint to replace")
 
 

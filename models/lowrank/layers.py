@@ -17,7 +17,7 @@ and which layers of a model are replaced (compress.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,20 @@ from hyflexsim.models.errors import ModelError
 
 HARD_THRESHOLD: Literal["hard-threshold"] = "hard-threshold"
 
-Rank = int | float | str
-"""An integer rank, an energy fraction (float), or "hard-threshold"."""
+
+class Energy(NamedTuple):
+    """The smallest rank that holds so large a share, above 0 and at most 1, of the sum of squares.
+
+    >>> rank_of(torch.tensor([2.0, 1.0, 1.0]), 3, 3, Energy(0.8))
+    2
+    """
+
+    share: float
+
+
+Rank = int | float | str | Energy
+"""An integer rank, a share (float) of the break-even rank, "hard-threshold", or an
+:class:`Energy`."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -193,11 +205,12 @@ def rank_of(values: Tensor, m: int, n: int, rank: Rank, name: str = "layer") -> 
     """The rank asked for, of a matrix m x n with singular values `values` in falling order.
 
     An integer: itself. "hard-threshold": floor(m n / (m + n)), the break-even rank. A float f,
-    0 < f <= 1: the smallest rank that holds the fraction f of the sum of squares ("energy").
+    0 < f <= 1: floor(f m n / (m + n)), at least 1: about f of the matrix's values, as `model.rank`
+    of a scenario means it. :class:`Energy`: by the sum of squares.
     Raises ModelError, naming `name`, for a rank below 1 or above min(m, n), or another value.
 
-    >>> rank_of(torch.tensor([2.0, 1.0, 1.0]), 3, 3, 0.8)
-    2
+    >>> rank_of(torch.tensor([2.0, 1.0, 1.0]), 768, 768, 0.5)
+    192
     """
     limit = min(m, n)
     if isinstance(rank, int) and not isinstance(rank, bool):
@@ -205,12 +218,15 @@ def rank_of(values: Tensor, m: int, n: int, rank: Rank, name: str = "layer") -> 
     elif rank == HARD_THRESHOLD:
         chosen = break_even(m, n)
     elif isinstance(rank, float) and 0 < rank <= 1:
+        chosen = max(1, int(rank * m * n / (m + n) + 1e-9))  # 0.7 * 10 is 7, not 6.999...
+    elif isinstance(rank, Energy) and 0 < rank.share <= 1:
         energy = values.double().square().cumsum(0)
-        chosen = 1 + int((energy < rank * energy[-1] * (1 - 1e-12)).sum())
+        chosen = 1 + int((energy < rank.share * energy[-1] * (1 - 1e-12)).sum())
     else:
         raise ModelError(
-            f"rank of {name} must be an integer from 1 to {limit}, {HARD_THRESHOLD!r} or an "
-            f"energy fraction (float) above 0 and at most 1; got {rank!r}"
+            f"rank of {name} must be an integer from 1 to {limit}, {HARD_THRESHOLD!r}, a "
+            "share (float) of the break-even rank, above 0 and at most 1, or an Energy of such a "
+            f"share; got {rank!r}"
         )
     if not 1 <= chosen <= limit:
         raise ModelError(f"rank of {name} must be from 1 to {limit}; got {chosen}")

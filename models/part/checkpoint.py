@@ -8,7 +8,10 @@ Published weights have no such metadata: there the caller names the configuratio
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +33,15 @@ class PartSpec:
     """How to build and feed a ParT.
 
     `model` are arguments of ParticleTransformer, `features` a key of FEATURES, `particles` the
-    leading particles read (1 ... 128), `classes` the meaning of the logits, in order.
+    leading particles read (1 ... 128), `classes` the meaning of the logits, in order, `ranges` what
+    each feature was in training (feature_ranges.py; None: not known).
     """
 
     model: dict[str, Any]
     features: str
     particles: int
     classes: tuple[str, ...]
+    ranges: dict[str, tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:
@@ -57,13 +62,31 @@ class PartSpec:
                 f"got {len(self.classes)}"
             )
 
+        if self.ranges is not None:
+            self._check_ranges(self.ranges)
+
+    def _check_ranges(self, ranges: dict[str, tuple[float, float]]) -> None:
+        names = FEATURES[self.features]
+        if set(ranges) != set(names):
+            raise ModelError(
+                f"ranges must be of the features {', '.join(names)}; got {', '.join(ranges)}"
+            )
+        for name, (low, high) in ranges.items():
+            if not -math.inf < low <= high < math.inf:
+                raise ModelError(f"ranges.{name} must be two numbers; got {low!r}, {high!r}")
+
     def build(self) -> ParticleTransformer:
         """A new model with random weights, in evaluation mode."""
         return ParticleTransformer(**self.model).eval()
 
 
-def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICLES) -> PartSpec:
-    """The spec of one of PART_CONFIGS, for so many classes.
+def named_spec(
+    name: str,
+    classes: tuple[str, ...],
+    particles: int = MAX_PARTICLES,
+    shape: Mapping[str, Any] | None = None,
+) -> PartSpec:
+    """The spec of one of PART_CONFIGS, for so many classes; `shape` changes its arguments.
 
     >>> spec = named_spec("part-kin", ("QCD", "Tbqq"))
     >>> spec.features, spec.model["num_classes"]
@@ -71,7 +94,12 @@ def named_spec(name: str, classes: tuple[str, ...], particles: int = MAX_PARTICL
     """
     if name not in PART_CONFIGS:
         raise ModelError(f"model must be one of {', '.join(PART_CONFIGS)}; got {name!r}")
-    config = PART_CONFIGS[name] | {"num_classes": len(classes)}
+    config = {**PART_CONFIGS[name], **(shape or {}), "num_classes": len(classes)}
+    unknown = set(config) - set(inspect.signature(ParticleTransformer).parameters)
+    if unknown:
+        raise ModelError(
+            f"shape may set arguments of ParticleTransformer; got {', '.join(sorted(unknown))}"
+        )
     features = next(f for f, names in FEATURES.items() if len(names) == config["input_dim"])
     return PartSpec(config, features, particles, tuple(classes))
 
@@ -123,6 +151,8 @@ def _read_spec(path: Path) -> PartSpec | None:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in about["model"].items()
         }
+        if about.get("ranges") is not None:
+            about["ranges"] = {name: tuple(ends) for name, ends in about["ranges"].items()}
         return PartSpec(**about)
     except ModelError:
         raise

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.attention import AttentionRecord
 from hyflexsim.models.part.inputs import FEATURES, Singles
-from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.models.training import evaluating
 
 
@@ -98,31 +97,6 @@ def entropy_of(records: Sequence[AttentionRecord], mask: Tensor) -> Tensor:
         h = -(record.weights * record.weights.clamp(min=1e-12).log()).sum(-1)  # (B, H, Q)
         total = total + (h * mask).sum() / (rows * h.shape[1])
     return total / len(own)
-
-
-def sharpness_of(
-    model: ParticleTransformer, jets: JetTensors, most: int = 200, batch: int = 50
-) -> dict[str, float]:
-    """How binary the particle blocks are on the first jets: means over rows, heads and layers.
-
-    `share_50`, `share_90`: share of rows of real queries whose largest weight is above 0.5,
-    0.9; `entropy` in nats. Evaluation mode.
-    """
-    sums, count = torch.zeros(3, dtype=torch.float64), 0.0
-    last = min(most, len(jets))
-    for first in range(0, last, batch):
-        rows = torch.arange(first, min(first + batch, last))
-        x, v, mask = jets.batch(rows)
-        with evaluating(model):
-            _, records = model(x, v, mask, return_attention=True)
-        for record in records[: len(model.blocks)]:
-            w = record.weights  # (B, H, N, N)
-            largest, h = w.amax(-1), -(w * w.clamp(min=1e-12).log()).sum(-1)  # (B, H, N)
-            own = [(value * mask).sum() for value in (largest > 0.5, largest > 0.9, h)]
-            sums += torch.stack(own)
-            count += float(mask.sum()) * w.shape[1]
-    found = (sums / count).tolist()
-    return dict(zip(("share_50", "share_90", "entropy"), found, strict=True))
 
 
 def scores_of(

@@ -98,6 +98,8 @@ class Kind:
     """Whether a gemv needs a link to where results lie (others read them in place)."""
     per_mac: ClassVar[str] = ""
     """An action that every multiply-accumulate counts beside the others."""
+    bit_by_bit: ClassVar[bool] = False
+    """Whether it can multiply with one bit of a stored operand after the other, and stop."""
 
     def __eq__(self, other: object) -> bool:
         """Kinds have no state: one is as good as another of its class."""
@@ -177,6 +179,16 @@ class Kind:
     def kept(self, unit: Unit) -> float:
         """Share of keys it lets through, for units that choose keys."""
         raise NotImplementedError
+
+    def stored_bits(self, unit: Unit) -> int:
+        """Bits of a stored operand, for units that multiply ``bit_by_bit``."""
+        raise NotImplementedError
+
+    def chooses(self, unit: Unit) -> str:
+        """How it chooses keys by the values of each request: a name of ``CHOICES`` (selector.py);
+        empty: it lets a share of them through, the same for all.
+        """
+        return ""
 
     def moves(self, unit: Unit) -> bool:
         """Whether what holds it up is moving data, not arithmetic: a roofline's word for it."""

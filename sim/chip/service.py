@@ -81,7 +81,8 @@ class Visit:
     token. ``waiting_bytes``: of a token that waits in the input buffer before it (None:
     it waits in memory). ``rigid``: it runs in step
     with the visit before and cannot make it wait. ``macs``: a visit and a unit of size, complete
-    after ``planes`` visits. ``busy_ps``: time it is busy, where that is not the visit's.
+    after ``planes`` visits (or ``macs_in``, where a unit of size is a part of a product).
+    ``busy_ps``: time it is busy, where that is not the visit's.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Visit:
     macs: tuple[int, int] = (0, 0)
     shadow: tuple[Shadow, ...] = ()
     busy_ps: int | None = None
+    macs_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class Task:
     ``op``: its class. ``macs``: multiply-accumulates. ``elements``: that go through. ``width``: of
     the result. ``heads``: rows it is made of. ``probabilities``: one operand is a row of
     probabilities. ``format``: of numbers (formats.py). ``group``: places that share the work.
+    ``by_bit``: a unit of size is one bit of a stored operand, not all of them.
     """
 
     op: str
@@ -150,6 +153,7 @@ class Task:
     probabilities: bool = False
     format: str = ""
     group: int = 1
+    by_bit: bool = False
 
 
 def cycles(period_ps: int, work: int, per_cycle: int, depth: int = 0) -> Rate:

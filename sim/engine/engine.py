@@ -189,7 +189,7 @@ class Engine:
     def enter(self, index: int, member: int) -> None:
         """The host sends a request: all of its tokens that wait for nothing arrive."""
         request = self.requests[index]
-        shape = shape_of(self.plan, request.tokens, request.prefill, member)
+        shape = shape_of(self.plan, request.tokens, request.prefill, member, request.work)
         self.entered[index] = self.clock.now
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))

@@ -33,6 +33,7 @@ class Member:
 
     def __init__(self) -> None:
         self.live = 0
+        self.held = 0  # of its memory
         self.waiting: deque[int] = deque()
 
 
@@ -50,6 +51,8 @@ class HostProcess:
         self.sent_to = [0] * len(requests)
         self._members = [Member() for _ in range(host.members)]
         self._shortest = host.shortest
+        self._memory = host.memory
+        self._needs = [0] * len(requests) if host.memory is None else host.needs
         self._places = len(requests) if host.places is None else host.places
         self._think = None if host.clients is None else host.think
         self._seen = 0  # requests that have come
@@ -62,7 +65,9 @@ class HostProcess:
 
     def answered(self, request: int) -> None:
         """A request has left its chip: there is room, and its client goes on."""
-        self._members[self.sent_to[request]].live -= 1
+        member = self._members[self.sent_to[request]]
+        member.live -= 1
+        member.held -= self._needs[request]
         self.chips.clock.due = True
         if self._think is not None:
             self._ask_after(self._think[request])
@@ -70,7 +75,7 @@ class HostProcess:
     def decide(self, now: int) -> None:
         """An instant is over: let in what there is room for, then see to what has come."""
         for number, member in enumerate(self._members):
-            while member.waiting and member.live < self.chips.window:
+            while member.waiting and self._fits(member, member.waiting[0]):
                 self._enter(member.waiting.popleft(), number)
         while self._seen < len(self.arrived) and self.arrived[self._seen] <= now:
             self._send(self._seen)
@@ -80,12 +85,17 @@ class HostProcess:
         number = self._choose(request)
         member = self._members[number]
         self.sent_to[request] = number
-        if not member.waiting and member.live < self.chips.window:
+        if not member.waiting and self._fits(member, request):
             self._enter(request, number)
         elif len(member.waiting) < self._places:
             member.waiting.append(request)
         else:
             self.refused.append(request)
+
+    def _fits(self, member: Member, request: int) -> bool:
+        if self._memory is not None and member.held + self._needs[request] > self._memory:
+            return False
+        return member.live < self.chips.window
 
     def _choose(self, request: int) -> int:
         """The member with the fewest requests, the first of equals; or each in turn."""
@@ -98,6 +108,7 @@ class HostProcess:
 
     def _enter(self, request: int, number: int) -> None:
         self._members[number].live += 1
+        self._members[number].held += self._needs[request]
         self.chips.enter(request, number)
 
     def _serve(self) -> Generator[Event, None, None]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.work import Work
 
 NEVER = 2**63 - 1
 """Picoseconds at which a component dies that does not, and at which what has not come yet comes."""
@@ -18,18 +19,25 @@ NEVER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps."""
+    """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps.
+
+    ``work``: how large its tokens are, as far as its values say that (plan/work.py).
+    """
 
     arrival: int
     tokens: int
     prefill: int | None = None
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """How requests come to the chip.
 
-    ``places``: of a chip's queue (None: without end); a request that finds as many waiting is lost.
+    ``memory``: what a chip has for the requests on it, and ``needs`` how much each of them takes
+    while it is there, 1 to all of it (None: only their number counts); who does not fit waits, and
+    all behind it. ``places``: of a chip's queue (None: without end); a request that finds as many
+    waiting is lost.
     ``members``: chips side by side; each request goes to the next one in turn or, where
     ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
     ``clients``: how many wait for answers (None: nobody). The first request of client k comes at
@@ -45,13 +53,16 @@ class Host:
     think: Sequence[int] = ()
     members: int = 1
     shortest: bool = False
+    memory: int | None = None
+    needs: Sequence[int] = ()
 
 
 def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     """When each request comes, in ps; NEVER where clients decide.
 
-    Raises ValueError for requests that are not in order of arrival, and for clients that a full
-    queue could refuse: such a client would have to ask again.
+    Raises ValueError for requests that are not in order of arrival, for those that would never
+    find room, and for clients that a full queue could refuse: such a client would have to ask
+    again.
 
     >>> arrivals_of([Request(0, 1), Request(5, 1)], Host())
     [0, 5]
@@ -59,6 +70,10 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     arrivals = [request.arrival for request in requests]
     if arrivals != sorted(arrivals):
         raise ValueError("requests must be in order of arrival")
+    if host.memory is not None and (
+        len(host.needs) != len(requests) or not all(1 <= need <= host.memory for need in host.needs)
+    ):
+        raise ValueError(f"each request must need from 1 to all {host.memory} parts of a memory")
     if host.clients is None:
         return arrivals
     if host.places is not None and host.places < host.clients:

@@ -16,22 +16,37 @@ import numpy as np
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.work import Work
 
 ADD = Kernel("hyflexsim.sim.engine.compiled.sums", "add", ("sums",))
-SIZES = ("one", "all", "prefix", "wave")  # of a step's tokens; the kernel knows them by number
+SIZES = (
+    "one",
+    "all",
+    "prefix",
+    "wave",
+    "source",
+    "window",
+)  # of a step's tokens; the kernel knows them by number
 STEP = np.dtype(
     [
         ("extra", "i8"),
+        ("behind", "i8"),
+        ("ahead", "i8"),
+        ("tokens", "i8"),  # beyond N on its axis, or in all
         ("kept", "i8"),
         ("of", "i8"),
+        ("each", "i8"),
         ("size", "u4"),
         ("parts", "u4"),
         ("planes", "u4"),
         ("wave", "u4"),
         ("head", "u4"),
         ("split", "u4"),
+        ("source", "u4"),
         ("lanes", "u4"),
         ("lane_at", "u4"),
+        ("work", "u4"),  # 1 + the column of `given_at`; 0: none
+        ("_", "u4"),
     ]
 )
 BY_STEP = np.dtype(  # `sizes`: where they are not always 1
@@ -67,6 +82,8 @@ class Sums(NamedTuple):
     steps: np.ndarray
     lanes: np.ndarray  # components that serve, by step and lane
     tokens: np.ndarray  # (requests, 2): all of them, and those there from the start
+    given_at: np.ndarray  # (requests, names of work): where in `given` its sizes begin, or -1
+    given: np.ndarray  # sizes that requests bring along
     by_step: np.ndarray
     by_component: np.ndarray
 
@@ -82,6 +99,7 @@ class Counter:
         self.sums = Sums(
             *plan.once("sums", lambda: _looked_up(plan)),
             tokens=tokens.reshape(-1, 2),
+            **_given(plan, requests),
             by_step=np.zeros(len(plan.steps), dtype=BY_STEP),
             by_component=np.zeros(len(plan.components), dtype=BY_COMPONENT),
         )
@@ -109,6 +127,31 @@ class Counter:
         )
 
 
+def _names(plan: Plan) -> list[str]:
+    """Names by which requests may say how large tokens are, in order."""
+    return list(dict.fromkeys(step.work for step in plan.steps if step.work))
+
+
+def _given(plan: Plan, requests: Sequence[Request]) -> dict[str, np.ndarray]:
+    """Tables of the sizes that requests bring along, each kept once."""
+    names = plan.once("names of work", lambda: _names(plan))
+    at = np.full((len(requests), max(1, len(names))), -1, dtype=np.int64)
+    parts, used = [np.zeros(1, dtype=np.int64)], 1
+    rows: dict[Work, np.ndarray] = {}
+    for i, request in enumerate(requests):
+        if request.work is None:
+            continue
+        if request.work not in rows:
+            rows[request.work] = np.full(at.shape[1], -1, dtype=np.int64)
+            for column, name in enumerate(names):
+                sizes = request.work.sizes.get(name)
+                if sizes is not None:
+                    rows[request.work][column], used = used, used + len(sizes)
+                    parts.append(sizes)
+        at[i] = rows[request.work]
+    return {"given_at": at, "given": np.concatenate(parts)}
+
+
 def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """What the size of a step's token follows from, and the components that serve it."""
     lanes = [step.lanes for step in plan.steps]
@@ -117,7 +160,12 @@ def _looked_up(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     rows["extra"] = [step.context_extra for step in plan.steps]
     rows["kept"] = [step.kept[0] for step in plan.steps]
     rows["of"] = [step.kept[1] for step in plan.steps]
-    for name in ("parts", "planes", "wave", "head", "split"):
+    rows["tokens"] = [step.extra for step in plan.steps]
+    rows["source"] = [step.axis == "source" for step in plan.steps]
+    rows["each"] = [step.each for step in plan.steps]
+    columns = {name: 1 + i for i, name in enumerate(_names(plan))}
+    rows["work"] = [columns.get(step.work, 0) for step in plan.steps]
+    for name in ("parts", "planes", "wave", "head", "split", "behind", "ahead"):
         rows[name] = [getattr(step, name) for step in plan.steps]
     rows["lanes"] = lengths = [len(each) for each in lanes]
     rows["lane_at"] = np.cumsum([0, *lengths])[:-1]

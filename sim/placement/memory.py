@@ -7,6 +7,10 @@ whatever else meets a barrier, and results with several readers, such as residua
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from math import ceil
+
 import networkx as nx
 
 from hyflexsim.sim import graph as g
@@ -40,8 +44,17 @@ def request_bytes(graph: nx.DiGraph, placement: Placement, tokens: int) -> dict[
         )
         if waits:
             width = op["width"] * placement.chip.vector_bits
-            sizes[op["layer"]] += g.token_count(op, tokens) * -(-width // 8)
+            sizes[op["layer"]] += _held(graph, name, tokens) * -(-width // 8)
     return sizes
+
+
+def _held(graph: nx.DiGraph, name: str, tokens: int) -> int:
+    """Tokens of an op's result that wait at once: all, or those of the widest window on them."""
+    count = g.token_count(graph.nodes[name], tokens)
+    readers = [(graph.nodes[v], rule) for _, v, rule in graph.out_edges(name, data="rule")]
+    if any(rule != "window" for _, rule in readers):
+        return count
+    return min(count, max(int(op["behind"] + 1 + op["ahead"]) for op, _ in readers))
 
 
 def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> int:
@@ -50,16 +63,45 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
     Raises :class:`CapacityError` when not even one fits, or when a sequence is longer than the PUs
     of a layer serve (8192 tokens each, HyFlexPIM §3.1).
     """
+    fits = [room // need for need, room in _needs(graph, placement, tokens) if need]
+    return min(fits, default=2**31)
+
+
+def memory_and_needs(
+    graph: nx.DiGraph, placement: Placement, lengths: Collection[int]
+) -> tuple[int, dict[int, int]]:
+    """Bytes for requests in the fullest PU group, and of these what a request of each length takes.
+
+    The fullest is that of the longest request. Where another group is the fullest for a shorter
+    one, its share of that group counts, so that all that is let in fits everywhere.
+
+    Raises :class:`CapacityError` as :func:`requests_at_once`.
+    """
+    shares = {
+        tokens: max(Fraction(need, room) for need, room in _needs(graph, placement, tokens))
+        for tokens in sorted(set(lengths))
+    }
+    longest = max(lengths)
+    memory = next(
+        room
+        for need, room in _needs(graph, placement, longest)
+        if Fraction(need, room) == shares[longest]
+    )
+    return memory, {tokens: max(1, ceil(share * memory)) for tokens, share in shares.items()}
+
+
+def _needs(graph: nx.DiGraph, placement: Placement, tokens: int) -> Iterator[tuple[int, int]]:
+    """Bytes that one request needs in each PU group, and bytes that are there for requests."""
     chip = placement.chip
     sizes = request_bytes(graph, placement, tokens)
     stored = _beside_results(graph, placement)
     memory = chip.served_by("results").unit
     what = "fetched weights and tables" if chip.served_by("gemv").weights else "tables"
-    fits = []
     for pus, layers in placement.groups().items():
-        if tokens > chip.values.max_tokens * len(pus):
+        longest = max(tokens, graph.graph.get("source", 1))
+        if longest > chip.values.max_tokens * len(pus):
             raise CapacityError(
-                f"{tokens} tokens need {-(-tokens // chip.values.max_tokens)} PUs per layer "
+                f"{longest} tokens need {-(-longest // chip.values.max_tokens)} PUs per layer "
                 f"(chip.max_tokens = {chip.values.max_tokens}); {layers[0]} has {len(pus)}"
             )
         tables = sum(stored.get(layer, 0) for layer in layers)
@@ -72,8 +114,7 @@ def requests_at_once(graph: nx.DiGraph, placement: Placement, tokens: int) -> in
                 f"{beside}; {memory} of {len(pus)} PU(s) holds "
                 f"{capacity_bytes(chip, len(pus))} bytes: {need - room} short"
             )
-        fits.append(room // need if need else None)
-    return min((n for n in fits if n is not None), default=2**31)
+        yield need, room
 
 
 def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:

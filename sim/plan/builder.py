@@ -17,6 +17,7 @@ from hyflexsim.sim.chip.kind import Unit
 from hyflexsim.sim.chip.service import Action, Service, Visit
 from hyflexsim.sim.placement.mapping import Placement, is_block
 from hyflexsim.sim.plan.plan import Component, Group, Step, Threshold
+from hyflexsim.sim.routing import Routed
 
 Input = Group | Threshold
 
@@ -30,7 +31,12 @@ class Flow:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    behind: int = 0
+    ahead: int = 0
+    routed: Routed | None = None
     kept: tuple[int, int] = (1, 1)
+    each: int = 1
+    work: str = ""
 
 
 class Board:
@@ -164,7 +170,12 @@ class Board:
                 "head": flow.head,
                 "size": flow.size,
                 "context_extra": flow.context_extra,
+                "behind": flow.behind,
+                "ahead": flow.ahead,
+                "routed": flow.routed,
                 "kept": flow.kept,
+                "each": flow.each,
+                "work": flow.work,
                 "unit": owner,
                 "places": places,
                 "actions": tuple(a for a in actions if a.per_visit or a.per_size),

@@ -28,6 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hyflexsim.sim.chip.service import Action, Rate
+from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.plan.work import Work
+from hyflexsim.sim.routing import Routed, taken
 
 T = TypeVar("T")
 
@@ -51,24 +54,35 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py)."""
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
+
+    ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
+    the tokens from one to the next.
+    """
 
     source: int
     rule: str
+    ahead: int = 0
+    stride: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One row of the plan.
 
-    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``pair`` (waves of ``wave`` pairs).
+    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``source`` (``extra``), ``pair``
+    (waves of ``wave`` pairs).
     ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a
     wave is cut into its pairs, the last one filled up with idle slots of size 0, because the
     copies work in step. Both make several *parts* of one token, in order.
     ``head``: only the tokens from which text is sampled.
     ``size``: what one token's work grows with: ``one``, ``all`` (context N + context_extra),
-    ``prefix`` (context n + 1 + context_extra) or ``wave`` (pairs in the wave).
-    ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through).
+    ``prefix`` (context n + 1 + context_extra), ``window`` (from n - ``behind`` to n + ``ahead``),
+    ``source`` (context_extra) or ``wave`` (pairs in the wave).
+    ``routed``: it serves only the tokens that an expert takes (routing.py), one after the other.
+    ``kept``: of such a context only this share counts, rounded up (keys that a unit lets through);
+    each token of it ``each`` times (heads that choose keys of their own, bits of a key).
+    ``work``: the name by which a request may say how large each token is (work.py); empty: none.
     ``unit``: the unit or link of the chip whose actions it counts.
     ``places``: tokens its input buffer holds, None for data that waits in memory.
     ``reserves``: steps whose input buffer must have a place before a token starts here; where
@@ -94,7 +108,12 @@ class Step:
     head: bool = False
     size: str = "one"
     context_extra: int = 0
+    behind: int = 0
+    ahead: int = 0
+    routed: Routed | None = None
     kept: tuple[int, int] = (1, 1)
+    each: int = 1
+    work: str = ""
     unit: str = ""
     places: int | None = None
     reserves: tuple[int, ...] = ()
@@ -182,22 +201,47 @@ def tokens_of(step: Step, tokens: int, prefill: int) -> int:
         return -(-pairs // step.wave) * step.parts
     if step.axis == "single":
         return step.planes
+    if step.axis == "source":
+        return step.extra * step.planes
+    if step.routed is not None:
+        return len(taken(step.routed, tokens)) * step.planes
     count = tokens + step.extra - (prefill - 1 if step.head else 0)
     return count * step.planes
 
 
-def size_of(step: Step, token: Any, tokens: int, prefill: int) -> Any:
-    """The size of one token of a step (see :class:`Step`), or the sizes of an array of tokens."""
+def size_of(step: Step, token: Any, tokens: int, prefill: int, work: Work | None = None) -> Any:
+    """The size of one token of a step (see :class:`Step`), or the sizes of an array of tokens.
+
+    ``work``: what the request's values say about it. Raises :class:`InputError` where that is not
+    one size a token.
+    """
     index = token // step.parts
+    if work is not None and step.work in work.sizes:
+        return _given(work.sizes[step.work], step, tokens_of(step, tokens, prefill))[index]
     part, whole = step.kept
     if step.size == "all":
-        return -(-(tokens + step.context_extra) * part // whole)
+        return step.each * -(-(tokens + step.context_extra) * part // whole)
     if step.size == "prefix":
         context = index + 1 + step.context_extra + (prefill - 1 if step.head else 0)
-        return -(-context * part // whole)
+        return step.each * -(-context * part // whole)
+    if step.size == "source":
+        return step.each * -(-step.context_extra * part // whole)
+    if step.size == "window":
+        at = index + (prefill - 1 if step.head else 0)
+        last = (step.extra if step.axis == "source" else tokens + step.extra) - 1
+        context = 1 + np.minimum(at, step.behind) + np.minimum(last - at, step.ahead)
+        return step.each * -(-context * part // whole)
     if step.size == "wave":
         pairs = tokens * (tokens + 1) // 2
         if step.split:
             return (token // step.planes < pairs) * 1
         return np.minimum(step.wave, pairs - index * step.wave)
     return 1
+
+
+def _given(sizes: np.ndarray, step: Step, parts: int) -> np.ndarray:
+    if len(sizes) * step.parts != parts:
+        raise InputError(
+            f"work of {step.work} must be of {parts // step.parts} tokens; got {len(sizes)}"
+        )
+    return sizes

@@ -24,6 +24,7 @@ from hyflexsim.sim.chip.service import Access, Chain, Hop, Sum, Task, Visit
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Placement, Weight
 from hyflexsim.sim.plan.builder import Board, Flow, Input
+from hyflexsim.sim.plan.chosen import bias_of, by_head, chooser_of, looking, looks_before
 from hyflexsim.sim.plan.plan import Group, Plan, Threshold
 from hyflexsim.sim.plan.routes import HOST, Routes, link_service
 
@@ -134,7 +135,8 @@ class _Builder:
         operand = op["multiplies"][0] if op["kind"] == "matmul" else ""
         given = self.chip.served_by(op["kind"], operand)
         unit = self.chip.units[given.unit]
-        task = self._task(op, given, pus)
+        flow = self.routes.flow(name)
+        task = by_head(self._task(op, given, pus), flow)
         chain = self._over_link(unit, unit.kind.serve(unit, task), task)
         self._seat(unit, chain, pus)
         if op["kind"] == "matmul":
@@ -144,8 +146,8 @@ class _Builder:
             ]
         else:
             inputs = self.routes.inputs(name, pus)
-        where = _Where(name, pus, self.routes.flow(name), unit)
-        inputs = self._chosen_keys(where, task, given, inputs)
+        where = _Where(name, pus, flow, unit)
+        inputs = self._chosen_keys(where, self._task(op, given, pus), inputs)
         return self._chain(where, chain, inputs), pus
 
     def _seat(self, unit: Unit, chain: Chain, pus: tuple[int, ...]) -> None:
@@ -180,20 +182,30 @@ class _Builder:
             self.routes.moved[key] = self._chain(where, chain, [Group(step)]) if chain else step
         return self.routes.moved[key]
 
-    def _chosen_keys(
-        self, where: _Where, task: Task, given: Assignment, inputs: list[Input]
-    ) -> list[Input]:
-        """Let the unit that chooses keys look at them before a product of queries and keys."""
-        if not given.keys or task.op != "matmul" or task.probabilities:
+    def _chosen_keys(self, where: _Where, task: Task, inputs: list[Input]) -> list[Input]:
+        """Let the unit that chooses keys look at them, where it stands before this op."""
+        name, op = where.name, self.graph.nodes[where.name]
+        chooser = chooser_of(self.chip, self.graph, name)
+        if chooser is None or not looks_before(chooser, op):
             return inputs
-        chooser = self.chip.units[given.keys]
         own = replace(task, group=self._group(chooser, where.pus))
         chain = chooser.kind.serve(chooser, own)
         if not chain:
             return inputs
-        flow = self.routes.flow(where.name, every_key=True)
-        looking = _Where(where.name, where.pus, flow, chooser)
-        return [Group(self._chain(looking, chain, inputs))]
+        if chooser.kind.chooses(chooser) == "bias":
+            inputs = [*inputs, self._bias(name, where.pus)]
+        every = self.routes.flow(name, every_key=True)
+        flow = looking(self.graph, chooser, name, every, self.routes.multiplier())
+        return [Group(self._chain(_Where(name, where.pus, flow, chooser), chain, inputs))]
+
+    def _bias(self, product: str, pus: tuple[int, ...]) -> Input:
+        """How a product waits for the bias that its keys are chosen by."""
+        bias = bias_of(self.graph, product)
+        assert bias is not None  # who chooses by it has one to look at
+        source, rule = bias
+        if source not in self.routes.ready:
+            raise InputError(f"keys of {product} cannot be chosen by {source}, computed after it")
+        return self.routes.wait(product, source, self.routes.at(source, pus), rule)
 
     def _over_link(self, unit: Unit, chain: Chain, task: Task) -> Chain:
         """Transfers to and from a unit that a link parts from the memory of results.
@@ -399,7 +411,7 @@ class _Builder:
             places=self._places(where, "input", visit.waiting_bytes),
             macs=macs,
             macs_per_size=per_size,
-            macs_in=visit.planes,
+            macs_in=visit.macs_in or visit.planes,
             planes=visit.planes,
             split=visit.own and self._splits(where),
         )

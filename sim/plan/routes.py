@@ -15,10 +15,13 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip, Link
-from hyflexsim.sim.chip.service import Action, Service, millionths, transfer
+from hyflexsim.sim.chip.kind import Unit
+from hyflexsim.sim.chip.service import Action, Service, transfer
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.builder import Board, Flow, Input
+from hyflexsim.sim.plan.chosen import chosen, stage_of
 from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.routing import frozen
 
 HOST = (-1,)
 """Where inputs come from and outputs go, in place of PUs."""
@@ -73,7 +76,11 @@ class Routes:
         if rule == "pair":
             return Threshold(step, "pair" if here == "pair" else "row")
         if rule == "stream":
-            return Group(step)
+            alike = self.graph.nodes[name].get("routed") == self.graph.nodes[source].get("routed")
+            return Group(step) if alike else Threshold(step, "routed")
+        if rule == "window":
+            op = self.graph.nodes[name]
+            return Threshold(step, "prefix", op["ahead"], op.get("stride", 1))
         return Threshold(step, rule)
 
     def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:
@@ -83,7 +90,7 @@ class Routes:
         where = "host" if chip == 0 else f"chip{chip}.host"
         port = self.board.component(f"{where}.{direction}", link.name, chip=chip)
         service = link_service(link, result_bytes(self.graph.nodes[name], self.chip))
-        return self.board.add(name, name, (port,), service, inputs, self.flow(name), link.name)
+        return self.board.add(name, name, (port,), service, inputs, self.carried(name), link.name)
 
     def _port_chip(self, pus: tuple[int, ...]) -> int:
         """The chip whose port serves data that lie in, or go to, these PUs."""
@@ -143,7 +150,7 @@ class Routes:
                 (component,),
                 service,
                 [Group(step)],
-                self.flow(source),
+                self.carried(source),
                 link.name,
             )
         return self.moved[key]
@@ -151,21 +158,31 @@ class Routes:
     def flow(self, name: str, every_key: bool = False) -> Flow:
         """How the tokens of an op run; ``every_key``: before any is left out."""
         op = self.graph.nodes[name]
-        size = {"all": "all", "prefix": "prefix"}.get(op["context"], "one")
+        size = op["context"] or "one"
         if op["axis"] == "pair":
             size = "wave"
-        flow = Flow(op["axis"], op["extra"], name in self.heads, size, op["context_extra"])
-        keys = self.chip.serves.get(op["kind"])
-        if op["context"] and keys is not None and keys.keys and not every_key:
-            return replace(flow, kept=kept_share(self.chip, keys.keys))
+        reach = (op.get("behind", 0), op.get("ahead", 0))
+        routed = frozen(op["routed"]) if op.get("routed") else None
+        flow = Flow(
+            op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach, routed
+        )
+        if every_key:
+            return flow
+        return chosen(self.chip, self.graph, name, flow, self.multiplier())
+
+    def carried(self, name: str) -> Flow:
+        """How an op's results move: scores of every key, of sums over keys one result a token."""
+        flow = self.flow(name)
+        if flow.work:  # counted by head, which results are not
+            flow = self.flow(name, every_key=True)
+        if stage_of(self.graph.nodes[name]) == "pv":
+            return replace(flow, size="one", context_extra=0, kept=(1, 1))
         return flow
 
-
-def kept_share(chip: Chip, chooser: str) -> tuple[int, int]:
-    """The share of keys that a unit lets through, as a fraction."""
-    unit = chip.units[chooser]
-    share = millionths(unit.kind.kept(unit))
-    return share.numerator, share.denominator
+    def multiplier(self) -> Unit | None:
+        """The unit that makes the products of queries and keys."""
+        served = any(key.partition(".")[0] == "matmul" for key in self.chip.serves)
+        return self.chip.unit("matmul", "values") if served else None
 
 
 def link_service(link: Link, size_bytes: int, hops: int = 1, width: int = 1) -> Service:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
+from hyflexsim.sim.plan.work import Work
+from hyflexsim.sim.routing import taken
 
 DIRECT, STREAM, GROUP, THRESHOLD, ANSWER = range(5)  # kinds of what a finished token releases
 MOST_INPUTS = 255  # inputs of one token are counted in a byte
@@ -34,6 +36,18 @@ def _need_rows(queries: int, tokens: int, wave: int) -> np.ndarray:
     """Waves each query's row needs: its last pair is (i, N - 1); earlier rows hold the rest."""
     ends = _pair_rows(tokens)
     return ends[np.minimum(np.arange(queries), tokens - 1)] // wave + 1
+
+
+def _need_routed(producer: Step, reader: Step, tokens: int, here: int) -> np.ndarray:
+    """An expert's token needs all up to that one; where experts meet, each needs who took it."""
+    if reader.routed is not None:
+        return taken(reader.routed, tokens) + 1
+    assert producer.routed is not None
+    need = np.zeros(here, dtype=np.int64)
+    sent = taken(producer.routed, tokens)
+    sent = sent[sent < here]
+    need[sent] = np.arange(len(sent)) + 1
+    return need
 
 
 NEEDS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
@@ -87,7 +101,7 @@ class Pattern:
         self.count_of, counts = _distinct(_counting(step) for step in steps)
         self.examples = [steps[self.count_of.index(i)] for i in range(len(counts))]
         self.duration_of, durations = _distinct(
-            (count, step.rate, step.size, step.context_extra, step.kept)
+            (count, step.rate, *_sizing(step))
             for count, step in zip(self.count_of, steps, strict=True)
         )
         firsts = [self.duration_of.index(i) for i in range(len(durations))]
@@ -118,11 +132,17 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 def _waiting(edge: Group | Threshold) -> Hashable:
     if isinstance(edge, Group):
         return (edge.every, edge.spread, edge.lag)
-    return edge.rule
+    return edge.rule, edge.ahead, edge.stride
+
+
+def _sizing(step: Step) -> tuple[Hashable, ...]:
+    context = (step.size, step.context_extra, step.behind, step.ahead)
+    return (*context, step.kept, step.each, step.work)
 
 
 def _counting(step: Step) -> tuple[Hashable, ...]:
-    return (step.axis, step.extra, step.wave, step.planes, step.split, step.head, step.member)
+    cut = (step.wave, step.planes, step.split)
+    return (step.axis, step.extra, *cut, step.head, step.member, step.routed)
 
 
 class Shape:
@@ -137,12 +157,15 @@ class Shape:
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.
     """
 
-    def __init__(self, plan: Plan, tokens: int, prefill: int, member: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, tokens: int, prefill: int, member: int = 0, work: Work | None = None
+    ) -> None:
         if not 1 <= prefill <= tokens:
             raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
+        self.work = work
         self.pattern = pattern = pattern_of(plan)
         self.class_counts = [
             tokens_of(step, tokens, prefill) if step.member == member else 0
@@ -158,9 +181,10 @@ class Shape:
         return [self._duration(*key) for key in self.pattern.durations]
 
     def _duration(self, step: Step, count: int) -> int | np.ndarray:
-        if step.rate.work and step.size in ("prefix", "wave"):
+        given = self.work is not None and step.work in self.work.sizes
+        if step.rate.work and (given or step.size in ("prefix", "window", "wave")):
             token = np.arange(self.class_counts[count])
-            size = size_of(step, token, self.tokens, self.prefill)
+            size = size_of(step, token, self.tokens, self.prefill, self.work)
             times: np.ndarray = np.maximum(1, step.rate.linear(size))
             return times
         return step.rate.ps(int(size_of(step, 0, self.tokens, self.prefill)))
@@ -171,7 +195,7 @@ class Shape:
         return [
             self._group(edge, source, target)
             if isinstance(edge, Group)
-            else self._threshold(edge.rule, source, target)
+            else self._threshold(edge, source, target)
             for edge, source, target in self.pattern.edges
         ]
 
@@ -192,13 +216,22 @@ class Shape:
         kind = STREAM if plain else GROUP
         return Edge(kind, every, spread, shift, there - 1, here, broadcast, None, waiting)
 
-    def _threshold(self, rule: str, source: int, target: int) -> Edge:
+    def _threshold(self, edge: Threshold, source: int, target: int) -> Edge:
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
-        wave = reader.wave if rule == "pair" else producer.wave
-        need = NEEDS[rule](-(-here // reader.parts), -(-there // producer.parts), self.tokens, wave)
-        if rule == "prefix":  # a head op's token 0 is the last token of the prompt
+        wave = reader.wave if edge.rule == "pair" else producer.wave
+        if edge.rule == "routed":
+            need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
+            need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
+            return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+        need = NEEDS[edge.rule](
+            -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
+        )
+        if edge.rule == "prefix":  # a head op's token 0 is the last token of the prompt
             need = need + self._offset(reader)
+        need = need + edge.ahead
+        if edge.stride > 1:
+            need = np.arange(len(need)) * edge.stride + 1 + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
         return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
 
@@ -266,9 +299,10 @@ class Shape:
         sums: dict[tuple[Any, ...], int] = {}
         sizes = []
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
-            key = (count, step.size, step.context_extra, step.kept)
+            key = (count, *_sizing(step))
             if key not in sums:
-                each = size_of(step, np.arange(self.class_counts[count]), self.tokens, self.prefill)
+                token = np.arange(self.class_counts[count])
+                each = size_of(step, token, self.tokens, self.prefill, self.work)
                 sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
             sizes.append(sums[key])
         return sizes
@@ -279,10 +313,17 @@ def pattern_of(plan: Plan) -> Pattern:
     return plan.once("pattern", lambda: Pattern(plan))
 
 
-def shape_of(plan: Plan, tokens: int, prefill: int | None = None, member: int = 0) -> Shape:
+def shape_of(
+    plan: Plan,
+    tokens: int,
+    prefill: int | None = None,
+    member: int = 0,
+    work: Work | None = None,
+) -> Shape:
     """The plan for requests of ``tokens``, of which ``prefill`` are there from the start.
 
     ``member``: of chips side by side, the one that serves them; steps of others have no tokens.
+    ``work``: what the values of a request say about its sizes.
     """
-    key = (tokens, tokens if prefill is None else prefill, member)
+    key = (tokens, tokens if prefill is None else prefill, member, work)
     return plan.once(key, lambda: Shape(plan, *key))

@@ -18,6 +18,7 @@ from hyflexsim.sim.units.dram import Dram
 from hyflexsim.sim.units.mac_array import MacArray
 from hyflexsim.sim.units.near_bank import NearBank
 from hyflexsim.sim.units.nor_pim import NorPim
+from hyflexsim.sim.units.selector import Selector
 from hyflexsim.sim.units.sfu import Sfu
 from hyflexsim.sim.units.sram import Sram
 from hyflexsim.sim.units.threshold import Mask, Threshold
@@ -33,6 +34,7 @@ _ALL: tuple[Kind, ...] = (
     NearBank(),
     Threshold(),
     Mask(),
+    Selector(),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 """Kinds that come with hyflexsim, by the name that a chip's TOML gives."""

@@ -14,6 +14,7 @@ behind the module's shift-and-add units; the paper gives it no cost.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from hyflexsim.sim.chip.formats import FORMATS, float_product_nors
@@ -30,6 +31,7 @@ class NorPim(Kind):
     name = "nor_pim"
     Values = NorValues
     serves = frozenset({"matmul", "scan", "lookup", "results"})
+    bit_by_bit = True
     formats = frozenset({"int8", "fp16", "fp32"})  # int8: integers of the unit's own widths
     actions: ClassVar = {
         "nor": "digital_pim",
@@ -51,13 +53,14 @@ class NorPim(Kind):
         if task.op == "lookup":
             bits = task.width * unit.values.value_bits
             return (_visit(unit, task, _reading(unit, task, bits)),)
-        nors = product_nors(unit, task)
-        speed = products_per_cycle(unit, nors) * unit.total * task.group
+        nors, bits = product_nors(unit, task), _parts_of_product(unit, task)
+        speed = products_per_cycle(unit, nors) * bits * unit.total * task.group
         service = Service(
             cycles(unit.values.clock_period, task.macs, speed),
-            (Action("nor", 0, task.macs * nors),),
+            (Action("nor", 0, task.macs * nors // bits),),
         )
-        return (_visit(unit, task, service, task.macs),)
+        visit = _visit(unit, task, service, task.macs)
+        return (replace(visit, macs_in=bits) if task.by_bit else visit,)
 
     def write(self, unit: Unit, task: Task) -> Chain:
         """Write one token of operands; a row of every module at once."""
@@ -76,6 +79,10 @@ class NorPim(Kind):
         values: NorValues = unit.values
         return int(unit.total * values.arrays * values.rows * values.columns // 8)
 
+    def stored_bits(self, unit: Unit) -> int:
+        """Those of a key or value."""
+        return int(unit.values.value_bits)
+
     def waiting_tokens(self, unit: Unit, side: str, token_bytes: int, group: int) -> int:
         """Tokens in the modules' registers, at least one: a larger one streams through."""
         register = unit.values.registers
@@ -89,6 +96,20 @@ class NorPim(Kind):
     def power(self, unit: Unit) -> dict[str, float]:
         """Parts of a module, all busy."""
         return _parts(unit.values, unit.values.power)
+
+
+def _parts_of_product(unit: Unit, task: Task) -> int:
+    """Units of size that a product is made of: the bits of its stored operand, one by one, or 1.
+
+    Columns of keys that drop out are taken to serve others at once. Raises :class:`InputError`
+    for products in floating point, whose steps are not those of bits.
+    """
+    if not task.by_bit:
+        return 1
+    format = FORMATS.get(task.format)
+    if format is not None and format.exponent:
+        raise InputError(f"{unit.name}: products in {task.format} cannot be made bit by bit")
+    return int(unit.values.value_bits)
 
 
 def operand_bits(unit: Unit, task: Task) -> int:

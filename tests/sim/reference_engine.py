@@ -7,6 +7,7 @@ the engine.
 import heapq
 
 from hyflexsim.sim.plan.plan import Group, Plan, size_of, tokens_of
+from hyflexsim.sim.routing import taken as taken_by
 
 
 def play(plan: Plan, requests, deaths=None):
@@ -51,10 +52,17 @@ def play(plan: Plan, requests, deaths=None):
                     if k < 0:
                         continue
                     wanted = range(k * edge.every, min((k + 1) * edge.every, count))
+            elif edge.rule == "routed":  # an expert's token from all tokens, or the other way
+                base, out = token // s.parts, taken_by(src.routed or s.routed, tokens).tolist()
+                met = out.index(base) + 1 if base in out else 0
+                need = out[base] + 1 if s.routed else met
+                wanted = range(need * src.parts)
             else:
                 base = token // s.parts
                 need = {
-                    "prefix": min(base + 1 + (prefill - 1) * s.head, count // src.parts),
+                    "prefix": min(
+                        base + 1 + (prefill - 1) * s.head + edge.ahead, count // src.parts
+                    ),
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,
@@ -84,7 +92,7 @@ def play(plan: Plan, requests, deaths=None):
         queues[component].remove(visit)
         busy[component] = (visit, now)
         tokens, prefill = shape(request)
-        time = s.rate.ps(size_of(s, token, tokens, prefill))
+        time = s.rate.ps(int(size_of(s, token, tokens, prefill, requests[request].work)))
         if now + time <= dies.get(component, now + time):
             heapq.heappush(events, (now + time, component))
 

@@ -12,7 +12,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.graph import GraphError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.planner import build_plan
-from hyflexsim.sim.vocabulary import check_length, least_tokens
+from hyflexsim.sim.vocabulary import check_length, check_positions, least_tokens
 
 FC = {"layer": "l", "width": 2, "rows": 4, "cols": 2, "weight": "w"}
 QK = {
@@ -92,11 +92,15 @@ def test_defaults_are_filled_in():
             "op 'x': kind must be one of input, gemv, matmul, softmax, norm, pointwise, lookup, "
             "scan, output; got 'conv'",
         ),
-        ("gemv", {"axis": "row"}, "op 'x': axis must be one of sequence, pair, single; got 'row'"),
+        (
+            "gemv",
+            {"axis": "row"},
+            "op 'x': axis must be one of sequence, pair, single, source; got 'row'",
+        ),
         (
             "gemv",
             {"context": "some"},
-            "op 'x': context must be one of None, all, prefix; got 'some'",
+            "op 'x': context must be one of None, all, prefix, window, source; got 'some'",
         ),
         ("gemv", {"rows": 0}, "op 'x': rows must be a positive integer; got 0"),
         ("gemv", {"cols": -1}, "op 'x': cols must be a positive integer; got -1"),
@@ -155,8 +159,8 @@ def test_edges_refused():
     assert refused(g.connect, graph, "q", "nil") == "edge 'q' -> 'nil': no op 'nil'"
     assert refused(g.connect, graph, "nil", "q") == "edge 'nil' -> 'q': no op 'nil'"
     assert refused(g.connect, graph, "q", "o", "some") == (
-        "edge 'q' -> 'o': rule must be one of stream, prefix, all, first, last, recurrent, pair; "
-        "got 'some'"
+        "edge 'q' -> 'o': rule must be one of stream, prefix, window, all, first, last, recurrent, "
+        "pair; got 'some'"
     )
     assert not graph.has_edge("q", "o")
 
@@ -384,6 +388,16 @@ def test_the_shortest_input_of_a_graph():
     assert refused(check_length, graph, 1000) == (
         "op 'q': extra must be at least -999 for 1000 tokens; got -1000"
     )
+
+
+def test_the_longest_input_of_a_graph():
+    graph = block()
+    check_positions(graph, 10**6)
+    graph.graph["longest"] = 64
+    check_positions(g.loads(g.dumps(graph).encode(), "g.json"), 64)
+    assert refused(check_positions, graph, 65).startswith("block: tokens must be at most 64, the")
+    graph.graph["longest"] = 0
+    assert refused(g.validate, graph) == "longest must be a positive integer; got 0"
 
 
 # ---- counts

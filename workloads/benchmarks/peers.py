@@ -80,7 +80,7 @@ def ours(tokens: int) -> None:
     from hyflexsim.workloads.run.run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
-    changes = [f"workload.tokens={tokens}", "workload.requests=1"]
+    changes = [f"workload.tokens={tokens}", "workload.requests=1", "model.positions=any"]
     start = time.perf_counter()
     summary = simulate(Scenario.load("bert-base", changes)).summary
     result = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,12 +22,15 @@ import typer
 from hyflexsim.sim.errors import DeadlockError, InputError
 from hyflexsim.workloads import outputs
 from hyflexsim.workloads.cli import (
+    families,
     faults,
     kinds,
+    lean_imports,
     part,
     report,
     reproduce,
     sensitivity,
+    sparsity,
     studies,
     sweeps,
     trace,
@@ -60,17 +63,20 @@ Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Dra
 studies.register(app)
 part.register(app)
 kinds.register(app)
+families.register(app)
 faults.register(app)
 sweeps.register(app)
 trace.register(app)
 report.register(app)
 reproduce.register(app)
 sensitivity.register(app)
+sparsity.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     collect_less()
+    lean_imports.pydantic_without_plugins()
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         code = app(arguments, standalone_mode=False)
@@ -144,10 +150,9 @@ def run(
     ] = "ideal",
 ) -> None:
     """Run a scenario, print its results and write a run directory."""
-    from hyflexsim.workloads.cli import lean_numpy  # noqa: PLC0415
     from hyflexsim.workloads.run.painter import painter  # noqa: PLC0415
 
-    lean_numpy.load()
+    lean_imports.numpy_without_threads()
     with (
         closing(painter()) if plots else nullcontext() as draws
     ):  # first of all: it takes a while to start
@@ -177,7 +182,7 @@ def _run(
         outputs.new_folder(target, MARKS) as folder,
         closing(draws) if draws else nullcontext(),  # before the folder goes
     ):
-        result = simulate(loaded, progress=say, folder=folder)
+        result = simulate(loaded, progress=say, folder=folder, values=cells is not None)
         say("drawing" if draws else "writing", len(result.requests), len(result.requests))
         from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415 (the trace is being written)
 
@@ -295,27 +300,42 @@ def graph(
         str, typer.Argument(metavar="MODEL", help="Name (see list), config.json or saved graph.")
     ],
     tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Token count [default: 128].")
+        int | None, typer.Option(metavar="N", help="Token count [default: 128, or fewer].")
+    ] = None,
+    source: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens of an encoder beside a decoder [default: 128]."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE", help="Pattern of modules that the forward pass need not reach."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save as JSON.")] = None,
     png: Picture = None,
 ) -> None:
     """Show a model's ops with shapes, work and parameters; save or draw its graph."""
     from hyflexsim.sim import graph as g  # noqa: PLC0415
+    from hyflexsim.sim.vocabulary import check_positions  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.nearest import nearest  # noqa: PLC0415
 
-    loaded = _graph(model)
+    loaded = _graph(model, leave_out or ())
+    if source is not None:
+        loaded = g.with_source(loaded, source)
     fixed = loaded.graph.get("tokens")
     if fixed is not None and tokens not in (None, fixed):
         raise InputError(f"--tokens must be {fixed} for {model}; got {tokens}")
     if tokens is not None and tokens < 1:
         raise InputError(f"--tokens must be a positive integer; got {tokens}")
+    shown = tokens or fixed or min(128, loaded.graph.get("longest", 128))
+    check_positions(loaded, shown)
     names = list(dict.fromkeys(name for _, name in loaded.nodes(data="layer")))
     if layer is not None and layer not in names:
         raise InputError(f"--layer: no layer {layer!r}; {nearest(layer, names)}")
-    console().print(terminal_tables.ops(loaded, tokens or fixed or 128, layer))
+    console().print(terminal_tables.ops(loaded, shown, layer))
     for note in loaded.graph.get("notes", ()):
         print(f"note: {note}")
     if out is not None:
@@ -522,7 +542,7 @@ def preset(
 # --- help for the commands -----------------------------------------------------------------------
 
 
-def _graph(model: str) -> Any:
+def _graph(model: str, leave_out: Sequence[str]) -> Any:
     """A saved graph, or the graph of a model by name or config.json."""
     path = Path(model)
     if path.suffix == ".json" and path.is_file() and _is_graph(path):
@@ -531,7 +551,7 @@ def _graph(model: str) -> Any:
         return g.load(path)
     from hyflexsim.workloads.extraction.extract import extract  # noqa: PLC0415
 
-    return extract(model)
+    return extract(model, leave_out=leave_out)
 
 
 def _is_chip(path: Path) -> bool:

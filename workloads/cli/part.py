@@ -67,7 +67,10 @@ def jets_(
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="part-small, part-full or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="part-small, part-small-long, part-full or a .toml file."
+        ),
     ],
     jets: JetsPath = None,
     out: Annotated[
@@ -108,7 +111,12 @@ def train(
         return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, test, baseline)
     with progress() as report, resumable(out / STATE, out / DONE):
         scores = train_part(
-            out, loaded, jets, start=_found(start) if start else None, test=test, report=report
+            out,
+            loaded,
+            jets,
+            start=found_checkpoint(start) if start else None,
+            test=test,
+            report=report,
         )
         trees = None
         if baseline:
@@ -165,7 +173,7 @@ def attention(
     with progress() as report, new_attention_dir(out) as folder:
         take_attention(
             folder,
-            _found(checkpoint),
+            found_checkpoint(checkpoint),
             jets,
             per_class=per_class,
             spec=_spec(model),
@@ -211,7 +219,7 @@ def cost(
     with progress() as report, resumable(out):
         found = attention_cost(
             out,
-            _found(checkpoint),
+            found_checkpoint(checkpoint),
             jets,
             per_class=per_class,
             tolerance=tolerance,
@@ -237,7 +245,7 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     return found
 
 
-def _found(checkpoint: Path) -> Path:
+def found_checkpoint(checkpoint: Path) -> Path:
     """A path as it is; the checkpoint that comes with the package by its name."""
     shipped = Path(__file__).parents[1] / "data" / f"{checkpoint}.safetensors"
     if checkpoint.exists() or len(checkpoint.parts) != 1 or not shipped.is_file():

@@ -55,6 +55,7 @@ def show_attention(found: dict[str, Any]) -> None:
             accuracy = f"{found[model]['accuracy']:.3f}" if view == "with U" else ""
             rows.add_row(f"{model}, {view}", accuracy, *shares, *rest)
     console().print(rows)
+    _show_notes(found)
 
 
 def show_cost(found: dict[str, Any]) -> None:
@@ -72,6 +73,12 @@ def show_cost(found: dict[str, Any]) -> None:
         f"can be cut first: {first}; within {found['tolerance']:g} of accuracy "
         f"{found['mean_keys']:.1f} keys a head on average"
     )
+    _show_notes(found)
+
+
+def _show_notes(found: dict[str, Any]) -> None:
+    for note in found["notes"]:
+        print(f"note: {note}")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -73,7 +73,10 @@ def compress(
         f"parameters: {counts['linears'] / counts['linears_dense']:.1%} of the blocks' linear "
         f"weights, {counts['total'] / counts['total_dense']:.1%} of all {counts['total_dense']:,}"
     )
-    print(f"written to {target} in {about['seconds']} s")
+    unused = loaded.compress.unused()
+    if unused:
+        print(f"note: method {loaded.compress.method} does not read {', '.join(unused)}")
+    print(f"written to {target}")
 
 
 def accuracy(

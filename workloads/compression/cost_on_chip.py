@@ -11,7 +11,7 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.workloads.compression.recipe import Recipe
-from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.extraction.extract import TRAINED, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.run.run import simulate
 from hyflexsim.workloads.scenario.scenario import Scenario
@@ -62,7 +62,7 @@ def cost(
 
 def ranked(name: str, config: Mapping[str, Any], ranks: Mapping[str, int]) -> nx.DiGraph:
     """The graph of a configuration with ranks by path in the model."""
-    graph = extract_config(name, config)
+    graph = extract_config(name, config, leave_out=TRAINED)
     prefix = graph.graph["prefix"]
     known = {op for op, kind in graph.nodes(data="kind") if kind == "gemv"}
     chosen = {path.removeprefix(prefix): rank for path, rank in ranks.items()}

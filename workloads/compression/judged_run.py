@@ -52,6 +52,7 @@ def simulate(
     chip: Chip | None = None,
     folder: Path | None = None,
     kept: Kept | None = None,
+    values: bool = False,
 ) -> run.Result:
     """Run a scenario (or the one of that name or path).
 
@@ -61,7 +62,11 @@ def simulate(
     (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
     by kind (:func:`hyflexsim.sim.engine.engine.play`). ``folder``: where the trace is written
     meanwhile, for :meth:`Result.fill`. ``kept``: graphs, checkpoints and plans of earlier runs,
-    which are used again where a run would make the same.
+    which are used again where a run would make the same. ``values``: whether the run is executed in
+    numbers, too (:func:`hyflexsim.workloads.values.execute`), so that settings of these act.
+
+    A note names settings of the scenario that have changed nothing, unless ``graph``, ``chip`` or
+    ``kept`` says that this run is one of many or of something else.
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
@@ -69,6 +74,7 @@ def simulate(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     judge: run.Judge | None = None
+    explain = graph is None and chip is None and kept is None
     if scenario.model.checkpoint is not None:
         from hyflexsim.workloads.compression.accuracy_of_run import (  # noqa: PLC0415 (torch)
             Judged,
@@ -91,4 +97,6 @@ def simulate(
         judge=judge,
         folder=folder,
         kept=kept,
+        explain=explain,
+        values=values,
     )

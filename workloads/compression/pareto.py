@@ -33,7 +33,7 @@ from hyflexsim.workloads.compression.protection import (
 )
 from hyflexsim.workloads.compression.recipe import Recipe
 from hyflexsim.workloads.compression.subjects import Compressed, Subject
-from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.extraction.extract import TRAINED, extract_config
 from hyflexsim.workloads.outputs import check_folder
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
@@ -171,7 +171,7 @@ class _Point(NamedTuple):
         opened = self.compressed.opened
         with prepared(opened.model, settings.select) as model:
             scores = rank_scores_of(model, self.compressed.folder, settings.select)
-            dense = extract_config(self.recipe.name, opened.config)
+            dense = extract_config(self.recipe.name, opened.config, leave_out=TRAINED)
             graph = with_importance(dense, model, scores)
             cost, placement = cost_on_chip.cost(self.recipe, graph, self.rate, self.chip)
             masks = masks_of(matrices(model), graph, self.chip, placement.weights)

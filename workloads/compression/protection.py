@@ -35,7 +35,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.broken_cells import ON, broken_cells
 from hyflexsim.sim.placement.cells import factor_regions
 from hyflexsim.sim.placement.mapping import Placement, Weight
-from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.extraction.extract import TRAINED, extract_config
 from hyflexsim.workloads.extraction.ranks import with_ranks
 from hyflexsim.workloads.scenario.checkpoints import read_about
 
@@ -81,7 +81,7 @@ def protected_graph(model: nn.Module, checkpoint: Path, select: str) -> nx.DiGra
     Raises InputError for scores that the checkpoint does not have.
     """
     about = read_about(checkpoint)
-    graph = extract_config(about["recipe"]["name"], about["config"])
+    graph = extract_config(about["recipe"]["name"], about["config"], leave_out=TRAINED)
     return with_importance(graph, model, rank_scores_of(model, checkpoint, select))
 
 

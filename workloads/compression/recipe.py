@@ -141,6 +141,19 @@ class Compress(Section):
     regulariser: Annotated[Literal["log", "exp"], allows("log or exp")] = "log"
     floor: Natural = 1
 
+    def unused(self) -> list[str]:
+        """Keys that the file gives and the method does not read.
+
+        >>> Compress(method="hard-threshold", floor=9).unused()
+        ['compress.floor']
+        """
+        read = {"method", "exclude"}
+        if self.method != "hard-threshold":
+            read |= {"budget", "reading", "round"}
+        if self.method in LEARNED:
+            read |= {"steps", "lr", "alpha_lr", "strength", "regulariser", "floor"}
+        return sorted(f"compress.{key}" for key in self.model_fields_set - read)
+
 
 class Recipe(Section):
     """One compression, complete."""

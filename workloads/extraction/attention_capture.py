@@ -20,14 +20,17 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction import family_patches
 from hyflexsim.workloads.extraction.quiet import quiet
+from hyflexsim.workloads.extraction.written_attention import gather
 
 NAME = "hyflexsim"
 EXAMPLE_TOKENS = 37  # an odd prime: no width, head count or table size is likely to equal it
+EXAMPLE_SOURCE = 41  # another one, for the input of an encoder beside a decoder
 
 Shape = tuple[int | str, ...]
 
@@ -41,10 +44,18 @@ def operators() -> Any:
     schemas: dict[str, tuple[str, Callable[..., Any]]] = {
         # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D)
         "attention": (
-            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int? window, float? scale)"
-            " -> Tensor",
-            lambda q, k, v, bias, causal, window, scale: q.new_empty(*q.shape[:-1], v.shape[-1]),
+            "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int[]? window, float? scale,"
+            " float? cap, Tensor? sinks) -> Tensor",
+            lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
+        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner)
+        "experts": (
+            "(Tensor x, Tensor index, Tensor weights, Tensor up, Tensor down, Tensor? up_bias,"
+            " Tensor? down_bias, str act) -> Tensor",
+            lambda x, *_: torch.empty_like(x),
+        ),
+        # (1, N, D) of a token each -> (1, 1, N, N): what a model that writes out attention adds
+        "causal_mask": ("(Tensor x) -> Tensor", lambda x: x.new_empty(1, 1, *x.shape[1:2] * 2)),
         # x (B, C, N), dt (B, C, N), a (C, S), b (B, S, N), c (B, S, N), d (C), z (B, C, N)
         "scan": (
             "(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? z,"
@@ -67,11 +78,19 @@ def operators() -> Any:
 _LIBRARIES: list[Any] = []
 
 
-def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
-    """The ExportedProgram of ``model``, symbolic in the token count.
+class Exported(NamedTuple):
+    """An ExportedProgram; ``sources``: its inputs that an encoder beside a decoder reads."""
 
-    ``inputs``: shape of each argument of ``forward``, with "N" for the token axis, such as
-    ``{"input_ids": (1, "N")}``; None for transformers models and ParT, which tell themselves.
+    program: Any
+    sources: frozenset[str]
+
+
+def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Exported:
+    """``model`` exported, symbolic in the token count.
+
+    ``inputs``: shape of each argument of ``forward``, with "N" for the token axis ("S" for that of
+    an encoder beside a decoder), such as ``{"input_ids": (1, "N")}``; None for transformers models
+    and ParT, which tell themselves.
     Two-dimensional arguments are token ids (int64), others float32.
 
     Raises InputError if the model cannot be run or exported, with the first line of the reason.
@@ -84,17 +103,19 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
     example: dict[str, Any] = dict(fixed)
     dynamic: dict[str, Any] = dict.fromkeys(fixed)
     for key, shape in shapes.items():
-        sizes = [tokens if size == "N" else int(size) for size in shape]
+        sizes = [tokens.get(str(size)) or int(size) for size in shape]
         dtype = torch.int64 if len(shape) == 2 else torch.float32
         example[key] = torch.zeros(sizes, dtype=dtype, device=device)
-        axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size == "N"}
+        axes = {i: torch.export.Dim.DYNAMIC for i, size in enumerate(shape) if size in tokens}
         dynamic[key] = axes or None
     training = model.training
     try:
         with quiet(), _stand_ins(model), torch.no_grad():
-            return torch.export.export(
+            program = torch.export.export(
                 model.eval(), (), kwargs=example, dynamic_shapes=dynamic, strict=False
             )
+            gather(program, operators().attention)
+            return Exported(program, _sources(shapes))
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Exception as error:  # the model's own code and the exporter raise anything
@@ -104,12 +125,20 @@ def export(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Any:
         model.train(training)
 
 
-def _example_tokens(model: Any) -> int:
+def _example_tokens(model: Any) -> dict[str, int]:
     """Tokens of the example input: fewer where the table of positions is short."""
+    example = {"N": EXAMPLE_TOKENS, "S": EXAMPLE_SOURCE}
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 2:  # XLNet, which has no such table, says -1
-        return EXAMPLE_TOKENS
-    return min(EXAMPLE_TOKENS, limit // 2)
+        return example
+    return {"N": min(EXAMPLE_TOKENS, limit // 2), "S": min(EXAMPLE_SOURCE, limit // 2 + 1)}
+
+
+def _sources(shapes: Mapping[str, Shape]) -> frozenset[str]:
+    """Inputs of an encoder beside a decoder: those of "S" tokens, or all that are fixed there."""
+    symbolic = frozenset(key for key, shape in shapes.items() if "S" in shape)
+    decoder = {key for key in shapes if key.startswith("decoder_")}
+    return symbolic or frozenset(shapes.keys() - decoder if decoder else ())
 
 
 def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]:
@@ -119,16 +148,22 @@ def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]
         v: dict[str, Shape] = {} if model.pair_embed is None else {"v": (1, 4, "N")}
         return {"x": (1, model.embed.input_bn.num_features, "N")} | v, {}
     main = getattr(model, "main_input_name", None)
-    if config is None or main not in ("input_ids", "pixel_values"):
+    if config is None or main not in ("input_ids", "pixel_values", "input_features"):
         raise InputError(
             f"{name}: inputs must give the shape of each argument of forward, 'N' for the token "
             f'axis, such as {{"x": (1, "N", 64)}}; only transformers models of text and images and '
             "ParT are known without"
         )
+    if main == "input_features" and hasattr(config, "max_source_positions"):
+        frames = 2 * config.max_source_positions  # the second convolution takes every other one
+        sound: Shape = (1, config.num_mel_bins, frames)
+        return {"input_features": sound, "decoder_input_ids": (1, "N")}, {"use_cache": False}
     if main == "pixel_values":
         size = getattr(config, "image_size", 224)
         high, wide = size if isinstance(size, list | tuple) else (size, size)
         return {"pixel_values": (1, getattr(config, "num_channels", 3), high, wide)}, {}
+    if getattr(config, "is_encoder_decoder", False):
+        return {"input_ids": (1, "S"), "decoder_input_ids": (1, "N")}, {"use_cache": False}
     # a cache would be one more output; asking for none is an argument of generative models only
     return {"input_ids": (1, "N")}, {"use_cache": False} if _takes_cache(model) else {}
 
@@ -152,14 +187,19 @@ def _stand_ins(model: Any) -> Iterator[None]:
         if _is_part(model):
 
             def attend(q: Any, k: Any, v: Any, bias: Any = None, *_: Any, **__: Any) -> Any:
-                return ops.attention(q, k, v, bias, False, None, None)
+                return ops.attention(q, k, v, bias, False, None, None, None, None)
 
             models = "hyflexsim.models"
             stack.enter_context(mock.patch(f"{models}.part.attention.attention", attend))
             stack.enter_context(mock.patch(f"{models}.part.pairs.pair_features", ops.pair_features))
         elif hasattr(model, "set_attn_implementation"):
             stack.enter_context(_transformers_attention(model))
+            family_patches.apply(model, ops, stack)
             module = sys.modules[type(model).__module__]
+            if not getattr(model, "_supports_attention_backend", False) and hasattr(
+                module, "create_causal_mask"
+            ):
+                stack.enter_context(mock.patch.object(module, "create_causal_mask", _mask))
             if hasattr(module, "mamba_selective_scan"):
                 stack.enter_context(mock.patch.object(module, "mamba_selective_scan", _scan))
         yield
@@ -191,19 +231,23 @@ def _attention(  # the signature of transformers' attention functions
     scaling: float | None = None,
     **others: Any,
 ) -> tuple[Any, None]:
-    """One node; scaling folds into Q. Refuses what the vocabulary cannot say."""
-    for unknown in ("softcap", "s_aux", "position_bias"):
-        if others.get(unknown) is not None:
-            raise InputError(
-                f"{type(module).__name__}: attention with {unknown} is outside the vocabulary "
-                "(allowed: scaled scores, a bias added to them, softmax)"
-            )
+    """One node; scaling folds into Q."""
+    if others.get("position_bias") is not None:
+        attention_mask = others["position_bias"]
     causal = getattr(module, "is_causal", None) if is_causal is None else is_causal
     if causal is None:
         raise InputError(f"{type(module).__name__}: is_causal must be set; the module has none")
-    how = (attention_mask, causal, sliding_window, scaling)
+    window = None
+    if sliding_window is not None:  # its own token is one of them, on either side
+        window = [sliding_window - 1, 0 if causal else sliding_window - 1]
+    how = (attention_mask, causal, window, scaling, others.get("softcap"), others.get("s_aux"))
     result = operators().attention(query, key, value, *how)
     return result.transpose(1, 2), None
+
+
+def _mask(*_: Any, inputs_embeds: Any, **__: Any) -> Any:
+    """Stands for transformers' ``create_causal_mask`` where a model adds the mask itself."""
+    return operators().causal_mask(inputs_embeds)
 
 
 def _scan(  # the signature of transformers' mamba_selective_scan

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,12 +37,19 @@ from hyflexsim.sim import cache as kept
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.extraction.flowing import Flow, Op
+from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
+from hyflexsim.workloads.extraction.unreached import refuse_unreached, unreached
 
 Shape = tuple[int | str, ...]
 
+SOURCE = 128
+"""Tokens of an encoder's input beside a decoder, until ``with_source`` says otherwise."""
+
 __all__ = ["ZOO", "extract"]
+
+TRAINED = ("*",)
+"""What a checkpoint leaves out: whatever its training did not reach either."""
 
 
 def extract(
@@ -50,6 +57,7 @@ def extract(
     *,
     inputs: Mapping[str, Shape] | None = None,
     name: str | None = None,
+    leave_out: Sequence[str] = (),
     cache: bool = True,
 ) -> nx.DiGraph:
     """The workload graph of a model.
@@ -58,17 +66,20 @@ def extract(
     ``"model_type": "part"`` for a Particle Transformer of other shape), or a torch module.
     ``inputs``: for a torch module other than transformers' and ParT: the shape of each argument
     of ``forward``, "N" for the token axis, such as ``{"x": (1, "N", 64)}`` (float32; int64 if
-    two-dimensional). ``name``: the graph's, by default the model's. ``cache``: read and write
-    ``sim/cache.py``; torch modules are never cached.
+    two-dimensional). ``name``: the graph's, by default the model's. ``leave_out``: patterns of
+    modules that the forward pass need not reach (``vision_tower``, ``*``). ``cache``: read and
+    write ``sim/cache.py``; torch modules are never cached.
 
     The graph has attributes ``causal``, ``family`` (model type), ``prefix`` (of the base model in
     parameter names), ``vocab`` where there is one, ``tokens`` where the length is fixed (ViT: 197),
-    ``unused_parameters`` (of parts that the forward pass does not reach; 0 in the zoo) and
-    ``notes`` (what was simplified). Of several results of ``forward`` the last is the output
-    (BERT: the pooled token).
+    ``longest`` where positions are learned (GPT-2: 1024),
+    ``unused_parameters`` and ``unreached`` (of modules that the forward pass does not reach, in all
+    and by path; none in the zoo) and ``notes`` (what was simplified). Of several results of
+    ``forward`` the last is the output (BERT: the pooled token).
 
-    Raises InputError for an unknown name, a broken configuration, and for an operator outside the
-    vocabulary, naming the operator and the path of its module.
+    Raises InputError for an unknown name, a broken configuration, an operator outside the
+    vocabulary, naming the operator and the path of its module, and for modules that the forward
+    pass does not reach and ``leave_out`` does not name.
 
     >>> g = extract("bert-base")                                        # doctest: +SKIP
     >>> vocabulary.parameters(g), sum(vocabulary.macs(g, 128).values())   # doctest: +SKIP
@@ -80,14 +91,22 @@ def extract(
                 "model must be a name, the path of a config.json or a torch module; "
                 f"got {type(model).__name__}"
             )
-        return _extract(model, inputs, name or type(model).__name__)
+        graph = _extract(model, inputs, name or type(model).__name__)
+        refuse_unreached(graph.graph["name"], graph.graph["unreached"], leave_out)
+        return graph
     short, config = model_zoo.config_of(model)
     if inputs is not None:
         raise InputError(f"{short}: inputs may be given for a torch module only")
-    return extract_config(name or short, config, cache=cache)
+    return extract_config(name or short, config, leave_out=leave_out, cache=cache)
 
 
-def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True) -> nx.DiGraph:
+def extract_config(
+    short: str,
+    config: Mapping[str, Any],
+    *,
+    leave_out: Sequence[str] = (),
+    cache: bool = True,
+) -> nx.DiGraph:
     """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
     key = f"graph-{_key(short, config)}"
     graph = _load(key) if cache else None
@@ -95,19 +114,25 @@ def extract_config(short: str, config: Mapping[str, Any], *, cache: bool = True)
         graph = _extract(model_zoo.build(short, dict(config)), None, short)
         if cache:
             kept.keep(key, vocabulary.dumps(graph).encode())
+    refuse_unreached(short, graph.graph["unreached"], leave_out)
     return graph
 
 
 class Extracted(NamedTuple):
     """A graph with the exported program it was read from.
 
-    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves.
+    ``ops``: of the graph, by name, each with the nodes it computes; ``output``: what leaves,
+    by the node ``leaving``; ``sizes``: which shapes count tokens; ``sources``: inputs of an encoder
+    beside a decoder.
     """
 
     graph: nx.DiGraph
     program: Any
     ops: dict[str, Op]
     output: Flow
+    leaving: Any
+    sizes: Sizes
+    sources: frozenset[str]
 
 
 def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.DiGraph:
@@ -125,14 +150,14 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
 
     base = getattr(model, "base_model_prefix", "")
     prefix = f"{base}." if base and hasattr(model, base) else ""
-    program = attention_capture.export(model, inputs, name)
-    reader = Reader(program, model, prefix, HANDLERS)
+    exported = attention_capture.export(model, inputs, name)
+    reader = Reader(exported, model, prefix, HANDLERS)
     try:
         reader.read()
         flows = [v for v in reader.outputs if isinstance(v, Flow)]
         if not flows:
             raise InputError("forward must return a tensor that depends on the input tokens")
-        output = flows[-1]
+        output = next((f for f in reversed(flows) if f.axis != "source"), flows[-1])
         ops = fold.live(reader.ops, [output])
         fold.merge_rotary(ops)
         ops = fold.live(ops, [output])
@@ -140,10 +165,8 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     config = getattr(model, "config", None)
-    contexts = {op.attributes["context"] for op in ops if op.kind == "matmul"}
-    scans = any(op.kind == "scan" for op in ops)
     attributes: dict[str, Any] = {
-        "causal": contexts == {"prefix"} or (scans and not contexts),
+        "causal": _causal(ops),
         "family": getattr(config, "model_type", "part" if "part" in type(model).__module__ else ""),
         "prefix": prefix,
         "notes": sorted(set(reader.notes)),
@@ -151,24 +174,45 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
     vocab = getattr(config, "vocab_size", None)
     if isinstance(vocab, int):
         attributes["vocab"] = vocab
+    if reader.longest is not None:
+        attributes["longest"] = reader.longest
     if reader.sizes.fixed is not None:
         attributes["tokens"] = reader.sizes.fixed
+    if exported.sources:
+        fixed_source = reader.sizes.fixed_source
+        attributes["source"] = fixed_source or SOURCE
+        attributes["source_fixed"] = fixed_source is not None
     graph = fold.build(name, ops, output, **attributes)
     total = sum(p.numel() for p in model.parameters())
     unused = total - vocabulary.parameters(graph)
     if unused < 0:  # not the user's to mend
         raise RuntimeError(f"{name}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
+    left = unreached(model, exported.program, output.op.nodes[-1])
+    graph.graph["unreached"] = left
     if unused:
+        where = f" ({', '.join(left)})" if left else ""
         graph.graph["notes"].append(
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
-            "reach: they are not on the chip"
+            f"reach{where}: they are not on the chip"
         )
     if getattr(config, "quantization_config", None) is not None:
         graph.graph["notes"].append(
             "quantization_config is not read: weights have as many bits as the chip gives them"
         )
-    return Extracted(graph, program, {op.name: op for op in ops if op.kind != "cat"}, output)
+    by_name = {op.name: op for op in ops if op.kind != "cat"}
+    leaving = reader.leaving[reader.outputs.index(output)]
+    return Extracted(
+        graph, exported.program, by_name, output, leaving, reader.sizes, exported.sources
+    )
+
+
+def _causal(ops: list[Op]) -> bool:
+    """Whether tokens see only earlier ones (and an encoder's): attention, or scans alone."""
+    looking = [op.attributes for op in ops if op.kind == "matmul" and op.axis != "source"]
+    beside = [a for a in looking if a["context"] != "source"]
+    back = all(a["context"] == "prefix" or a.get("ahead") == 0 for a in beside)
+    return back and (bool(beside) or any(op.kind == "scan" for op in ops))
 
 
 # -- cache ----------------------------------------------------------------------------------------
@@ -178,8 +222,13 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
+    sources += ["read_experts", "written_attention", "family_patches"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
-    files += [Path(vocabulary.__file__).with_name(f"{stem}.py") for stem in ("graph", "vocabulary")]
+    files.append(here / "unreached.py")
+    files += [
+        Path(vocabulary.__file__).with_name(f"{stem}.py")
+        for stem in ("graph", "vocabulary", "routing")
+    ]
     if config["model_type"] == "part":
         from importlib.util import find_spec  # noqa: PLC0415
 

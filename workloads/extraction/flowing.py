@@ -9,7 +9,8 @@ one of four values::
     list     several of them (chunk, split)
 
 Shapes of an exported program hold symbols. They are put to two numbers, :data:`SMALL` and
-:data:`LARGE`, which tells N, N + 1, N (N + 1) / 2 and N squared apart without algebra.
+:data:`LARGE`, which tells N, N + 1, N (N + 1) / 2 and N squared apart without algebra. The symbols
+of an encoder's input beside a decoder are put to two numbers of their own, :data:`SOURCES`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SMALL, LARGE = 10, 24
+SOURCES = (14, 33)
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,13 @@ class Const:
     """A tensor that does not depend on the input.
 
     ``params``: names of the parameters in it. ``weight``: the one parameter it is, whole or rows
-    ``first`` to ``last`` of its first dimension; None if it was computed.
+    ``first`` to ``last`` of its first dimension; None if it was computed. ``zero``: all of it is 0.
     """
 
     params: tuple[str, ...] = ()
     weight: str | None = None
     rows: tuple[int, int] | None = None
+    zero: bool = False
 
 
 @dataclass(eq=False)
@@ -98,12 +101,6 @@ class Flow:
         """The columns it has; None for all."""
         return self.parts[-1] if self.parts else None
 
-    def count(self, tokens: int) -> int:
-        """Tokens of this flow for an input of so many tokens."""
-        if self.axis == "pair":
-            return tokens * (tokens + 1) // 2
-        return 1 if self.axis == "single" else tokens + self.extra
-
 
 @dataclass(frozen=True)
 class Joined:
@@ -112,16 +109,27 @@ class Joined:
     single: Flow
     rest: Flow
 
-    def count(self, tokens: int) -> int:
-        """Tokens of both for an input of so many tokens."""
-        return 1 + self.rest.count(tokens)
+
+def operator_name(node: Any) -> str:
+    """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    name = str(packet).rsplit(".", maxsplit=1)[-1] if "." in str(packet) else str(node.target)
+    return name.rstrip("_") if not name.startswith("_") else name
 
 
 class Sizes:
-    """Evaluates symbolic shapes; ``fixed`` is the token count of a model without symbols."""
+    """Evaluates symbolic shapes; ``fixed`` is the token count of a model without symbols.
 
-    def __init__(self, fixed: int | None):
+    ``symbols``: those that count the tokens of an encoder beside a decoder; where there are none,
+    ``source`` is their number (None: there is no such encoder).
+    """
+
+    def __init__(
+        self, fixed: int | None, symbols: frozenset[Any] = frozenset(), source: int | None = None
+    ):
         self.fixed = fixed
+        self.symbols = symbols
+        self.fixed_source = source
         self._known: dict[Any, tuple[int, int]] = {}
 
     def pair(self, size: Any) -> tuple[int, int]:
@@ -130,16 +138,51 @@ class Sizes:
             return size, size
         expression = size.node.expr
         if expression not in self._known:
-            symbols = expression.free_symbols
-            values = (int(expression.subs(dict.fromkeys(symbols, n))) for n in (SMALL, LARGE))
-            small, large = values
+            small, large = (
+                int(expression.subs({s: other if s in self.symbols else n for s in symbols}))
+                for symbols in [expression.free_symbols]
+                for n, other in zip((SMALL, LARGE), SOURCES, strict=True)
+            )
             self._known[expression] = (small, large)
         return self._known[expression]
+
+    def at(self, size: Any, tokens: int, source: int) -> int:
+        """A size for so many tokens, and so many of the encoder's input."""
+        if isinstance(size, int):
+            return size
+        expression = size.node.expr
+        known = {s: source if s in self.symbols else tokens for s in expression.free_symbols}
+        return int(expression.subs(known))
 
     @property
     def tokens(self) -> int:
         """The token count at which shapes are evaluated."""
         return SMALL if self.fixed is None else self.fixed
+
+    @property
+    def source(self) -> int:
+        """The token count of the encoder's input at which shapes are evaluated."""
+        return SOURCES[0] if self.fixed_source is None else self.fixed_source
+
+    def count(self, value: Flow | Joined | Op) -> int:
+        """Tokens of a flow where shapes are evaluated; of class token and sequence, both."""
+        if isinstance(value, Joined):
+            return 1 + self.count(value.rest)
+        if value.axis == "pair":
+            return self.tokens * (self.tokens + 1) // 2
+        if value.axis == "source":
+            return self.source + value.extra
+        return 1 if value.axis == "single" else self.tokens + value.extra
+
+    def axis_of(self, shape: Any) -> str:
+        """The axis that a tensor of these dimensions has tokens on: sequence, source or single."""
+        varying = [size for size in shape if self.varies(size)]
+        if varying:
+            of_source = set(varying[0].node.expr.free_symbols) <= self.symbols
+            return "source" if of_source else "sequence"
+        if self.fixed_source in shape:
+            return "source"
+        return "sequence" if self.fixed is not None and self.fixed in shape else "single"
 
     def numel(self, shape: Any) -> int:
         """Elements of a tensor of ``tokens`` tokens."""
@@ -155,6 +198,7 @@ class Sizes:
 
     def token_axes(self, shape: Any, count: int) -> list[int]:
         """Dimensions that count tokens: symbolic ones, or of size ``count`` where N is fixed."""
-        if self.fixed is None:
-            return [i for i, size in enumerate(shape) if self.varies(size)]
+        varying = [i for i, size in enumerate(shape) if self.varies(size)]
+        if varying or (self.fixed is None and self.fixed_source is None):
+            return varying
         return [i for i, size in enumerate(shape) if size == count > 1][:1]

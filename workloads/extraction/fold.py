@@ -20,7 +20,7 @@ import networkx as nx
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Part
 
-STRENGTH = ("stream", "first", "pair", "prefix", "last", "all")
+STRENGTH = ("stream", "first", "pair", "window", "prefix", "last", "all")
 """Where one op reads another twice, the rule further right is kept: it waits for more."""
 
 
@@ -225,6 +225,7 @@ def _part_op(op: Op, part: Part, role: str, first: bool) -> Op:
 def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGraph:
     """The validated graph of ops, which now have its names; ``output`` leaves to the host."""
     causal = attributes["causal"]
+    source = attributes.get("source", 0)
     head = _head(ops, output) if causal and output.axis == "sequence" else None
     graph = vocabulary.new_graph(name, **attributes)
     names: dict[Op, str] = {}
@@ -233,7 +234,7 @@ def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGra
         if op.kind == "cat":
             continue
         names[op] = op.name = _unique(graph, op.name)
-        values = _attributes(op, head is op, tables)
+        values = _attributes(op, head is op, tables, source)
         vocabulary.add_op(
             graph, names[op], op.kind, axis=op.axis, layer=op.layer, module=op.module, **values
         )
@@ -241,7 +242,8 @@ def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGra
         if op.kind != "cat":
             for source, rule in _sources(op.inputs):
                 _connect(graph, names[source], names[op], rule)
-    values = {"width": output.width, "extra": output.extra, "head": head is not None}
+    extra = output.extra + (source if output.axis == "source" else 0)
+    values = {"width": output.width, "extra": extra, "head": head is not None}
     end = _unique(graph, "output")
     vocabulary.add_op(graph, end, "output", axis=output.axis, layer="output", **values)
     for source, rule in _sources([(output, output.rule)]):
@@ -252,11 +254,18 @@ def build(name: str, ops: list[Op], output: Flow, **attributes: Any) -> nx.DiGra
 
 def _head(ops: list[Op], output: Flow) -> Op | None:
     """The gemv that makes scores of words: the last op of a model that generates text."""
-    return output.op if output.op.kind == "gemv" and output.op in ops else None
+    op = output.op
+    while op.kind == "pointwise" and len(op.inputs) == 1:  # a bias, a cap on the scores
+        op = op.inputs[0][0].op
+    return op if op.kind == "gemv" and op in ops else None
 
 
-def _attributes(op: Op, head: bool, tables: set[str]) -> dict[str, Any]:
+def _attributes(op: Op, head: bool, tables: set[str], source: int) -> dict[str, Any]:
     values = dict(op.attributes, width=op.width, extra=op.extra, parameters=op.parameters)
+    if op.axis == "source":
+        values["extra"] += source
+    if values.get("context") == "source":
+        values["context_extra"] += source
     if op.kind == "gemv":
         first, last = values.pop("columns")
         period = values.pop("period", 0)
@@ -264,7 +273,7 @@ def _attributes(op: Op, head: bool, tables: set[str]) -> dict[str, Any]:
             values["weight"] += str(Part(first, last, period))
         values["head"] = head
     if op.kind == "lookup":
-        values["stored"] = op.parameters  # the table lies in digital-PIM memory even where it is
+        values.setdefault("stored", op.parameters)  # it lies in memory even where it is tied
         if values.pop("table", None) in tables:
             values["parameters"] = 0  # tied to a matrix that counts as trained values
     return values

@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes
+from hyflexsim.workloads.extraction.attention_capture import Exported
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes, operator_name
 
 Value = Flow | Joined
 
 PASS = frozenset(
     {"view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
-    | {"transpose", "permute", "t", "movedim", "swapaxes", "expand", "expand_as", "contiguous"}
+    | {"transpose", "permute", "t", "numpy_T", "movedim", "swapaxes", "expand", "expand_as"}
+    | {"contiguous", "repeat_interleave"}
     | {"to", "_to_copy", "type_as", "float", "clone", "alias", "detach", "lift_fresh"}
     | {"dropout", "native_dropout", "feature_dropout", "masked_fill"}
 )
@@ -40,6 +42,11 @@ POINTWISE = frozenset(
     | {"log_sigmoid", "softplus", "mish", "hardtanh", "hardswish", "hardsigmoid"}
 )
 """Element-wise functions; the name is the ``function`` of the op."""
+
+ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
+LIKE = ZEROS | {"ones_like", "full_like", "new_ones", "new_full", "new_empty", "empty_like"}
+"""Operators that take no more than the shape of a tensor."""
+
 
 STARTS = frozenset({"embedding", "linear"})
 """Operators whose result is data even of constants: a row by position, a learned query."""
@@ -58,15 +65,19 @@ FUNCTIONS = {
 class Reader:
     """Reads one exported program; the result is ``ops`` (in order) and ``outputs``."""
 
-    def __init__(self, program: Any, model: Any, prefix: str, handlers: dict[str, Any]):
-        self.program = program
+    def __init__(self, exported: Exported, model: Any, prefix: str, handlers: dict[str, Any]):
+        self.program = exported.program
+        self.sources = exported.sources
         self.prefix = prefix
         self.handlers = handlers
-        self.sizes = Sizes(_fixed_tokens(program))
+        self.sizes = sizes_of(exported)
         self.ops: list[Op] = []
         self.outputs: list[Value] = []
+        self.leaving: list[Any] = []  # the nodes of these
         self.inputs: list[Op] = []
         self.notes: list[str] = []
+        self.longest: int | None = None  # tokens for which there are learned positions
+        self._positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
         self.values: dict[Any, Any] = {}
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
@@ -91,8 +102,11 @@ class Reader:
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
             elif node.op == "output":
-                flat = _flatten([self._value(a) for a in node.args])
-                self.outputs = [v for v in flat if isinstance(v, Flow | Joined)]
+                for leaving in _flatten(node.args):
+                    value = self._value(leaving)
+                    if isinstance(value, Flow | Joined):
+                        self.outputs.append(value)
+                        self.leaving.append(leaving)
 
     # -- what a node becomes ------------------------------------------------------------------
 
@@ -104,11 +118,13 @@ class Reader:
         value = node.meta.get("val")
         if kind != "USER_INPUT" or not hasattr(value, "shape"):
             return Const()
-        width = max(1, self.sizes.numel(value.shape) // self.sizes.tokens)
-        op = Op("input", node.name, "input", "", "sequence", 0, width, {}, nodes=[node])
+        axis = "source" if node.name in self.sources else "sequence"
+        count = self.sizes.count(Op("input", node.name, "input", "", axis, 0, 1, {}))
+        width = max(1, self.sizes.numel(value.shape) // count)
+        op = Op("input", node.name, "input", "", axis, 0, width, {}, nodes=[node])
         self.ops.append(op)
         self.inputs.append(op)
-        return Flow(op, width, "sequence")
+        return Flow(op, width, axis)
 
     def _call(self, node: Any) -> Any:
         args = [self._value(a) for a in node.args]
@@ -120,9 +136,14 @@ class Reader:
         flows = [v for v in flat if isinstance(v, Flow | Joined)]
         handler: Callable[..., Any] | None = self.handlers.get(name)
         if not flows:
+            rows = _row_groups(node, name, args)
+            if rows:
+                return rows
             constant = _merge(node, name, args)
             starts = handler is not None and name in STARTS and constant.params
             return handler(self, node, args) if handler and starts else constant
+        if name in LIKE:
+            return Const(zero=name in ZEROS)
         if not _floating(node) and name not in PASS:
             return Const()  # position arithmetic on token ids, masks
         module = self._known_module(node)
@@ -147,12 +168,7 @@ class Reader:
     def _node_type(self) -> type:
         return type(next(iter(self.program.graph.nodes)))
 
-    @staticmethod
-    def operator(node: Any) -> str:
-        """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
-        packet = getattr(node.target, "overloadpacket", node.target)
-        name = str(packet).rsplit(".", maxsplit=1)[-1] if "." in str(packet) else str(node.target)
-        return name.rstrip("_") if not name.startswith("_") else name
+    operator = staticmethod(operator_name)
 
     def refusal(
         self, node: Any, reason: str = "is outside the vocabulary (sim/vocabulary.py)"
@@ -220,7 +236,7 @@ class Reader:
             single = [v.single if isinstance(v, Joined) else v for v in operands]
             if width is None:
                 joined = next(v for v in flows if isinstance(v, Joined))
-                width = self.sizes.numel(node.meta["val"].shape) // joined.count(self.sizes.tokens)
+                width = self.sizes.numel(node.meta["val"].shape) // self.sizes.count(joined)
             options: dict[str, Any] = {"width": width} | attributes
             first = self.emit(kind, node, rest, name=name, **options)
             second = self.emit(kind, node, single, name=name + "@cls", **options)
@@ -232,7 +248,7 @@ class Reader:
         op.nodes = [node]
         op.constant = any(isinstance(v, Const) and not v.params for v in operands)
         if width is None:
-            tokens = Flow(op, 1, *where).count(self.sizes.tokens)
+            tokens = self.sizes.count(op)
             width = max(1, self.sizes.numel(node.meta["val"].shape) // tokens)
         op.width = width
         if kind in ("norm", "pointwise"):
@@ -244,6 +260,16 @@ class Reader:
     def count(self, constant: Const) -> int:
         """Values of the parameters in a constant that are not counted yet; now they are."""
         return sum(self.uncounted.pop(self.identity[name], 0) for name in constant.params)
+
+    def looked_up_by_position(self, rows: int) -> None:
+        """A table of so many rows is read by what is known before a token arrives.
+
+        It is one of positions if it has a row for each that the configuration speaks of, less two
+        that RoBERTa leaves free; tables of token types have two rows.
+        """
+        known = self._positions
+        if isinstance(known, int) and rows >= known - 2 > 0:
+            self.longest = min(rows, known, self.longest or rows)
 
     def pointwise(self, node: Any, function: str, operands: list[Any]) -> Any:
         """An element-wise op. A number as second operand folds into the neighbouring scale."""
@@ -308,19 +334,24 @@ class Reader:
         return value
 
 
-def _fixed_tokens(program: Any) -> int | None:
-    """None if a size is symbolic, else the token count seen by the first attention."""
-    fixed = None
-    for node in program.graph.nodes:
+def sizes_of(exported: Exported) -> Sizes:
+    """How many tokens there are: symbols of the inputs' shapes, else what the first attention sees.
+
+    Of an encoder beside a decoder that is the encoder's first.
+    """
+    symbols: dict[bool, set[Any]] = {False: set(), True: set()}
+    seen: int | None = None
+    for node in exported.program.graph.nodes:
         value = node.meta.get("val")
-        if node.op == "placeholder" and any(
-            not isinstance(size, int) for size in getattr(value, "shape", ())
-        ):
-            return None
-        attends = node.op == "call_function" and "attention" in str(node.target)
-        if fixed is None and attends:
-            fixed = int(value.shape[-2])
-    return fixed or 1
+        if node.op == "placeholder":
+            own = symbols[node.name in exported.sources]
+            for size in getattr(value, "shape", ()):
+                own |= set() if isinstance(size, int) else size.node.expr.free_symbols
+        elif seen is None and node.op == "call_function" and "attention" in str(node.target):
+            seen = value.shape[-2]
+    fixed = None if symbols[False] else int(seen or 1)
+    beside = bool(exported.sources) and not symbols[True]
+    return Sizes(fixed, frozenset(symbols[True]), int(seen or 1) if beside else None)
 
 
 def _block_paths(model: Any) -> list[str]:
@@ -342,7 +373,7 @@ def _block_paths(model: Any) -> list[str]:
 
 
 def _axis(flows: list[Any]) -> tuple[str, int]:
-    rank = {"single": 0, "sequence": 1, "pair": 2}
+    rank = {"single": 0, "source": 1, "sequence": 2, "pair": 3}
     best = max(flows, key=lambda f: (rank[f.axis], f.extra))
     return best.axis, best.extra
 
@@ -359,6 +390,21 @@ def _floating(node: Any) -> bool:
     return bool(value.dtype.is_floating_point) if hasattr(value, "dtype") else False
 
 
+def _row_groups(node: Any, name: str, args: list[Any]) -> list[Const]:
+    """The rows of one parameter, cut along its first dimension (a fused projection's)."""
+    whole = args[0] if args else None
+    along = node.kwargs.get("dim", args[2] if len(args) > 2 else 0)
+    cuts = name in ("split", "split_with_sizes", "chunk") and along == 0
+    if not (cuts and isinstance(whole, Const) and whole.weight and whole.rows is None):
+        return []
+    groups, start = [], 0
+    for piece in node.meta["val"]:
+        stop = start + piece.shape[0]
+        groups.append(Const(whole.params, whole.weight, (start, stop)))
+        start = stop
+    return groups
+
+
 def _merge(node: Any, name: str, args: list[Any]) -> Const:
     """The constant that an operator makes of constants; rows of a parameter stay known."""
     constants = [v for v in _flatten(args) if isinstance(v, Const)]
@@ -368,4 +414,6 @@ def _merge(node: Any, name: str, args: list[Any]) -> Const:
         start, size = args[2] or 0, node.meta["val"].shape[0]
         return Const(params, first.weight, (start, start + size))
     keeps = name in PASS and name not in ("masked_fill", "expand")
-    return Const(params, first.weight if keeps else None, first.rows if keeps else None)
+    zero = name in ZEROS or (name in (*PASS, "add") and all(v.zero for v in constants))
+    zero = zero and bool(constants or name in ZEROS) and name != "masked_fill"
+    return Const(params, first.weight if keeps else None, first.rows if keeps else None, zero=zero)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
+from hyflexsim.workloads.extraction.read_experts import EXPERTS
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
 
@@ -27,6 +28,13 @@ def _gemv(
     """Static matrix times token; ``weight`` is a whole parameter or rows of one."""
     if not isinstance(weight, Const) or not weight.params:
         raise reader.refusal(node, "multiplies two activations outside a known attention")
+    held = sum(reader.numel[reader.identity[name]] for name in weight.params)
+    if len(weight.params) > 1 and held != rows * cols:
+        raise reader.refusal(
+            node,
+            f"multiplies with a matrix computed from {' and '.join(weight.params)}; give each a "
+            "product of its own, such as linear(linear(x, V), U)",
+        )
     key = reader.short(weight.weight or weight.params[0])
     first, last = weight.rows or (0, cols)
     path, leaf = reader.module(node), reader.short(reader.module(node))
@@ -90,6 +98,8 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
             x.op.axis, x.op.extra, x.op.width = "sequence", extra, rows
             patches = Flow(x.op, rows, "sequence", extra)
             return _gemv(reader, node, patches, weight, rows, out, bias)
+    if plain and groups == 1 and len(kernel) == 1 and isinstance(x, Flow):
+        return _taps(reader, node, x, weight, bias, (stride[0], padding[0]))
     depthwise = groups == out == shape_of(node, 0)[1] and len(kernel) == 1 and inner == 1
     causal = depthwise and list(padding) == [kernel[0] - 1] and list(stride) == [1]
     if plain and causal and isinstance(x, Flow):  # x (B, C, N); cut to N by the slice that follows
@@ -107,6 +117,24 @@ def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
     raise reader.refusal(node, "is a convolution over tokens (allowed: patches, causal depthwise)")
 
 
+def _taps(reader: Reader, node: Any, x: Flow, weight: Any, bias: Any, how: tuple[int, int]) -> Any:
+    """A convolution over tokens (B, C, N): a matrix on each token and its neighbours."""
+    (stride, padding), (out, inner, taps) = how, shape_of(node, 1)
+    before, after = (reader.sizes.pair(t.meta["val"].shape[-1])[0] for t in (node.args[0], node))
+    base = reader.sizes.count(Flow(x.op, 1, x.axis))
+    if x.op.kind == "input":
+        x.op.extra, x.op.width = before - base, inner
+        x = Flow(x.op, inner, x.axis, x.op.extra)
+    flow: Flow = _gemv(reader, node, x, weight, inner * taps, out, bias)
+    if flow.op.kind != "gemv" or reader.sizes.varies(node.meta["val"].shape[-1]):
+        raise reader.refusal(node, "is a convolution over tokens whose number is free")
+    op = flow.op
+    op.extra = after - base
+    op.attributes |= {"behind": padding, "ahead": taps - 1 - padding, "stride": stride}
+    op.inputs = [(x, "window")]
+    return Flow(op, out, op.axis, op.extra)
+
+
 # -- tables ---------------------------------------------------------------------------------------
 
 
@@ -115,14 +143,27 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
     table, index = args[0], args[1]
     if not isinstance(table, Const) or not table.params:
         return Const()
-    source = index if isinstance(index, Flow) else Flow(reader.inputs[0], 1, "sequence")
     value = node.meta["val"].shape
-    sequence = bool(reader.sizes.token_axes(value[:-1], reader.sizes.tokens))
-    axis = ("sequence", 0) if sequence else ("single", 0)
+    where = index.axis if isinstance(index, Flow) else reader.sizes.axis_of(value[:-1])
+    first = next((op for op in reader.inputs if op.axis == where), reader.inputs[0])
+    source = index if isinstance(index, Flow) else Flow(first, 1, first.axis)
+    # a row for every two tokens (a bias of their distance): what it is added to gives the context
+    relative = len(reader.sizes.token_axes(value[:-1], reader.sizes.tokens)) > 1
+    name = table.params[0]
     flow: Flow = reader.emit(
-        "lookup", node, [source], width=value[-1], axis=axis, table=table.params[0]
+        "lookup",
+        node,
+        [source],
+        width=value[-1],
+        axis=(where, 0),
+        table=name,
+        stored=reader.numel[reader.identity[name]],
+        **({"context": "all"} if relative else {}),
     )
     flow.op.parameters = reader.count(table)
+    if isinstance(index, Const):
+        padding = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
+        reader.looked_up_by_position(shape_of(node)[0] - padding - 1)
     return flow
 
 
@@ -131,19 +172,12 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
-    q, k, v, bias, causal, window, *_ = args
+    q, k, v, bias, causal, window, _, cap, sinks = args
     heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
     _fits(reader, node, heads, inner)
-    if window is not None:
-        reader.notes.append(
-            f"attention within a window of {window} tokens is counted over the whole context"
-        )
-    context: dict[str, Any] = {"context": "prefix" if causal else "all"}
-    if isinstance(k, Joined):
-        context["context_extra"] = 1
-    seen = "prefix" if causal else "all"
+    context, seen = _context(q, k, causal, window)
     where = (q.axis, q.extra)
     path = reader.short(reader.module(node))
     dot = path + "." if path else ""
@@ -158,18 +192,44 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     shape = {"heads": heads, "inner": inner}
     scores = step("matmul", "qk", q, heads, multiplies=SCORES, **shape)
     _see(scores.op, k, seen)
+    if cap is not None:
+        scores = step("pointwise", "cap", scores, heads, elements=heads, function="tanh")
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
+        if bias.op.kind == "lookup" and bias.op.attributes.get("context"):
+            bias.op.attributes |= context
+            rule = "stream"
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
         scores.op.inputs.append((bias, rule))
     elif isinstance(bias, Const) and bias.params:
         raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
+    elif isinstance(bias, Const) and not bias.zero:  # of positions alone: distance times a slope
+        scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
     weights = step("softmax", "softmax", scores, heads, elements=heads)
+    if isinstance(sinks, Const):  # a trained score of no token, a head
+        weights.op.parameters += reader.count(sinks)
     shape["inner"] = shape_of(node, 2)[3]
     width = heads * shape["inner"]
     result = step("matmul", "pv", weights, width, multiplies=MIXES, **shape)
     _see(result.op, v, seen)
     return result
+
+
+def _context(
+    q: Flow, k: Value, causal: bool, window: tuple[int, int] | None
+) -> tuple[dict[str, Any], str]:
+    """What scores of a query look at, and how they wait for it."""
+    keys = k.rest if isinstance(k, Joined) else k
+    if keys.axis == "source" and q.axis != "source":  # keys once, read by every token
+        return {"context": "source", "context_extra": keys.extra}, "all"
+    if window is not None:
+        behind, ahead = window
+        return {"context": "window", "behind": behind, "ahead": 0 if causal else ahead}, "window"
+    if causal:
+        return {"context": "prefix"}, "prefix"
+    if keys.axis == "source":
+        return {"context": "source", "context_extra": keys.extra}, "all"
+    return {"context": "all"} | ({"context_extra": 1} if isinstance(k, Joined) else {}), "all"
 
 
 def _fits(reader: Reader, node: Any, heads: Any, inner: Any) -> None:
@@ -182,14 +242,7 @@ def _see(op: Op, value: Value, rule: str) -> None:
     if isinstance(value, Joined):
         op.inputs += [(value.rest, "all"), (value.single, "stream")]
     else:
-        op.inputs.append((value, rule if value.axis == "sequence" else "stream"))
-
-
-def _sdpa(reader: Reader, node: Any, args: list[Any]) -> Any:
-    defaults: list[Any] = [None, 0.0, False]
-    q, k, v, mask, _, causal = [*args, *defaults[len(args) - 3 :]][:6]
-    bias = mask if isinstance(mask, Flow) else None
-    return _attention(reader, node, [q, k, v, bias, bool(causal), None])
+        op.inputs.append((value, "stream" if value.axis == "single" else rule))
 
 
 def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -245,7 +298,9 @@ def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
     return reader.emit("norm", node, args[:3], foldable=True)
 
 
-HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
+HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
+    **WIRES,
+    **EXPERTS,
     "linear": _linear,
     "addmm": _addmm,
     "matmul": _matmul,
@@ -256,7 +311,6 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = WIRES | {
     "batch_norm": _batch_norm,
     "embedding": _embedding,
     "attention": _attention,
-    "scaled_dot_product_attention": _sdpa,
     "scan": _scan,
     "pair_features": _pair_features,
 }

@@ -1,8 +1,9 @@
 """Operators that choose, join or pool tensors; used by :class:`~.read_export.Reader`.
 
 Choosing columns costs nothing: the flow remembers which (see Part). Along the token axis only what
-the firing rules can say is allowed: the first or the last token, a class token before a sequence,
-pairs of particles, a mean over all tokens. Handlers are as in read_ops.py.
+the firing rules can say is allowed: the first or the last token, class tokens before a sequence
+(and, of an image, the rest of it), pairs of particles, a mean over all tokens. Handlers are as in
+read_ops.py.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _choose(reader: Reader, node: Any, value: Value, axis: int, start: Any, size
     """``size`` entries of a dimension from ``start``: some columns, or the first or last token."""
     shape = shape_of(node)
     axis %= len(shape)
-    count = value.count(reader.sizes.tokens)
+    count = reader.sizes.count(value)
     if axis not in reader.sizes.token_axes(shape, count):
         if isinstance(value, Joined):
             single = _columns(node, value.single, axis, start, size)
@@ -74,6 +75,10 @@ def _choose(reader: Reader, node: Any, value: Value, axis: int, start: Any, size
     elif size == 1 and start in (0, -1, count - 1):
         rule = "first" if start == 0 else "last"
         return Flow(value.op, value.width, "single", 0, value.parts, rule)
+    elif reader.sizes.fixed is not None and value.axis == "sequence":
+        # patches without class tokens: what reads them waits for all, which is no earlier than due
+        extra = value.extra - (count - size)
+        return Flow(value.op, value.width, "sequence", extra, value.parts, "all")
     raise reader.refusal(node, "cuts the token axis (allowed: the first or the last token)")
 
 
@@ -126,20 +131,26 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
     axis %= len(shapes[0])
     result = node.meta["val"].shape
     count = reader.sizes.pair(result[axis])[0]
-    over_tokens = reader.sizes.varies(result[axis]) or count == reader.sizes.fixed
+    over_tokens = reader.sizes.varies(result[axis]) or any(
+        isinstance(piece, Flow)
+        and axis in reader.sizes.token_axes(shape, reader.sizes.count(piece))
+        for piece, shape in zip(pieces, shapes, strict=True)
+    )
     if not over_tokens:
         pieces = [p for p in pieces if isinstance(p, Flow | Joined)]
         return _wires(reader, node, pieces)
     flows = [p if not isinstance(p, Const) else lookup_of(reader, node, p) for p in pieces]
-    pair = len(flows) == 2 and all(isinstance(f, Flow) for f in flows)
-    if pair and flows[0].axis == "single" and flows[1].axis == "sequence":
-        if reader.sizes.fixed is None:
+    axes = [f.axis for f in flows if isinstance(f, Flow)]
+    if len(axes) == len(flows) and sorted(axes) == ["sequence", *["single"] * (len(axes) - 1)]:
+        if reader.sizes.fixed is not None:
+            where = ("sequence", count - reader.sizes.fixed)
+            joined: Flow = _wires(reader, node, flows, axis=where)
+            # token n holds entry n - k of the sequence: prefix waits for k more, never for less
+            own = {"single": "stream", "sequence": "prefix"}
+            joined.op.inputs = [(f, own[f.axis] if f.rule == "stream" else f.rule) for f in flows]
+            return joined
+        if axes == ["single", "sequence"]:
             return Joined(flows[0], flows[1])
-        where = ("sequence", count - reader.sizes.fixed)
-        joined: Flow = _wires(reader, node, flows, axis=where)
-        # token n holds entry n - 1 of the sequence: prefix waits for one more, never for one less
-        joined.op.inputs = [(flows[0], "stream"), (flows[1], "prefix")]
-        return joined
     raise reader.refusal(node, "joins tokens (allowed: a class token before a sequence)")
 
 
@@ -164,7 +175,7 @@ def _mean(reader: Reader, node: Any, args: list[Any]) -> Any:
     name = f"{reader.short(reader.module(node))}.{function}".lstrip(".")
     if not isinstance(value, Flow):
         raise reader.refusal(node, "over the class token and the sequence together")
-    axes = reader.sizes.token_axes(shape_of(node), value.count(reader.sizes.tokens))
+    axes = reader.sizes.token_axes(shape_of(node), reader.sizes.count(value))
     dims = args[1] if len(args) > 1 and args[1] is not None else range(len(shape_of(node)))
     over = {d % len(shape_of(node)) for d in (dims if isinstance(dims, list | range) else [dims])}
     if value.axis != "sequence" or not over & set(axes):

@@ -14,9 +14,12 @@ On disk it is Parquet, one row a jet. Columns (GeV, rad, mm):
   particles exact where a float32 E would not; at most 128, descending in pT; lists may be filled
   up with zeros;
 - `part_charge`; `part_pid`: 0 charged hadron, 1 neutral hadron, 2 photon, 3 electron, 4 muon;
-- `part_d0`, `part_dz`: impact parameters, 0 for neutrals;
+- `part_d0`, `part_dz`: impact parameters, 0 for neutrals; `part_d0_err`, `part_dz_err`, if there
+  are any: their errors, which otherwise follow from the momentum (models/part/inputs.py);
 - `truth_pdg`, `truth_px`, `truth_py`, `truth_pz`, `truth_energy`: the decay products that
   were asked to lie inside the jet; read on request, and may be missing.
+
+JetClass's own names are read too (jetclass.py), and ROOT files (root_file.py).
 
 Which jets the sample holds and how they were made: data/README.md.
 """
@@ -34,7 +37,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets import plausible
+from hyflexsim.workloads.jets import jetclass, plausible, root_file
+from hyflexsim.workloads.jets.ragged import finite, numbers, ragged
 from hyflexsim.workloads.jets.sample import LABELS, MAX_PARTICLES, SAMPLE
 
 JET_COLUMNS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_mass")
@@ -42,6 +46,7 @@ PARTICLE_COLUMNS = (
     *("part_px", "part_py", "part_pz", "part_mass"),
     *("part_charge", "part_pid", "part_d0", "part_dz"),
 )
+ERROR_COLUMNS = ("part_d0_err", "part_dz_err")
 TRUTH_COLUMNS = ("truth_pdg", "truth_px", "truth_py", "truth_pz", "truth_energy")
 
 
@@ -102,12 +107,12 @@ def load_jets(
     *,
     truth: bool = False,
 ) -> Jets:
-    """The first `limit` jets of the given classes in a Parquet file, by default the sample.
+    """The first `limit` jets of the given classes in a Parquet or ROOT file, by default the sample.
 
     With `truth` also the decay products, if the file has them. Particles without momentum are
     padding and left out.
 
-    Raises InputError, in one line with file, column and row, for: no such file or no Parquet,
+    Raises InputError, in one line with file, column and row, for: no such file or none of these,
     a missing or repeated column, an unknown class, classes or a limit that leave no jet; and
     wherever in the file for: a jet without particles, lists of unequal length, values that are
     null, NaN or infinite, or that no jet has (plausible.py).
@@ -136,13 +141,13 @@ def load_jets(
 def _checked(path: Path, table: Any, labels: NDArray[np.str_]) -> Jets:
     """All jets of a file."""
     rows = np.arange(len(table))
-    jet = {name: _numbers(table[name]) for name in JET_COLUMNS}
+    jet = {name: numbers(table[name]) for name in JET_COLUMNS}
     for name, column in jet.items():
-        _finite(path, name, column, rows)
+        finite(path, name, column, rows)
     offsets, particles = _particles(path, table, jet)
     if "truth_pdg" not in table.column_names:
         return Jets(labels, offsets, jet, particles)
-    counts, decay = _ragged(path, table, TRUTH_COLUMNS)
+    counts, decay = ragged(path, table, TRUTH_COLUMNS)
     return Jets(labels, offsets, jet, particles, _ends(counts), decay)
 
 
@@ -175,27 +180,46 @@ def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _read(path: Path, truth: bool = False) -> Any:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; a Parquet file of jets is needed")
+        raise InputError(f"{path}: no such file; a Parquet or ROOT file of jets is needed")
+
+    def columns(names: Sequence[str]) -> Sequence[str]:
+        return _wanted(path, names, truth)
+
+    if path.suffix == ".root":
+        table = root_file.read(path, columns)
+    else:
+        table = _read_parquet(path, columns)
+    return jetclass.translated(path, table) if jetclass.is_jetclass(table.column_names) else table
+
+
+def _read_parquet(path: Path, columns: root_file.Columns) -> Any:
     try:
         file = pq.ParquetFile(path)
-        names = set(file.schema_arrow.names)
-        missing = [n for n in (*JET_COLUMNS, *PARTICLE_COLUMNS) if n not in names]
-        if "label" not in names and path.stem not in LABELS:
-            missing.insert(0, "label")
-        twice = [n for n in sorted(names) if file.schema_arrow.names.count(n) > 1]
-        if twice:
-            raise InputError(f"{path}: column {twice[0]} must be there once; it is there twice")
-        if missing:
-            raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
-        columns = [*JET_COLUMNS, *PARTICLE_COLUMNS, *(["label"] if "label" in names else [])]
-        if truth and names.issuperset(TRUTH_COLUMNS):
-            columns += TRUTH_COLUMNS
-        table = file.read(columns)
+        table = file.read(columns(file.schema_arrow.names))
         table.validate(full=True)  # a damaged page may be read without a word
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: must be a readable Parquet file; {reason}") from None
+
+
+def _wanted(path: Path, names: Sequence[str], truth: bool) -> Sequence[str]:
+    """Columns to read, ours or JetClass's. Raises InputError for one that is missing."""
+    theirs = jetclass.is_jetclass(names)
+    needed = jetclass.COLUMNS if theirs else (*JET_COLUMNS, *PARTICLE_COLUMNS)
+    missing = [name for name in needed if name not in names]
+    if not theirs and "label" not in names and path.stem not in LABELS:
+        missing.insert(0, "label")
+    twice = [n for n in sorted(set(names)) if list(names).count(n) > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]} must be there once; it is there twice")
+    if missing:
+        raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
+    if theirs:
+        return needed
+    optional = [n for n in ("label", *ERROR_COLUMNS) if n in names]
+    decays = TRUTH_COLUMNS if truth and set(names).issuperset(TRUTH_COLUMNS) else ()
+    return [*needed, *optional, *decays]
 
 
 def _labels(path: Path, table: Any) -> NDArray[np.str_]:
@@ -214,7 +238,8 @@ def _particles(
     path: Path, table: Any, jet: dict[str, NDArray[Any]]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Offsets (J + 1,) and flat columns (P,), without padding, each jet cut at 128."""
-    counts, flat = _ragged(path, table, PARTICLE_COLUMNS)
+    errors = [name for name in ERROR_COLUMNS if name in table.column_names]
+    counts, flat = ragged(path, table, (*PARTICLE_COLUMNS, *errors))
     real = np.any([flat[f"part_{p}"] != 0 for p in ("px", "py", "pz")], axis=0)
     if not real.all():  # arrays of one length, filled up with zeros
         owner = np.repeat(np.arange(len(counts)), counts)
@@ -229,43 +254,3 @@ def _particles(
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         flat = {name: column[place < MAX_PARTICLES] for name, column in flat.items()}
     return _ends(kept), flat
-
-
-def _ragged(
-    path: Path, table: Any, names: Sequence[str]
-) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Length of each row's lists (J,), and the columns of lists flat, checked."""
-    counts: NDArray[np.int64] | None = None
-    flat = {}
-    for name in names:
-        column = table[name].combine_chunks()
-        if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
-            raise InputError(f"{path}: column {name} must be lists of numbers; got {column.type}")
-        ends = column.offsets.to_numpy()  # a missing list of a Parquet file is read as an empty one
-        own = np.diff(ends).astype(np.int64)
-        counts = own if counts is None else counts
-        if (own != counts).any():
-            j = int(np.argmax(own != counts))
-            what = name.partition("_")[0].replace("part", "particle").replace("truth", "product")
-            raise InputError(
-                f"{path}: column {name} must have one value a {what} ({counts[j]}); "
-                f"got {own[j]} in row {j}"
-            )
-        flat[name] = _numbers(column.values[ends[0] : ends[-1]])
-        _finite(path, name, flat[name], np.repeat(np.arange(len(own)), own))
-    assert counts is not None
-    return counts, flat
-
-
-def _numbers(column: Any) -> NDArray[Any]:
-    numbers: NDArray[Any] = np.asarray(column.to_numpy(zero_copy_only=False))
-    return numbers
-
-
-def _finite(path: Path, name: str, column: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    if column.dtype.kind not in "fiu":
-        raise InputError(f"{path}: column {name} must hold numbers; got {column.dtype}")
-    good = np.isfinite(column)
-    if not good.all():
-        at = int(np.argmin(good))
-        raise InputError(f"{path}: {name} must be finite; got {column[at]} in row {rows[at]}")

@@ -95,7 +95,10 @@ def load_set(
 def _present(path: Path, classes: Sequence[str] | None, there: Sequence[str]) -> Sequence[str]:
     for name in classes or ():
         if name not in there:
-            raise InputError(f"{path}: no jet of {name}; it has {', '.join(there)}")
+            helps = "; name a file with such jets (hyflexsim jets makes one), or other classes"
+            raise InputError(
+                f"{path}: no jet of {name}; it has {', '.join(there)}{helps * (path == SAMPLE)}"
+            )
     return classes or there
 
 
@@ -107,7 +110,8 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     jet = {n: np.concatenate([p.jet[n] for p in parts]) for n in parts[0].jet}
-    particles = {n: np.concatenate([p.particles[n] for p in parts]) for n in parts[0].particles}
+    shared = [n for n in parts[0].particles if all(n in p.particles for p in parts)]
+    particles = {n: np.concatenate([p.particles[n] for p in parts]) for n in shared}
     labels = np.concatenate([p.labels for p in parts])
     ends = [p.truth_offsets for p in parts if p.truth_offsets is not None]
     decays = [p.truth for p in parts if p.truth is not None]

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyflexsim.models.part.checkpoint import PartSpec, load_part
+from hyflexsim.models.part.feature_ranges import far_outside
 from hyflexsim.models.part.inputs import MAX_PARTICLES
 from hyflexsim.models.part.topk import attention_shape, set_top_k
 from hyflexsim.models.part.training import JetTensors, scores_of
@@ -89,6 +90,7 @@ def attention_cost(
         found = {
             "jets": len(chosen),
             "accuracy": float((full.argmax(1) == target).mean()),
+            "notes": far_outside(data, spec.features, spec.ranges),
             "tolerance": tolerance,
             "rows": rows,
             "joint": joint,

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from hyflexsim.models.part.attention import AttentionRecord
 from hyflexsim.models.part.checkpoint import PartSpec, load_part
+from hyflexsim.models.part.feature_ranges import far_outside
 from hyflexsim.models.part.topk import attention_shape
 from hyflexsim.models.part.training import JetTensors
 from hyflexsim.models.part.transformer import ParticleTransformer
@@ -104,6 +105,7 @@ def take_attention(
         "dtype": dtype,
         "models": list(twins),
         "untrained_seed": seed,
+        "notes": far_outside(data, spec.features, spec.ranges),
         "versions": {name: version(name) for name in ("torch", "numpy", "hyflexsim")},
     }
     write_json(out / "manifest.json", manifest)

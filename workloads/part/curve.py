@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hyflexsim.models.part.training import JetTensors, scores_of, sharpness_of
+from hyflexsim.models.part.sharpness import sharpness_of
+from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.models.part.transformer import ParticleTransformer
 
 JETS, SHARP_JETS = 1000, 200
@@ -19,8 +20,9 @@ class Curve:
     """Rows of curve.parquet; its state is kept with a training's.
 
     step, jets (seen), loss and accuracy (of training, since the last row),
-    validation_accuracy, and how binary attention is on validation jets: share_50, share_90,
-    entropy (models/part/training.py, sharpness_of).
+    validation_accuracy, and how binary attention is on validation jets and what drives it:
+    share_50, share_90, share_95, entropy, keys, norm_q, norm_k, spread, size_u
+    (models/part/sharpness.py, sharpness_of).
     """
 
     def __init__(self, validation: JetTensors, batch: int):

@@ -6,10 +6,13 @@ Keys, with defaults in :class:`PartRecipe`::
     classes = ["QCD", "Tbqq"]   # in the order of the logits
     particles = 64              # leading particles read, 1 ... 128
     steps, batch, learning_rate, weight_decay, warmup, dropout, mirror, seed
+    schedule = "constant"       # of the rate: models/schedules.py; cycle: steps between restarts
+    optimiser = "lookahead-radam"   # the paper's; left out: AdamW
+    shape = { num_layers = 2 }  # arguments of ParticleTransformer that differ from the model's
     train_jets = 2000           # of each class; left out: all
     top_k = 8                   # keys a query keeps in the particle blocks; left out: all
 
-Recipes that come with the package: part-small, part-full.
+Recipes that come with the package: part-small, part-small-long, part-full.
 """
 
 from __future__ import annotations
@@ -17,15 +20,16 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from hyflexsim.models import schedules
 from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import LABELS
 
-SHIPPED = ("part-small", "part-full")
+SHIPPED = ("part-small", "part-small-long", "part-full")
 
 
 class PartRecipe(BaseModel):
@@ -41,6 +45,10 @@ class PartRecipe(BaseModel):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)  # share of the steps
+    schedule: schedules.Name = "linear"
+    cycle: int | None = Field(None, ge=1, validate_default=True)  # steps; of the schedule restarts
+    optimiser: Literal["adamw", "lookahead-radam"] = "adamw"
+    shape: dict[str, Any] = Field(default_factory=dict)
     dropout: float = Field(0.0, ge=0, lt=1)  # of particle blocks; the published models take 0.1
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mirror: bool = True  # reflect half of the jets, drawn anew at each step
@@ -63,6 +71,13 @@ class PartRecipe(BaseModel):
                 f"got {wrong[0] if wrong else ', '.join(classes)!r}"
             )
         return classes
+
+    @field_validator("cycle")
+    @classmethod
+    def _of_restarts(cls, cycle: int | None, info: ValidationInfo) -> int | None:
+        if cycle is None and info.data.get("schedule") == "restarts":
+            raise ValueError("schedule restarts needs one")
+        return cycle
 
     @classmethod
     def load(cls, recipe: str | Path | None, changes: dict[str, Any] | None = None) -> Self:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from hyflexsim.analysis import classification
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
+from hyflexsim.models.part.feature_ranges import ranges_of
 from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.topk import set_top_k
 from hyflexsim.models.part.training import (
@@ -41,6 +42,7 @@ from hyflexsim.models.part.training import (
 )
 from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.models.saver import Saver
+from hyflexsim.models.schedules import schedule
 from hyflexsim.models.training import endless, fine_tune
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
@@ -146,7 +148,7 @@ def _trained(
     report: Report,
 ) -> dict[str, Any]:
     out = output.path
-    spec = named_spec(recipe.model, recipe.classes, recipe.particles)
+    spec = named_spec(recipe.model, recipe.classes, recipe.particles, recipe.shape)
     about = _about(recipe, jets, start, test)
     if _finished(out, about):
         return json.loads((out / DONE).read_text("utf-8"))  # type: ignore[no-any-return]
@@ -162,6 +164,7 @@ def _trained(
     _set_dropout(model, recipe.dropout)
     set_top_k(model, recipe.top_k)
     parts = prepare(jets, recipe, spec, test, report)
+    spec = replace(spec, ranges=ranges_of(parts.train, spec.features))
     try:
         with output.more() as folder:
             write_json(folder / RECIPE, about)
@@ -223,7 +226,8 @@ def _fit(
         partial(_loss, parts.train, recipe, spec.features, curve),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
-        warmup=recipe.warmup,
+        rate=schedule(recipe.schedule, recipe.steps, recipe.warmup, recipe.cycle),
+        optimiser=recipe.optimiser,
         after_step=after_step,
         saver=Saver(out / STATE, SAVE_EVERY_S, also={"curve": curve}),
     )

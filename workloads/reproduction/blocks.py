@@ -61,7 +61,7 @@ class Case:
         """The same in the words of a scenario file; ranks by hard threshold (HyFlexPIM §4)."""
         return Scenario(
             name="reproduction",
-            model=Model(name=self.model, rank="hard-threshold"),
+            model=Model(name=self.model, rank="hard-threshold", positions="any"),
             chip=Chip(preset=self.preset, chips=CHIPS, set=dict(self.set)),
             mapping=Placing(
                 slc_rate=self.slc_rate,

@@ -45,7 +45,7 @@ def enough(
 
 def first(ready: Prepared, count: int) -> Prepared:
     """The same run with its first requests alone."""
-    host = replace(ready.host, think=ready.host.think[:count])
+    host = replace(ready.host, think=ready.host.think[:count], needs=ready.host.needs[:count])
     return replace(ready, requests=ready.requests[:count], labels=ready.labels[:count], host=host)
 
 

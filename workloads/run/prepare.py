@@ -17,14 +17,14 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
-from hyflexsim.sim.placement.memory import requests_at_once
+from hyflexsim.sim.placement.memory import memory_and_needs, requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
-from hyflexsim.sim.vocabulary import check_length
-from hyflexsim.workloads.extraction.extract import extract, extract_config
+from hyflexsim.sim.vocabulary import check_length, check_positions
+from hyflexsim.workloads.extraction.extract import TRAINED, extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
 from hyflexsim.workloads.jets.sample import sample_lengths
 from hyflexsim.workloads.run.kept import Kept
@@ -105,6 +105,10 @@ def prepare(
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     plan_, host = planned.plan, load_host(scenario, len(requests))
+    if scenario.host.admission == "own":
+        memory, needs = memory_and_needs(graph, placement, lengths)
+        host = replace(host, memory=memory, needs=[needs[tokens] for tokens in lengths])
+        window = scenario.run.window or len(requests)
     return Prepared(placement.chip, graph, placement, plan_, requests, labels, window, host)
 
 
@@ -149,7 +153,12 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
     model = scenario.model
     if model.checkpoint is not None:
         return checkpoint_graph(model.checkpoint)
-    graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    if model.graph is not None:
+        graph = g.load(model.graph)
+    else:
+        graph = extract(str(model.name), leave_out=model.leave_out)
+    if model.source is not None:
+        graph = g.with_source(graph, model.source)
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)
 
 
@@ -159,7 +168,7 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
 
     folder = find_checkpoint(checkpoint)
     about = read_about(folder)
-    graph = extract_config(about["recipe"]["name"], about["config"])
+    graph = extract_config(about["recipe"]["name"], about["config"], leave_out=TRAINED)
     prefix = graph.graph["prefix"]
     layers = {
         path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()
@@ -191,6 +200,8 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
             f"got {wrong}"
         )
     check_length(graph, min(lengths))
+    if scenario.model.positions == "learned":
+        check_positions(graph, max(lengths))
     times = arrivals.times(arriving, len(lengths), seed)
     requests = list(map(Request, times, lengths, prompts or [None] * len(lengths)))
     return requests, labels or [""] * len(requests)

@@ -30,7 +30,9 @@ from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads import outputs
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.idle_settings import Ran, idle_note
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.run.low_rank_note import low_rank_note
 from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.precision import enough
 from hyflexsim.workloads.run.precision import notes as precision_notes
@@ -122,11 +124,15 @@ def simulate(
     judge: Judge | None = None,
     folder: Path | None = None,
     kept: Kept | None = None,
+    explain: bool = False,
+    values: bool = False,
 ) -> Result:
     """Run a scenario as :func:`hyflexsim.workloads.simulate` does, which hands in the judge.
 
     ``judge``: says how right the scenario's checkpoint is; without it only how long and how much.
     ``folder``: where the trace is written while the engine plays, for :meth:`Result.fill`.
+    ``explain``: with notes on low rank and on settings without effect; ``values``: for these, see
+    idle_settings.py.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -183,6 +189,10 @@ def simulate(
         with _timed(seconds, "accuracy"):
             summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
             summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
+    if explain:
+        scored = judge is not None and scenario.model.checkpoint is not None
+        summary["notes"] += low_rank_note(scenario, ready)
+        summary["notes"] += idle_note(Ran(scenario, ready, played, values or scored))
     return Result(
         scenario=scenario,
         chip=ready.chip,

@@ -32,10 +32,12 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     """A row a request that was answered, as in docs/architecture.md; ``mode``: of energy."""
     numbers = _answered(played)
     requests = [ready.requests[number] for number in numbers]
-    sizes = [(request.tokens, request.prefill) for request in requests]
+    sizes = [(request.tokens, request.prefill, request.work) for request in requests]
     energies = {
-        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
-        for size in dict.fromkeys(sizes)
+        (tokens, prefill, work): energy.request_energy_pj(
+            ready.plan, shape_of(ready.plan, tokens, prefill, work=work), ready.chip, mode
+        )
+        for tokens, prefill, work in dict.fromkeys(sizes)
     }
     arrival, start, first, finish = (
         np.array(times, dtype=np.int64)[numbers]
@@ -45,8 +47,8 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
         {
             "request": numbers,
             "label": [ready.labels[number] for number in numbers],
-            "tokens": np.array([tokens for tokens, _ in sizes]),
-            "prefill": np.array([prefill or tokens for tokens, prefill in sizes]),
+            "tokens": np.array([tokens for tokens, _, _ in sizes]),
+            "prefill": np.array([prefill or tokens for tokens, prefill, _ in sizes]),
             "arrival_ps": arrival,
             "start_ps": start,
             "first_token_ps": first,

@@ -61,6 +61,8 @@ def read_about(path: Path) -> dict[str, Any]:
     file = path / "ranks.json"
     for key in ("recipe", "config", "scores", "metric", "counts"):
         _must(file, key, about[key], isinstance(about[key], dict), "an object")
+    name = about["recipe"].get("name")
+    _must(file, "recipe.name", name, isinstance(name, str), "a word")
     check_config(f"{file}: about.config", about["config"])
     metric = about["metric"]
     name, higher, floor = (metric.get(key) for key in ("name", "higher_is_better", "floor"))

@@ -11,6 +11,11 @@ Every key, with its default::
                                  # one by name; the run then says how right it is
     rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
                                  # the matrix) or a share of that rank, such as 0.25
+    source = 128                 # of an encoder beside a decoder: tokens that the encoder reads
+    positions = "learned"        # "any": inputs may be longer than the positions that the model
+                                 # has learned, as where papers run BERT on 8192 tokens
+    leave_out = ["vision_tower"] # modules that the forward pass does not reach and that the chip is
+                                 # to do without (default: none, such models are refused)
 
     [chip]
     preset = "hyflexpim"         # a preset or a chip's TOML file
@@ -67,6 +72,9 @@ Every key, with its default::
     # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py
 
     [host]                       # who sends requests and waits for answers
+    admission = "longest"        # a chip takes in as many requests as its memory holds of the
+                                 # longest kind; "own": as many as fit, each with what its own keys,
+                                 # values and results need at its end (prompt and answer)
     queue = 64                   # places for requests that the chip has no room for (run.window):
                                  # those that find none are lost (default: without end)
     deadline = "10 us"           # from arrival to answer: how many keep it (default: none)

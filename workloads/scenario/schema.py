@@ -96,6 +96,9 @@ class Model(Section):
         Literal["dense", "hard-threshold"] | Annotated[float, Field(gt=0, le=1)],
         allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
     ] = "dense"
+    source: Annotated[int, _count(2**20)] | None = None
+    positions: Annotated[Literal["learned", "any"], allows("learned or any")] = "learned"
+    leave_out: Annotated[list[Text], allows("a list of patterns of modules")] = []
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -340,6 +343,7 @@ class Host(Section):
     dispatch: Annotated[
         Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
     ] = "round-robin"
+    admission: Annotated[Literal["longest", "own"], allows("longest or own")] = "longest"
 
 
 class Run(Section):

@@ -1,21 +1,25 @@
 """Traces: files that say when requests came, and how long they and their answers were.
 
 ======== ===========================================================================================
-.csv     a header, then a row a request; .parquet: the same columns
+.csv     a header, then a row a request; .parquet: the same columns; .jsonl: an object a request
   time   ``TIMESTAMP`` (dates and times, as in Azure's LLM inference traces), ``Timestamp``
-         (seconds, as in BurstGPT), ``time_s`` (seconds) or ``time_ps``; the first row is time zero
-  prompt ``ContextTokens`` (Azure), ``Request tokens`` (BurstGPT) or ``tokens``
-  answer ``GeneratedTokens`` (Azure), ``Response tokens`` (BurstGPT) or ``answer``
+         (seconds, as in BurstGPT), ``timestamp`` (milliseconds, as in Mooncake's), ``time_s``
+         (seconds) or ``time_ps``; the first row is time zero
+  prompt ``ContextTokens`` (Azure), ``Request tokens`` (BurstGPT), ``input_length`` (Mooncake)
+         or ``tokens``
+  answer ``GeneratedTokens`` (Azure), ``Response tokens`` (BurstGPT), ``output_length`` (Mooncake)
+         or ``answer``
 other    text: one time with its unit a line (``12.5 us``), from time zero; ``#`` starts a comment
 ======== ===========================================================================================
 
 Times ascend. Rows beyond the last request are not read, other columns not looked at. Column names:
-github.com/Azure/AzurePublicDataset, github.com/HPMLL/BurstGPT.
+github.com/Azure/AzurePublicDataset, github.com/HPMLL/BurstGPT, github.com/kvcache-ai/Mooncake.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,17 +29,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyflexsim.sim.chip import measure
-from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.errors import InputError, shortened
 from hyflexsim.workloads.scenario.schema import MOST_TOKENS
 
 LATEST = 2**62
 """ps: 53 days, and int64 still has room for the run after it."""
 
-TIMES = {"TIMESTAMP": 10**12, "Timestamp": 10**12, "time_s": 10**12, "time_ps": 1}
+TIMES = {
+    **{"TIMESTAMP": 10**12, "Timestamp": 10**12, "timestamp": 10**9},
+    **{"time_s": 10**12, "time_ps": 1},
+}
 """Columns of times, and ps in one of their numbers."""
 
-PROMPTS = ("ContextTokens", "Request tokens", "tokens")
-ANSWERS = ("GeneratedTokens", "Response tokens", "answer")
+PROMPTS = ("ContextTokens", "Request tokens", "input_length", "tokens")
+ANSWERS = ("GeneratedTokens", "Response tokens", "output_length", "answer")
 
 
 class Trace(NamedTuple):
@@ -53,7 +60,7 @@ def read_trace(path: Path, count: int, speed: float = 1.0) -> Trace:
     times, or has times that do not ascend, or lengths that are not positive.
     """
     with _reading(path):
-        if path.suffix in (".csv", ".parquet"):
+        if path.suffix in (".csv", ".jsonl", ".parquet"):
             trace = _columns(path, count, Fraction(speed))
         else:
             trace = Trace(_text(path, count, Fraction(speed)), None, None)
@@ -99,8 +106,8 @@ def _after(path: Path, where: str, before: list[int], time: Fraction, text: Any)
     whole = round(time)
     if not (before[-1] if before else 0) <= whole <= LATEST:
         raise InputError(
-            f"{path}: {where} must be a time from 0 to {LATEST} ps, not before the one above it; "
-            f"got {text!r}"
+            f"{path}: {where} must be a time from 0 to {LATEST} ps (53 days), not before the one "
+            f"above it; got {text!r}"
         )
     return whole
 
@@ -135,6 +142,9 @@ def _rows(path: Path) -> tuple[list[str], Iterator[tuple[str, Sequence[Any]]]]:
     if path.suffix == ".csv":
         lines = _lines(path)
         return [name.strip() for name in next(lines, ("", []))[1]], lines
+    if path.suffix == ".jsonl":
+        names = list(next(_objects(path), ("", {}))[1])
+        return names, ((where, [row.get(name) for name in names]) for where, row in _objects(path))
     import pyarrow as pa  # noqa: PLC0415 (a CSV file needs no pyarrow)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -156,9 +166,27 @@ def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
                 yield f"line {lines.line_num}", line
 
 
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise InputError(
+                    f"{path}: line {number} must be a JSON object; got {shortened(line.strip())}"
+                )
+            yield f"line {number}", row
+
+
 def _time(path: Path, where: str, name: str, cell: Any) -> Fraction:
     """A time in ps: a number in the unit of its column, or a date since 1970."""
     try:
+        if isinstance(cell, bool):
+            raise TypeError
         if isinstance(cell, datetime):
             return _since(cell)
         if isinstance(cell, str) and cell.strip().count("-") == 2:

@@ -91,7 +91,8 @@ def check(loaded: Sweep) -> Scenario:
         for value in _some(axis):
             scenario_of({**loaded.common, **start, axis.key: value}).hardware()
     if first.model.name is not None:
-        extract(first.model.name)  # once, and not by all workers at the same time
+        # once, and not by all workers at the same time
+        extract(first.model.name, leave_out=first.model.leave_out)
     return first
 
 

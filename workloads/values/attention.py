@@ -5,23 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.values.program import Program, attention_scale
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The ops of one exported attention; ``add`` is None where no bias is added to the scores."""
+    """The ops of one exported attention; ``cap`` and ``add`` are None where scores have none.
+
+    ``window``: tokens that a query looks at before and after its own; None: all.
+    """
 
     node: Any
     qk: str
+    cap: str | None
     add: str | None
     softmax: str
     pv: str
     causal: bool
+    window: tuple[int, int] | None
     scale: float
+
+    @property
+    def biased(self) -> str:
+        """The op whose results the softmax takes."""
+        return self.add or self.cap or self.qk
+
+    @property
+    def most(self) -> float:
+        """What scores are capped at, c tanh(x / c)."""
+        return float(self.node.args[7])
+
+    @property
+    def sinks(self) -> Any:
+        """The node of trained scores of no token, one a head; None if there are none."""
+        return self.node.args[8]
 
     @property
     def operands(self) -> tuple[Any, Any, Any, Any]:
@@ -31,26 +51,51 @@ class Attention:
 
 
 def attentions(program: Program) -> dict[str, Attention]:
-    """Attentions by the name of each of their ops. Raises InputError for one within a window."""
+    """Attentions by the name of each of their ops."""
     by_node: dict[Any, dict[str, str]] = {}
     for name, op in program.ops.items():
-        if op.stage in ("qk", "add", "softmax", "pv"):
+        if op.stage in ("qk", "cap", "add", "softmax", "pv"):
             by_node.setdefault(op.nodes[-1], {})[op.stage] = name
     found: dict[str, Attention] = {}
     for node, stages in by_node.items():
-        if len(node.args) > 5 and node.args[5] is not None:
-            raise InputError(f"values: {stages['qk']} looks at a window of tokens only")
+        window = node.args[5] if len(node.args) > 5 else None
         made = Attention(
             node,
             stages["qk"],
+            stages.get("cap"),
             stages.get("add"),
             stages["softmax"],
             stages["pv"],
             bool(node.args[4]),
+            None if window is None else (int(window[0]), int(window[1])),
             attention_scale(node),
         )
         found |= dict.fromkeys(stages.values(), made)
     return found
+
+
+def hidden_keys(a: Attention, queries: int, keys: int) -> Tensor:
+    """Which keys a query does not look at, (Q, K): those after it, or outside its window."""
+    at = torch.arange(queries)[:, None] + (keys - queries if a.causal else 0)
+    distance = torch.arange(keys) - at
+    hidden = distance > 0 if a.causal else torch.zeros_like(distance, dtype=torch.bool)
+    if a.window is not None:
+        behind, ahead = a.window
+        hidden = hidden | (distance < -behind) | (distance > ahead)
+    return hidden
+
+
+def capped(scores: Tensor, most: float) -> Tensor:
+    """c tanh(x / c); -inf, of keys that are not looked at, stays."""
+    return torch.where(torch.isneginf(scores), scores, most * (scores / most).tanh())
+
+
+def weights_of(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Softmax over keys of scores (Q, K, H); with sinks (H,) one more score, of no key."""
+    if sinks is None:
+        return scores.softmax(1)
+    more = sinks.expand(len(scores), 1, -1)
+    return torch.cat([scores, more], 1).softmax(1)[:, :-1]
 
 
 def per_head(tensor: Tensor, heads: int) -> Tensor:

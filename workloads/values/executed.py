@@ -24,6 +24,7 @@ from hyflexsim.workloads.values.arrays import Factor, arrays_of, lay_out
 from hyflexsim.workloads.values.attention import attentions, per_head
 from hyflexsim.workloads.values.cells import ModelCells
 from hyflexsim.workloads.values.execution import Execution
+from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix, matrix_of
 from hyflexsim.workloads.values.program import Program
 from hyflexsim.workloads.values.reference import Reference
@@ -133,7 +134,10 @@ def execute(
 
 
 class Sides:
-    """A scenario's model and data, opened once; :meth:`run` plays a plan as often as wanted."""
+    """A scenario's model and data, opened once; :meth:`run` plays a plan as often as wanted.
+
+    ``choice``: which keys both sides keep, None: all.
+    """
 
     def __init__(
         self,
@@ -142,8 +146,9 @@ class Sides:
         requests: int = REQUESTS,
         ready: Prepared | None = None,
         progress: Say | None = None,
+        choice: Choice | None = None,
     ):
-        self.scenario, self.cells = scenario, cells
+        self.scenario, self.cells, self.choice = scenario, cells, choice
         self.arrays: Mapping[str, Sequence[Array]] = {}
         self.seconds: dict[str, float] = {}
         self.say = progress or (lambda what, done, total: None)
@@ -179,7 +184,9 @@ class Sides:
             request = self.ready.requests[i]
             with self._timed("reference"):
                 wanted, scales, apart = self._reference(inputs, request.prefill, matrices, multiply)
-            machine = Machine(self.ready.chip, plan, self.program, matrices, layouts, scales)
+            machine = Machine(
+                self.ready.chip, plan, self.program, matrices, layouts, scales, self.choice
+            )
             with self._timed("execution"):
                 self.program.start(inputs)
                 execution = Execution(machine, request.tokens, request.prefill)
@@ -241,14 +248,17 @@ class Sides:
             plain = Reference(self.program, matrices, None)
             exact = plain.run()["output", "values"]
             scales = scales or self._value_scales(plain, prefill)
-            wanted = Reference(self.program, matrices, self.widths, scales, multiply).run()
+            wanted = Reference(
+                self.program, matrices, self.widths, scales, multiply, self.choice
+            ).run()
             output = wanted["output", "values"]
             if first is None or first >= self.program.tokens:
                 finite = (output - exact).abs()
                 return wanted, scales, float(finite.max())
-            ids = known["input_ids"].clone()
+            name = next(key for key in known if key not in self.program.sources)
+            ids = known[name].clone()
             ids[0, first] = output[first - 1].argmax()
-            known["input_ids"] = ids
+            known[name] = ids
             first += 1
 
     def _value_scales(self, plain: Reference, prefill: int | None) -> dict[str, Tensor]:

@@ -20,8 +20,7 @@ from torch.nn import functional
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import Extracted
-from hyflexsim.workloads.extraction.flowing import Op, Sizes
-from hyflexsim.workloads.values.shapes import shape_at
+from hyflexsim.workloads.extraction.flowing import Op
 
 Given = Callable[[Any], Tensor | None]
 """The value of an exported node that is some op's result, None for any other node."""
@@ -75,7 +74,9 @@ class Program:
         self.ops: dict[str, Op] = extracted.ops
         self.exported = extracted.program
         self.output = extracted.output
-        self.sizes = Sizes(self.graph.graph.get("tokens"))
+        self.leaving = extracted.leaving
+        self.sizes = extracted.sizes
+        self.sources = extracted.sources
         self.owners: dict[Any, list[str]] = {}
         last: dict[Any, str] = {}
         for name, op in self.ops.items():
@@ -93,7 +94,11 @@ class Program:
     def start(self, inputs: dict[str, Tensor]) -> None:
         """Take other inputs, by name of the argument of ``forward``; shapes follow from them."""
         self._constants = self._known(inputs)
-        self.tokens = self.sizes.fixed or next((x.shape[-1] for x in inputs.values()), 0)
+        lengths = {key: x.shape[-1] for key, x in inputs.items()}
+        own = [n for key, n in lengths.items() if key not in self.sources]
+        beside = [n for key, n in lengths.items() if key in self.sources]
+        self.tokens = self.sizes.fixed or next(iter(own), 0)
+        self.source = self.sizes.fixed_source or next(iter(beside), 0)
         self._memo = {}
 
     # --- values ------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ class Program:
 
     def _reaches(self, node: Any, name: str) -> bool:
         def given(other: Any) -> Tensor:
-            sizes = [shape_at(size, self.tokens) for size in other.meta["val"].shape]
+            sizes = self.shape(other)
             tensor = torch.zeros(sizes, dtype=torch.float64)
             if name not in self.owners[other]:
                 return tensor.to(other.meta["val"].dtype)
@@ -199,6 +204,24 @@ class Program:
                 known[name] = getattr(spec.arg, "value", None)
         return known
 
+    def shape(self, node: Any) -> list[int]:
+        """Shape of an exported tensor for the inputs that the program was started with."""
+        return [self.sizes.at(size, self.tokens, self.source) for size in node.meta["val"].shape]
+
+    def finished(self, rows: Tensor) -> Tensor:
+        """Results of the last op as they leave: numbers that follow it scale and shift them."""
+        last = self.output.op.nodes[-1]
+        if self.leaving is last:
+            return rows
+        ends = []
+        for fill in (0.0, 1.0):
+            start = torch.full(self.shape(last), fill, dtype=torch.float64)
+            value = self._value(self.leaving, lambda n: None, {last: start}, top=True)
+            ends.append(value.flatten()[0])
+        shift, both = ends
+        finished: Tensor = rows * (both - shift) + shift
+        return finished
+
     # --- layouts -----------------------------------------------------------------------------
 
     def layout(self, node: Any, count: int) -> Layout:
@@ -215,21 +238,22 @@ class Program:
         node = op.nodes[-1]
         if op.kind == "input" and node.meta["val"].dim() == 4:
             return Layout(2, side=self._patches(node))
-        size = self._count(self._other(op) if op.half == "single" else op, self.sizes.tokens)
+        size = self.sizes.count(self._other(op) if op.half == "single" else op)
         return self.layout(node, size + (op.half != ""))
 
     @staticmethod
     def _patches(image: Any) -> int:
         """Side of the patches that an image is cut into."""
-        kernels = [
-            n.args[1].meta["val"].shape[-1] for n in image.users if operator_of(n) == "conv2d"
-        ]
-        return int(kernels[0])
+        while operator_of(image) != "conv2d":  # through casts
+            image = next(iter(image.users))
+        return int(image.args[1].meta["val"].shape[-1])
 
-    def _count(self, op: Op, tokens: int) -> int:
+    def _count(self, op: Op) -> int:
         if op.axis == "pair":
-            return tokens * (tokens + 1) // 2
-        return 1 if op.axis == "single" else tokens + op.extra
+            return self.tokens * (self.tokens + 1) // 2
+        if op.axis == "source":
+            return self.source + op.extra
+        return 1 if op.axis == "single" else self.tokens + op.extra
 
     def _other(self, op: Op) -> Op:
         return next(
@@ -243,7 +267,7 @@ class Program:
         op = self.ops[name]
         if op.half:
             rows = rows[:1] if op.half == "single" else rows[1:]
-        rows = rows[: self._count(op, self.tokens)]  # a causal convolution pads at both ends
+        rows = rows[: self._count(op)]  # a causal convolution pads at both ends
         if op.share is not None:
             rows = rows[:, share(op, rows.shape[1])]
         return rows
@@ -269,18 +293,27 @@ def operator_of(node: Any) -> str:
 
 @dataclass(frozen=True)
 class Product:
-    """A static product in the program: which operand is data, and the matrix (out, in)."""
+    """A static product in the program: which operand is data, and the matrix (out, in).
+
+    ``patches``: side of the squares of an image that it is of. ``taps``: of a convolution over
+    tokens, how many, from one token to the next, and zeros at both ends.
+    """
 
     data: Any
     channel: int
     matrix: Tensor
     bias: Tensor | None
     patches: int = 0
+    taps: tuple[int, int, int] | None = None
 
     def rows(self, x: Tensor) -> Tensor:
         """The data, one vector a token: (tokens, in)."""
         if self.patches:  # disjoint squares of an image
             return Layout(2, side=self.patches).rows(x)
+        if self.taps is not None:
+            taps, stride, padding = self.taps
+            windows = functional.pad(x, (padding, padding)).unfold(2, taps, stride)
+            return windows[0].transpose(0, 1).flatten(1)
         return x.movedim(self.channel, -1).flatten(0, -2)
 
 
@@ -304,7 +337,15 @@ def product_of(program: Program, name: str) -> Product:
         weight = constant(args[1])
         patches = weight.shape[-1] if weight.dim() == 4 and weight.shape[-1] > 1 else 0
         bias = constant(args[2]) if len(args) > 2 else None
-        return Product(args[0], 1, weight.flatten(1), bias, patches)
+        taps = None
+        if weight.dim() == 3 and weight.shape[-1] > 1:
+            stride, padding = (
+                [*args[3:5], [1], [0]][:2]
+                if len(args) > 4
+                else (args[3] if len(args) > 3 else [1], [0])
+            )
+            taps = (weight.shape[-1], int(stride[0]), int(padding[0]))
+        return Product(args[0], 1, weight.flatten(1), bias, patches, taps)
     if not program.depends(args[0]) and args[0] not in program.owners:
         return Product(args[1], -2, constant(args[0]).reshape(args[0].meta["val"].shape[-2:]), None)
     return Product(args[0], -1, constant(args[1]).reshape(args[1].meta["val"].shape[-2:]).T, None)

@@ -20,12 +20,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim import graph as g
-from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.workloads.values.attention import (
+    Attention,
+    attentions,
+    capped,
+    hidden_keys,
+    per_head,
+    weights_of,
+)
+from hyflexsim.workloads.values.choosing import Chooser
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
+from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
 from hyflexsim.workloads.values.results import Results
-from hyflexsim.workloads.values.shapes import shape_at
 from hyflexsim.workloads.values.widths import Widths
 
 Multiply = Callable[[str, int, Tensor], Tensor]
@@ -37,7 +45,8 @@ class Reference:
 
     ``widths`` None: in floating point throughout, without rounding: the model as trained.
     ``value_scales``: scale of values (V) by name of the op ``pv``, one a head (H,).
-    ``multiply``: instead of the exact integer product (converters of a chip).
+    ``multiply``: instead of the exact integer product (converters of a chip). ``choice``: which
+    keys are kept (choosing.py).
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class Reference:
         widths: Widths | None,
         value_scales: Mapping[str, Tensor] | None = None,
         multiply: Multiply | None = None,
+        choice: Choice | None = None,
     ):
         self.program = program
         self.matrices = matrices
@@ -54,6 +64,7 @@ class Reference:
         self.value_scales = value_scales or {}
         self.multiply = multiply or self._exact
         self.attentions = attentions(program)
+        self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
         self._tensors: dict[Any, Tensor] = {}
 
@@ -67,7 +78,7 @@ class Reference:
         values = self.results[last.op.name, "values"]
         if last.axis == "single" and last.op.axis != "single":
             values = values[-1:] if last.rule == "last" else values[:1]
-        self.results["output", "values"] = values
+        self.results["output", "values"] = self._round(self.program.finished(values))
         return self.results
 
     def _op(self, name: str) -> None:
@@ -103,7 +114,7 @@ class Reference:
 
     def _join(self, node: Any, owners: list[str]) -> Tensor:
         """Parts of a fused projection side by side, the class token before the sequence."""
-        whole = self._shape(node)
+        whole = self.program.shape(node)
         layout = self.program.layout_of(owners[0])
         rows = layout.rows(torch.full(whole, torch.nan, dtype=torch.float64))
         for name in owners:
@@ -111,9 +122,6 @@ class Reference:
             at = self.program.place(name, torch.arange(rows.numel()).reshape(rows.shape))
             rows.view(-1)[at] = own
         return layout.tensor(rows, whole)
-
-    def _shape(self, node: Any) -> list[int]:
-        return [shape_at(size, self.program.tokens) for size in node.meta["val"].shape]
 
     def _rows(self, name: str, tensor: Tensor) -> Tensor:
         rows = self.program.layout_of(name).rows(tensor)
@@ -129,10 +137,11 @@ class Reference:
         rows = self._rows(name, self.program.value(node, self._given))
         if kind == "lookup" and self.widths is not None and self.widths.table is not None:
             bits = self.widths.table
-            scale = scale_of(rows, bits)
-            codes = codes_of(rows, scale, bits)
-            self.results[name, "codes"] = codes
-            rows = codes * scale
+            each = rows.reshape(-1, self.program.graph.nodes[name]["width"])  # one row of the table
+            scale = scale_of(each, bits)
+            codes = codes_of(each, scale, bits)
+            self.results[name, "codes"] = codes.reshape(rows.shape)
+            rows = (codes * scale).reshape(rows.shape)
         self.results[name, "values"] = self._round(rows)
 
     def _gemv(self, name: str) -> None:
@@ -177,23 +186,24 @@ class Reference:
             heads = q.meta["val"].shape[1]
             keys = per_head(self.tensor(k), heads)
             scores = self._scores(a, self.tensor(q)[0], keys)
-            results[name, "values"] = self._round(scores).permute(1, 2, 0)
+            rounded = self._round(scores).permute(1, 2, 0)
+            results[name, "values"] = self.chooser.before(a, rounded)
         elif name == a.add:
-            total = results[a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
+            total = results[a.cap or a.qk, "values"] + self.tensor(bias)[0].permute(1, 2, 0)
             results[name, "values"] = self._round(total)
+        elif name == a.cap:
+            results[name, "values"] = self._round(capped(results[a.qk, "values"], a.most))
         elif name == a.softmax:
-            scores = results[a.add or a.qk, "values"]
-            weights = self._round(scores.softmax(1))
+            scores = self.chooser.after(a, results[a.biased, "values"])
+            sinks = None if a.sinks is None else self.tensor(a.sinks)
+            weights = self._round(weights_of(scores, sinks))
             results[name, "values"] = torch.where(torch.isneginf(scores), scores, weights)
         else:
             self._mix(a, self.tensor(v))
 
     def _scores(self, a: Attention, queries: Tensor, keys: Tensor) -> Tensor:
         """(H, Q, K) scaled scores, -inf beyond a causal model's own token."""
-        rows, columns = queries.shape[1], keys.shape[1]
-        hidden = torch.zeros(rows, columns, dtype=torch.bool)
-        if a.causal:
-            hidden = torch.arange(columns) > torch.arange(rows)[:, None] + (columns - rows)
+        hidden = hidden_keys(a, queries.shape[1], keys.shape[1])
         if self.widths is None or self.widths.values is None:
             scores = queries @ keys.transpose(1, 2) * a.scale
         else:

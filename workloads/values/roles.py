@@ -12,8 +12,8 @@ from typing import NamedTuple
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Step
 
-CARRY = ("in", "out", "gather", "reduce", "load", "store", "read", "fetch")
-"""Labels of steps that move what they wait for."""
+CARRY = ("in", "out", "gather", "reduce", "load", "store", "read", "fetch", "choose")
+"""Labels of steps that move what they wait for, or look at it and say what of it is used."""
 
 _PART = re.compile(r"\.([VUW])\.(bank|adc|shift_add|out|sum|reduce)$")
 

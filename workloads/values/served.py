@@ -16,8 +16,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyflexsim.sim.chip.formats import FORMATS
+from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Step
-from hyflexsim.workloads.values.attention import Attention, attentions, per_head
+from hyflexsim.sim.units.selector import CHOICES
+from hyflexsim.workloads.values.attention import (
+    Attention,
+    attentions,
+    capped,
+    per_head,
+    weights_of,
+)
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.program import product_of
 from hyflexsim.workloads.values.roles import count
@@ -32,6 +40,9 @@ class Served:
         self.x = sight
         self.program = sight.program
         self.attentions = attentions(self.program)
+        self.choice = sight.machine.choice
+        if self.choice is not None and self.choice.by not in CHOICES:
+            raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
         self.states: dict[str, dict[int, Tensor]] = {}
         self.host: dict[str, Tensor] = {}  # rows of inputs, as the host has them
 
@@ -49,8 +60,9 @@ class Served:
             layout = self.program.layout_of(op)
             self.host[op] = layout.rows(self.program.value(node, lambda n: None)).double()
         values = self.host[op][at].clone()
+        generated = self.program.graph.nodes[op]["axis"] == "sequence"
         for i, position in enumerate(at):
-            if position >= self.x.waits.prefill:
+            if generated and position >= self.x.waits.prefill:
                 values[i] = self._sampled(index, visits[i : i + 1])
         self.x.store.keep(op, "values", at, values)
 
@@ -75,7 +87,7 @@ class Served:
         for i, position in enumerate(at % len(values)):
             if not _sees(looks.get(last.op.name), i, position):
                 rows[i] = torch.nan
-        return rows
+        return half(self.program.finished(rows))
 
     # --- evaluation of exported nodes --------------------------------------------------------
 
@@ -193,20 +205,21 @@ class Served:
             values = own[self.x.store.rows(step.op, at)]
         else:
             values = self._rows(index, step.op, node, visits, rows)
-        width = values.shape[1]
         read = count(step, "cell_read")
         if read:
+            width = int(self.program.graph.nodes[step.op]["width"])
             bits = read // width
-            scale = scale_of(values, bits)
-            codes = codes_of(values, scale, bits)
-            self.x.store.keep(step.op, "codes", at, codes)
-            values = codes * scale
+            each = values.reshape(-1, width)  # one row of the table
+            scale = scale_of(each, bits)
+            codes = codes_of(each, scale, bits)
+            self.x.store.keep(step.op, "codes", at, codes.reshape(values.shape))
+            values = (codes * scale).reshape(values.shape)
         self._keep(step, at, half(values))
 
     def _keep(self, step: Step, at: np.ndarray, values: Tensor) -> None:
         """Results, as far as the step counts elements for them."""
         passes = self._passes(step)
-        served = count(step, "sfu_element") // passes if passes else values.shape[-1]
+        served = step.each * count(step, "sfu_element") // passes if passes else values.shape[-1]
         if served < values.shape[-1]:
             values = values.clone()
             values[..., served:] = torch.nan
@@ -227,9 +240,14 @@ class Served:
             self._scores(index, step, a, visits)
         elif step.op == a.add:
             self._biased(index, step, a, visits)
+        elif step.op == a.cap:
+            self._keep(step, at, half(capped(self._stage(index, visits, a.qk), a.most)))
         elif step.op == a.softmax:
-            scores = self._stage(index, visits, a.add or a.qk)
-            weights = half(scores.softmax(1))
+            scores = self._stage(index, visits, a.biased)
+            if self.choice is not None and self.choice.by != "bias":
+                scores = _only(scores, self.choice.kept(self._layer(a), scores))
+            sinks = None if a.sinks is None else self.program.value(a.sinks, lambda n: None)
+            weights = half(weights_of(scores, sinks))
             self._keep(step, at, torch.where(torch.isneginf(scores), scores, weights))
         else:
             self._mixed(index, step, a, visits)
@@ -272,6 +290,15 @@ class Served:
             seen &= own
         return tensor[0], seen, next(iter(bits)) if len(bits) == 1 else None
 
+    def _looked(self, index: int, op: str, visits: np.ndarray, keys: int) -> Tensor:
+        """As many keys as each visit counts, from where its window begins: (visits, K)."""
+        size = torch.from_numpy(self.x.size(index, visits).copy())[:, None]
+        behind = self.program.graph.nodes[op].get("behind")
+        at = torch.from_numpy(self.x.positions(index, visits))[:, None]
+        first = torch.zeros_like(at) if behind is None else (at - behind).clamp(min=0)
+        key = torch.arange(keys)
+        return (first <= key) & (key < first + size)
+
     def _scores(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         """Products of each query with as many keys as its visit counts."""
         at = self.x.positions(index, visits)
@@ -281,10 +308,7 @@ class Served:
         queries = queries.reshape(len(at), heads, -1).transpose(0, 1)  # (H, Q, D)
         keys, seen, bits = self._context(index, step.op, k, visits)
         keys = per_head(keys[None], heads)
-        looked = (
-            torch.arange(keys.shape[1])
-            < torch.from_numpy(self.x.size(index, visits).copy())[:, None]
-        )
+        looked = self._looked(index, step.op, visits, keys.shape[1])
         widths = self._operand_bits(step, bits)
         if widths is None:
             scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
@@ -298,18 +322,31 @@ class Served:
             scores = product * sq * sk.transpose(1, 2) * a.scale
             kept = _context_of(product, looked, seen)
             self.x.store.keep(step.op, "product", at, kept.permute(1, 2, 0))
-        self.x.store.keep(
-            step.op, "values", at, half(_context_of(scores, looked, seen)).permute(1, 2, 0)
-        )
+        rounded = half(_context_of(scores, looked, seen)).permute(1, 2, 0)
+        if self.choice is not None and self.choice.by == "bias" and a.add is not None:
+            pairs = half(self._bias(index, step, a, visits, rounded.shape))
+            chosen = self.choice.kept(self._layer(a), pairs)
+            rounded = _only(rounded, chosen)
+        self.x.store.keep(step.op, "values", at, rounded)
 
     def _biased(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         at = self.x.positions(index, visits)
-        scores = self._stage(index, visits, a.qk)
+        scores = self._stage(index, visits, a.cap or a.qk)
+        self._keep(step, at, half(scores + self._bias(index, step, a, visits, scores.shape)))
+
+    def _bias(
+        self, index: int, step: Step, a: Attention, visits: np.ndarray, shape: torch.Size
+    ) -> Tensor:
+        """U of the queries of visits, of the shape of their scores (Q, K, H)."""
         *_, bias = a.operands
+        whole = (self.x.store.count(step.op), *shape[1:])  # one for all queries or heads
         columns = self._rows(
-            index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).flatten(1)
+            index, step.op, bias, visits, lambda t: t[0].permute(1, 2, 0).expand(whole).flatten(1)
         )
-        self._keep(step, at, half(scores + columns.reshape(scores.shape)))
+        return columns.reshape(shape)
+
+    def _layer(self, a: Attention) -> str:
+        return str(self.program.graph.nodes[a.qk]["layer"])
 
     def _mixed(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         """Probabilities times values, over as many tokens as the visit counts."""
@@ -317,8 +354,7 @@ class Served:
         weights = self._stage(index, visits, a.softmax).permute(2, 0, 1)  # (H, Q, K)
         values, seen, bits = self._context(index, step.op, a.operands[2], visits)
         values = per_head(values[None], len(weights))
-        size = torch.from_numpy(self.x.size(index, visits).copy())
-        looked = (torch.arange(values.shape[1]) < size[:, None])[None]
+        looked = self._looked(index, step.op, visits, values.shape[1])[None]
         weights = torch.where(looked & ~torch.isneginf(weights), weights, 0.0)
         blind = (looked & ~seen).any(2)  # (1, Q)
         widths = self._operand_bits(step, bits)
@@ -355,14 +391,14 @@ class Served:
             return None
         if count(step, "nor"):
             stored = written or 0
-            nors = count(step, "nor") // max(1, step.macs[0] + step.macs[1])
+            nors = step.macs_in * count(step, "nor") // max(1, step.macs[0] + step.macs[1])
             return nors // max(1, stored), stored
         return None if format is None else (format.bits, format.bits)
 
     def _reached(self, step: Step, product: Tensor) -> Tensor:
         """Heads for which the step counts multiplications; the others have none."""
         inner = int(self.program.graph.nodes[step.op]["inner"])
-        heads = (step.macs[0] + step.macs[1]) // inner
+        heads = step.each * (step.macs[0] + step.macs[1]) // (step.macs_in * inner)
         if heads >= len(product):
             return product
         product = product.clone()
@@ -424,6 +460,10 @@ class Served:
             y = (state * out).sum(1)
             made.append(half(y if skip is None else y + skip * x))
         return torch.stack(made)
+
+
+def _only(scores: Tensor, kept: Tensor | None) -> Tensor:
+    return scores if kept is None else scores.masked_fill(~kept, -torch.inf)
 
 
 def _sees(seen: Seen | None, visit: int, position: int) -> bool:

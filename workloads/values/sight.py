@@ -12,6 +12,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Plan, size_of
 from hyflexsim.workloads.values.arrays import Factor
+from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program
 from hyflexsim.workloads.values.roles import Role, count, role_of
@@ -24,6 +25,7 @@ class Machine:
     """What all requests of a run share: the plan, and matrices in their arrays.
 
     ``layouts``: by op, its factors in arrays (W, or V and U). ``value_scales``: as the reference's.
+    ``choice``: which keys queries keep, None: all.
     """
 
     chip: Chip
@@ -32,6 +34,7 @@ class Machine:
     matrices: Mapping[str, Matrix]
     layouts: Mapping[str, Mapping[str, Factor]]
     value_scales: Mapping[str, Tensor]
+    choice: Choice | None = None
 
     def roles(self) -> list[Role]:
         """Of each step. Raises InputError for one without a meaning or planned twice, naming it."""
@@ -128,9 +131,12 @@ class Sight:
         return self.waits.positions[index].at(visits).numbers()
 
     def size(self, index: int, visits: np.ndarray) -> np.ndarray:
-        """Size of each visit (tokens of context, pairs in a wave), as the plan counts it."""
+        """Size of each visit (tokens of context, pairs in a wave), as the plan counts it; where it
+        counts by head, of one head.
+        """
         waits = self.waits
-        size = size_of(self.plan.steps[index], visits, waits.tokens, waits.prefill)
+        step = self.plan.steps[index]
+        size = size_of(step, visits, waits.tokens, waits.prefill) // step.each
         return np.broadcast_to(np.asarray(size), visits.shape)
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from hyflexsim.workloads.values.program import Given, Program
 from hyflexsim.workloads.values.results import Results
-from hyflexsim.workloads.values.shapes import shape_at
 from hyflexsim.workloads.values.spans import pair_rows
 
 Visible = Mapping[str, np.ndarray]
@@ -37,6 +36,8 @@ class Store:
         data = self.program.graph.nodes[op]
         if data["axis"] == "pair":
             return len(self._pairs)
+        if data["axis"] == "source":
+            return int(data["extra"])
         return 1 if data["axis"] == "single" else self.tokens + int(data["extra"])
 
     def rows(self, op: str, positions: np.ndarray) -> Tensor:
@@ -68,7 +69,7 @@ class Store:
 
     def _tensor(self, node: Any, visible: Visible) -> Tensor:
         owners = self.program.owners[node]
-        sizes = [shape_at(size, self.tokens) for size in node.meta["val"].shape]
+        sizes = self.program.shape(node)
         layout = self.program.layout_of(owners[0])
         rows = layout.rows(torch.full(sizes, torch.nan, dtype=torch.float64))
         every = torch.arange(rows.numel()).reshape(rows.shape)

@@ -87,7 +87,7 @@ def open_subject(scenario: Scenario, requests: list[Request], graph: Any, limit:
         if name not in extracted.graph:
             raise InputError(f"values: op {name!r} is not in the export of the model")
         extracted.graph.nodes[name].update(data)
-    inputs = _Inputs(scenario, task, tokenizer, model, notes)
+    inputs = _Inputs(scenario, task, tokenizer, model, notes, graph.graph.get("source"))
     with torch.no_grad():
         made = [inputs.of(i, request) for i, request in enumerate(requests[:limit])]
     return Subject(program, model, factors, made, sorted(set(notes)))
@@ -109,7 +109,16 @@ def _named(name: str, seed: int, notes: list[str]) -> tuple[nn.Module, Any, Any]
 class _Inputs:
     """Makes the inputs of one request after the other."""
 
-    def __init__(self, scenario: Scenario, task: Any, tokenizer: Any, model: Any, notes: list[str]):
+    def __init__(
+        self,
+        scenario: Scenario,
+        task: Any,
+        tokenizer: Any,
+        model: Any,
+        notes: list[str],
+        source: int | None,
+    ):
+        self.source = source
         self.scenario, self.task, self.tokenizer = scenario, task, tokenizer
         self.model, self.notes = model, notes
         self.main = getattr(model, "main_input_name", "x")
@@ -124,7 +133,19 @@ class _Inputs:
         ids = self._ids(i, request.tokens)
         prompt = request.tokens if request.prefill is None else request.prefill
         ids[:, prompt:] = 0
+        if self.source is not None:
+            return {"decoder_input_ids": ids} | self._beside(i, self.source)
         return {"input_ids": ids}
+
+    def _beside(self, i: int, tokens: int) -> Inputs:
+        """What the encoder beside the decoder reads: words, or the spectrum of a sound."""
+        if self.main == "input_ids":
+            return {"input_ids": self._ids(i + 1, tokens)}
+        draw = torch.Generator().manual_seed(self.scenario.run.seed + i)
+        config = self.model.config
+        frames = 2 * config.max_source_positions
+        sound = torch.randn(1, config.num_mel_bins, frames, generator=draw)
+        return {self.main: sound.double()}
 
     def _jet(self, i: int, tokens: int) -> Inputs:
         workload = self.scenario.workload

@@ -39,9 +39,10 @@ def widths_of(chip: Chip) -> Widths:
 
 def _products(chip: Chip) -> tuple[int | None, int | None]:
     given = chip.served_by("matmul", "values")
-    if given.keys or chip.served_by("matmul", "probabilities").keys:
+    both = {given.keys, chip.served_by("matmul", "probabilities").keys} - {""}
+    if any(not chip.units[name].kind.chooses(chip.units[name]) for name in both):
         raise InputError(
-            "values: attention that leaves keys out (serves.matmul keys) is not executed"
+            "values: attention that leaves a share of keys out (serves.matmul keys) is not executed"
         )
     unit = chip.units[given.unit]
     format = FORMATS.get(given.format)

@@ -40,6 +40,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     LEFT,
     LIVE,
     MARKS,
+    MEMORY,
     NONE,
     NOW,
     PEAK_LIVE,
@@ -361,6 +362,7 @@ def _deliver_to_all(t, step, request, token, now):
     for i in range(row.output_at, row.output_at + row.outputs):
         output = t.outputs[i]
         first, stop = np.int64(token), np.int64(token) + 1
+        need_at = np.int64(-1)
         if output.group:
             edge = t.edges[t.requests[request].shape, output.edge]
             if edge.kind == GROUP:
@@ -368,7 +370,10 @@ def _deliver_to_all(t, step, request, token, now):
             elif edge.kind == THRESHOLD:
                 place = t.requests[request].marks_at + output.mark
                 first, stop = _of_threshold(edge, t.needs, t.marks, place, done)
+                need_at = edge.need_at
         for released in range(np.uint64(first), np.uint64(stop)):
+            if need_at >= 0 and not t.needs[need_at + np.int64(released)]:
+                continue  # it does not wait for this one: its experts are others
             if output.only or _release(t, output.step, request, np.uint32(released)):
                 _arrive(t, output.step, request, np.uint32(released), now)
     if row.answers:
@@ -390,7 +395,9 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[LIVE] -= 1
-    t.members[t.requests[request].shape % len(t.members)].live -= 1
+    member = t.members[t.requests[request].shape % len(t.members)]
+    member.live -= 1
+    member.held -= t.requests[request].need
     r[HOST_DUE] = True
     if r[CLOSED]:
         client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
@@ -421,10 +428,16 @@ def choose(r, members, request):
 
 
 @called
+def fits(r, member, need):
+    """Whether a member has room for a request."""
+    return member.live < r[WINDOW] and member.held + need <= r[MEMORY]
+
+
+@called
 def next_to_enter(r, members, requests, behind, refused, now):
     """The next request that there is room for, or NONE; those before it wait or are refused."""
     for i in range(len(members)):
-        if members[i].waiting and members[i].live < r[WINDOW]:
+        if members[i].waiting and fits(r, members[i], requests[members[i].first].need):
             return np.uint32(members[i].first)
     while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
         request = np.uint32(r[SEEN])
@@ -432,7 +445,7 @@ def next_to_enter(r, members, requests, behind, refused, now):
         member = members[number]
         base = requests[request].shape - requests[request].shape % np.uint32(len(members))
         requests[request].shape = base + number
-        if member.waiting == 0 and member.live < r[WINDOW]:
+        if member.waiting == 0 and fits(r, member, requests[request].need):
             return request  # and will be again, if the tables are too small for it now
         r[SEEN] += 1
         if member.waiting == r[PLACES]:
@@ -452,6 +465,7 @@ def take_out(r, members, requests, behind, request):
     """A request enters: it is on its chip, and out of the queue if it was in it."""
     member = members[requests[request].shape % len(members)]
     member.live += 1
+    member.held += requests[request].need
     if request == r[SEEN]:
         r[SEEN] += 1
     else:

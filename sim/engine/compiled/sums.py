@@ -39,13 +39,25 @@ def add_visit(sums, row, step, request, token, c, wait, served):
 def _size(sums, step, request, token):
     """Size of a token: that of plan.size_of, whose sums a test compares."""
     row = sums.steps[step]
+    if row.work:
+        at = sums.given_at[request, row.work - 1]
+        if at >= 0:
+            return sums.given[at + np.int64(token // row.parts)]
     size = sums.tokens[request, 0] + row.extra
-    if row.size == 2:
-        size = np.int64(token // row.parts) + 1 + row.extra
+    if row.size == 4:
+        size = row.extra
+    if row.size in (2, 5):
+        at = np.int64(token // row.parts)
         if row.head:
-            size += sums.tokens[request, 1] - 1
-    if row.size < 3:
-        return (size * row.kept + row.of - 1) // row.of
+            at += sums.tokens[request, 1] - 1
+        size = at + 1 + row.extra
+        if row.size == 5:
+            last = row.tokens - 1
+            if not row.source:
+                last += sums.tokens[request, 0]
+            size = 1 + min(at, row.behind) + min(last - at, row.ahead)
+    if row.size != 3:
+        return row.each * ((size * row.kept + row.of - 1) // row.of)
     pairs = sums.tokens[request, 0] * (sums.tokens[request, 0] + 1) // 2
     if row.split:
         return np.int64(token // row.planes < pairs)

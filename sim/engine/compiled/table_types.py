@@ -121,6 +121,7 @@ REQUEST = np.dtype(
     [
         ("arrival", "i8"),
         ("left", "i8"),  # visits until it leaves
+        ("need", "i8"),  # of the memory of a member, while it is there
         ("shape", "u4"),
         ("block", "u4"),
         ("bytes_at", "u8"),  # of that block
@@ -130,6 +131,7 @@ REQUEST = np.dtype(
 MEMBER = np.dtype(  # a chip as its host knows it
     [
         ("live", "i8"),  # requests on it
+        ("held", "i8"),  # of its memory, by these
         ("waiting", "i8"),  # requests that wait for it
         ("first", "u4"),  # of these
         ("last", "u4"),

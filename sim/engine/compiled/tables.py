@@ -18,6 +18,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST,
     HOST_DUE,
     IDLING,
+    MEMORY,
     NONE,
     PLACES,
     REGISTERS,
@@ -48,6 +49,7 @@ from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, chec
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
+from hyflexsim.sim.plan.work import Work
 
 FIRST_ROWS = 8192
 """Rows that the growing tables have at first."""
@@ -64,10 +66,14 @@ def tables(
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     host = host or Host()
     check_members(plan, host)
-    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill) for r in requests]
+    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill, r.work) for r in requests]
     # shapes of one length are together, in order of members
     place = {key: i * host.members for i, key in enumerate(dict.fromkeys(keys))}
-    shapes = tuple((*key, member) for key in place for member in range(host.members))
+    shapes = tuple(
+        (tokens, prefill, member, work)
+        for tokens, prefill, work in place
+        for member in range(host.members)
+    )
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
@@ -78,6 +84,7 @@ def tables(
     registers[HOST_DUE] = True  # it releases the first requests
     registers[FREE_NODES] = room  # from node 0 on
     registers[WINDOW] = window
+    registers[MEMORY] = NEVER if host.memory is None else host.memory
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
     registers[PLACES] = len(requests) if host.places is None else host.places
@@ -95,7 +102,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys]),
+        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -120,7 +127,9 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 """Tables made from a plan and lengths that the loop writes to: every run has its own."""
 
 
-def _before_any_request(plan: Plan, lengths: list[tuple[int, int, int]]) -> dict[str, Any]:
+def _before_any_request(
+    plan: Plan, lengths: list[tuple[int, int, int, Work | None]]
+) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
     static = plan.once("steps", lambda: _steps(plan))
@@ -241,10 +250,11 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(arrivals: list[int], shape: list[int]) -> np.ndarray:
+def _requests(arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
     rows = np.zeros(len(arrivals), dtype=REQUEST)
     rows["arrival"] = arrivals
     rows["shape"] = shape
+    rows["need"] = host.needs if host.memory is not None else 0
     rows["block"] = NONE
     return rows
 

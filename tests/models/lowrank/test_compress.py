@@ -15,7 +15,7 @@ from hyflexsim.models.lowrank.compress import (
     low_rank_layers,
     ranks,
 )
-from hyflexsim.models.lowrank.layers import SplitLinear, factorise, linear_weight
+from hyflexsim.models.lowrank.layers import Energy, SplitLinear, factorise, linear_weight
 from hyflexsim.workloads.extraction.ranks import break_even as sim_break_even
 
 MATRICES = {"bert": 12, "gpt2": 12, "llama": 14, "vit": 12, "mamba": 6, "part": 18}
@@ -50,7 +50,7 @@ def test_enough_energy_changes_nothing(family):
     for path, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear | Conv1D) and "dt_proj" not in path and "head" not in path:
             parent, _, leaf = path.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, factorise(layer, 1.0, name=path))
+            setattr(model.get_submodule(parent), leaf, factorise(layer, Energy(1.0), name=path))
     assert torch.allclose(run(model), dense, atol=1e-12, rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank.layers import LowRankLinear, SplitLinear, factorise
+from hyflexsim.models.lowrank.layers import Energy, LowRankLinear, SplitLinear, factorise, rank_of
 
 
 def test_truncation_is_the_best_of_its_rank():
@@ -31,11 +31,11 @@ def test_conv1d_is_the_transposed_linear():
     assert isinstance(b.dense(), nn.Linear)
 
 
-def test_energy_fraction_by_hand():
+def test_energy_by_hand():
     layer = nn.Linear(4, 4, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.diag(torch.tensor([3.0, 2.0, 1.0, 1.0])))  # energy 9, 4, 1, 1
-    assert [factorise(layer, f).rank for f in (0.1, 0.6, 0.61, 13 / 15, 0.9, 1.0)] == [
+    assert [factorise(layer, Energy(f)).rank for f in (0.1, 0.6, 0.61, 13 / 15, 0.9, 1.0)] == [
         1,
         1,
         2,
@@ -43,6 +43,13 @@ def test_energy_fraction_by_hand():
         3,
         4,
     ]
+
+
+def test_a_share_is_of_the_break_even_rank():
+    """768 · 3072 / 3840 = 614.4; a share of it keeps about that share of the values."""
+    values = torch.ones(768)
+    shares = (0.5, 1.0, 1e-9)
+    assert [rank_of(values, 768, 3072, share) for share in shares] == [307, 614, 1]
 
 
 def test_row_weights_minimise_the_weighted_error():
@@ -97,8 +104,8 @@ def nan_layer():
         (lambda: factorise(nn.Linear(4, 6), 5), "rank of layer must be from 1 to 4; got 5"),
         (
             lambda: factorise(nn.Linear(4, 6), 1.5),
-            "rank of layer must be an integer from 1 to 4, 'hard-threshold' or an energy fraction "
-            "(float) above 0 and at most 1; got 1.5",
+            "rank of layer must be an integer from 1 to 4, 'hard-threshold', a share (float) of "
+            "the break-even rank, above 0 and at most 1, or an Energy of such a share; got 1.5",
         ),
         (lambda: factorise(nan_layer(), 2), "layer must be finite; it holds NaN or infinity"),
         (

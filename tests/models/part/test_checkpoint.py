@@ -6,15 +6,17 @@ from safetensors.torch import save_file
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
+from hyflexsim.models.part.inputs import FEATURES
 from hyflexsim.models.part.transformer import PART_CONFIGS
 
 CLASSES = ("QCD", "Tbqq")
+RANGES = dict.fromkeys(FEATURES["full"], (-1.0, 1.5))
 
 
 @pytest.fixture
 def spec():
     model = PART_CONFIGS["part-small"] | {"num_classes": 2, "num_layers": 1}
-    return PartSpec(model, "full", 32, CLASSES)
+    return PartSpec(model, "full", 32, CLASSES, RANGES)
 
 
 def test_round_trip(tmp_path, spec):
@@ -24,7 +26,7 @@ def test_round_trip(tmp_path, spec):
     for path in (tmp_path, tmp_path / "model.safetensors"):
         loaded, found = load_part(path)
         assert found.classes == CLASSES
-        assert (found.features, found.particles) == ("full", 32)
+        assert (found.features, found.particles, found.ranges) == ("full", 32, RANGES)
         assert not loaded.training
         for key, value in model.state_dict().items():
             assert torch.equal(loaded.state_dict()[key], value)
@@ -73,6 +75,14 @@ def test_damaged_metadata(tmp_path, spec):
         ({"features": "kin"}, "input_dim must be 7 for features='kin'; got 17"),
         ({"particles": 129}, "particles must be 1 ... 128; got 129"),
         ({"classes": ("QCD",)}, "classes must name num_classes=2 classes; got 1"),
+        (
+            {"ranges": RANGES | {"charge": (1.0, -1.0)}},
+            "ranges.charge must be two numbers; got 1.0, -1.0",
+        ),
+        (
+            {"ranges": {"charge": (-1.0, 1.0)}},
+            f"ranges must be of the features {', '.join(FEATURES['full'])}; got charge",
+        ),
     ],
 )
 def test_bad_specs(spec, change, message):

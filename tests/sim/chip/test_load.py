@@ -299,12 +299,12 @@ SERVES = "[serves]\n"
         (
             '[units.x]\nkind = "abacus"\nwhere = "pu"',
             "units.x.kind must be one of analog_array, nor_pim, sfu, adder, mac_array, sram, dram, "
-            "near_bank, threshold, mask; got 'abacus'",
+            "near_bank, threshold, mask, selector; got 'abacus'",
         ),
         (
             '[units.x]\nwhere = "pu"',
             "units.x.kind must be one of analog_array, nor_pim, sfu, adder, mac_array, sram, dram, "
-            "near_bank, threshold, mask; got None",
+            "near_bank, threshold, mask, selector; got None",
         ),
         (
             '[units.x]\nkind = "mask"',

@@ -69,6 +69,19 @@ def test_a_finite_queue(plan_of, engine, gaps, service, places):
 
 
 @ENGINES
+def test_a_request_waits_until_what_it_needs_is_free(plan_of, engine):
+    """Two components, 7 ps a token. Of a memory of 4, 3 and 1 go together, 2 waits for the 3 to
+    leave, and the 1 behind it waits too, though it would fit: nobody overtakes."""
+    plan = plan_of(((0, 1), 7, [], None, {}))
+    requests = [Request(0, 2), Request(0, 2), Request(0, 2), Request(0, 2)]
+    host = Host(memory=4, needs=[3, 1, 2, 1])
+    played = engines.play(plan, requests, engine=engine, host=host)
+    assert played.entered == [0, 0, 7, 7]
+    alone = engines.play(plan, requests, engine=engine, host=Host(memory=4, needs=[4] * 4))
+    assert alone.entered == engines.play(plan, requests, engine=engine, window=1).entered
+
+
+@ENGINES
 def test_of_those_that_come_together_the_last_are_refused(plan_of, engine):
     """Two enter, three wait, two are refused; at 7 the first two leave just as two more come."""
     plan = plan_of(((0, 1), 7, [], None, {}))
@@ -182,6 +195,8 @@ def test_a_client_whose_component_died_sends_no_more(plan_of, engine):
     ("host", "message"),
     [
         (Host(places=1, clients=2, think=[1, 1]), "a queue must have a place for each of 2"),
+        (Host(memory=2, needs=[1, 3]), "each request must need from 1 to all 2 parts"),
+        (Host(memory=2, needs=[1]), "each request must need from 1 to all 2 parts"),
         (Host(clients=2, think=[1]), "clients must think for at least 1 ps"),
         (Host(clients=2, think=[1, 0]), "clients must think for at least 1 ps"),
     ],

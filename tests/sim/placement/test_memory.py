@@ -5,7 +5,12 @@ import pytest
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Options, place
-from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes, requests_at_once
+from hyflexsim.sim.placement.memory import (
+    capacity_bytes,
+    memory_and_needs,
+    request_bytes,
+    requests_at_once,
+)
 from hyflexsim.sim.units.catalogue import load_chip
 
 
@@ -101,3 +106,17 @@ def test_pairs_wait_as_many_as_there_are(bits, size):
     g.add_op(graph, "a", "pointwise", layer="b.0", width=5, elements=5, function="add")
     g.connect(graph, "u", "a", "pair")
     assert request_bytes(graph, place(graph, hw, Options()), 10) == {"p": 55 * size, "b.0": 0}
+
+
+@pytest.mark.parametrize("longest", [1, 7, 100, 8192])
+def test_equal_requests_fill_the_memory_as_counted(attention, hw, longest):
+    placement = place(attention, hw, Options())
+    memory, needs = memory_and_needs(attention, placement, [longest])
+    assert memory // needs[longest] == requests_at_once(attention, placement, longest)
+
+
+def test_each_length_takes_its_own_bytes(attention, hw):
+    placement = place(attention, hw, Options())
+    memory, needs = memory_and_needs(attention, placement, [30, 10, 30])
+    assert memory == capacity_bytes(hw, 1)
+    assert needs == {n: sum(request_bytes(attention, placement, n).values()) for n in (10, 30)}

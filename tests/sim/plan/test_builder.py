@@ -107,11 +107,12 @@ def add(board, flow, **options):
 
 
 def test_a_step_is_what_it_was_given(board):
-    flow = Flow("sequence", 1, True, "prefix", 2, (1, 3))
+    flow = Flow("sequence", 1, True, "window", 2, 7, 4, (1, 3))
     step = add(board, flow, places=5, macs=6, macs_per_size=7, macs_in=8, planes=2, split=True)
     assert (step.name, step.op, step.kind, step.layer) == ("s", "in", "bank", "stem")
     assert (step.axis, step.extra, step.head) == ("sequence", 1, True)
-    assert (step.size, step.context_extra, step.kept) == ("prefix", 2, (1, 3))
+    assert (step.size, step.context_extra, step.kept) == ("window", 2, (1, 3))
+    assert (step.behind, step.ahead) == (7, 4)
     assert (step.wave, step.planes, step.split, step.parts) == (1, 2, True, 2)
     assert (step.places, step.macs, step.macs_in, step.lead_ps) == (5, (6, 7), 8, 4)
     assert step.actions == (Action("a", 2, 3), Action("c", 0, 1), Action("d", 1))

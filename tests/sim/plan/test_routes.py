@@ -8,9 +8,10 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.service import Action
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.plan.chosen import kept_share
 from hyflexsim.sim.plan.plan import Group, Threshold
 from hyflexsim.sim.plan.planner import build_plan
-from hyflexsim.sim.plan.routes import HOST, hops, kept_share, link_service, result_bytes
+from hyflexsim.sim.plan.routes import HOST, hops, link_service, result_bytes
 from hyflexsim.sim.units.catalogue import load_chip
 
 
@@ -218,7 +219,7 @@ def test_the_share_of_keys_is_a_fraction(kept, fraction):
     chip = load_chip("sprint")
     chooser = chip.served_by("matmul", "values").keys
     chip = load_chip("sprint", {f"{chooser}.kept": kept})
-    assert kept_share(chip, chooser) == fraction
+    assert kept_share(chip.units[chooser]) == fraction
 
 
 def test_what_an_earlier_op_gave_for_the_token_before_is_brought_like_any_other(hw):
@@ -231,3 +232,19 @@ def test_what_an_earlier_op_gave_for_the_token_before_is_brought_like_any_other(
     plan = on({"b.0": (0,), "b.1": (1,)}, graph, hw)
     assert transfers(plan) == ["x.global_bus0 on chip0.global_bus"]
     assert plan.steps[-1].inputs == (Group(1, lag=1),)
+
+
+def test_a_sum_over_keys_travels_once_a_token(hw):
+    """Scores grow with the context, what they weigh does not: 64 B a token over the global bus."""
+    graph, layer = g.new_graph("attention"), {"layer": "b.0"}
+    g.add_op(graph, "x", "input", width=64, **layer)
+    each = {"heads": 4, "inner": 16, "context": "all"} | layer
+    g.add_op(graph, "qk", "matmul", width=4, multiplies=["values", "values"], **each)
+    g.add_op(graph, "pv", "matmul", width=64, multiplies=["probabilities", "values"], **each)
+    g.add_op(graph, "out", "output", width=64, **layer)
+    for source, target in (("x", "qk"), ("qk", "pv"), ("pv", "out")):
+        g.connect(graph, source, target)
+    plan = build_plan(graph, place(graph, hw, Options()))
+    steps = {step.name: step for step in plan.steps}
+    assert (steps["pv"].size, steps["pv.global_bus0"].size) == ("all", "one")
+    assert steps["pv.global_bus0"].actions == (Action("global_bus_bit", 0, 64 * 8),)

@@ -83,6 +83,7 @@ def test_pydantic_holds_values_to_the_same_ranges(name):
         ("near_bank", "gemv lookup matmul results scan", "int8", "bytes"),
         ("threshold", "keys", "", ""),
         ("mask", "keys", "", ""),
+        ("selector", "keys", "", ""),
     ],
 )
 def test_what_a_kind_can_do(name, serves, formats, holds):
@@ -94,7 +95,7 @@ def test_what_a_kind_can_do(name, serves, formats, holds):
 
 
 def test_every_kind_is_in_the_list_above():
-    assert len(KINDS) == 10
+    assert len(KINDS) == 11
 
 
 def test_what_serves_and_links_may_name():

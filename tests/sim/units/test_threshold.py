@@ -1,7 +1,7 @@
 """Analog thresholding and masks, by hand."""
 
 from hyflexsim.sim.chip.service import Action, Task
-from hyflexsim.sim.plan.routes import kept_share
+from hyflexsim.sim.plan.chosen import kept_share
 from hyflexsim.sim.units.catalogue import load_chip
 
 
@@ -18,8 +18,8 @@ def test_a_read_answers_so_many_keys():
 
 
 def test_shares_are_exact_fractions():
-    assert kept_share(load_chip("sprint"), "thresholds") == (127, 500)
-    assert kept_share(load_chip("hyflexpim-slc"), "mask") == (1, 8)
+    assert kept_share(load_chip("sprint").units["thresholds"]) == (127, 500)
+    assert kept_share(load_chip("hyflexpim-slc").units["mask"]) == (1, 8)
 
 
 def test_a_mask_costs_nothing():

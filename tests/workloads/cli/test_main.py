@@ -115,7 +115,10 @@ BAD = {
         "workload.prefill must be an integer from 1",
     ),
     "nothing to sample": (["--set", "workload.kind=generate"], "has no op marked head"),
-    "too long": (["--set", "workload.tokens=9000"], "9000 tokens need 2 PUs per layer"),
+    "too long": (
+        ["--set", "workload.tokens=9000", "--set", "model.positions=any"],
+        "9000 tokens need 2 PUs per layer",
+    ),
     "does not fit": (
         ["--set", "chip.pus=1", "--set", "analog.count=1", "--set", "analog.arrays=1"],
         "arrays) short",

@@ -62,7 +62,10 @@ def test_learning_curve(few, tmp_path, capsys):
         (["train-part", "part-small", "--sizes", "a"], "--sizes must be positive integers"),
         (["train-part", "part-small", "--sizes", "1", "--start", "x"], "leave out --start"),
         (["train-part", "part-small", "none.parquet"], "no such file or folder of jets"),
-        (["train-part", "part"], "part: no such recipe; name one of part-small, part-full"),
+        (
+            ["train-part", "part"],
+            "part: no such recipe; name one of part-small, part-small-long, part-full",
+        ),
         (["attention-cost", "no.pt"], "does not say what it holds"),
         (["jets", "--classes", "top", "--out", "x"], "classes must be of QCD"),
         (["jets", "--workers", "0", "--out", "x"], "workers must be at least 1; got 0"),

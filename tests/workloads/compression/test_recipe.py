@@ -155,3 +155,12 @@ def test_an_unknown_name(minimal):
     )
     with pytest.raises(InputError, match=r"^nowhere.toml: no such file$"):
         Recipe.load("nowhere.toml")
+
+
+def test_c8_keys_that_a_method_does_not_read_are_named(tiny_recipe):
+    settings = {"floor": 99_999, "exclude": ["x"], "budget": 0.3}
+    hard = tiny_recipe(compress=settings).compress
+    assert hard.unused() == ["compress.budget", "compress.floor", "compress.steps"]
+    baseline = tiny_recipe(compress={**settings, "method": "uniform"}).compress
+    assert baseline.unused() == ["compress.floor", "compress.steps"]
+    assert tiny_recipe(compress={**settings, "method": "tanh"}).compress.unused() == []

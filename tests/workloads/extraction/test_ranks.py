@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hyflexsim.models.lowrank.layers import rank_of
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.ranks import block_matrices, break_even, with_ranks
@@ -44,6 +48,18 @@ def test_hard_threshold_is_break_even(graph):
 def test_a_fraction_keeps_about_that_many_parameters(graph):
     half = with_ranks(graph, 0.5, skip=())
     assert ranks(half) == {"a": 16, "b": 25, "k": 10, "k@cls": 10, "dt": 1, "head": None}
+
+
+@given(st.integers(2, 300), st.integers(2, 300), st.floats(1e-3, 1))
+def test_a_share_means_the_same_to_compress(rows, cols, share):
+    """G27: `rank = 0.5` of a scenario and of models.lowrank.compress."""
+    graph = vocabulary.new_graph("one")
+    vocabulary.add_op(graph, "in", "input", layer="input", width=rows)
+    size = {"rows": rows, "cols": cols, "width": cols, "weight": "w"}
+    vocabulary.add_op(graph, "a", "gemv", layer="blocks.0", **size)
+    found = ranks(with_ranks(graph, share))["a"]
+    assert found in (None, rank_of(torch.empty(0), rows, cols, share))
+    assert found is not None or break_even(rows, cols) < 1
 
 
 def test_named_ranks_reach_shared_weights_and_dense_stays_where_cheaper(graph):

@@ -139,7 +139,10 @@ def test_bad_requests_in_one_line(write, tmp_path):
         ((path, ["top"]), f"classes must be of {', '.join(LABELS)}; got 'top'"),
         ((path, ["Hbb"]), f"{path}: no jet of Hbb; it has QCD, Tbqq"),
         ((path, None, 0), "limit must be at least 1; got 0"),
-        ((tmp_path / "no",), f"{tmp_path / 'no'}: no such file; a Parquet file of jets is needed"),
+        (
+            (tmp_path / "no",),
+            f"{tmp_path / 'no'}: no such file; a Parquet or ROOT file of jets is needed",
+        ),
     ]:
         with pytest.raises(InputError) as error:
             load_jets(*arguments)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -92,6 +93,22 @@ def test_the_last_jets_are_taken():
     every = load_jets(None, ["Tbl"])
     last = choose(None, ("Tbl",), 2)
     assert last.jet["jet_pt"].tolist() == every.jet["jet_pt"][-2:].tolist()
+
+
+def test_jets_unlike_those_of_the_training_are_named_by_feature(tmp_path):
+    """d0 in um where the weights learned mm: what is charged is far outside."""
+    table = pq.read_table(SAMPLE).slice(0, 60)
+    d0 = [[1000 * d for d in jet] for jet in table["part_d0"].to_pylist()]
+    at = table.schema.get_field_index("part_d0")
+    pq.write_table(table.set_column(at, "part_d0", pa.array(d0)), tmp_path / "um.parquet")
+    pq.write_table(table, tmp_path / "mm.parquet")
+    own = SAMPLE.with_name("part-small.safetensors")
+    like, unlike = (
+        take(tmp_path / unit, own, jets=tmp_path / f"{unit}.parquet", per_class=2).manifest["notes"]
+        for unit in ("mm", "um")
+    )
+    assert like == []
+    assert [note.split(" of ")[0] for note in unlike] == ["d0"]
 
 
 def test_float16_that_does_not_fit(checkpoint, tmp_path):

@@ -10,7 +10,7 @@ from hyflexsim.workloads.part.recipe import SHIPPED, PartRecipe
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped(name):
     recipe = PartRecipe.load(name)
-    assert recipe.model == name
+    assert recipe.model == name.removesuffix("-long")
     assert recipe.classes == LABELS
 
 
@@ -26,6 +26,15 @@ def test_file_and_changes(tmp_path):
     [
         ("steps = 0", "steps: Input should be greater than or equal to 1; got 0"),
         ("particles = 129", "particles: Input should be less than or equal to 128; got 129"),
+        (
+            'schedule = "step"',
+            "schedule: Input should be 'linear', 'constant', 'cosine', 'restarts' or 'flat-decay'; "
+            "got 'step'",
+        ),
+        (
+            'schedule = "restarts"',
+            "cycle: schedule restarts needs one; got None",
+        ),
         ("epochs = 3", "epochs: Extra inputs are not permitted; got 3"),
         (
             'classes = ["QCD", "top"]',
@@ -46,7 +55,8 @@ def test_no_such_recipe(tmp_path):
     with pytest.raises(InputError) as error:
         PartRecipe.load("part-huge")
     assert str(error.value) == (
-        "part-huge: no such recipe; name one of part-small, part-full or a .toml file"
+        "part-huge: no such recipe; "
+        "name one of part-small, part-small-long, part-full or a .toml file"
     )
     file = tmp_path / "bad.toml"
     file.write_text("steps = ")

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from hyflexsim.models.part.checkpoint import load_part
+from hyflexsim.models.part.feature_ranges import ranges_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.part import train_part as training
 from hyflexsim.workloads.part.baseline import boosted_trees
 from hyflexsim.workloads.part.learning_curve import learning_curve
 from hyflexsim.workloads.part.recipe import PartRecipe
-from hyflexsim.workloads.part.train_part import train_part
+from hyflexsim.workloads.part.train_part import jets_of, tensors, train_part
 
 TINY = {
     "classes": ["QCD", "Tbqq"],
@@ -55,7 +56,7 @@ def trained(tmp_path_factory, jets):
     return out, train_part(out, recipe(snapshots=[8]), jets)
 
 
-def test_what_a_training_leaves(trained):
+def test_what_a_training_leaves(trained, jets):
     out, scores = trained
     assert sorted(p.name for p in out.iterdir()) == [
         "curve.parquet",
@@ -71,6 +72,8 @@ def test_what_a_training_leaves(trained):
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
     model, spec = load_part(out)
     assert (spec.classes, spec.particles) == (("QCD", "Tbqq"), 12)
+    own = tensors(jets_of(jets, recipe())[0], spec)
+    assert spec.ranges == ranges_of(own, "full")
     assert not model.training
 
 
@@ -96,6 +99,32 @@ def test_stopped_training_ends_in_the_same_weights(trained, jets, tmp_path, monk
     curves = [pd.read_parquet(folder / "curve.parquet") for folder in (trained[0], out)]
     pd.testing.assert_frame_equal(*curves)
     assert not list(out.glob("state*"))
+
+
+OTHER = {
+    "schedule": "restarts",
+    "cycle": 5,
+    "optimiser": "lookahead-radam",
+    "shape": {"num_layers": 1, "pair_input_dim": 0},
+}
+
+
+def test_another_schedule_optimiser_and_shape_resume_too(jets, tmp_path, monkeypatch):
+    def stop(what, done, total):
+        if done == 10 and total == 12:
+            raise StopError
+
+    whole = tmp_path / "whole"
+    train_part(whole, recipe(**OTHER), jets)
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
+    with pytest.raises(StopError):
+        train_part(tmp_path / "stopped", recipe(**OTHER), jets, report=stop)
+    train_part(tmp_path / "stopped", recipe(**OTHER), jets)
+    ends = [load_file(tmp_path / n / "model.safetensors") for n in ("whole", "stopped")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    model, spec = load_part(whole)
+    assert (len(model.blocks), model.pair_embed) == (1, None)
+    assert spec.model["pair_input_dim"] == 0
 
 
 def test_done_training_is_not_done_again(trained, jets):

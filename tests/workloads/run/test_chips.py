@@ -22,6 +22,7 @@ LARGE = {
 CHIPS = {  # that hold the larger models; what does not fit is refused with the shortfall
     "asadi": {"bert-base": 32, "gpt2": 64, "bert-large": 128, "llama-3.2-1b": 512},
     "hyflexpim": {"llama-3.2-1b": 4},
+    "hyflexpim-topk": {"llama-3.2-1b": 4},
     "hyflexpim-slc": {"bert-large": 2, "llama-3.2-1b": 8},
     "isaac": {"bert-base": 2, "gpt2": 4, "bert-large": 8, "llama-3.2-1b": 32},
     "neurram": {

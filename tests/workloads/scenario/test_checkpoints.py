@@ -39,6 +39,7 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
     [
         ("config", {"model_type": "vit", "num_labels": 10**30}, "about.config: num_labels must be"),
         ("config", 5, "about.config must be an object; got 5"),
+        ("recipe", {}, "about.recipe.name must be a word; got None"),
         ("metric", {"name": "accuracy"}, "about.metric.higher_is_better must be true or false; g"),
         ("metric.floor", "x", "about.metric.floor must be a number or null; got 'x'"),
         ("metric.name", None, "about.metric.name must be a word; got None"),

@@ -21,6 +21,14 @@ Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tok
 """
 
 
+MOONCAKE = """\
+{"timestamp": 0, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}
+{"timestamp": 3000, "input_length": 6472, "output_length": 26, "hash_ids": []}
+
+{"timestamp": 3000.5, "input_length": 12, "output_length": 1}
+"""
+
+
 def write(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
@@ -48,6 +56,15 @@ def test_columns_of_burstgpt(tmp_path):
     assert read_trace(tmp_path / "burst.csv", 2, speed=1e6).times == [0, 40 * 10**6]
 
 
+def test_objects_of_mooncake(tmp_path):
+    """Milliseconds; keys of the first object are those of all."""
+    trace = read_trace(write(tmp_path, "mooncake.jsonl", MOONCAKE), 3)
+    assert trace.times == [0, 3 * 10**12, 3 * 10**12 + 5 * 10**8]
+    assert (trace.prompts, trace.answers) == ([6955, 6472, 12], [52, 26, 1])
+    reordered = write(tmp_path, "other.jsonl", '{"tokens":2,"time_s":1}\n{"time_s":2,"tokens":3}')
+    assert read_trace(reordered, 2) == ([0, 10**12], [2, 3], None)
+
+
 def test_parquet_is_read_like_csv(tmp_path):
     rows = {"TIMESTAMP": ["2023-11-16 18:17:03.5", "2023-11-16 18:17:04"], "ContextTokens": [7, 8]}
     table = pa.table({"user": ["x", "y"], **rows})
@@ -73,12 +90,16 @@ def test_text(tmp_path):
     ("name", "text", "message"),
     [
         ("a.txt", "0 ns\n", "a.txt: must have 2 times, one a request; got 1"),
-        ("a.txt", "5 ns\n4 ns\n", "line 2 must be a time from 0 to 4611686018427387904 ps, not be"),
+        (
+            "a.txt",
+            "5 ns\n4 ns\n",
+            "line 2 must be a time from 0 to 4611686018427387904 ps (53 days), n",
+        ),
         ("a.txt", "-1 ns\n2 ns\n", "line 1 must be a time from 0"),
         ("a.txt", "0.5 fs\n2 ns\n", "line 1 must be whole ps; got '0.5 fs'"),
         ("a.txt", "5\n6\n", "line 1 must have unit"),
         ("a.txt", "soon\n6 ns\n", "line 1 must be a number and a unit; got 'soon'"),
-        ("a.csv", "", "must have a column TIMESTAMP or Timestamp or time_s or time_ps; got "),
+        ("a.csv", "", "must have a column TIMESTAMP or Timestamp or timestamp or time_s or t"),
         ("a.csv", "when,tokens\n1,2\n", "or time_ps; got when, tokens"),
         ("a.csv", "time_s,tokens\n1,2\n", "must have 2 times, one a request; got 1"),
         ("a.csv", "time_s\n-1\n2\n", "line 2: time_s must be from 0 on; got '-1'"),
@@ -95,6 +116,11 @@ def test_text(tmp_path):
             "line 3: tokens must be an integer from 1 to 1048576; g",
         ),
         ("a.csv", "time_s\n1\nnan\n", "line 3: time_s must be a number or a date and time"),
+        ("a.jsonl", "", "must have a column TIMESTAMP or"),
+        ("a.jsonl", "[0, 1]\n", "line 1 must be a JSON object; got '[0, 1]'"),
+        ("a.jsonl", '{"timestamp": 0}\n{"timestamp"', "line 2 must be a JSON object; got"),
+        ("a.jsonl", '{"timestamp": 0}\n{"x": 1}', "line 2: timestamp must be a number or a date"),
+        ("a.jsonl", '{"timestamp": 0}\n{"timestamp": true}', "line 2: timestamp must be a number"),
         ("a.parquet", "x", "a.parquet: not a Parquet file"),
     ],
 )
@@ -105,13 +131,13 @@ def test_bad_traces_are_refused(tmp_path, name, text, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("suffix", ["txt", "csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl", "parquet"])
 def test_a_missing_trace(tmp_path, suffix):
     with pytest.raises(InputError, match=rf"none\.{suffix}: No such file or directory"):
         read_trace(tmp_path / f"none.{suffix}", 2)
 
 
-@pytest.mark.parametrize("suffix", ["txt", "csv"])
+@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl"])
 def test_no_text(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(b"\xff\xfe\x00time")

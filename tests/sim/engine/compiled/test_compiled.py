@@ -76,9 +76,21 @@ def test_equal_to_the_simpy_engine(plan_of, sequenced, outcome, data, requests, 
     dies=st.booleans(),
     members=st.sampled_from([1, 1, 2, 3]),
     shortest=st.booleans(),
+    memory=st.sampled_from([None, 1, 3, 5]),
 )
 def test_equal_however_requests_come(
-    plan_of, sequenced, outcome, data, requests, window, places, clients, dies, members, shortest
+    plan_of,
+    sequenced,
+    outcome,
+    data,
+    requests,
+    window,
+    places,
+    clients,
+    dies,
+    members,
+    shortest,
+    memory,
 ):
     """Queues of few places, clients, chips side by side; also where a component dies."""
     plan = side_by_side(data.draw(plans(plan_of, sequenced)), members)
@@ -86,7 +98,9 @@ def test_equal_however_requests_come(
     requests = [replace(r, arrival=i) if clients else r for i, r in enumerate(requests)]
     thinks = st.lists(st.integers(1, 9), min_size=len(requests), max_size=len(requests))
     think = data.draw(thinks) if clients else ()
-    host = Host(None if clients else places, clients, think, members, shortest)
+    sizes = st.lists(st.integers(1, memory or 1), min_size=len(requests), max_size=len(requests))
+    needs = data.draw(sizes) if memory else ()
+    host = Host(None if clients else places, clients, think, members, shortest, memory, needs)
     deaths = {data.draw(st.sampled_from(plan.steps[0].lanes)): 20} if dies else None
     options = {"window": window, "host": host, "deaths": deaths}
     expected = outcome(engine.play, plan, requests, **options)

@@ -1,0 +1,136 @@
+"""Windows and the tokens of an encoder: counted in closed form, waited for, and kept no longer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyflexsim.sim import graph as g
+from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.placement.memory import request_bytes
+from hyflexsim.sim.plan.plan import size_of
+from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.plan.unrolled import shape_of
+from hyflexsim.sim.units.catalogue import load_chip
+
+
+def attention(axis="sequence", extra=0, **context):
+    """A graph of one product of queries and keys; ``context`` as an op has it."""
+    graph = g.new_graph("t", causal=False)
+    at = {"layer": "blocks.0", "axis": axis, "extra": extra}
+    g.add_op(graph, "in", "input", width=8, **at)
+    for name in ("q", "k"):
+        g.add_op(graph, name, "gemv", width=8, rows=8, cols=8, weight=name, **at)
+        g.connect(graph, "in", name)
+    product = {"heads": 2, "inner": 4, "multiplies": ["values", "values"]}
+    g.add_op(graph, "qk", "matmul", width=2, **product, **context, **at)
+    g.connect(graph, "q", "qk")
+    g.connect(graph, "k", "qk", "window" if context["context"] == "window" else "all")
+    return graph
+
+
+@given(st.integers(1, 40), st.integers(0, 50), st.integers(0, 50))
+def test_a_window_is_what_it_reaches(tokens, behind, ahead):
+    op = {"axis": "sequence", "extra": 0, "context": "window", "behind": behind, "ahead": ahead}
+    seen = [range(max(0, n - behind), min(tokens, n + ahead + 1)) for n in range(tokens)]
+    assert g.context_sum(op, tokens) == sum(map(len, seen))
+
+
+@given(st.integers(1, 40), st.integers(1, 50))
+def test_a_causal_window_is_the_closed_form(tokens, width):
+    op = {"axis": "sequence", "extra": 0, "context": "window", "behind": width - 1, "ahead": 0}
+    assert g.context_sum(op, tokens) == sum(min(n + 1, width) for n in range(tokens))
+
+
+@pytest.mark.parametrize(("behind", "ahead"), [(3, 0), (2, 4), (50, 50)])
+def test_steps_are_sized_and_wait_as_the_window(behind, ahead):
+    graph = attention(context="window", behind=behind, ahead=ahead)
+    plan = build_plan(graph, place(graph, load_chip("hyflexpim"), Options()))
+    index = next(i for i, step in enumerate(plan.steps) if step.name == "qk")
+    step, shape = plan.steps[index], shape_of(plan, 9)
+    sizes = [int(size_of(step, n, 9, 9)) for n in range(9)]
+    assert sizes == [min(n, behind) + 1 + min(ahead, 8 - n) for n in range(9)]
+    assert shape.sizes[index] == g.context_sum(graph.nodes["qk"], 9)
+    keys = next(i for i, each in enumerate(plan.steps) if each.name == "k.write")
+    needs = [out for out in shape.outputs[keys] if out[1] == index]
+    assert needs[0][2] == [min(n + 1 + ahead, 9) for n in range(9)]
+
+
+def test_keys_outside_the_window_are_not_kept():
+    chip = load_chip("hyflexpim")
+    wide = attention(context="all")
+    narrow = attention(context="window", behind=3, ahead=2)
+    kept = [request_bytes(x, place(x, chip, Options()), 100)["blocks.0"] for x in (wide, narrow)]
+    both = 2 * 100 * 8  # the input, and queries, which meet the keys
+    assert kept == [both + 100 * 8, both + 6 * 8]
+    assert request_bytes(narrow, place(narrow, chip, Options()), 4)["blocks.0"] == 3 * 4 * 8
+
+
+def test_the_encoders_tokens_are_its_own():
+    graph = attention("source", 20, context="source", context_extra=20)
+    graph.graph["source"] = 20
+    assert [g.token_count(graph.nodes["q"], tokens) for tokens in (1, 99)] == [20, 20]
+    assert g.macs(graph, 7)["qk"] == 20 * 20 * 8
+    other = g.with_source(graph, 6)
+    assert g.macs(other, 7) == g.macs(other, 99)
+    assert g.macs(other, 7)["qk"] == 6 * 6 * 8
+    assert g.loads(g.dumps(other).encode(), "f").graph["source"] == 6
+
+
+@pytest.mark.parametrize(
+    ("header", "tokens", "message"),
+    [
+        ({}, 5, "t has no encoder beside a decoder"),
+        ({"source": 9, "source_fixed": True}, 5, "t: source must be 9; got 5"),
+        ({"source": 9}, 0, "source must be a positive integer; got 0"),
+    ],
+)
+def test_a_length_of_the_encoder_that_is_none(header, tokens, message):
+    graph = g.new_graph("t", **header)
+    with pytest.raises(g.GraphError) as caught:
+        g.with_source(graph, tokens)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": "window"}, "op 'x' (gemv): behind is missing"),
+        (
+            {"context": "window", "behind": -1, "ahead": 0},
+            "op 'x': behind must be an integer from 0; got -1",
+        ),
+        (
+            {"context": "window", "behind": 1, "ahead": 0, "context_extra": 1},
+            "op 'x': context_extra must be 0 with context window; got 1",
+        ),
+        (
+            {"context": "source"},
+            "op 'x': context_extra must be a positive integer with context source; got 0",
+        ),
+        ({"axis": "source"}, "op 'x': extra must be a positive integer on axis source; got 0"),
+        ({"behind": 3}, "op 'x' (gemv): unknown key 'behind'; known: kind, axis, layer, module"),
+    ],
+)
+def test_ops_refused(change, message):
+    op = {"layer": "l", "width": 4, "rows": 4, "cols": 4, "weight": "w"}
+    with pytest.raises(g.GraphError) as caught:
+        g.add_op(g.new_graph("t"), "x", "gemv", **op | change)
+    assert str(caught.value).startswith(message)
+
+
+def test_edges_refused():
+    graph = attention("source", 20, context="source", context_extra=20)
+    g.add_op(graph, "late", "norm", layer="l", width=8, elements=8)
+    with pytest.raises(g.GraphError) as caught:
+        g.connect(graph, "q", "late")
+    assert str(caught.value) == (
+        "edge 'q' -> 'late': rule stream cannot join a source op to a sequence op; use all, first "
+        "or last"
+    )
+    with pytest.raises(g.GraphError) as caught:
+        g.connect(graph, "q", "k", "window")
+    assert str(caught.value) == (
+        "edge 'q' -> 'k': rule window leads to an op of context window; got None"
+    )

@@ -1,0 +1,28 @@
+"""``hyflexsim sparsity``: tables and pictures of a study; what it refuses."""
+
+import pandas as pd
+import pytest
+
+from hyflexsim.workloads.sparsity import bound as study
+
+
+def test_bound_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
+    cases = [case for case in study.CASES if case.model == "part-small" and case.tokens == 30]
+    monkeypatch.setattr(study.bounds, "__defaults__", (cases, lambda *_: None))
+    code, out, err = hyflexsim("sparsity", "bound", "--out", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert "ParT, small" in out
+    table = pd.read_csv(tmp_path / "results" / "sparsity-bound.csv")
+    assert list(table.columns) == ["model", "tokens", "decode", "what", "energy", "answer", "pace"]
+    assert table["what"].tolist()[0] == "all"
+    picture = tmp_path / "pictures" / "sparsity-bound.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("what", ["bounds", ""])
+def test_unknown_studies_are_refused(hyflexsim, what):
+    code, _, err = hyflexsim("sparsity", what)
+    assert (code, err) == (
+        2,
+        f"hyflexsim: sparsity: must be one of bound, ways, trigger; got '{what}'\n",
+    )

@@ -1,0 +1,147 @@
+"""Every family of the table: parameters and work are torch's own, attention in closed form.
+
+torch counts what its plain attention multiplies, masked or not; so a product of attention is put
+to all keys that there are before it is compared, and the keys that it really looks at are counted
+one by one beside that.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+
+from hyflexsim.sim import graph as vocabulary
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.extract import extract_config
+from hyflexsim.workloads.extraction.families import FAMILIES
+
+LENGTHS = ((7, 11), (20, 13))  # tokens, and tokens of an encoder beside a decoder
+SERVED = [name for name, family in FAMILIES.items() if family.state != "refused"]
+
+
+@pytest.fixture(scope="module")
+def opened():
+    made = {}
+
+    def get(name, size):
+        if (name, size) not in made:
+            config = FAMILIES[name].configs[size]
+            # which experts run depends on values: a loop that knows no tensors without them
+            experts = any("expert" in key for key in config)
+            model = model_zoo.build(name, dict(config), empty=not experts)
+            made[name, size] = extract_config(name, config, cache=False), model
+        return made[name, size]
+
+    return get
+
+
+def convolution_flops(x, w, bias, stride, padding, dilation, transposed, *_, out_shape, **__):
+    groups = _[1]
+    return 0 if groups > 1 else conv_flop_count(x, w, out_shape, transposed=transposed)
+
+
+def torch_macs(model, inputs):
+    """Multiply-accumulates that torch counts; convolutions of one channel each are element-wise."""
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution: convolution_flops}
+    )
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    model.requires_grad_(False)
+    with counter, torch.no_grad():
+        device = next(model.parameters()).device
+        model(**{key: torch.zeros_like(x, device=device) for key, x in inputs.items()})
+    return counter.get_total_flops() // 2
+
+
+def inputs_of(graph, model, tokens, source):
+    def ids(count):
+        return torch.zeros(1, count, dtype=torch.int64, device="meta")
+
+    if graph.graph.get("source_fixed"):
+        width = graph.nodes["input_features"]["width"]
+        sound = torch.zeros(1, width, 2 * graph.graph["source"], device="meta")
+        return {"input_features": sound, "decoder_input_ids": ids(tokens)}
+    if "tokens" in graph.graph:
+        side = model.config.image_size
+        return {"pixel_values": torch.zeros(1, 3, side, side, device="meta")}
+    if "source" in graph.graph:
+        return {"input_ids": ids(source), "decoder_input_ids": ids(tokens)}
+    return {"input_ids": ids(tokens)}
+
+
+def looked_at(op, tokens, source):
+    """Keys that each run of an op looks at, one by one."""
+    runs = vocabulary.token_count(op, tokens)
+    last = runs - 1
+    sizes = {
+        "all": lambda n: tokens + op["context_extra"],
+        "source": lambda n: op["context_extra"],
+        "prefix": lambda n: n + 1 + op["context_extra"],
+        "window": lambda n: len(range(max(0, n - op["behind"]), min(last, n + op["ahead"]) + 1)),
+    }
+    return sum(sizes[op["context"]](n) for n in range(runs))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("name", SERVED)
+def test_parameters_and_work_are_torchs(opened, name, size):
+    free, model = opened(name, size)
+    assert vocabulary.parameters(free) == sum(p.numel() for p in model.parameters())
+    assert free.graph["unused_parameters"] == 0
+    for length, other in LENGTHS:
+        tokens = free.graph.get("tokens", length)
+        source = free.graph["source"] if free.graph.get("source_fixed") else other
+        graph = vocabulary.with_source(free, source) if "source" in free.graph else free
+        macs = vocabulary.macs(graph, tokens)
+        whole = dict(macs)
+        for op_name, op in graph.nodes(data=True):
+            if op["kind"] == "scan":  # of its three products torch counts the read-out alone
+                runs = vocabulary.token_count(op, tokens)
+                assert macs[op_name] == 3 * op["channels"] * op["state"] * runs
+                whole[op_name] = op["channels"] * op["state"] * runs
+            if op["kind"] != "matmul":
+                continue
+            runs = vocabulary.token_count(op, tokens)
+            keys = {"source": op["context_extra"], "all": tokens + op["context_extra"]}.get(
+                op["context"], runs
+            )
+            whole[op_name] = vocabulary.unit_macs(op) * runs * keys
+            looked = looked_at(op, tokens, source)
+            assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
+        assert sum(whole.values()) == torch_macs(model, inputs_of(graph, model, tokens, source))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SERVED])
+def test_what_is_refused_is_refused_by_name(name):
+    for config in FAMILIES[name].configs:
+        with pytest.raises(InputError) as caught:
+            extract_config(name, config, cache=False)
+        assert str(caught.value).startswith(f"{name}: {FAMILIES[name].says}")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "modernbert"])
+def test_windows_are_those_of_the_configuration(opened, name):
+    """Sum of min(n + 1, w) where the model is causal; w / 2 to both sides where it is not."""
+    for size in (0, 1):
+        graph, model = opened(name, size)
+        config = model.config
+        spans = []
+        for kind in (
+            config.layer_types if hasattr(config, "layer_types") else ["sliding_attention"] * 9
+        ):
+            reach = config.sliding_window - (name != "modernbert")
+            spans.append(reach if kind == "sliding_attention" else 10**6)
+        N = 20
+        for op_name, op in graph.nodes(data=True):
+            if op["kind"] != "matmul":
+                continue
+            reach = spans[int(op["layer"].rsplit(".", 1)[-1])]
+            ahead = reach if name == "modernbert" else 0
+            looked = sum(min(n, reach) + 1 + min(ahead, N - 1 - n) for n in range(N))
+            assert vocabulary.context_sum(op, N) == looked, op_name

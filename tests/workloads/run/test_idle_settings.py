@@ -1,0 +1,58 @@
+"""Settings that have changed nothing are named; those that have are not."""
+
+import pytest
+
+from hyflexsim.workloads import Scenario, simulate
+
+FEW = {"workload.count": 1}
+IDLE = {
+    "accuracy.seeds": 2,  # nothing is scored
+    "mapping.weight_clip": "second-signed",  # acts on values
+    "cells.slc_sigma": 0.01,
+    "chip.max_tokens": 4000,  # no jet is as long
+    "chip.chips": 3,  # one is enough
+    "faults.seed": 3,  # nothing is broken
+    "run.window": 100,  # there is one request
+    "host.dispatch": "shortest-queue",  # there is one chip
+    "mapping.slc_rates": {"*.fc2": 1.0},  # as all others
+}
+ACTING = {
+    "analog.read_cycle": "50 ns",
+    "adc.mlc_bits": 5,  # takes area, though no cell is multi-level
+    "run.split_pairs": True,
+    "mapping.slc_rates": {"*.fc1": 0.5},
+    "mapping.copies": "none",
+    "run.seed": 7,
+    "workload.classes": ["Tbqq"],
+    "host.replicas": 2,
+}
+
+
+def said(**changes):
+    notes = simulate(Scenario.load("part-jets", {**FEW, **changes})).summary["notes"]
+    return [note for note in notes if note.startswith("without effect")]
+
+
+def test_idle_settings_are_named():
+    """Each by the key that was set: of the chip by its full name, of tables by their own."""
+    (note,) = said(**IDLE)
+    names = {key if key != "cells.slc_sigma" else "analog.cells.slc_sigma" for key in IDLE}
+    names = {key if key != "mapping.slc_rates" else f"{key}.*.fc2" for key in names}
+    assert set(note.removeprefix("without effect in this run: ").split(", ")) == names
+
+
+def test_those_that_act_are_not():
+    assert said(**ACTING, **{"workload.count": 2}) == []
+
+
+def test_what_is_idle_by_itself_may_act_beside_another():
+    broken = {"faults.seed": 3, "faults.pus": 0.3}
+    assert said(**broken) == []
+
+
+@pytest.mark.parametrize(("values", "idle"), [(False, ["analog.cells.noise"]), (True, [])])
+def test_parameters_of_values_act_where_numbers_are_computed(values, idle):
+    scenario = Scenario.load("part-jets", {**FEW, "analog.cells.noise": "none"})
+    notes = simulate(scenario, values=values).summary["notes"]
+    found = [note for note in notes if note.startswith("without effect")]
+    assert found == [f"without effect in this run: {', '.join(idle)}"] * bool(idle)

@@ -1,0 +1,105 @@
+"""Families that people bring: a random model of each, played in numbers, is torch's.
+
+The plan's numbers equal those of the quantised model bit for bit, and the program in floating point
+gives what the torch model gives.
+"""
+
+import json
+
+import pytest
+import torch
+
+from hyflexsim.workloads.extraction.families import FAMILIES
+from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.values.executed import Sides
+from hyflexsim.workloads.values.reference import Reference
+
+EXECUTED = [name for name, family in FAMILIES.items() if family.executed]
+BESIDE = [name for name in EXECUTED if name in ("t5", "bart")]
+
+
+@pytest.fixture
+def play(tmp_path):
+    """A function: a small model of a family, opened and played."""
+    torch.set_num_threads(1)
+
+    def sides(name, workload, **model):
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(FAMILIES[name].configs[0]))
+        content = {
+            "title": name,
+            "model": {"name": str(file), **model},
+            "mapping": {"slc_rate": 0.3},
+            "workload": workload,
+        }
+        with torch.no_grad():
+            opened = Sides(Scenario.model_validate({"name": name, **content}))
+            return opened, opened.run()
+
+    return sides
+
+
+def model_of(name):
+    return {"source": 6} if name in BESIDE else {}
+
+
+def tokens_of(name):
+    config = FAMILIES[name].configs[0]
+    if "patch_size" not in config:
+        return 9
+    more = {"deit": 2, "siglip": 0, "dinov2-registers": 5}.get(name, 1)
+    return (config["image_size"] // config["patch_size"]) ** 2 + more
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_values_are_torchs(play, name):
+    sides, done = play(
+        name, {"kind": "tokens", "tokens": tokens_of(name), "logits": "all"}, **model_of(name)
+    )
+    assert not done.stuck
+    assert done.unequal() == []
+    assert {row.op for row in done.rows} >= set(sides.program.ops)
+    with torch.no_grad():
+        inputs = sides.subject.inputs[0]
+        sides.program.start(inputs)
+        ours = Reference(sides.program, sides._matrices(), None).run()["output", "values"]
+        single = {k: v.float() if v.is_floating_point() else v for k, v in inputs.items()}
+        theirs = sides.subject.model(**single)
+    theirs = (
+        theirs
+        if isinstance(theirs, torch.Tensor)
+        else theirs[0 if theirs[0].numel() == ours.numel() else -1]
+    )
+    difference = (ours - theirs.double().reshape(ours.shape)).abs().max()
+    assert float(difference) < 1e-4 * float(theirs.abs().max())
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_text_is_generated_from_what_was_computed(play, name):
+    config = FAMILIES[name].configs[0]
+    if not any("Causal" in cls or "Conditional" in cls for cls in config.get("architectures", ())):
+        pytest.skip("writes no text")
+    workload = {"kind": "generate", "prefill": 2, "decode": 4}
+    _, done = play(name, workload, rank="hard-threshold", **model_of(name))
+    assert not done.stuck
+    assert done.unequal() == []
+    rows = {(row.op, row.what): row for row in done.rows}
+    assert rows["output", "values"].elements == 4 * config["vocab_size"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_keys_of_the_encoder_are_written_once(play, name):
+    """So many writes of cross attention as the encoder has tokens, whatever is generated."""
+    sides, _ = play(name, {"kind": "generate", "prefill": 2, "decode": 4}, source=6)
+    graph, waits = sides.ready.graph, sides.ready.plan
+    crossed = {
+        u
+        for v, op in graph.nodes(data=True)
+        if op["kind"] == "matmul" and op["axis"] == "sequence" and op["context"] == "source"
+        for u in graph.predecessors(v)
+        if graph.nodes[u]["axis"] == "source"
+    }
+    assert len(crossed) == 4
+    writes = [step for step in waits.steps if step.name.endswith(".write") and step.op in crossed]
+    assert len(writes) == 4
+    assert {(step.axis, step.extra) for step in writes} == {("source", 6)}

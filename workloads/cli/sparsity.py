@@ -1,0 +1,137 @@
+"""``hyflexsim sparsity``: what sparse attention is worth on a chip (docs/sparsity.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.part import found_checkpoint
+from hyflexsim.workloads.outputs import owned
+from hyflexsim.workloads.terminal import console, progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STUDIES = ("bound", "ways", "trigger")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sparsity")(sparsity)
+
+
+def sparsity(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(STUDIES))],
+    checkpoint: Annotated[
+        Path,
+        typer.Option(metavar="CHECKPOINT", help="Of ways: part-small, a folder or a file."),
+    ] = Path("part-small"),
+    jets: Annotated[
+        Path | None,
+        typer.Option(metavar="JETS", help="Of ways: their last jets are taken [default: sample]."),
+    ] = None,
+    per_class: Annotated[int, typer.Option(metavar="N", help="Of ways: jets of each class.")] = 10,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of ways: a keys.parquet of attention-cost."),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder whose results/ and pictures/ are written."),
+    ] = Path("runs/sparsity"),
+) -> None:
+    """What sparse attention is worth in hardware."""
+    if what not in STUDIES:
+        raise InputError(f"sparsity: must be one of {', '.join(STUDIES)}; got {what!r}")
+    if what == "bound":
+        _bound(out)
+    elif what == "ways":
+        _ways(out, found_checkpoint(checkpoint), jets, per_class, keys)
+    else:
+        _trigger(out)
+
+
+def _ways(
+    out: Path, checkpoint: Path, jets: Path | None, per_class: int, keys: Path | None
+) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.analysis.sparsity.ways import ways_plot  # noqa: PLC0415
+    from hyflexsim.workloads.part.attention_cost import read_keys  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.ways import ways  # noqa: PLC0415
+
+    table = None if keys is None else read_keys(keys)
+    with progress() as say:
+        rows = ways(checkpoint, jets, per_class=per_class, table=table, say=say)
+    frame = pd.DataFrame(rows)
+    _write(out, "sparsity-ways", frame, ways_plot(frame))
+    _show_rows(
+        f"ways to use sparse attention, {frame['jets'].iloc[0]} jets", frame.drop(columns="jets")
+    )
+
+
+def _trigger(out: Path) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.analysis.sparsity.trigger import trigger_plot  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.trigger import trigger  # noqa: PLC0415
+
+    with progress() as say:
+        frame = pd.DataFrame(trigger(say=say))
+    _write(out, "sparsity-trigger", frame, trigger_plot(frame))
+    _show_rows("ParT in a trigger", frame)
+
+
+def _bound(out: Path) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.analysis.sparsity.bound import bound_plot  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.bound import bounds  # noqa: PLC0415
+
+    with progress() as say:
+        table = pd.DataFrame(bounds(say=say))
+    _write(out, "sparsity-bound", table, bound_plot(table))
+    _show("what costs nothing saves at most (%)", table[table["what"] != "all"])
+
+
+def _write(out: Path, name: str, table: pd.DataFrame, axes: Any) -> None:
+    """A table and its picture, both or none of each."""
+    from hyflexsim.analysis import save  # noqa: PLC0415
+
+    for folder, suffix in (("results", "csv"), ("pictures", "png")):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        with owned(out / folder / f"{name}.{suffix}") as output, output.new() as file:
+            if suffix == "csv":
+                table.to_csv(file, index=False, float_format="%.4g")
+            else:
+                save(axes, file)
+        print(f"written to {out / folder / f'{name}.{suffix}'}")
+
+
+def _show_rows(title: str, frame: pd.DataFrame) -> None:
+    from hyflexsim.workloads.cli.terminal_tables import table as rich_table  # noqa: PLC0415
+
+    names = [str(name) for name in frame]
+    texts = {name for name in names if not _numeric(frame[name])}
+    rows = rich_table(title, *(name if name in texts else f">{name}" for name in names))
+    for _, row in frame.iterrows():
+        rows.add_row(*(str(v) if n in texts else f"{v:.4g}" for n, v in row.items()))
+    console().print(rows, "")
+
+
+def _numeric(column: Any) -> bool:
+    return bool(column.dtype.kind in "fiu")
+
+
+def _show(title: str, table: pd.DataFrame) -> None:
+    from hyflexsim.workloads.cli.terminal_tables import table as rich_table  # noqa: PLC0415
+
+    shares = ("energy", "answer", "pace")
+    rows = rich_table(title, "model", ">tokens", "what", *(f">{name}" for name in shares))
+    for _, row in table.iterrows():
+        values = ("" if row[name] != row[name] else f"{100 * row[name]:.1f}" for name in shares)
+        rows.add_row(row["model"], f"{row['tokens']:,}", row["what"], *values)
+    console().print(rows, "")

@@ -1,0 +1,76 @@
+"""Methods of single families that an export would write out in another way than a chip computes.
+
+Each stands in for the method of its name while a model is exported (attention_capture.py), and
+gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from unittest import mock
+
+
+def _falcon_heads(self: Any, fused: Any) -> tuple[Any, Any, Any]:
+    """Queries, keys and values by slices, where transformers gathers by a list of one number."""
+    batch, tokens, _ = fused.shape
+    if self.new_decoder_architecture:
+        each = self.num_heads // self.num_kv_heads + 2
+        qkv = fused.view(batch, tokens, -1, each, self.head_dim)
+        query = qkv[:, :, :, :-2].flatten(2, 3)
+        key, value = qkv[:, :, :, -2], qkv[:, :, :, -1]
+        return query, *(x.repeat_interleave(each - 2, 2) for x in (key, value))
+    if not self.multi_query:
+        qkv = fused.view(batch, tokens, self.num_heads, 3, self.head_dim)
+        return qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
+    qkv = fused.view(batch, tokens, self.num_heads + 2, self.head_dim)
+    return qkv[..., :-2, :], qkv[..., -2:-1, :], qkv[..., -1:, :]
+
+
+def _experts(ops: Any, self: Any, x: Any, index: Any, weights: Any) -> Any:
+    """All experts of a block as one node; transformers loops over those that have tokens."""
+    act = type(self.act_fn).__name__
+    matrices = (self.gate_up_proj, self.down_proj)
+    return ops.experts(x, index, weights, *matrices, None, None, act)
+
+
+def _is_experts(cls: Any) -> bool:
+    """Whether a class holds experts as transformers does: gate and up side by side, then down."""
+    forward = inspect.signature(cls.forward).parameters
+    wanted = ["self", "hidden_states", "top_k_index", "top_k_weights"]
+    return cls.__name__.endswith("Experts") and list(forward) == wanted
+
+
+def _joined_keys(self: Any, kv_nope: Any, k_rot: Any) -> tuple[Any, Any]:
+    """Keys and values of latent attention, joined; transformers copies into an empty tensor."""
+    import torch  # noqa: PLC0415
+
+    batch, _, tokens, _ = kv_nope.shape
+    both = self.kv_b_proj(kv_nope.reshape(batch, tokens, -1))
+    both = both.view(batch, tokens, -1, self.qk_nope_head_dim + self.v_head_dim).transpose(1, 2)
+    k_nope, values = torch.split(both, [self.qk_nope_head_dim, self.v_head_dim], dim=-1)
+    k_rot = k_rot.expand(-1, k_nope.shape[1], -1, -1)
+    return torch.cat((k_nope, k_rot), dim=-1), values
+
+
+PATCHES: dict[str, Callable[..., Any]] = {
+    "DeepseekV3Attention.expand_kv": _joined_keys,
+    "FalconAttention._split_heads": _falcon_heads,
+}
+"""By class and method of the module that defines a model."""
+
+
+def apply(model: Any, ops: Any, stack: ExitStack) -> None:
+    """Put the methods in place until ``stack`` is closed."""
+    module = sys.modules[type(model).__module__]
+    for path, method in PATCHES.items():
+        cls, _, name = path.partition(".")
+        if hasattr(module, cls):
+            stack.enter_context(mock.patch.object(getattr(module, cls), name, method))
+    for experts in {type(m) for m in model.modules() if _is_experts(type(m))}:
+        own = functools.partialmethod(functools.partial(_experts, ops))
+        stack.enter_context(mock.patch.object(experts, "forward", own))
