@@ -85,11 +85,10 @@ def entry(param: Any, command: Any) -> list[str]:
     else:
         context = command.make_context(command.name, [], resilient_parsing=True)
         names, said = param.get_help_record(context)
-    default = re.search(r"  \[default: (.*)\]$", said)
+    help_text, _, default = said.partition("  [default: ")
+    said = plain(help_text)
     if default:
-        said = f"{plain(said[: default.start()])} Default: `{default[1]}`."
-    else:
-        said = plain(said)
+        said += f" Default: `{default.removesuffix(']')}`."
     if param.multiple:
         said += " May be given several times."
     return [f"`{names}`", f": {said.strip() or 'See above.'}", ""]
