@@ -11,7 +11,7 @@ READY := $(VENV)/ready
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
 
-test: lint types contracts unit
+test: lint types contracts docs unit
 
 lint: $(READY)
 	$(BIN)/ruff check .

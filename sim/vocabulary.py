@@ -70,7 +70,7 @@ OPTIONAL: dict[str, Any] = {
     "head": False,
     "parameters": 0,
 }
-"""Attributes with defaults, filled in by :func:`add_op`.
+"""Attributes with defaults, filled in by :func:`~hyflexsim.sim.graph.add_op`.
 
 ``extra``: tokens on the sequence axis beyond N (ViT's patches: -1).
 ``rank``: None for a dense matrix, r for W = U diag(s) V^T kept as two factors.

@@ -212,7 +212,7 @@ def adc_plot(study: StudyLike, *, select: str | None = None, ax: Axes | None = N
 
 
 def importance_plot(study: StudyLike, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
-    """|Gradient| before SVD, after SVD and after fine-tuning of one layer: HyFlexPIM's Fig 11.
+    """Absolute gradients of a layer before SVD, after SVD, after fine-tuning: HyFlexPIM's Fig 11.
 
     Left: outputs of the dense matrix (the sum over their weights; the paper draws the weights of
     its first row); others: its singular values, the largest first. Ranks

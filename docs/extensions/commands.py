@@ -65,7 +65,7 @@ def page(name: str, command: Any, examples: list[tuple[str, str]]) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
     usage = " ".join(["hyflexsim", name, *(each.metavar for each in arguments)])
-    lines = [f"# {name}", "", command.help, "", "```text", f"{usage} [OPTIONS]", "```", ""]
+    lines = [f"# {name}", "", plain(command.help), "", "```text", f"{usage} [OPTIONS]", "```", ""]
     for title, params in (("Arguments", arguments), ("Options", options)):
         if params:
             lines += [f"## {title}", ""]
@@ -79,25 +79,30 @@ def page(name: str, command: Any, examples: list[tuple[str, str]]) -> str:
 
 
 def entry(param: Any, command: Any) -> list[str]:
-    """An argument or option as an entry of a list of definitions."""
+    """An argument or option as an entry of a list of definitions, with the words of --help."""
     if param.param_type_name == "argument":
-        names, word = param.metavar, ""
+        names, said = param.metavar, param.help or ""
     else:
-        names = ", ".join([*param.opts, *param.secondary_opts])
-        word = "" if param.is_flag else f" {param.metavar or param.type.name.upper()}"
-    said = [param.help or ""]
-    if param.default is not None and not param.is_flag:
-        said.append(f"Default: `{param.default}`.")
-    elif param.secondary_opts:
-        said.append(f"Default: `{param.opts[0] if param.default else param.secondary_opts[0]}`.")
+        context = command.make_context(command.name, [], resilient_parsing=True)
+        names, said = param.get_help_record(context)
+    help_text, _, default = said.partition("  [default: ")
+    said = plain(help_text)
+    if default:
+        said += f" Default: `{default.removesuffix(']')}`."
     if param.multiple:
-        said.append("May be given several times.")
-    return [f"`{names}{word}`", f": {' '.join(filter(None, said))}", ""]
+        said += " May be given several times."
+    return [f"`{names}`", f": {said.strip() or 'See above.'}", ""]
+
+
+def plain(text: str) -> str:
+    """Text of --help as Markdown that shows it as it is; options look like code."""
+    escaped = re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text)
+    return re.sub(r"(?<!\S)(--[a-z-]+)", r"`\1`", escaped)
 
 
 def first_line(command: Any) -> str:
     """The summary of a command's help."""
-    return str(command.help).partition("\n")[0]
+    return plain(str(command.help).partition("\n")[0])
 
 
 def examples_in(source: Path) -> dict[str, list[tuple[str, str]]]:

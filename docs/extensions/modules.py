@@ -6,6 +6,7 @@ unit, an engine's component or a study of one's own. Others are read in the sour
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -105,4 +106,5 @@ def summary(thing: object) -> str:
     """The first line of what is said of a thing; of a table, what it is."""
     if not callable(thing):
         return "A table of names; see there."
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+    first = (inspect.getdoc(thing) or "").partition("\n")[0]
+    return re.sub(r":\w+:`~?([^`]*)`", r"``\1``", first).replace("|", "\\|")

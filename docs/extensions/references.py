@@ -1,6 +1,7 @@
 """References to what this site has no page for: right if the code has it, else the build fails.
 
-A docstring may name any function of the package, with or without its module. Those that are not
+A docstring may name any function of the package, with or without its module, or by its public name
+(``hyflexsim.analysis.load``, from within analysis just ``load``). Those that are not
 documented here are shown as code. Types of other packages in signatures are shown as they are:
 their sites are not asked, so that the build needs no network.
 """
@@ -33,7 +34,8 @@ def resolve(
         return content  # an annotation; modules import most of these for type checkers only
     places = [target]
     if module:
-        places += [f"{module}.{target}", f"{module.rpartition('.')[0]}.{target}"]
+        package = ".".join(module.split(".")[:2])
+        places += [f"{at}.{target}" for at in (module, module.rpartition(".")[0], package)]
         if owner:
             places.append(f"{module}.{owner}.{target}")
     return content if any(exists(place) for place in places) else None

@@ -2,11 +2,11 @@
 
 HyFlexPIM (§4, Algorithm 1): SVD of every static matrix, truncation at the break-even rank, one to
 three epochs of fine-tuning with U, sigma and V trainable, then the ranks with the largest
-|dL/dsigma| are stored in SLC, the others in MLC. Fine-tuning recovers the accuracy and gathers the
-gradient in few ranks ("redistribution"). The quota is per matrix, floor(k s) of its k ranks.
+``|dL/dsigma|`` are stored in SLC, the others in MLC. Fine-tuning recovers the accuracy and gathers
+the gradient in few ranks ("redistribution"). The quota is per matrix, floor(k s) of its k ranks.
 
 Two readings of the importance are kept: of the *last* batch of an epoch, as the authors' released
-code has it, and the *mean* of |dL/dsigma| over the epoch's batches, which is less noisy.
+code has it, and the *mean* of ``|dL/dsigma|`` over the epoch's batches, which is less noisy.
 
 Left out: gradients are taken as the optimiser sees them, so accumulate batches before you observe.
 """
@@ -29,7 +29,7 @@ Scores = dict[str, Tensor]
 
 
 class Importance(NamedTuple):
-    """|dL/dsigma| by path, (r,) each: of the last batch, and the mean over the batches."""
+    """``|dL/dsigma|`` by path, (r,) each: of the last batch, and the mean over the batches."""
 
     last: Scores
     mean: Scores
@@ -47,8 +47,8 @@ class Redistribution(NamedTuple):
 class GradientMeter:
     """Collects gradients: call :meth:`observe` between ``backward`` and ``zero_grad``.
 
-    `of` "sigma": |dL/dsigma| of each rank of the factorised layers. `of` "outputs": the sum of
-    |dL/dW| over the weights of each output, of the dense linear layers in blocks (the picture
+    `of` "sigma": ``|dL/dsigma|`` of each rank of the factorised layers. `of` "outputs": the sum of
+    ``|dL/dW|`` over the weights of each output, of the dense linear layers in blocks (the picture
     before the SVD). Raises ModelError for another `of`, or a model without such layers.
     """
 
@@ -146,7 +146,7 @@ def select(scores: Mapping[str, Tensor], rate: float) -> dict[str, Tensor]:
 
 
 def rank_scores(model: nn.Module) -> Scores:
-    """Selection by "rank": |sigma| of each factorised layer; of a folded one, norms of V's columns.
+    """Selection by "rank": ``|sigma|`` of factorised layers; of folded ones, norms of V's columns.
 
     The singular-value order that HyFlexPIM §6.2 compares with. Raises ModelError for a model
     without factorised layers.
@@ -178,9 +178,9 @@ def mass_share(
 ) -> dict[float, float]:
     """Share of all importance held by the top of each matrix, for each rate: 0 to 1.
 
-    With |dL/dsigma| this is the share of gradient mass of HyFlexPIM's Fig 11 that SLC protects at
-    that rate; quotas round down, so a matrix of 10 ranks has none in its top 5 %. For one matrix,
-    pass one. 0 where every score is 0.
+    With ``|dL/dsigma|`` this is the share of gradient mass of HyFlexPIM's Fig 11 that SLC protects
+    at that rate; quotas round down, so a matrix of 10 ranks has none in its top 5 %. For one
+    matrix, pass one. 0 where every score is 0.
 
     >>> mass_share({"w": torch.tensor([6.0, 1, 1, 1, 1])}, [0.2, 1.0])
     {0.2: 0.6, 1.0: 1.0}

