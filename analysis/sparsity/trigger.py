@@ -50,8 +50,10 @@ def trigger_plot(table: pd.DataFrame) -> Axes:
         for budget in BUDGETS:
             ax.axvline(budget, color="#606060", lw=0.6, ls="--")
         ax.set_xscale("log")
-        ticks = [10, 12.5, 20, 50, 100, 200]
+        low, high = 0.9 * table["p999_us"].min(), 1.15 * table["p999_us"].max()
+        ticks = [tick for tick in (5, 10, 12.5, 20, 30, 50, 100, 200, 500) if low < tick < high]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set_xlim(low, high)
         ax.minorticks_off()
         ax.set_yticks(list(places.values()), list(places))
         ax.set_ylim(-0.6, len(designs) - 0.4)

@@ -49,6 +49,6 @@ def ways_plot(table: pd.DataFrame) -> Axes:
         axes[1].set_xlabel("latency of a jet alone, p50 (µs)")
         axes[0].set_ylabel("accuracy")
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), **style.LEGEND}
-        axes[0].legend(ncols=3, **above)
+        axes[0].legend(ncols=2, **above)
     first: Axes = axes[0]
     return first

@@ -58,8 +58,6 @@ THIN: dict[str, Any] = {"embed_dims": (64,)}
 DESIGNS = (
     Design("ParT, published", "part-full", 128),
     _small("small: 4 blocks"),
-    _small("4 blocks, no pairs", **NO_PAIRS),
-    _small("2 blocks", num_layers=2),
     _small("2 blocks, no pairs", num_layers=2, **NO_PAIRS),
     _small("2 blocks, no pairs, 1 embedding", num_layers=2, **NO_PAIRS, **THIN),
     _small("1 block", num_layers=1),
