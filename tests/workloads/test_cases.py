@@ -188,7 +188,7 @@ def test_g13_more_tokens_than_positions(hyflexsim, folder):
     code, out, err = hyflexsim("graph", "m/config.json")
     assert (code, err) == (0, "")
     assert " MACs at 64 tokens" in out
-    assert "note: not read, since gpt2 has no such keys: made_by" in out
+    assert "note: keys that the configuration of gpt2 does not name: made_by" in out
     (folder / "s.toml").write_text(
         'title = "t"\n[model]\nname = "m/config.json"\n[workload]\nkind = "tokens"\ntokens = 80\n'
     )

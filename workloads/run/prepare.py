@@ -23,6 +23,7 @@ from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.routing import with_routes
 from hyflexsim.sim.vocabulary import check_length
 from hyflexsim.workloads.extraction.extract import extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
@@ -150,6 +151,8 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
     if model.checkpoint is not None:
         return checkpoint_graph(model.checkpoint)
     graph = g.load(model.graph) if model.graph is not None else extract(str(model.name))
+    if model.router_skew:
+        graph = with_routes(graph, skew=model.router_skew)
     if model.source is not None:
         graph = g.with_source(graph, model.source)
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)

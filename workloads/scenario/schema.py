@@ -97,6 +97,7 @@ class Model(Section):
         allows("dense, hard-threshold or a share of its rank, above 0 and up to 1"),
     ] = "dense"
     source: Annotated[int, _count(2**20)] | None = None
+    router_skew: Annotated[float, Field(ge=0, le=100), allows("a number from 0 to 100")] = 0.0
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
