@@ -92,6 +92,8 @@ def with_routes(
             rows = enumerate(tables[layer])
             sent = [n for n, row in rows if routed["expert"] in row]
             op["routed"] = {"expert": routed["expert"], "tokens": sent}
+    if not known:
+        raise InputError(f"{graph.graph['name']} has no experts that a router sends tokens to")
     for layer in set(tables or ()) - known:
         raise InputError(
             f"routes: no experts in layer {layer!r}; layers: {', '.join(sorted(known))}"

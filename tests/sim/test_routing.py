@@ -91,6 +91,9 @@ def test_a_routers_own_choice():
     assert g.loads(g.dumps(graph).encode(), "f").nodes["e0"]["routed"]["tokens"] == [0, 2, 3]
     with pytest.raises(InputError, match=r"no experts in layer 'l.1'; layers: l.0"):
         with_routes(graph, tables={"l.1": []})
+    graph.remove_nodes_from(["mix", *(f"e{e}" for e in range(4))])
+    with pytest.raises(InputError, match="t has no experts that a router sends tokens to"):
+        with_routes(graph, skew=1.0)
 
 
 @pytest.mark.parametrize("fidelity", ["token", "bit"])

@@ -297,7 +297,7 @@ def test_a_key_that_a_family_does_not_know_is_named(hyflexsim, folder):
     code, out, err = hyflexsim("graph", "m/config.json")
     assert (code, err) == (0, "")
     assert " MACs at 64 tokens" in out
-    assert "note: not read, since gpt2 has no such keys: made_by" in out
+    assert "note: keys that the configuration of gpt2 does not name: made_by" in out
 
 
 def test_g21_a_product_of_parameters_is_no_matrix():

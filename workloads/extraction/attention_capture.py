@@ -219,13 +219,28 @@ def _transformers_attention(model: Any) -> Iterator[None]:
     from transformers.masking_utils import AttentionMaskInterface  # noqa: PLC0415
 
     AttentionInterface.register(NAME, _attention)
-    AttentionMaskInterface.register(NAME, lambda *_, **__: None)
+    asked: set[int] = set()
+
+    def no_mask(*_: Any, local_size: int | None = None, **__: Any) -> None:
+        asked.update([] if local_size is None else [local_size])
+
+    AttentionMaskInterface.register(NAME, no_mask)
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
+    _WINDOWS.clear()
     try:
         yield
     finally:
         model.set_attn_implementation(before)
+    if asked and not _WINDOWS:
+        raise InputError(
+            f"{type(model).__name__}: masks attention within {min(asked)} tokens, which none of "
+            "its layers names (allowed: sliding_window)"
+        )
+
+
+_WINDOWS: set[int] = set()
+"""Windows that layers named during an export."""
 
 
 def _attention(  # the signature of transformers' attention functions
@@ -247,6 +262,7 @@ def _attention(  # the signature of transformers' attention functions
         raise InputError(f"{type(module).__name__}: is_causal must be set; the module has none")
     window = None
     if sliding_window is not None:  # its own token is one of them, on either side
+        _WINDOWS.add(sliding_window)
         window = [sliding_window - 1, 0 if causal else sliding_window - 1]
     how = (attention_mask, causal, window, scaling, others.get("softcap"), others.get("s_aux"))
     result = operators().attention(query, key, value, *how)

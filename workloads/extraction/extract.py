@@ -115,7 +115,8 @@ def extract_config(
         unknown = model_zoo.unknown_keys(config)
         if unknown:
             graph.graph["notes"].append(
-                f"not read, since {config['model_type']} has no such keys: {', '.join(unknown)}"
+                f"keys that the configuration of {config['model_type']} does not name: "
+                f"{', '.join(unknown)}"
             )
         if cache:
             kept.keep(key, vocabulary.dumps(graph).encode())

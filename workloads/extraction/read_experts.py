@@ -37,6 +37,10 @@ def _experts(reader: Reader, node: Any, args: list[Any]) -> Any:
         results.append(at.matrix("down_proj", [gated], down, expert, wide // 2, inner))
     for constant in (up, down):
         reader.count(constant)  # rows and cols say it
+    reader.notes.append(
+        "which experts a token goes to is drawn, each as likely unless model.router_skew says "
+        "else; every request sends its tokens alike"
+    )
     return reader.emit(
         "pointwise",
         node,

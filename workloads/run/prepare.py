@@ -23,6 +23,7 @@ from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
+from hyflexsim.sim.routing import with_routes
 from hyflexsim.sim.vocabulary import check_length, check_positions
 from hyflexsim.workloads.extraction.extract import TRAINED, extract, extract_config
 from hyflexsim.workloads.extraction.ranks import exact_ops, with_ranks
@@ -157,6 +158,8 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
         graph = g.load(model.graph)
     else:
         graph = extract(str(model.name), leave_out=model.leave_out)
+    if model.router_skew:
+        graph = with_routes(graph, skew=model.router_skew)
     if model.source is not None:
         graph = g.with_source(graph, model.source)
     return graph if model.rank == "dense" else with_ranks(graph, model.rank)

@@ -11,6 +11,7 @@ Every key, with its default::
                                  # one by name; the run then says how right it is
     rank = "dense"               # "dense", "hard-threshold" (two factors with as many values as
                                  # the matrix) or a share of that rank, such as 0.25
+    router_skew = 0.0            # experts drawn: that of rank r with a weight of r ** -skew
     source = 128                 # of an encoder beside a decoder: tokens that the encoder reads
     positions = "learned"        # "any": inputs may be longer than the positions that the model
                                  # has learned, as where papers run BERT on 8192 tokens

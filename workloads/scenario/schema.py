@@ -99,6 +99,7 @@ class Model(Section):
     source: Annotated[int, _count(2**20)] | None = None
     positions: Annotated[Literal["learned", "any"], allows("learned or any")] = "learned"
     leave_out: Annotated[list[Text], allows("a list of patterns of modules")] = []
+    router_skew: Annotated[float, Field(ge=0, le=100), allows("a number from 0 to 100")] = 0.0
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
