@@ -152,6 +152,8 @@ def with_source(graph: nx.DiGraph, tokens: int) -> nx.DiGraph:
 
     >>> g = new_graph("tiny", source=128)
     >>> _ = add_op(g, "in", "input", axis="source", layer="stem", width=4, extra=128)
+    >>> _ = add_op(g, "n", "norm", axis="source", layer="stem", width=4, elements=4, extra=128)
+    >>> connect(g, "in", "n")
     >>> with_source(g, 50).nodes["in"]["extra"]
     50
     """
