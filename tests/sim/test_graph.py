@@ -302,7 +302,8 @@ MEANINGLESS = {
     "unknown key": (
         lambda d, n, e: n["norm"].update(widht=3),
         "op 'norm' (norm): unknown key 'widht'; known: kind, axis, layer, module, width, elements, "
-        "extra, context, context_extra, bias, rank, importance, head, parameters, bits, stored, routed",
+        "extra, context, context_extra, bias, rank, importance, head, parameters, bits, stored, "
+        "routed",
     ),
     "unknown key of an edge": (
         lambda d, n, e: e["in", "q"].update(lag=3),
