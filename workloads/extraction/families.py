@@ -217,6 +217,7 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "the pooled token is taken to be the last",
         _two("clip_text_model", _TINY | _SPECIAL, **_LARGER),
+        executed=False,
     ),
     "deit": Family(
         "DeiT: a class token and one of distillation",
@@ -242,6 +243,7 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "patches, and a trained query that reads them all",
         _two("siglip_vision_model", _VIT, hidden_size=40, image_size=16),
+        executed=False,
     ),
     "mixtral": Family(
         "Mixtral: two of so many experts",
