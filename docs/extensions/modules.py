@@ -18,7 +18,7 @@ from hyflexsim import analysis, workloads
 ROOMS: dict[str, tuple[str, str]] = {
     "sim": (
         "The machine",
-        "errors op_classes graph vocabulary wear energy power",
+        "errors op_classes graph vocabulary routing wear energy power",
     ),
     "sim.chip": (
         "What a chip is",
@@ -27,12 +27,12 @@ ROOMS: dict[str, tuple[str, str]] = {
     "sim.units": (
         "What a unit does",
         "catalogue analog_array analog_parameters tiling crossbar adc shift_add nor_pim sfu adder "
-        "mac_array sram dram near_bank threshold",
+        "mac_array sram dram near_bank threshold selector",
     ),
     "sim.placement": ("Which weight lies where", "mapping cells memory faults"),
-    "sim.plan": ("What each token waits for", "plan planner copies"),
+    "sim.plan": ("What each token waits for", "plan planner copies work chosen"),
     "sim.engine": ("Playing a plan", "engines engine request result trace servers host"),
-    "models": ("Algorithms in torch", "training errors"),
+    "models": ("Algorithms in torch", "training optimisers schedules mimetic patch_dropout errors"),
     "models.part": ("The Particle Transformer", "transformer attention checkpoint topk"),
     "models.lowrank": (
         "Low-rank layers",
@@ -48,8 +48,9 @@ ROOMS: dict[str, tuple[str, str]] = {
         "Compressed models and their scores",
         "judged_run recipe stages accuracy devices machines",
     ),
-    "workloads.extraction": ("From models to graphs", "extract model_zoo weights ranks"),
-    "workloads.jets": ("Jets", "jets"),
+    "workloads.extraction": ("From models to graphs", "extract model_zoo weights ranks families unreached"),
+    "workloads.jets": ("Jets", "jets jetclass"),
+    "workloads.sparsity": ("Sparse attention", "bound"),
     "workloads.sweeping": ("Sweeps", "sweep sweep_file axes designs engine processes results"),
 }
 """Rooms: title, files. Those of analysis follow from its public names."""
