@@ -107,7 +107,7 @@ def add(board, flow, **options):
 
 
 def test_a_step_is_what_it_was_given(board):
-    flow = Flow("sequence", 1, True, "window", 2, 7, 4, (1, 3))
+    flow = Flow("sequence", 1, True, "window", 2, 7, 4, None, (1, 3))
     step = add(board, flow, places=5, macs=6, macs_per_size=7, macs_in=8, planes=2, split=True)
     assert (step.name, step.op, step.kind, step.layer) == ("s", "in", "bank", "stem")
     assert (step.axis, step.extra, step.head) == ("sequence", 1, True)
