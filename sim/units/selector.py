@@ -47,6 +47,7 @@ class SelectorArea(Section):
 class SelectorValues(UnitValues):
     """One unit."""
 
+    count: Annotated[int, parameter("", 1, 2**20, "units in each place", "time, area")]
     by: Annotated[str, choice(CHOICES, "what keys are chosen by", "time, energy")]
     lanes: Annotated[
         int, parameter("", 1, 2**20, "comparisons per cycle of one unit", "time, area")

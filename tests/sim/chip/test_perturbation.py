@@ -34,6 +34,7 @@ BASES = [
     ("hyflexpim", (("sfu.lanes", 1), ("sfu.count", 1))),
     ("hyflexpim", (("adc.model", "survey"), ("adc.mlc_bits", 9), ("adc.slc_bits", 9))),
     ("sprint", (("thresholds.keys", 1),)),
+    ("hyflexpim-topk", (("selector.lanes", 1), ("selector.count", 1))),
     ("non-pim", (("dram.energy.dram_activation", "900 pJ"), ("dram.banks", 1))),
 ]
 
