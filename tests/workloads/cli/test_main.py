@@ -217,6 +217,7 @@ def test_a_signal_to_end_is_an_interrupt(folder):
     """The process is asked to end while it has its scratch folder open."""
     code = (
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs of a shell ignore it
         "from hyflexsim.workloads.cli import main\n"
         "from hyflexsim.workloads.run import run as running\n"
         "def end(*_, **__):\n"

@@ -124,6 +124,7 @@ def test_ctrl_c_keeps_what_is_done(folder):
     """An interrupt in the middle ends with 130; the same command goes on."""
     code = (
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs of a shell ignore it
         "from hyflexsim.workloads.cli import main\n"
         "from hyflexsim.workloads.sweeping import results\n"
         "real = results.Results.add\n"
