@@ -48,7 +48,10 @@ ROOMS: dict[str, tuple[str, str]] = {
         "Compressed models and their scores",
         "judged_run recipe stages accuracy devices machines",
     ),
-    "workloads.extraction": ("From models to graphs", "extract model_zoo weights ranks families unreached"),
+    "workloads.extraction": (
+        "From models to graphs",
+        "extract model_zoo weights ranks families unreached",
+    ),
     "workloads.jets": ("Jets", "jets jetclass"),
     "workloads.sparsity": ("Sparse attention", "bound"),
     "workloads.sweeping": ("Sweeps", "sweep sweep_file axes designs engine processes results"),
