@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyflexsim.models.whole_file import whole
+from hyflexsim.models.whole_file import SCRATCH, whole
 from hyflexsim.sim.cache import write_whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.outputs import check_folder, owned
@@ -159,6 +160,8 @@ def results(out: Path, job: Mapping[str, Any], *, fresh: bool = False) -> Iterat
         new = not out.exists()
         try:
             out.mkdir(exist_ok=True)
+            for torn in (out / PARTS).glob(f"{SCRATCH}*"):  # of one that was killed while writing
+                shutil.rmtree(torn, ignore_errors=True)
             _claim(out, job, fresh)
             yield Results(out)
         finally:

@@ -6,6 +6,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from hyflexsim.models.whole_file import SCRATCH
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.sweeping import results as module
 from hyflexsim.workloads.sweeping.done import Done
@@ -179,6 +180,20 @@ def test_a_torn_part_is_run_again(out):
         assert [row["point"] for row in kept.rows()] == [0]
         add(kept, 1)
         assert len(kept.rows()) == 2
+
+
+def test_what_a_killed_writer_left_does_not_stop_the_end(out):
+    with results(out, JOB) as kept:
+        add(kept, 0)
+    torn = out / "parts" / f"{SCRATCH}a1b2"
+    torn.mkdir()
+    (torn / "000000001.parquet").write_bytes(b"PAR1 and no more")
+    with results(out, JOB) as kept:
+        assert not torn.exists()
+        add(kept, 1)
+        kept.finish()
+    assert not (out / "parts").exists()
+    assert pq.read_table(out / "points.parquet").column("point").to_pylist() == [0, 1]
 
 
 def test_texts_among_numbers_make_a_column_of_texts(out):
