@@ -22,10 +22,10 @@ def trigger_plot(table: pd.DataFrame) -> Axes:
     designs = list(dict.fromkeys(table["design"]))
     places = {name: len(designs) - 1 - i for i, name in enumerate(designs)}
     with style.context():
-        (ax,) = panels(1, style.PAGE, 0.7 + 0.26 * len(designs))
+        (ax,) = panels(1, style.PAGE, 0.7 + 0.42 * len(designs))
         for rate, colour in zip(sorted(set(table["rate_per_s"])), COLOURS, strict=False):
             rows = table[table["rate_per_s"] == rate]
-            shift = 0.22 * (1 - COLOURS.index(colour))
+            shift = 0.3 * (1 - COLOURS.index(colour))
             for label, lossy in (("", True), (f"{rate / 1000:g} k jets/s", False)):
                 mine = rows[(rows["lost"] > 0) == lossy]
                 heights = [places[name] + shift for name in mine["design"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,8 @@ COLOURS = dict(zip(NAMES, ("#303030", *style.LABEL_COLOURS), strict=False))
 def ways_plot(table: pd.DataFrame) -> Axes:
     """Rows of workloads/sparsity/ways.py; the dashed line is full attention's accuracy.
 
-    Error bars: one standard error of the paired change from full attention.
+    Error bars: one standard error of the paired change from full attention. Beside a mark stands
+    how many keys are kept (:func:`mark_of`).
     """
     full = table[table["by"].isna() | (table["by"] == "")].iloc[0]
     with style.context():
@@ -43,12 +45,44 @@ def ways_plot(table: pd.DataFrame) -> Axes:
                 }
                 across = rows[column] / (1e3 if column == "attention_nj" else 1)
                 ax.errorbar(across, rows["accuracy"], rows["change_error"], label=name, **marks)
+                if ax is axes[0]:
+                    _name(ax, across, rows, COLOURS[by])
             ax.axhline(full["accuracy"], color="#606060", lw=0.6, ls="--")
             ax.grid(axis="y")
-        axes[0].set_xlabel("energy of attention (µJ a jet)")
+        axes[0].set_xlabel("energy of attention (µJ a jet); numbers: keys kept, H: of each head")
         axes[1].set_xlabel("latency of a jet alone, p50 (µs)")
         axes[0].set_ylabel("accuracy")
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), **style.LEGEND}
         axes[0].legend(ncols=2, **above)
     first: Axes = axes[0]
     return first
+
+
+def mark_of(way: str) -> str:
+    """How many keys a way keeps, in short.
+
+    >>> [mark_of(way) for way in ("top 16, bit by bit", "within 3", "keys a head", "all keys")]
+    ['16', '≤3', 'H', '']
+    """
+    number = re.search(r"\d+", way)
+    if number is None:
+        return "H" if way.startswith("keys a head") else ""
+    return f"≤{number[0]}" if way.startswith("within") else number[0]
+
+
+def _name(ax: Axes, across: pd.Series, rows: pd.DataFrame, colour: str) -> None:
+    for x, y, way in zip(across, rows["accuracy"], rows["way"], strict=True):
+        mark = mark_of(way)
+        right = mark.startswith(
+            "≤"
+        )  # it keeps more than its neighbours, whose bars are on the left
+        ax.annotate(
+            mark,
+            (x, y),
+            (4 if right else -4, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            fontsize=style.SMALL,
+            color=colour,
+        )

@@ -11,6 +11,7 @@
   command line's imports);
 - how long an import, ``--help``, a cold and a cached extraction take (fresh processes);
 - the default scenario from start to pictures, and without them (fresh processes, second runs);
+- a run of BERT-Large with 8192 tokens, pictures included, and the memory of its largest process;
 - a training step with bfloat16 products against one in float32;
 - forward passes on a chip's cells, through its converters, against the dense one;
 - a sweep of 200 points on every core, against planning and playing one of them alone.
@@ -247,6 +248,32 @@ def default_scenario() -> list[Line]:
     return lines
 
 
+def long_run() -> list[Line]:
+    """A run of many visits with its pictures: wall time, and memory of its largest process."""
+    with tempfile.TemporaryDirectory() as folder:
+        changes = ("model.name=bert-large", "model.positions=any", "workload.tokens=8192")
+        run = ["run", "bert-base", "--out", str(Path(folder) / "run")]
+        for change in (*changes, "workload.requests=1"):
+            run += ["--set", change]
+        inner = f"from hyflexsim.workloads.cli.main import main; main({run!r})"
+        outer = (
+            "import resource, subprocess, sys, time; start = time.perf_counter();"
+            f"subprocess.run([sys.executable, '-c', {inner!r}], check=True, stdout=-3);"
+            "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss;"
+            "print(time.perf_counter() - start, peak)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", outer],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=with_bytecode(),
+        )
+    seconds, peak = map(float, done.stdout.split())
+    what = "hyflexsim run, BERT-Large, 8192 tokens, pictures included"
+    return [Line(what, f"{seconds:.1f} s, {peak / 2**20:.2f} GB", "<= 5 s, 1 GB, idle machine")]
+
+
 def training_precision() -> list[Line]:
     """What bfloat16 products buy in training; nothing is promised, CPUs differ."""
     from hyflexsim.workloads.benchmarks.bench_training import precision_ratios  # noqa: PLC0415 (torch)
@@ -303,6 +330,7 @@ def main(
             start_up,
             extraction,
             default_scenario,
+            long_run,
             training_precision,
             converters,
             sweeps,

@@ -1,7 +1,7 @@
-"""Libraries without what a command does not need of them, a fifth of the time to its first event.
+"""Libraries without what a command does not need of them, which shows before its first event.
 
-numpy's OpenBLAS starts a thread a core when it is loaded, and these spin for a tenth of a CPU
-second; nothing in a run multiplies matrices with numpy, and torch has threads of its own. pydantic
+numpy's OpenBLAS starts a thread a core when it is loaded, and these spin while they have nothing to
+do; nothing in a run multiplies matrices with numpy, and torch has threads of its own. pydantic
 reads the metadata of every package installed, to see whether one is a plugin of its.
 """
 

@@ -36,7 +36,7 @@ def sparsity(
     per_class: Annotated[int, typer.Option(metavar="N", help="Of ways: jets of each class.")] = 10,
     keys: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Of ways: a keys.parquet of attention-cost."),
+        typer.Option(metavar="FILE", help="Of ways: keys.parquet of attention-cost, or CSV."),
     ] = None,
     out: Annotated[
         Path,

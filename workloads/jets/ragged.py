@@ -42,7 +42,7 @@ def ragged(
 def _taken_apart(column: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Lengths of lists, 0 of a missing one, and all their values."""
     if pa.types.is_fixed_size_list(column.type):
-        import pyarrow.compute as pc  # noqa: PLC0415 (a twentieth of a second)
+        import pyarrow.compute as pc  # noqa: PLC0415 (slow to import, seldom needed)
 
         lengths = numbers(pc.fill_null(pc.list_value_length(column), 0))
         return lengths.astype(np.int64), numbers(pc.list_flatten(column))

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from hyflexsim.models.part.checkpoint import PartSpec, load_part
 from hyflexsim.models.part.feature_ranges import far_outside
@@ -254,10 +255,13 @@ def _choose_keys(
 
 
 def read_keys(path: str | Path) -> list[list[int]]:
-    """keys.parquet as a table (layers, heads) for set_top_k; InputError if it is none."""
+    """keys.parquet, or the same as CSV, as a table (layers, heads) for set_top_k.
+
+    Raises InputError if it is none.
+    """
     path = Path(path)
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows = (csv.read_csv if path.suffix == ".csv" else pq.read_table)(path).to_pylist()
         layers = list(dict.fromkeys(row["layer"] for row in rows))
         return [[int(row["keys"]) for row in rows if row["layer"] == name] for name in layers]
     except (pa.ArrowException, OSError, KeyError) as error:

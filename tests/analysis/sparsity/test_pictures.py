@@ -1,0 +1,28 @@
+"""Pictures of what sparse attention is worth, of the tables that the page has."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hyflexsim.analysis.sparsity.bound import bound_plot
+from hyflexsim.analysis.sparsity.trigger import trigger_plot
+from hyflexsim.analysis.sparsity.ways import ways_plot
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+PLOTS = {"bound": bound_plot, "ways": ways_plot, "trigger": trigger_plot}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_they_are_legible(name, legible):
+    legible(PLOTS[name](pd.read_csv(RESULTS / f"sparsity-{name}.csv")).figure, name)
+
+
+def test_a_mark_for_each_design_rate_and_number_of_chips():
+    table = pd.read_csv(RESULTS / "sparsity-trigger.csv")
+    ax = trigger_plot(table)
+    drawn = sorted(x for line in ax.lines[:-2] for x in line.get_xdata())
+    assert drawn == pytest.approx(sorted(table["p999_us"]))
+    assert [text.get_text() for text in ax.texts] == [
+        str(chips) for _, rows in table.groupby("rate_per_s") for chips in rows["chips"]
+    ]
