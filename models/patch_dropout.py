@@ -1,8 +1,8 @@
 """Training pictures by some of their patches: Y. Liu et al., "PatchDropout: Economizing Vision
 Transformers Using Patch Dropout", WACV 2023 (arXiv:2208.07220).
 
-Half of the patches, drawn anew for every picture and step, teach nearly as much a step as all of
-them, for half of the work.
+Some of the patches, drawn anew for every picture and step, take as much less work; a training ends
+with all of them.
 """
 
 from __future__ import annotations

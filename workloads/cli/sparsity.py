@@ -43,7 +43,7 @@ def sparsity(
         typer.Option(metavar="DIR", help="Folder whose results/ and pictures/ are written."),
     ] = Path("runs/sparsity"),
 ) -> None:
-    """What sparse attention is worth in hardware."""
+    """What sparse attention is worth in hardware: energy and time that it saves, and accuracy."""
     if what not in STUDIES:
         raise InputError(f"sparsity: must be one of {', '.join(STUDIES)}; got {what!r}")
     if what == "bound":

@@ -18,7 +18,11 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 def ragged(
     path: Path, table: Any, names: Sequence[str]
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Length of each row's lists (J,), and the columns of lists flat, checked."""
+    """Length of each row's lists (J,), and the columns of lists flat, checked.
+
+    Raises InputError, naming file, column and row, for what is no list of finite numbers, and for
+    lists of a row that differ in length.
+    """
     counts: NDArray[np.int64] | None = None
     flat = {}
     for name in names:

@@ -216,7 +216,7 @@ def _of_row_parallel() -> tuple[Claim, ...]:
             paper=ends["worst"],
             ours=throughput.at(0.5, 8192, row_parallel(turns, many)),
             rests="attention taking no time",
-            why="So the paper's fall to 1.1 at long sequences is its NOR logic of one row; with "
+            why="In this model it is NOR logic of one row that makes it fall at long sequences; with "
             "all rows at once multi-level cells would be worth a third more there as well.",
             kind="shape",
             switches=tuple(

@@ -132,28 +132,16 @@ BAD = {
 }
 
 
-def attention():
-    """A graph whose scores look at every key."""
-    graph = g.new_graph("attention")
-    g.add_op(graph, "x", "input", layer="b.0", width=64)
-    for name in "qk":
-        g.add_op(graph, name, "gemv", layer="b.0", rows=64, cols=64, width=64, weight=name)
-        g.connect(graph, "x", name)
-    more = {"context": "all", "heads": 1, "inner": 64, "multiplies": ["values", "values"]}
-    g.add_op(graph, "qk", "matmul", layer="b.0", width=1, **more)
-    g.connect(graph, "q", "qk")
-    g.connect(graph, "k", "qk", "all")
-    g.add_op(graph, "out", "output", layer="b.0", width=1)
-    g.connect(graph, "qk", "out")
-    return g.dumps(graph)
-
-
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
 def test_bad_input_is_one_line_exit_code_2_and_no_directory(hyflexsim, folder, arguments, message):
     cycle = json.loads((folder / "tiny.json").read_text())
     cycle["edges"].append({"source": "norm", "target": "fc", "rule": "stream"})
     (folder / "cycle.json").write_text(json.dumps(cycle))
-    (folder / "attention.json").write_text(attention())
+    looks = json.loads((folder / "tiny.json").read_text())
+    for node in looks["nodes"]:
+        if node["id"] == "norm":
+            node |= {"kind": "softmax", "context": "all"}
+    (folder / "attention.json").write_text(json.dumps(looks))
     before = sorted(folder.iterdir())
     code, out, err = hyflexsim("run", "tiny.toml", *arguments)
     assert (code, out) == (2, "")
