@@ -216,8 +216,8 @@ def _of_row_parallel() -> tuple[Claim, ...]:
             paper=ends["worst"],
             ours=throughput.at(0.5, 8192, row_parallel(turns, many)),
             rests="attention taking no time",
-            why="In this model it is NOR logic of one row that makes it fall at long sequences; with "
-            "all rows at once multi-level cells would be worth a third more there as well.",
+            why="In this model it is NOR logic of one row that makes it fall at long sequences; "
+            "with all rows at once multi-level cells would be worth a third more there as well.",
             kind="shape",
             switches=tuple(
                 Switch(f"{rows} rows at once", throughput.at(0.5, 8192, row_parallel(turns, rows)))
