@@ -96,10 +96,12 @@ class Saver:
         if not self.path.is_file():
             return Progress()
         try:
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
             for name, part in {**parts, **self.also}.items():
                 part.load_state_dict(state["parts"][name])
             torch.set_rng_state(state["random"])
+            if torch.cuda.is_available() and state["cuda random"]:
+                torch.cuda.set_rng_state_all(state["cuda random"])
             return Progress(**state["progress"])
         except Exception as error:  # whatever torch makes of a file that is not ours
             reason = (str(error) or repr(error)).splitlines()[0]
@@ -112,6 +114,7 @@ class Saver:
         state = {
             "parts": {name: part.state_dict() for name, part in {**parts, **self.also}.items()},
             "random": torch.get_rng_state(),
+            "cuda random": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
             "progress": asdict(progress),
         }
         save_state(state, self.path)

@@ -107,7 +107,7 @@ def named_spec(
 def save_part(path: str | Path, model: ParticleTransformer, spec: PartSpec) -> Path:
     """Write weights and spec to a .safetensors file, in one step; returns the path."""
     path = Path(path)
-    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     about = json.dumps({"format": FORMAT} | asdict(spec), sort_keys=True)
     with whole(path) as scratch:
         save_file(state, scratch, metadata={KEY: about})

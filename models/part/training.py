@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.attention import AttentionRecord
@@ -55,18 +56,26 @@ class JetTensors:
     def __len__(self) -> int:
         return len(self.target)
 
+    def to(self, device: torch.device) -> JetTensors:
+        """The same jets on another device."""
+        return JetTensors(*(part.to(device) for part in vars(self).values()))
+
     def take(self, rows: Tensor) -> JetTensors:
         """Some of the jets, in the order of `rows`."""
         ends = self.offsets.tolist()
         own = torch.cat([torch.arange(ends[r], ends[r + 1]) for r in rows.tolist()])
         counts = self.offsets.diff()[rows]
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        offsets = functional.pad(counts.cumsum(0), (1, 0))
         return JetTensors(self.x[own], self.v[own], offsets, self.target[rows])
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, F, N), v (B, 4, N), mask (B, 1, N) of some jets, zero where padded."""
+        """x (B, F, N), v (B, 4, N), mask (B, 1, N) of some jets, zero where padded.
+
+        On the jets' device, wherever `rows` (B,) lie.
+        """
+        rows = rows.to(self.offsets.device)
         first, counts = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
-        place = torch.arange(int(counts.max()))  # (N,)
+        place = torch.arange(int(counts.max()), device=rows.device)  # (N,)
         mask = place < counts[:, None]  # (B, N)
         at = (first[:, None] + place) * mask  # (B, N); padding points at particle 0
         x = self.x[at] * mask[:, :, None]
@@ -81,7 +90,7 @@ def mirrored(x: Tensor, features: str, flip: Tensor) -> Tensor:
     as often, so twice the sample. Reflection along the beam is already folded into Deta.
     """
     odd = torch.tensor([name in ("dphi", "d0") for name in FEATURES[features]])
-    sign = 1.0 - 2.0 * (flip[:, None] & odd).to(x.dtype)  # (B, F)
+    sign = (1.0 - 2.0 * (flip[:, None] & odd)).to(x)  # (B, F)
     return x * sign[:, :, None]
 
 
@@ -91,7 +100,7 @@ def entropy_of(records: Sequence[AttentionRecord], mask: Tensor) -> Tensor:
     `mask` (B, 1, N). Zero for one-hot rows, ln N for uniform ones: added to a loss it asks
     for sparse attention.
     """
-    total, rows = torch.zeros(()), mask.sum()
+    total, rows = torch.zeros((), device=mask.device), mask.sum()
     own = [record for record in records if not record.name.startswith("cls")]
     for record in own:
         h = -(record.weights * record.weights.clamp(min=1e-12).log()).sum(-1)  # (B, H, Q)
@@ -114,7 +123,7 @@ def scores_of(
     for first in range(0, len(jets), batch):
         rows = order[first : first + batch]
         with evaluating(model):
-            parts.append(model(*jets.batch(rows)).double().softmax(-1).numpy())
+            parts.append(model(*jets.batch(rows)).double().softmax(-1).cpu().numpy())
         report(min(first + batch, len(jets)))
-    out: NDArray[np.float64] = np.concatenate(parts)[np.argsort(order.numpy())]
+    out: NDArray[np.float64] = np.concatenate(parts)[np.argsort(order.cpu().numpy())]
     return out

@@ -94,6 +94,9 @@ def train(
         str | None,
         typer.Option(metavar="N,N", help="A learning curve: train on so many jets of each class."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where it trains: cpu, cuda or cuda:N.")
+    ] = "cpu",
     threads: Threads = 1,
 ) -> None:
     """Train a Particle Transformer on jets; prints accuracy, AUC and background rejection."""
@@ -108,7 +111,9 @@ def train(
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
-        return _learning_curve(out, loaded, _numbers("--sizes", sizes), jets, test, baseline)
+        return _learning_curve(
+            out, loaded, _numbers("--sizes", sizes), jets, test, device, baseline
+        )
     with progress() as report, resumable(out / STATE, out / DONE):
         scores = train_part(
             out,
@@ -116,6 +121,7 @@ def train(
             jets,
             start=found_checkpoint(start) if start else None,
             test=test,
+            device=device,
             report=report,
         )
         trees = None
@@ -131,7 +137,13 @@ def train(
 
 
 def _learning_curve(
-    out: Path, recipe: Any, sizes: Any, jets: Path | None, test: Path | None, baseline: bool
+    out: Path,
+    recipe: Any,
+    sizes: Any,
+    jets: Path | None,
+    test: Path | None,
+    device: str,
+    baseline: bool,
 ) -> None:
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.training import learning_curve_plot  # noqa: PLC0415
@@ -139,7 +151,9 @@ def _learning_curve(
     from hyflexsim.workloads.part.learning_curve import learning_curve  # noqa: PLC0415
 
     with progress() as report, resumable(out):
-        rows = learning_curve(out, recipe, sizes, jets, test=test, baseline=baseline, report=report)
+        rows = learning_curve(
+            out, recipe, sizes, jets, test=test, device=device, baseline=baseline, report=report
+        )
     with owned(out):
         save(learning_curve_plot(out), out / "learning_curve.png")
     part_tables.show_learning_curve(rows)

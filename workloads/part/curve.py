@@ -39,7 +39,7 @@ class Curve:
 
     def look(self, model: ParticleTransformer, step: int) -> None:
         """Add a row."""
-        target = self.few.target.numpy()
+        target = self.few.target.cpu().numpy()
         right = scores_of(model, self.few).argmax(1) == target
         self.rows.append(
             {

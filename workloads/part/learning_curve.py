@@ -33,6 +33,7 @@ def learning_curve(
     jets: str | Path | None = None,
     *,
     test: str | Path | None = None,
+    device: str = "cpu",
     baseline: bool = True,
     report: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ def learning_curve(
     if not sizes or min(sizes) < 1:
         raise InputError(f"--sizes must be positive numbers of jets; got {sizes}")
     with owned(out) as output:
-        rows = _rows(output.path, recipe, sizes, jets, test, baseline, report)
+        rows = _rows(output.path, recipe, sizes, jets, test, device, baseline, report)
         with output.more() as folder:
             pq.write_table(pa.Table.from_pylist(rows), folder / NAME)
     return rows
@@ -52,6 +53,7 @@ def _rows(
     sizes: tuple[int, ...],
     jets: str | Path | None,
     test: str | Path | None,
+    device: str,
     baseline: bool,
     report: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
@@ -60,7 +62,7 @@ def _rows(
     for size in sorted(set(sizes)):
         own = recipe.model_copy(update={"train_jets": size})
         folder = out / f"jets-{size:05d}"
-        scores = train_part(folder, own, jets, test=test, report=report)
+        scores = train_part(folder, own, jets, test=test, device=device, report=report)
         last = pq.read_table(folder / "curve.parquet").to_pylist()[-1]
         row = {"train_jets": size} | {
             key: scores[key] for key in ("accuracy", "accuracy_error", "auc_mean")

@@ -30,6 +30,8 @@ from torch import nn
 from torch.nn import functional
 
 from hyflexsim.analysis import classification
+from hyflexsim.models.device import device_of
+from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
 from hyflexsim.models.part.feature_ranges import ranges_of
 from hyflexsim.models.part.inputs import jet_features
@@ -49,6 +51,7 @@ from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
 from hyflexsim.workloads.outputs import Output, check_folder, owned
 from hyflexsim.workloads.part.curve import Curve
+from hyflexsim.workloads.part.needs import time_on_cpu
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Batches
@@ -65,6 +68,10 @@ class Parts:
     train: JetTensors
     validation: JetTensors
     test: JetTensors
+
+    def to(self, device: torch.device) -> Parts:
+        """The same jets on another device."""
+        return Parts(*(part.to(device) for part in vars(self).values()))
 
 
 def tensors(
@@ -127,16 +134,23 @@ def train_part(
     *,
     start: str | Path | None = None,
     test: str | Path | None = None,
+    device: str = "cpu",
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
     """Train to the end of the recipe and write `out`; returns what scores.json says.
 
     `start` is a checkpoint to go on from (fine-tuning); its spec then replaces the recipe's
-    model, and its classes must be the recipe's. `test`: see :func:`jets_of`. Raises InputError
-    for an `out` that holds another training, and what reading jets raises.
+    model, and its classes must be the recipe's. `test`: see :func:`jets_of`. `device`: see
+    models/device.py; a training may be stopped on one and go on with another. Raises InputError
+    for an `out` that holds another training, for a GPU that is not there, with the time that the
+    training takes without (needs.py), and what reading jets raises.
     """
+    try:
+        where = device_of(device)
+    except ModelError as error:
+        raise InputError(f"{error}; {time_on_cpu(recipe)}") from None
     with owned(out) as output:
-        return _trained(output, recipe, jets, start, test, report)
+        return _trained(output, recipe, jets, start, test, where, report)
 
 
 def _trained(
@@ -145,6 +159,7 @@ def _trained(
     jets: str | Path | None,
     start: str | Path | None,
     test: str | Path | None,
+    device: torch.device,
     report: Report,
 ) -> dict[str, Any]:
     out = output.path
@@ -165,6 +180,7 @@ def _trained(
     set_top_k(model, recipe.top_k)
     parts = prepare(jets, recipe, spec, test, report)
     spec = replace(spec, ranges=ranges_of(parts.train, spec.features))
+    model, parts = model.to(device), parts.to(device)
     try:
         with output.more() as folder:
             write_json(folder / RECIPE, about)
@@ -186,7 +202,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy, AUC and rejections of a model on jets (analysis/classification.py)."""
     scores = scores_of(model, jets, report=lambda done: report("scoring", done, len(jets)))
-    return classification.report(scores, jets.target.numpy(), spec.classes)
+    return classification.report(scores, jets.target.cpu().numpy(), spec.classes)
 
 
 class _Steps:
@@ -242,15 +258,15 @@ def _loss(
     model: nn.Module,
     rows: torch.Tensor,
 ) -> torch.Tensor:
-    target = jets.target[rows]
     x, v, mask = jets.batch(rows)
+    target = jets.target[rows.to(x.device)]
     if recipe.mirror:
-        x = mirrored(x, features, torch.rand(len(rows)) < 0.5)
+        x = mirrored(x, features, torch.rand(len(rows)) < 0.5)  # drawn alike on every device
     if recipe.entropy_penalty:
         logits, records = model(x, v, mask, return_attention=True)
         penalty = recipe.entropy_penalty * entropy_of(records, mask)
     else:
-        logits, penalty = model(x, v, mask), torch.zeros(())
+        logits, penalty = model(x, v, mask), torch.zeros((), device=x.device)
     loss = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
     if not torch.isfinite(loss):
         raise InputError(

@@ -212,3 +212,28 @@ def test_a_learning_curve_has_a_row_a_size_with_trees_of_its_own(jets, tmp_path)
         found = boosted_trees(alone, recipe(train_jets=row["train_jets"]), jets)
         assert found["train_jets"] == 2 * row["train_jets"]
         assert row["trees"] == found["accuracy"]
+
+
+def test_without_a_gpu_it_says_what_the_processor_would_take(jets, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"sees no GPU; with device cpu its 12 steps take about 0"):
+        train_part(tmp_path / "out", recipe(), jets, device="cuda")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_training_stopped_on_a_gpu_goes_on_without_and_ends_alike(
+    trained, jets, tmp_path, monkeypatch
+):
+    def stop(what, done, total):
+        if done == 10 and total == 12:
+            raise StopError
+
+    out = tmp_path / "moved"
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
+    with pytest.raises(StopError):
+        train_part(out, recipe(snapshots=[8]), jets, device="cuda", report=stop)
+    train_part(out, recipe(snapshots=[8]), jets)
+    whole = load_file(trained[0] / "model.safetensors")
+    for name, value in load_file(out / "model.safetensors").items():
+        torch.testing.assert_close(value, whole[name], atol=0.02, rtol=0.02)
