@@ -22,7 +22,7 @@ Ranges = dict[str, tuple[float, float]]
 
 def ranges_of(jets: JetTensors, features: str) -> Ranges:
     """Range of each standardised feature of a set of FEATURES over all particles of the jets."""
-    low, high = np.quantile(jets.x.numpy(), (TAIL, 1 - TAIL), axis=0, method="nearest")
+    low, high = np.quantile(jets.x.cpu().numpy(), (TAIL, 1 - TAIL), axis=0, method="nearest")
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(FEATURES[features])}
 
 

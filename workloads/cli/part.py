@@ -94,6 +94,10 @@ def train(
         str | None,
         typer.Option(metavar="N,N", help="A learning curve: train on so many jets of each class."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Learn its answers too (distillation)."),
+    ] = None,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Where it trains: cpu, cuda or cuda:N.")
     ] = "cpu",
@@ -111,6 +115,8 @@ def train(
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
+        if teacher is not None:
+            raise InputError("--sizes trains without a teacher; leave out --teacher")
         return _learning_curve(
             out, loaded, _numbers("--sizes", sizes), jets, test, device, baseline
         )
@@ -121,6 +127,7 @@ def train(
             jets,
             start=found_checkpoint(start) if start else None,
             test=test,
+            teacher=found_checkpoint(teacher) if teacher else None,
             device=device,
             report=report,
         )

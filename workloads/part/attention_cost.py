@@ -37,8 +37,9 @@ from hyflexsim.models.part.transformer import ParticleTransformer
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.outputs import check_folder, owned
 from hyflexsim.workloads.part.attention_run import choose
+from hyflexsim.workloads.part.parts import tensors
 from hyflexsim.workloads.part.recipe import PartRecipe
-from hyflexsim.workloads.part.train_part import tensors, train_part
+from hyflexsim.workloads.part.train_part import train_part
 from hyflexsim.workloads.run.run_dir import write_json
 
 KEYS = (1, 2, 4, 8, 16, MAX_PARTICLES)

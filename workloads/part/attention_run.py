@@ -41,7 +41,7 @@ from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.jets.sets import fingerprint, load_set
 from hyflexsim.workloads.jets.subjets import PRONGS
 from hyflexsim.workloads.outputs import new_folder
-from hyflexsim.workloads.part.train_part import tensors
+from hyflexsim.workloads.part.parts import tensors
 from hyflexsim.workloads.run.run_dir import write_json
 
 FORMAT = "hyflexsim-attention-1"

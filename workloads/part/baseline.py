@@ -21,8 +21,8 @@ from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.observables import observables
 from hyflexsim.workloads.jets.sets import fingerprint
 from hyflexsim.workloads.outputs import Output, owned
+from hyflexsim.workloads.part.parts import Report, jets_of
 from hyflexsim.workloads.part.recipe import PartRecipe
-from hyflexsim.workloads.part.train_part import Report, jets_of
 from hyflexsim.workloads.run.run_dir import write_json
 
 INPUTS = ("mass", "tau21", "tau32", "multiplicity")

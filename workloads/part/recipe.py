@@ -11,6 +11,7 @@ Keys, with defaults in :class:`PartRecipe`::
     shape = { num_layers = 2 }  # arguments of ParticleTransformer that differ from the model's
     train_jets = 2000           # of each class; left out: all
     top_k = 8                   # keys a query keeps in the particle blocks; left out: all
+    distil = 0.7                # share of a teacher's answers in the targets (--teacher)
 
 Recipes that come with the package: part-small, part-small-long, part-full.
 """
@@ -56,6 +57,7 @@ class PartRecipe(BaseModel):
     train_jets: int | None = Field(None, ge=1)
     top_k: int | None = Field(None, ge=1)
     entropy_penalty: float = Field(0.0, ge=0)  # on the mean entropy of attention rows, per nat
+    distil: float = Field(0.7, gt=0, le=1)  # of a teacher's answers, where there is one
     validation: float = Field(0.1, gt=0, lt=0.5)
     test: float = Field(0.1, gt=0, lt=0.5)
     watch_every: int = Field(50, ge=1)  # steps between looks at validation jets

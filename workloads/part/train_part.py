@@ -15,16 +15,15 @@ ends in the same weights as one that was not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -34,7 +33,6 @@ from hyflexsim.models.device import device_of
 from hyflexsim.models.errors import ModelError
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
 from hyflexsim.models.part.feature_ranges import ranges_of
-from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.topk import set_top_k
 from hyflexsim.models.part.training import (
     JetTensors,
@@ -47,84 +45,18 @@ from hyflexsim.models.saver import Saver
 from hyflexsim.models.schedules import schedule
 from hyflexsim.models.training import endless, fine_tune
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.jets.jets import Jets
-from hyflexsim.workloads.jets.sets import fingerprint, load_set, split
+from hyflexsim.workloads.jets.sets import fingerprint
 from hyflexsim.workloads.outputs import Output, check_folder, owned
 from hyflexsim.workloads.part.curve import Curve
 from hyflexsim.workloads.part.needs import time_on_cpu
+from hyflexsim.workloads.part.parts import Parts, Report, prepare
 from hyflexsim.workloads.part.recipe import PartRecipe
+from hyflexsim.workloads.part.targets import teacher_of
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Batches
 
-Report = Callable[[str, int, int], None]
 RECIPE, STATE, DONE = "recipe.json", "state.pt", "scores.json"
 SAVE_EVERY_S = 60.0
-
-
-@dataclass
-class Parts:
-    """The jets of a training, as tensors."""
-
-    train: JetTensors
-    validation: JetTensors
-    test: JetTensors
-
-    def to(self, device: torch.device) -> Parts:
-        """The same jets on another device."""
-        return Parts(*(part.to(device) for part in vars(self).values()))
-
-
-def tensors(
-    jets: Jets, spec: PartSpec, report: Callable[[int], None] = lambda _: None
-) -> JetTensors:
-    """All jets as a ParT of that spec reads them; targets by the spec's classes."""
-    target = np.array([spec.classes.index(str(label)) for label in jets.labels])
-    made = []
-    for j in range(len(jets)):
-        made.append(jet_features(jets.inputs(j), spec.features, jets.axis(j)))
-        report(j + 1)
-    return JetTensors.of(made, target, spec.particles)
-
-
-def prepare(
-    jets: str | Path | None,
-    recipe: PartRecipe,
-    spec: PartSpec,
-    test: str | Path | None,
-    report: Report,
-) -> Parts:
-    """The recipe's jets as tensors; see :func:`jets_of`."""
-    own = jets_of(jets, recipe, test)
-    return Parts(*(tensors(part, spec, _counting(report, len(part))) for part in own))
-
-
-def jets_of(
-    jets: str | Path | None, recipe: PartRecipe, test: str | Path | None = None
-) -> tuple[Jets, Jets, Jets]:
-    """Jets to train on, to look at on the way, and to score: blocks of one set.
-
-    `train_jets` of each class are kept for training. With `test`, all jets of that set are
-    scored instead of the block held out. Raises InputError for too few, and what reading raises.
-    """
-    loaded = load_set(jets, recipe.classes)
-    parts = split(loaded.labels, recipe.validation, recipe.test)
-    train = parts.train
-    if recipe.train_jets is not None:
-        own_rows = [train[loaded.labels[train] == name] for name in recipe.classes]
-        short = [
-            name
-            for name, r in zip(recipe.classes, own_rows, strict=True)
-            if len(r) < recipe.train_jets
-        ]
-        if short:
-            raise InputError(f"train_jets must be at most the jets there are; {short[0]} has fewer")
-        train = np.concatenate([r[: recipe.train_jets] for r in own_rows])
-    scored = loaded.take(parts.test) if test is None else load_set(test, recipe.classes)
-    return loaded.take(train), loaded.take(parts.validation), scored
-
-
-def _counting(report: Report, total: int) -> Callable[[int], None]:
-    return lambda done: report("reading jets", done, total)
 
 
 def train_part(
@@ -134,13 +66,15 @@ def train_part(
     *,
     start: str | Path | None = None,
     test: str | Path | None = None,
+    teacher: str | Path | None = None,
     device: str = "cpu",
     report: Report = lambda *_: None,
 ) -> dict[str, Any]:
     """Train to the end of the recipe and write `out`; returns what scores.json says.
 
     `start` is a checkpoint to go on from (fine-tuning); its spec then replaces the recipe's
-    model, and its classes must be the recipe's. `test`: see :func:`jets_of`. `device`: see
+    model, and its classes must be the recipe's. `test`: see :func:`jets_of`. `teacher`: a
+    checkpoint whose answers are learned too, see targets.py. `device`: see
     models/device.py; a training may be stopped on one and go on with another. Raises InputError
     for an `out` that holds another training, for a GPU that is not there, with the time that the
     training takes without (needs.py), and what reading jets raises.
@@ -150,7 +84,7 @@ def train_part(
     except ModelError as error:
         raise InputError(f"{error}; {time_on_cpu(recipe)}") from None
     with owned(out) as output:
-        return _trained(output, recipe, jets, start, test, where, report)
+        return _trained(output, recipe, jets, start, test, teacher, where, report)
 
 
 def _trained(
@@ -159,12 +93,13 @@ def _trained(
     jets: str | Path | None,
     start: str | Path | None,
     test: str | Path | None,
+    teacher: str | Path | None,
     device: torch.device,
     report: Report,
 ) -> dict[str, Any]:
     out = output.path
     spec = named_spec(recipe.model, recipe.classes, recipe.particles, recipe.shape)
-    about = _about(recipe, jets, start, test)
+    about = _about(recipe, jets, start, test, teacher)
     if _finished(out, about):
         return json.loads((out / DONE).read_text("utf-8"))  # type: ignore[no-any-return]
     torch.manual_seed(recipe.seed)
@@ -178,9 +113,10 @@ def _trained(
         model = spec.build()
     _set_dropout(model, recipe.dropout)
     set_top_k(model, recipe.top_k)
-    parts = prepare(jets, recipe, spec, test, report)
+    asked = None if teacher is None else teacher_of(teacher, recipe.classes)
+    parts = prepare(jets, recipe, spec, test, report, asked, device)
     spec = replace(spec, ranges=ranges_of(parts.train, spec.features))
-    model, parts = model.to(device), parts.to(device)
+    model = model.to(device)
     try:
         with output.more() as folder:
             write_json(folder / RECIPE, about)
@@ -239,7 +175,7 @@ def _fit(
     fine_tune(
         model,
         _Steps(len(parts.train), recipe),
-        partial(_loss, parts.train, recipe, spec.features, curve),
+        partial(_loss, parts, recipe, spec.features, curve),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         rate=schedule(recipe.schedule, recipe.steps, recipe.warmup, recipe.cycle),
@@ -251,15 +187,16 @@ def _fit(
 
 
 def _loss(
-    jets: JetTensors,
+    parts: Parts,
     recipe: PartRecipe,
     features: str,
     curve: Curve,
     model: nn.Module,
     rows: torch.Tensor,
 ) -> torch.Tensor:
-    x, v, mask = jets.batch(rows)
-    target = jets.target[rows.to(x.device)]
+    x, v, mask = parts.train.batch(rows)
+    target = parts.train.target[rows.to(x.device)]
+    goal = target if parts.soft is None else parts.soft[rows.to(x.device)]
     if recipe.mirror:
         x = mirrored(x, features, torch.rand(len(rows)) < 0.5)  # drawn alike on every device
     if recipe.entropy_penalty:
@@ -267,7 +204,7 @@ def _loss(
         penalty = recipe.entropy_penalty * entropy_of(records, mask)
     else:
         logits, penalty = model(x, v, mask), torch.zeros((), device=x.device)
-    loss = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+    loss = functional.cross_entropy(logits, goal, label_smoothing=recipe.label_smoothing)
     if not torch.isfinite(loss):
         raise InputError(
             f"learning_rate: the loss is not finite with {recipe.learning_rate:g}; take a lower one"
@@ -283,15 +220,23 @@ def _set_dropout(model: ParticleTransformer, rate: float) -> None:
         block.dropout.p = block.act_dropout.p = rate
 
 
-def _about(recipe: PartRecipe, jets: Any, start: Any, test: Any) -> dict[str, Any]:
-    weights = Path(start) / "model.safetensors" if start and Path(start).is_dir() else start
+def _about(recipe: PartRecipe, jets: Any, start: Any, test: Any, teacher: Any) -> dict[str, Any]:
     return {
         "recipe": json.loads(recipe.model_dump_json()),
         "jets": fingerprint(jets),
         "test": fingerprint(test) if test else None,
-        "start": fingerprint(weights) if weights else None,
+        "start": _weights(start),
+        "teacher": _weights(teacher),
         "versions": {name: version(name) for name in ("torch", "numpy", "hyflexsim")},
     }
+
+
+def _weights(checkpoint: Any) -> str | None:
+    """Fingerprint of a checkpoint's weights."""
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    return fingerprint(path / "model.safetensors" if path.is_dir() else path)
 
 
 def _finished(out: Path, about: dict[str, Any]) -> bool:

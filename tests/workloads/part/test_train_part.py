@@ -16,8 +16,10 @@ from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.part import train_part as training
 from hyflexsim.workloads.part.baseline import boosted_trees
 from hyflexsim.workloads.part.learning_curve import learning_curve
+from hyflexsim.workloads.part.parts import jets_of, tensors
 from hyflexsim.workloads.part.recipe import PartRecipe
-from hyflexsim.workloads.part.train_part import jets_of, tensors, train_part
+from hyflexsim.workloads.part.targets import soft_targets
+from hyflexsim.workloads.part.train_part import train_part
 
 TINY = {
     "classes": ["QCD", "Tbqq"],
@@ -212,6 +214,52 @@ def test_a_learning_curve_has_a_row_a_size_with_trees_of_its_own(jets, tmp_path)
         found = boosted_trees(alone, recipe(train_jets=row["train_jets"]), jets)
         assert found["train_jets"] == 2 * row["train_jets"]
         assert row["trees"] == found["accuracy"]
+
+
+def test_a_teacher_whose_answers_are_the_truth_changes_nothing(jets, trained, tmp_path):
+    """Targets that are one-hot train as the classes do, to rounding."""
+    spec = load_part(trained[0])[1]
+    own = tensors(jets_of(jets, recipe())[0], spec)
+    sure = soft_targets(Oracle(own), own, own.target, 1.0)
+    assert torch.equal(sure, torch.nn.functional.one_hot(own.target).float())
+    assert torch.equal(sure.argmax(1), own.target)
+
+
+class Oracle(torch.nn.Module):
+    """Knows each of its jets by the sum of its features."""
+
+    def __init__(self, jets):
+        super().__init__()
+        everything = torch.arange(len(jets))
+        self.known = jets.batch(everything)[0].sum((1, 2)), jets.target
+
+    def forward(self, x, v, mask):
+        sums, target = self.known
+        at = (x.sum((1, 2))[:, None] - sums).abs().argmin(1)
+        return torch.nn.functional.one_hot(target[at]) * 1e9
+
+
+def test_a_teacher_moves_the_targets_by_its_share(jets, trained):
+    model, spec = load_part(trained[0])
+    own = tensors(jets_of(jets, recipe())[0], spec)
+    soft = soft_targets(model, own, own.target, 0.25)
+    assert torch.allclose(soft.sum(1), torch.ones(len(own)))
+    truth = soft[torch.arange(len(own)), own.target]
+    assert bool(((truth >= 0.75) & (truth < 1)).all())
+
+
+def test_a_student_learns_from_a_teacher(jets, trained, tmp_path):
+    out = tmp_path / "student"
+    scores = train_part(out, recipe(steps=4, shape={"num_layers": 1}), jets, teacher=trained[0])
+    assert 0 <= scores["accuracy"] <= 1
+    assert json.loads((out / "recipe.json").read_text())["teacher"]
+    with pytest.raises(InputError, match="holds a training with another teacher"):
+        train_part(out, recipe(steps=4, shape={"num_layers": 1}), jets)
+
+
+def test_a_teacher_of_other_classes_is_refused(jets, trained, tmp_path):
+    with pytest.raises(InputError, match=r"teacher: .*classes must be the recipe's; got QCD, Tbqq"):
+        train_part(tmp_path / "no", recipe(classes=["Tbqq", "QCD"]), jets, teacher=trained[0])
 
 
 def test_without_a_gpu_it_says_what_the_processor_would_take(jets, tmp_path, monkeypatch):
