@@ -111,7 +111,7 @@ def train(
     from hyflexsim.workloads.part.train_part import DONE, STATE, train_part  # noqa: PLC0415
 
     use_threads(threads)
-    loaded = PartRecipe.load(recipe, _changes(changes))
+    loaded = PartRecipe.load(recipe, recipe_changes(changes))
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
@@ -284,7 +284,8 @@ def _spec(model: str | None) -> Any:
     return named_spec(model, LABELS)
 
 
-def _changes(given: list[str] | None) -> dict[str, Any]:
+def recipe_changes(given: list[str] | None) -> dict[str, Any]:
+    """Keys and values of ``--set`` options."""
     import tomllib  # noqa: PLC0415
 
     out: dict[str, Any] = {}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.part import found_checkpoint
+from hyflexsim.workloads.cli.part import found_checkpoint, recipe_changes
 from hyflexsim.workloads.outputs import owned
-from hyflexsim.workloads.terminal import console, progress
+from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STUDIES = ("bound", "ways", "trigger")
+STUDIES = ("bound", "ways", "designs", "trigger")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +31,40 @@ def sparsity(
     ] = Path("part-small"),
     jets: Annotated[
         Path | None,
-        typer.Option(metavar="JETS", help="Of ways: their last jets are taken [default: sample]."),
+        typer.Option(
+            metavar="JETS",
+            help="Of ways: their last jets are taken; of designs: to train on [default: sample].",
+        ),
     ] = None,
     per_class: Annotated[int, typer.Option(metavar="N", help="Of ways: jets of each class.")] = 10,
     keys: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Of ways: keys.parquet of attention-cost, or CSV."),
+    ] = None,
+    designs: Annotated[
+        str | None,
+        typer.Option(metavar="KEY,KEY", help="Of designs and trigger: these alone."),
+    ] = None,
+    trained: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder of trained designs: designs fills, trigger reads."
+        ),
+    ] = Path("runs/designs"),
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="JETS", help="Of designs: score these [default: a tenth held out]."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Of designs: learn its answers too."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Of designs: cpu, cuda or cuda:N.")
+    ] = "cpu",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of designs: change a key of the recipe."),
     ] = None,
     out: Annotated[
         Path,
@@ -50,8 +78,18 @@ def sparsity(
         _bound(out)
     elif what == "ways":
         _ways(out, found_checkpoint(checkpoint), jets, per_class, keys)
+    elif what == "designs":
+        _designs(
+            trained,
+            designs,
+            jets,
+            test,
+            found_checkpoint(teacher) if teacher else None,
+            device,
+            recipe_changes(changes),
+        )
     else:
-        _trigger(out)
+        _trigger(out, designs, trained)
 
 
 def _ways(
@@ -73,16 +111,54 @@ def _ways(
     )
 
 
-def _trigger(out: Path) -> None:
+def _designs(
+    trained: Path,
+    keys: str | None,
+    jets: Path | None,
+    test: Path | None,
+    teacher: Path | None,
+    device: str,
+    changes: dict[str, Any],
+) -> None:
     import pandas as pd  # noqa: PLC0415
 
+    from hyflexsim.workloads.sparsity.designs import chosen, train_designs  # noqa: PLC0415
+
+    own = chosen(keys)
+    with progress() as say, resumable(trained):
+        rows = list(
+            train_designs(
+                trained,
+                own,
+                jets,
+                test=test,
+                teacher=teacher,
+                device=device,
+                changes=changes,
+                say=say,
+            )
+        )
+    _show_rows("trained designs", pd.DataFrame(rows).drop(columns="key"))
+    print(f"written to {trained}")
+
+
+def _trigger(out: Path, keys: str | None, trained: Path) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.analysis.sparsity.answer import answer_plot  # noqa: PLC0415
     from hyflexsim.analysis.sparsity.trigger import trigger_plot  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.designs import chosen, scores_in  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.trigger import trigger  # noqa: PLC0415
 
+    own = chosen(keys)
     with progress() as say:
-        frame = pd.DataFrame(trigger(say=say))
+        frame = pd.DataFrame(trigger(own, say=say))
     _write(out, "sparsity-trigger", frame, trigger_plot(frame))
     _show_rows("ParT in a trigger", frame)
+    if trained.is_dir():
+        scores = pd.DataFrame(scores_in(trained, own))
+        _write(out, "sparsity-designs", scores, answer_plot(frame, scores))
+        _show_rows("what the designs score", scores.drop(columns="key"))
 
 
 def _bound(out: Path) -> None:

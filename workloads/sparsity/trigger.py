@@ -1,7 +1,7 @@
 """ParT in a trigger: which of a family of models answers in time, at what rate, for how long.
 
-Models differ in blocks, class blocks, embedding, width, heads, pair features and particles read;
-all are placed dense in single-level cells, with copies, on one chip each. Jets come in bunches
+Models differ in blocks, embedding, width, heads, pair features and particles read (designs.py); all
+are placed dense in single-level cells, with copies, on one chip each. Jets come in bunches
 (`bunched` arrivals: one in ten bunches is left empty, nine in ten events have one jet), a chip has
 a queue of so many places, and several chips are taken in turn. Told are the latency of jets that
 were answered and how many were lost.
@@ -13,7 +13,7 @@ until one reaches its endurance where the same cells serve every jet, and with p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Chip, Host, Jets, Model, Placing
+from hyflexsim.workloads.sparsity.designs import DESIGNS, Design
 from hyflexsim.workloads.terminal import Say
 
 Row = dict[str, Any]
@@ -37,35 +38,6 @@ PLACES = 8
 JETS = 1200
 BUSY = 0.9
 """Of a chip's pace: with less than that a further chip is not tried."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """A ParT. ``shape``: what differs from part-small; ``particles``: leading ones read."""
-
-    title: str
-    published: str = "part-small"
-    particles: int = 64
-    shape: dict[str, Any] = field(default_factory=dict)
-
-
-def _small(title: str, particles: int = 64, **shape: Any) -> Design:
-    return Design(title, "part-small", particles, shape)
-
-
-NO_PAIRS: dict[str, Any] = {"pair_input_dim": 0}
-THIN: dict[str, Any] = {"embed_dims": (64,)}
-DESIGNS = (
-    Design("ParT, published", "part-full", 128),
-    _small("small: 4 blocks"),
-    _small("2 blocks, no pairs", num_layers=2, **NO_PAIRS),
-    _small("2 blocks, no pairs, 1 embedding", num_layers=2, **NO_PAIRS, **THIN),
-    _small("1 block", num_layers=1),
-    _small("1 block, no pairs", num_layers=1, **NO_PAIRS),
-    _small("1 block, no pairs, 1 embedding", num_layers=1, **NO_PAIRS, **THIN),
-    _small("the same, 16 particles", 16, num_layers=1, **NO_PAIRS, **THIN),
-)
-"""From the published model down to the least that is still attention over particles."""
 
 
 def scenario(design: Design, rate: int, chips: int, jets: int = JETS) -> Scenario:

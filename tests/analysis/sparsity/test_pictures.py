@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hyflexsim.analysis.sparsity.answer import answer_plot
 from hyflexsim.analysis.sparsity.bound import bound_plot
 from hyflexsim.analysis.sparsity.trigger import trigger_plot
 from hyflexsim.analysis.sparsity.ways import ways_plot
@@ -26,3 +27,12 @@ def test_a_mark_for_each_design_rate_and_number_of_chips():
     assert [text.get_text() for text in ax.texts] == [
         str(chips) for _, rows in table.groupby("rate_per_s") for chips in rows["chips"]
     ]
+
+
+def test_a_number_for_each_model_in_each_panel(legible):
+    table = pd.read_csv(RESULTS / "sparsity-trigger.csv")
+    designs = list(dict.fromkeys(table["design"]))[:3]
+    scores = pd.DataFrame({"design": designs, "accuracy": [0.9, 0.8, 0.7], "accuracy_error": 0.005})
+    figure = answer_plot(table, scores).figure
+    legible(figure, "answer")
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["1", "2", "3"]] * 3
