@@ -85,14 +85,28 @@ def jet_features(
     >>> x[0].round(4)  # (ln 5 - 1.7) * 0.7
     array([-0.0634], dtype=float32)
     """
+    if jet is None:
+        momenta = (particles.get(name, ()) for name in ("px", "py", "pz", "energy"))
+        jet = [float(np.sum(np.asarray(p, dtype=np.float64))) for p in momenta]
+    x, v = particle_features(particles, features, jet)
+    return x[:, :MAX_PARTICLES], v[:, :MAX_PARTICLES]
+
+
+def particle_features(
+    particles: Mapping[str, ArrayLike], features: str, jet: Sequence[ArrayLike]
+) -> tuple[Singles, Singles]:
+    """As :func:`jet_features` for particles of any jets, x (F, P) and v (4, P), none cut off.
+
+    `jet`: px, py, pz, energy of the jet of each particle, (P,) each, or of the one jet.
+    """
     if features not in FEATURES:
         raise ModelError(f"features must be one of {', '.join(FEATURES)}; got {features!r}")
     columns = _columns(particles, features)
     px, py, pz, energy = (columns[name] for name in ("px", "py", "pz", "energy"))
     pt, eta, phi = _pt_eta_phi(px, py, pz)
-    total = np.array([px.sum(), py.sum(), pz.sum(), energy.sum()]) if jet is None else jet
-    jet_pt, jet_eta, jet_phi = _pt_eta_phi(*(np.asarray(p, dtype=np.float64) for p in total[:3]))
-    deta = (eta - jet_eta) * (1.0 if jet_eta >= 0 else -1.0)
+    total = [np.asarray(p, dtype=np.float64) for p in jet]
+    jet_pt, jet_eta, jet_phi = _pt_eta_phi(*total[:3])
+    deta = (eta - jet_eta) * np.where(jet_eta >= 0, 1.0, -1.0)
     dphi = (phi - jet_phi + np.pi) % (2 * np.pi) - np.pi
     value = {
         "log_pt": np.log(pt),
@@ -116,10 +130,7 @@ def jet_features(
         value["dz_err"] = np.clip(columns.get("dz_err", dz_err * charged), 0, 1)
     x = np.stack([value[name] for name in FEATURES[features]])  # (F, N)
     v = np.stack([px, py, pz, energy])  # (4, N)
-    return (
-        x[:, :MAX_PARTICLES].astype(np.float32),
-        v[:, :MAX_PARTICLES].astype(np.float32),
-    )
+    return x.astype(np.float32), v.astype(np.float32)
 
 
 def pad(

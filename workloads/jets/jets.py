@@ -76,7 +76,11 @@ class Jets:
 
     def inputs(self, j: int) -> dict[str, NDArray[Any]]:
         """Particles of jet j by the names that models.part.inputs.jet_features reads, (N,) each."""
-        own = slice(int(self.offsets[j]), int(self.offsets[j + 1]))
+        return self.inputs_of(j, j + 1)
+
+    def inputs_of(self, first: int, last: int) -> dict[str, NDArray[Any]]:
+        """The same of all particles of jets `first` ... `last` - 1, one jet after the other."""
+        own = slice(int(self.offsets[first]), int(self.offsets[last]))
         out = {k.removeprefix("part_"): column[own] for k, column in self.particles.items()}
         momentum = [out[name].astype(np.float64) for name in ("px", "py", "pz", "mass")]
         out["energy"] = np.sqrt(sum(p**2 for p in momentum))
@@ -96,8 +100,15 @@ class Jets:
 
     def axis(self, j: int) -> tuple[float, float, float, float]:
         """Four-vector (px, py, pz, energy) of jet j in GeV."""
-        pt, eta, phi, energy = (float(self.jet[name][j]) for name in JET_COLUMNS[:4])
-        return pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy
+        px, py, pz, energy = self.axes(j, j + 1)
+        return float(px[0]), float(py[0]), float(pz[0]), float(energy[0])
+
+    def axes(self, first: int, last: int) -> list[NDArray[np.float64]]:
+        """px, py, pz and energy of jets `first` ... `last` - 1 in GeV, (J,) each."""
+        pt, eta, phi, energy = (
+            self.jet[name][first:last].astype(np.float64) for name in JET_COLUMNS[:4]
+        )
+        return [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy]
 
 
 def load_jets(

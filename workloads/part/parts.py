@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from hyflexsim.models.part.checkpoint import PartSpec
-from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.training import JetTensors
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sets import load_set, split
+from hyflexsim.workloads.jets.tensors import jet_tensors
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.part.targets import Teacher, soft_targets
 
@@ -42,11 +42,7 @@ def tensors(
 ) -> JetTensors:
     """All jets as a ParT of that spec reads them; targets by the spec's classes."""
     target = np.array([spec.classes.index(str(label)) for label in jets.labels])
-    made = []
-    for j in range(len(jets)):
-        made.append(jet_features(jets.inputs(j), spec.features, jets.axis(j)))
-        report(j + 1)
-    return JetTensors.of(made, target, spec.particles)
+    return jet_tensors(jets, target, spec.features, spec.particles, report)
 
 
 def prepare(

@@ -79,6 +79,9 @@ def train_part(
     for an `out` that holds another training, for a GPU that is not there, with the time that the
     training takes without (needs.py), and what reading jets raises.
     """
+    for key, path in (("start", start), ("teacher", teacher)):
+        if path is not None and not Path(path).exists():
+            raise InputError(f"--{key}: {path}: no such checkpoint")
     try:
         where = device_of(device)
     except ModelError as error:

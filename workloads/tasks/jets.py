@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hyflexsim.models.part.inputs import jet_features
 from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sample import LABELS
+from hyflexsim.workloads.jets.tensors import jet_tensors
 from hyflexsim.workloads.tasks.base import Batches, Metric, Scores
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -70,6 +70,5 @@ class JetClasses:
         return (*self._train.batch(at), self._train.target[at])
 
     def _tensors(self, jets: Jets) -> JetTensors:
-        made = [jet_features(jets.inputs(j), self.features, jets.axis(j)) for j in range(len(jets))]
         target = np.array([self.labels.index(str(label)) for label in jets.labels])
-        return JetTensors.of(made, target, self.particles)
+        return jet_tensors(jets, target, self.features, self.particles)

@@ -257,6 +257,12 @@ def test_a_student_learns_from_a_teacher(jets, trained, tmp_path):
         train_part(out, recipe(steps=4, shape={"num_layers": 1}), jets)
 
 
+@pytest.mark.parametrize("key", ["start", "teacher"])
+def test_a_checkpoint_that_is_not_there(jets, tmp_path, key):
+    with pytest.raises(InputError, match=f"--{key}: nowhere: no such checkpoint"):
+        train_part(tmp_path / "no", recipe(), jets, **{key: "nowhere"})
+
+
 def test_a_teacher_of_other_classes_is_refused(jets, trained, tmp_path):
     with pytest.raises(InputError, match=r"teacher: .*classes must be the recipe's; got QCD, Tbqq"):
         train_part(tmp_path / "no", recipe(classes=["Tbqq", "QCD"]), jets, teacher=trained[0])
