@@ -27,6 +27,7 @@ Every key, with its default::
     optimiser = "adamw"            # or "muon", which learns faster from nothing (optimisers.py)
     patches = 0                    # of a picture, drawn anew each step; 0: all (patch_dropout.py)
     whole = 0.2                    # ... but for this share of the epochs, the last ones
+    cutmix = 0.0                   # share of batches whose pictures are mixed (cutmix.py)
 
     [compress]
     method = "hard-threshold"      # floor(m n / (m + n)) ranks: as many values as the matrix
@@ -105,6 +106,7 @@ class Training(Section):
     optimiser: Annotated[Literal["adamw", "muon"], allows("adamw or muon")] = "adamw"
     patches: Whole = 0
     whole: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.2
+    cutmix: Annotated[float, allows("a number from 0 to 1", ge=0, le=1)] = 0.0
 
 
 class Recovery(Training):

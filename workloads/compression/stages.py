@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from hyflexsim.models import training
 from hyflexsim.models.cells.on_chip import Device, on_chip
+from hyflexsim.models.cutmix import CutMix
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank import rank_baselines, rank_learning, redistribution
 from hyflexsim.models.lowrank.checkpoint import (
@@ -216,7 +217,9 @@ def fine_tune(
         torch.manual_seed(recipe.seed)
         training.fine_tune(
             model,
-            batches,
+            CutMix(batches, plan.cutmix, getattr(task, "classes", 0), recipe.seed)
+            if plan.cutmix
+            else batches,
             task.loss,
             epochs=plan.epochs,
             lr=plan.lr,

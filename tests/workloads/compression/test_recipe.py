@@ -52,6 +52,7 @@ def test_defaults_are_those_of_the_docstring(minimal):
         "optimiser": "adamw",
         "patches": 0,
         "whole": 0.2,
+        "cutmix": 0.0,
     }
     assert resolved["recover"] == resolved["train"] | {"epochs": 1, "lr": 2e-5}
     assert resolved["compress"] == {
