@@ -69,7 +69,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE", help="part-small, part-small-long, part-full or a .toml file."
+            metavar="RECIPE",
+            help="part-small, part-small-best, part-small-long, part-full or a .toml file.",
         ),
     ],
     jets: JetsPath = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hyflexsim.workloads.reproduction.claims import Claim
 
-STUDIES = ("accuracy", "attention")
+STUDIES = ("accuracy", "attention", "binary")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def reproduce_(
         typer.Argument(
             metavar="WHAT…",
             help="headline, sensitivity, table2, fig2, fig11 to fig17, reviewers, silicon, all "
-            "[default]; or accuracy, attention: the studies behind docs/accuracy.md and "
+            "[default]; or accuracy, attention, binary: the studies behind docs/accuracy.md and "
             "docs/attention.md, some hours.",
         ),
     ] = None,
@@ -55,6 +55,9 @@ def reproduce_(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew what was interrupted.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Of binary: cpu, cuda or cuda:N.")
+    ] = "cpu",
     jobs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Figures at once, a process each [default: all cores]."),
@@ -65,16 +68,20 @@ def reproduce_(
     target = out or Path("runs") / "reproduction"
     if not set(wanted) & set(STUDIES):
         if recipe is not None or runs is not None or tables_only:
-            raise InputError("--recipe, --runs and --tables-only go with accuracy or attention")
+            raise InputError(f"--recipe, --runs and --tables-only go with {', '.join(STUDIES)}")
         if jobs is not None and jobs < 1:
             raise InputError(f"--jobs must be at least 1; got {jobs}")
         _figures(wanted, target, fresh, jobs or cores())
         return
     if jobs is not None:
-        raise InputError("--jobs goes with figures, not with accuracy or attention")
+        raise InputError(f"--jobs goes with figures, not with {', '.join(STUDIES)}")
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
-    failed = _studies(wanted[0], recipe, runs or Path("runs"), target / "results", tables_only)
+    folder = runs or Path("runs")
+    if wanted[0] == "binary":
+        failed = _binary(folder, target, device, tables_only)
+    else:
+        failed = _studies(wanted[0], recipe, folder, target / "results", tables_only)
     if failed:
         print(f"{failed} steps failed; the same command tries them again")
         raise typer.Exit(1)
@@ -108,6 +115,21 @@ def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: 
     if recipe is not None:
         raise InputError("--recipe goes with accuracy")
     return attention_studies.run(runs, out, tables_only=tables_only)
+
+
+def _binary(runs: Path, target: Path, device: str, tables_only: bool) -> int:
+    from hyflexsim.analysis import save  # noqa: PLC0415
+    from hyflexsim.analysis.attention.arms import arms_plot  # noqa: PLC0415
+    from hyflexsim.workloads.reproduction import binary_studies  # noqa: PLC0415
+
+    failed = binary_studies.run(runs, target / "results", device, tables_only=tables_only)
+    found = binary_studies.tables(runs / binary_studies.FOLDER)
+    if found:
+        picture = target / "pictures" / "part-small-arms.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        save(arms_plot(found["part-small-arms"], found["part-small-arms-curve"]), picture)
+        print(f"written to {picture}")
+    return failed
 
 
 def _table(claims: Sequence[Claim]) -> Table:

@@ -13,7 +13,7 @@ Keys, with defaults in :class:`PartRecipe`::
     top_k = 8                   # keys a query keeps in the particle blocks; left out: all
     distil = 0.7                # share of a teacher's answers in the targets (--teacher)
 
-Recipes that come with the package: part-small, part-small-long, part-full.
+Recipes that come with the package: part-small, part-small-best, part-small-long, part-full.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import LABELS
 
-SHIPPED = ("part-small", "part-small-long", "part-full")
+SHIPPED = ("part-small", "part-small-best", "part-small-long", "part-full")
 
 
 class PartRecipe(BaseModel):

@@ -10,7 +10,7 @@ from hyflexsim.workloads.part.recipe import SHIPPED, PartRecipe
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped(name):
     recipe = PartRecipe.load(name)
-    assert recipe.model == name.removesuffix("-long")
+    assert recipe.model == name.removesuffix("-long").removesuffix("-best")
     assert recipe.classes == LABELS
 
 
