@@ -138,7 +138,7 @@ def factorise(recipe: Recipe, model: nn.Module, task: Task, say: Say) -> None:
         )
         fisher = {path: w for path, w in fisher.items() if path in ranks}
     if how.round:
-        ranks = _rounded(model, ranks, how.round, exclude)
+        ranks = rounded(model, ranks, how.round, exclude)
     low_rank.compress(model, ranks, exclude=exclude, row_weights=fisher)
 
 
@@ -269,7 +269,7 @@ def _picture(
     return picture
 
 
-def _rounded(
+def rounded(
     model: nn.Module, ranks: Mapping[str, int], multiple: int, exclude: tuple[str, ...]
 ) -> dict[str, int]:
     """Ranks to the nearest multiple, at least one; dense where that no longer saves anything."""
