@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,11 +27,14 @@ INDEX_FILE = "model.safetensors.index.json"
 SHARD = "model-{number:05d}-of-{count:05d}.safetensors"
 SHARDS = "model-*-of-*.safetensors"
 """How shards are called: as a format and as a pattern."""
+REAL = ("F16", "BF16", "F32", "F64")
+"""Precisions of numbers, as the heads of files call them."""
 
 
 class _Head(NamedTuple):
     file: Path
     shape: tuple[int, ...]
+    dtype: str
 
 
 class TensorFiles:
@@ -62,6 +64,10 @@ class TensorFiles:
     def shape(self, name: str) -> tuple[int, ...]:
         """Its shape, from the head of its file."""
         return self._heads[name].shape
+
+    def is_real(self, name: str) -> bool:
+        """Whether its values are floating-point numbers of 16 bits or more, not codes of fewer."""
+        return self._heads[name].dtype in REAL
 
     def read(self, name: str) -> Tensor:
         """A copy of the tensor, in the precision of the file."""
@@ -129,7 +135,8 @@ def _weight_map(index: Path) -> dict[str, str]:
 def _heads_of(file: Path) -> Iterator[tuple[str, _Head]]:
     with _opened(file) as opened:
         for name in opened.keys():  # noqa: SIM118 (no dict)
-            yield name, _Head(file, tuple(opened.get_slice(name).get_shape()))
+            head = opened.get_slice(name)
+            yield name, _Head(file, tuple(head.get_shape()), head.get_dtype())
 
 
 @contextmanager
@@ -141,12 +148,3 @@ def _opened(file: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise ModelError(f"{file}: not a safetensors file; {reason}") from None
-
-
-def is_real(tensor: Tensor) -> bool:
-    """Whether values are floating-point numbers of 16 bits or more, not codes of fewer bits.
-
-    >>> is_real(torch.ones(2, dtype=torch.bfloat16)), is_real(torch.ones(2, dtype=torch.int8))
-    (True, False)
-    """
-    return tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -16,7 +16,7 @@ from torch import nn
 
 from hyflexsim.models.lowrank.compress import LinearTarget
 from hyflexsim.models.lowrank.layers import check_weight
-from hyflexsim.models.tensor_files import TensorFiles, is_real
+from hyflexsim.models.tensor_files import TensorFiles
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.name_mapping import Factors, Mapping, Tensor
 
@@ -50,14 +50,13 @@ class OwnWeights:
         self._prefix = f"{getattr(model, 'base_model_prefix', '') or ''}."
         state: dict[str, Any] = model.state_dict(keep_vars=True)
         self.tied = _tied(state)
-        self._integers = {name for name, value in state.items() if not value.is_floating_point()}
         self.factors = self._factors(targets)
         self.dense = self._dense(model, state, self._given(targets))
         self._refuse_unused(model, state)
 
     def read(self, name: str) -> torch.Tensor:
         """A parameter of the model, in the precision of its file. Raises ModelError for NaN."""
-        return self._read(self.dense[name], codes=name in self._integers)
+        return self._read(self.dense[name])
 
     def pair(self, matrix: str) -> Pair:
         """The factors of one of the matrices that the file holds as such."""
@@ -70,16 +69,11 @@ class OwnWeights:
         """The rank of one of the matrices that the file holds as factors."""
         return self._shape(self.factors[matrix].u)[1]
 
-    def _read(self, place: Tensor, codes: bool = False) -> torch.Tensor:
+    def _read(self, place: Tensor) -> torch.Tensor:
         tensor = self._files.read(place.name)
-        at = f"{self._at}: {place.name}"
-        if codes:
-            return tensor
-        if not is_real(tensor):
-            raise InputError(f"{at} must be of 16 bits or more and real; got {tensor.dtype}")
         if place.scale != 1:
             tensor = (tensor.double() * place.scale).to(tensor.dtype)
-        check_weight(tensor, at)
+        check_weight(tensor, f"{self._at}: {place.name}")
         return tensor.T.contiguous() if place.transpose else tensor
 
     def _shape(self, place: Tensor) -> tuple[int, ...]:
@@ -105,6 +99,9 @@ class OwnWeights:
         return found
 
     def _check_factors(self, matrix: str, factors: Factors, m: int, n: int) -> None:
+        for each in factors:
+            if each is not None:
+                self._check_real(each)
         u, v = self._shape(factors.u), self._shape(factors.v)
         rank = u[-1] if u else 0
         sigma = (rank,) if factors.sigma is None else self._shape(factors.sigma)
@@ -112,6 +109,13 @@ class OwnWeights:
             raise InputError(
                 f"{self._at}: factors of {matrix} must be u ({n}, rank), v ({m}, rank) and sigma "
                 f"(rank,) once transposed; got u {u}, v {v}, sigma {sigma}"
+            )
+
+    def _check_real(self, place: Tensor) -> None:
+        if not self._files.is_real(place.name):
+            raise InputError(
+                f"{self._at}: {place.name} must hold floating-point numbers of 16 bits or more; it "
+                "holds codes of another kind"
             )
 
     def _given(self, targets: Sequence[LinearTarget]) -> set[str]:
@@ -139,6 +143,8 @@ class OwnWeights:
                     f"{self._at}: {place.name} must have shape {tuple(value.shape)}, of {name} in "
                     f"{type(model).__name__}; got {self._shape(place)}"
                 )
+            if value.is_floating_point():
+                self._check_real(place)
             found[name] = place
         if missing:
             raise InputError(
