@@ -24,12 +24,13 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
 from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.scenario.refusals import refusal
 from hyflexsim.workloads.scenario.schema import Section, Text, allows
 
@@ -73,6 +74,9 @@ class DenseEntry(Tensor):
     parameter: Text
 
 
+Entry = TypeVar("Entry", FactorsEntry, DenseEntry)
+
+
 class Factors(NamedTuple):
     """The tensors of one matrix."""
 
@@ -91,17 +95,20 @@ class Mapping(Section):
     def load(cls, path: Path) -> Mapping:
         """The mapping of a TOML file. Raises InputError with file, key and what is allowed."""
         content = toml_file.read(path)
-        try:
-            mapping = cls.model_validate(content)
-        except ValidationError as error:
-            raise refusal(cls, path.name, error) from None
-        for number, entry in enumerate(mapping.factors):
+        for key in content:
+            if key not in cls.model_fields:
+                raise InputError(
+                    f"{path.name}: unknown key {key!r}; {nearest(key, cls.model_fields)}"
+                )
+        factors = _entries(path.name, content, "factors", FactorsEntry)
+        dense = _entries(path.name, content, "dense", DenseEntry)
+        for number, entry in enumerate(factors):
             places = [p for p in (entry.u, entry.v, entry.sigma) if p is not None]
             names = [place if isinstance(place, str) else place.name for place in places]
             _check(f"{path.name}: factors.{number}", entry.matrix, names)
-        for number, other in enumerate(mapping.dense):
+        for number, other in enumerate(dense):
             _check(f"{path.name}: dense.{number}", other.parameter, [other.name])
-        return mapping
+        return cls(factors=factors, dense=dense)
 
     def factors_of(self, matrix: str, there: Container[str]) -> Factors | None:
         """The factors of a matrix of the model; None where no entry finds them all in the file."""
@@ -124,6 +131,20 @@ class Mapping(Section):
             words = _words(entry.parameter, parameter)
             if words is not None:
                 yield entry.filled(words)
+
+
+def _entries(file: str, content: dict[str, Any], key: str, kind: type[Entry]) -> list[Entry]:
+    """A list of tables, each refused by itself."""
+    tables = content.get(key, [])
+    if not isinstance(tables, list):
+        raise InputError(f"{file}: {key} must be a list of tables, [[{key}]]; got {tables!r}")
+    made = []
+    for number, table in enumerate(tables):
+        try:
+            made.append(kind.model_validate(table))
+        except ValidationError as error:
+            raise refusal(kind, f"{file}: {key}.{number}", error) from None
+    return made
 
 
 def _placed(place: str | Tensor, words: dict[str, str]) -> Tensor:

@@ -49,7 +49,9 @@ def check_weights(path: Path) -> Path:
     if not any(path.glob("*.safetensors")):
         other = next((file for file in sorted(path.iterdir()) if _other(file)), None)
         if other is None:
-            raise InputError(f"{path}: must hold model.safetensors and config.json; got neither")
+            raise InputError(
+                f"{path}: must hold model.safetensors, or shards with an index, and config.json"
+            )
         _refuse(other)
     if not (path / "config.json").is_file():
         raise InputError(
