@@ -58,7 +58,7 @@ class TensorFiles:
         """The files that hold them."""
         return tuple(dict.fromkeys(head.file for head in self._heads.values()))
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._heads
 
     def shape(self, name: str) -> tuple[int, ...]:

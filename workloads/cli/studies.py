@@ -174,7 +174,11 @@ def accuracy(
 def ranks(
     recipe: RecipeName,
     method: Annotated[
-        str, typer.Option(metavar="A,B,…", help='Also with " rounded": ranks in whole tiles.')
+        str,
+        typer.Option(
+            metavar="A,B,…",
+            help='Also asvd and svd-llm; each also with " rounded": ranks in whole tiles.',
+        ),
     ] = "tanh,shrinkage,sigmoid,uniform,energy,global,fwsvd,tanh rounded",
     budget: Annotated[
         str, typer.Option(metavar="A,B,…", help="Shares of the parameters.")

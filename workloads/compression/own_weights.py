@@ -29,7 +29,7 @@ from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import HOST_FILE, check_target
 from hyflexsim.models.lowrank.compress import LinearTarget
 from hyflexsim.models.lowrank.gram_svd import gram_svd
-from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, LowRankLinear, break_even
+from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, LowRankLinear, break_even, is_conv1d
 from hyflexsim.models.lowrank.rank_baselines import ranks_within
 from hyflexsim.models.lowrank.rank_learning import budget_of
 from hyflexsim.models.lowrank.ranks_file import RANKS_FILE, ranks_text
@@ -182,8 +182,8 @@ class _Job:
                     continue
                 bias = None if part.bias is None else torch.empty(n, device="meta")
                 u, v = torch.empty(n, rank, device="meta"), torch.empty(m, rank, device="meta")
-                conv = low_rank.is_conv1d(part)
-                layers.append(LowRankLinear(u, None, v, bias, transposed=conv))  # type: ignore[arg-type]
+                conv = is_conv1d(part)
+                layers.append(LowRankLinear(u, None, v, bias, transposed=conv))
             if any(isinstance(layer, LowRankLinear) for layer in layers):
                 yield target.path, low_rank.joined(target, layers)
 
@@ -210,7 +210,7 @@ class _Job:
     def _weight(self, target: LinearTarget) -> Tensor:
         """W (n, m) of a dense layer."""
         weight = self._weights.read(f"{target.path}.weight")
-        return weight.T if low_rank.is_conv1d(target.layer) else weight
+        return weight.T if is_conv1d(target.layer) else weight
 
     # -- result -----------------------------------------------------------------------------------
 
@@ -270,7 +270,8 @@ def _piece_file(work: Work, matrix: str) -> Path:
 
 
 def _piece(work: Work, matrix: str, what: str) -> Tensor:
-    return load_file(_piece_file(work, matrix))[what]
+    pieces: dict[str, Tensor] = load_file(_piece_file(work, matrix))
+    return pieces[what]
 
 
 def _host(wall: float, cpu: float) -> dict[str, Any]:

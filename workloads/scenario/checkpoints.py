@@ -63,7 +63,7 @@ def read_about(path: Path, *, scored: bool = True) -> dict[str, Any]:
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     about: dict[str, Any] = read_ranks(path)["about"]
-    needed = ("recipe", "config", "counts", "origin")
+    needed: tuple[str, ...] = ("recipe", "config", "counts", "origin")
     if scored and "scores" not in about and all(key in about for key in needed):
         raise InputError(
             f"{path}: has no scores, since it was made of weights alone; compress by a recipe with "
