@@ -40,13 +40,14 @@ class _Head(NamedTuple):
 class TensorFiles:
     """The tensors of a folder by name; a tensor is read when it is asked for, and not kept.
 
-    Raises ModelError for a folder without such files, an index that names files or tensors that
-    are not there, and files that are damaged.
+    `single`: what the file is called where there are no shards. Raises ModelError for a folder
+    without such files, an index that names files or tensors that are not there, and files that are
+    damaged.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, single: str = WEIGHTS_FILE):
         self.folder = Path(folder)
-        self._heads = dict(_heads(self.folder))
+        self._heads = dict(_heads(self.folder, single))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,12 +93,12 @@ def write_shards(folder: Path, shards: Iterable[Mapping[str, Tensor]], count: in
     (folder / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def _heads(folder: Path) -> Iterator[tuple[str, _Head]]:
+def _heads(folder: Path, single: str) -> Iterator[tuple[str, _Head]]:
     index = folder / INDEX_FILE
-    if index.is_file():
+    if single == WEIGHTS_FILE and index.is_file():
         yield from _indexed(folder, _weight_map(index))
         return
-    file = folder / WEIGHTS_FILE
+    file = folder / single
     if not file.is_file():
         raise ModelError(f"{file}: no such file (pickled checkpoints are not read)")
     yield from _heads_of(file)

@@ -28,7 +28,13 @@ class _Settings(Section):
 
 
 def compress_own(
-    folder: Path, changes: Sequence[str], out: Path | None, mapping: Path | None, *, fresh: bool
+    folder: Path,
+    changes: Sequence[str],
+    out: Path | None,
+    mapping: Path | None,
+    adapter: Path | None,
+    *,
+    fresh: bool,
 ) -> None:
     """Factorise a folder's weights, and say what they lose. Refusals as of what it calls."""
     content: dict[str, Any] = {}
@@ -40,7 +46,9 @@ def compress_own(
     names = None if mapping is None else Mapping.load(mapping)
     target = out or Path("runs") / folder.resolve().name
     with progress() as say, resumable(working_folder(target)):
-        about = compress_folder(folder, target, how, mapping=names, say=say, fresh=fresh)
+        about = compress_folder(
+            *(folder, target, how), mapping=names, adapter=adapter, say=say, fresh=fresh
+        )
     _show(about)
     unused = how.unused()
     if unused:

@@ -61,6 +61,10 @@ def compress(
         Path | None,
         typer.Option(metavar="FILE", help="Which of a folder's tensors is which of the model."),
     ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A LoRA adapter, merged into a folder's weights."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
@@ -80,10 +84,11 @@ def compress(
     if looks_like_weights(recipe):
         from hyflexsim.workloads.cli.own_weights import compress_own  # noqa: PLC0415
 
-        compress_own(Path(recipe), changes or (), out, mapping, fresh=fresh)
+        compress_own(Path(recipe), changes or (), out, mapping, adapter, fresh=fresh)
         return
-    if mapping is not None:
-        raise InputError(f"--mapping goes with a folder of weights; {recipe!r} is a recipe")
+    for option, value in {"--mapping": mapping, "--adapter": adapter}.items():
+        if value is not None:
+            raise InputError(f"{option} goes with a folder of weights; {recipe!r} is a recipe")
     from hyflexsim.workloads.compression.stages import compress_recipe  # noqa: PLC0415
 
     loaded = Recipe.load(recipe, changes or ())

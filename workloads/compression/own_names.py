@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from hyflexsim.models.lowrank.compress import LinearTarget
-from hyflexsim.models.lowrank.layers import check_weight
+from hyflexsim.models.lowrank.layers import check_weight, is_conv1d, is_linear, linear_weight
 from hyflexsim.models.tensor_files import TensorFiles
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression.lora import Adapter
 from hyflexsim.workloads.compression.name_mapping import Factors, Mapping, Tensor
 
 MADE_ANEW = ("rotary_emb.inv_freq", "position_ids", "token_type_ids", "attn.masked_bias")
@@ -31,11 +32,19 @@ class Pair(NamedTuple):
     v: torch.Tensor
 
 
+class _Changed(NamedTuple):
+    """A matrix with a change: its path in the adapter, and whether it is kept transposed."""
+
+    path: str
+    flipped: bool
+
+
 class OwnWeights:
     """Weights of `model`, which may be without values, in `files`; `targets`: its matrices.
 
-    `tied`: names of the model that share another's tensor, and whose. Raises InputError for a
-    parameter that is missing or of another shape, and for tensors that the model does not have.
+    `tied`: names of the model that share another's tensor, and whose. An `adapter` is merged where
+    a weight is read. Raises InputError for a parameter that is missing or of another shape, and for
+    tensors that the model does not have.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class OwnWeights:
         files: TensorFiles,
         targets: Sequence[LinearTarget],
         mapping: Mapping | None = None,
+        adapter: Adapter | None = None,
     ):
         self._files, self._mapping = files, mapping or Mapping()
         self._at = str(files.folder)
@@ -53,10 +63,17 @@ class OwnWeights:
         self.factors = self._factors(targets)
         self.dense = self._dense(model, state, self._given(targets))
         self._refuse_unused(model, state)
+        self._adapter = adapter
+        self._changed = {} if adapter is None else self._changes(model, adapter)
 
     def read(self, name: str) -> torch.Tensor:
         """A parameter of the model, in the precision of its file. Raises ModelError for NaN."""
-        return self._read(self.dense[name])
+        tensor = self._read(self.dense[name])
+        found = self._changed.get(name)
+        if found is None or self._adapter is None:
+            return tensor
+        change = self._adapter.change(found.path)
+        return (tensor.double() + (change.T if found.flipped else change)).to(tensor.dtype)
 
     def pair(self, matrix: str) -> Pair:
         """The factors of one of the matrices that the file holds as such."""
@@ -117,6 +134,22 @@ class OwnWeights:
                 f"{self._at}: {place.name} must hold floating-point numbers of 16 bits or more; it "
                 "holds codes of another kind"
             )
+
+    def _changes(self, model: nn.Module, adapter: Adapter) -> dict[str, _Changed]:
+        """Weights that an adapter changes."""
+        layers = {path: layer for path, layer in model.named_modules() if is_linear(layer)}
+        found: dict[str, _Changed] = {}
+        for path in adapter.changes:
+            name = next((each for each in self._aliases(path) if each in layers), None)
+            if name is None or f"{name}.weight" not in self.dense:
+                raise InputError(
+                    f"{adapter.folder}: changes {path}, which is no dense matrix of "
+                    f"{type(model).__name__} alone; matrices are such as {next(iter(layers))}"
+                )
+            n, m = linear_weight(layers[name]).shape
+            adapter.check(path, (n, m))
+            found[f"{name}.weight"] = _Changed(path, is_conv1d(layers[name]))
+        return found
 
     def _given(self, targets: Sequence[LinearTarget]) -> set[str]:
         """Weights all of whose matrices are there as factors."""

@@ -37,6 +37,7 @@ from hyflexsim.models.tensor_files import TensorFiles, write_shards
 from hyflexsim.models.whole_file import whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import name_mapping
+from hyflexsim.workloads.compression.lora import Adapter
 from hyflexsim.workloads.compression.own_names import OwnWeights
 from hyflexsim.workloads.compression.recipe import Compress
 from hyflexsim.workloads.compression.stages import rounded
@@ -56,13 +57,15 @@ def compress_folder(
     how: Compress | None = None,
     *,
     mapping: name_mapping.Mapping | None = None,
+    adapter: Path | None = None,
     say: Say | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Factorise the model of a folder and write checkpoint folder `out`; returns its "about".
 
-    `how`: method, budget, reading, round and exclude of a recipe. `about` has beside the counts
-    `kept`: the share of each matrix's sum of squares that its factors keep.
+    `how`: method, budget, reading, round and exclude of a recipe. `mapping`: names of one's own
+    format. `adapter`: a folder of LoRA's changes, merged before anything else. `about` has beside
+    the counts `kept`: the share of each matrix's sum of squares that its factors keep.
     Raises InputError or ModelError for what the user has to mend.
     """
     how, say = how or Compress(), say or (lambda what, done, total: None)
@@ -76,7 +79,8 @@ def compress_folder(
     started = time.perf_counter(), time.process_time()
     name, config = model_zoo.config_of(folder)
     check_unquantised(str(folder / "config.json"), config)
-    job = _Job(name, config, TensorFiles(folder), how, mapping)
+    changes = None if adapter is None else Adapter(adapter)
+    job = _Job(name, config, TensorFiles(folder), how, mapping, changes)
     job.refuse_settings()
     with working(out, job.settings(), fresh=fresh) as work:
         for done, target in enumerate(job.targets):
@@ -101,13 +105,14 @@ class _Job:
         files: TensorFiles,
         how: Compress,
         mapping: name_mapping.Mapping | None,
+        adapter: Adapter | None,
     ):
         self.name, self.config, self.how, self._mapping = name, config, how, mapping
-        self._files = files
+        self._files, self._adapter = files, adapter
         self.model: nn.Module = model_zoo.build(name, config)
         exclude = (*low_rank.SKIP, *how.exclude)
         self.targets = low_rank.linear_targets(self.model, exclude=exclude)
-        self._weights = OwnWeights(self.model, files, self.targets, mapping)
+        self._weights = OwnWeights(self.model, files, self.targets, mapping, adapter)
         self._shapes = {
             matrix: shape
             for target in self.targets
@@ -135,6 +140,7 @@ class _Job:
             "config": self.config,
             "compress": self.how.model_dump(mode="json"),
             "mapping": mapping,
+            "adapter": None if self._adapter is None else self._adapter.describe(),
         }
 
     # -- ranks ------------------------------------------------------------------------------------
@@ -217,10 +223,11 @@ class _Job:
     def about(self) -> dict[str, Any]:
         """What the checkpoint says of itself."""
         how = self.how.model_dump(mode="json")
+        merged = f" with {self._adapter.folder.name} merged" if self._adapter else ""
         return {
             "recipe": {"name": self.name, "compress": how},
             "config": self.config,
-            "origin": f"folder {self._files.folder.name}",
+            "origin": f"folder {self._files.folder.name}{merged}",
             "counts": low_rank.counts(self.model)._asdict(),
             "kept": {matrix: float(f"{share:.6g}") for matrix, share in self._kept.items()},
         }

@@ -46,6 +46,11 @@ def check_weights(path: Path) -> Path:
         _refuse(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")
+    if (path / ADAPTER).is_file():
+        raise InputError(
+            f"{path}: holds changes to another model, by {ADAPTER}; give that model's folder, and "
+            f"--adapter {path}"
+        )
     if not any(path.glob("*.safetensors")):
         other = next((file for file in sorted(path.iterdir()) if _other(file)), None)
         if other is None:
