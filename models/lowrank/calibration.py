@@ -1,6 +1,6 @@
 """What the matrices of a model meet as inputs, measured on some batches of calibration data.
 
-For compression that minds activations: :attr:`Inputs.moment` for SVD-LLM (whitened_svd.py),
+For compression that minds activations: the second moment for SVD-LLM (whitened_svd.py),
 :func:`asvd_weights` for ASVD. The data are those of a task; their labels are not used.
 
 Left out: tokens of padding are inputs as others; ASVD's search of ranks by perplexity, and

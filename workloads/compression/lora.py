@@ -108,8 +108,8 @@ class Adapter:
             alpha = next(own, self._config.get("lora_alpha"))
         except (re.error, AttributeError) as error:
             raise InputError(
-                f"{self.folder / ADAPTER}: alpha_pattern must be an object of numbers by pattern of "
-                f"path; {error}"
+                f"{self.folder / ADAPTER}: alpha_pattern must be an object of numbers by pattern "
+                f"of path; {error}"
             ) from None
         if not isinstance(alpha, int | float) or isinstance(alpha, bool):
             raise InputError(
