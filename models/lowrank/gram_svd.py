@@ -5,9 +5,9 @@ precision::
 
     W W^T = Q diag(sigma^2) Q^T,    U = Q_r,    V = W^T Q_r    (if n <= m, else the other way round)
 
-A gate of Llama-3.2-1B (8192 x 2048) takes a ninth of the time of a full SVD so. U V^T is a
-projection of W, whatever was rounded in Q_r, so its error is found without a division by a small
-sigma: the eigenvectors of a backward stable solver (LAPACK's syevd; Golub and Van Loan, Matrix
+which for matrices four times as wide as high takes a fraction of the time of a full SVD. U V^T is
+a projection of W, whatever was rounded in Q_r, so its error is free of divisions by a small sigma:
+the eigenvectors of a backward stable solver (LAPACK's syevd; Golub and Van Loan, Matrix
 Computations, 4th edition, 8.1 and 8.3.3) lose at most of the order of k eps ||W||_F^2 of the best
 sum of squares, with eps = 2.2e-16: less than the rounding of a weight in single precision.
 Singular values below sqrt(k eps) sigma_1, about 1e-7 of the largest, are not told from zero.

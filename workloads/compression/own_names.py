@@ -2,8 +2,8 @@
 
 A file may leave the base model's name out or put it in front (``bert.encoder...``), keep tied
 weights once or twice, hold buffers that the model makes itself, and call LayerNorm's weight and
-bias gamma and beta; a mapping (name_mapping.py) says the rest. Every parameter of the model must be there,
-of the right shape, and every tensor of the file must be one: nothing is left out in silence.
+bias gamma and beta; a mapping (name_mapping.py) says the rest. Every parameter of the model must be
+there, of the right shape, and every tensor of the file must be one: nothing is left out in silence.
 """
 
 from __future__ import annotations
