@@ -35,7 +35,7 @@ def test_compress_a_folder_then_run_it(hyflexsim, folder):
     assert {"ranks.json", "host.json", "model.safetensors.index.json"} < names
     code, out, err = hyflexsim(
         *("validate", "bert-base", "--set", "model.checkpoint=runs/mine"),
-        *("--set", "model.rank=dense", "--set", "workload.tokens=8"),
+        *("--set", "workload.tokens=8"),
     )
     assert (code, err) == (0, "")
     assert "requests for mine" in out

@@ -222,7 +222,7 @@ def test_the_checkpoint_runs_though_it_has_no_scores(models, tmp_path_factory, t
     scenario = Scenario.load(
         "bert-base",
         [
-            *(f"model.checkpoint={tmp_path / 'out'}", "model.rank=dense"),
+            f"model.checkpoint={tmp_path / 'out'}",
             *("workload.tokens=4", "workload.requests=1", f"run.engine={engine}"),
         ],
     )
