@@ -22,7 +22,10 @@ from hyflexsim.analysis.studies.studies import Study
 
 MARKERS = "os^DvPX<>*"
 METHOD_COLOURS = (*style.LABEL_COLOURS, "#202020", "#AA4499", "#999933")
-METHODS = ("tanh", "shrinkage", "sigmoid", "uniform", "energy", "global", "fwsvd")
+METHODS = (
+    *("tanh", "shrinkage", "sigmoid", "uniform", "energy", "global", "fwsvd"),
+    *("asvd", "svd-llm"),
+)
 SELECT_COLOURS = {
     "gradient": "#0072B2",
     "gradient-last": "#56B4E9",

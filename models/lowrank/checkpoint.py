@@ -1,4 +1,4 @@
-"""Compressed models on disk: a folder with model.safetensors and ranks.json.
+"""Compressed models on disk: a folder with model.safetensors (or shards of it) and ranks.json.
 
 The weights are plain tensors, the ranks are readable text, and nothing in either is executed: a
 pickled checkpoint is refused. A folder is read into the dense model of the same architecture,
@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
-from hyflexsim.models.lowrank.compress import low_rank_layers, replace
+from hyflexsim.models.lowrank.compress import replace
 from hyflexsim.models.lowrank.layers import (
     LowRankLinear,
     SplitLinear,
@@ -34,9 +33,10 @@ from hyflexsim.models.lowrank.layers import (
     linear_weight,
     rank_of,
 )
+from hyflexsim.models.lowrank.ranks_file import FORMAT, RANKS_FILE, ranks_text
+from hyflexsim.models.tensor_files import INDEX_FILE, SHARDS, WEIGHTS_FILE, TensorFiles
 from hyflexsim.models.whole_file import whole
 
-WEIGHTS_FILE, RANKS_FILE, FORMAT = "model.safetensors", "ranks.json", "hyflexsim-lowrank-2"
 HOST_FILE = "host.json"
 """What may lie beside these two: how long the job took that wrote them."""
 
@@ -61,39 +61,10 @@ def save_compressed(
     is not finite, scores do not fit, `about` is not JSON, or `path` is something else.
     """
     path = Path(path)
-    layers = low_rank_layers(model)
-    if not layers:
-        raise ModelError(f"{type(model).__name__} has no factorised layers; compress it first")
-    for name, layer in layers.items():
-        if type(layer) is not LowRankLinear:
-            raise ModelError(f"{name}: its threshold must be truncated before it can be saved")
-    entries = {name: _layer_entry(layer) for name, layer in layers.items()}
-    for score, by_path in (scores or {}).items():
-        for name, values in by_path.items():
-            if name not in layers or values.shape != (layers[name].rank,):
-                raise ModelError(
-                    f"score {score} of {name} must be of a factorised layer, one value a rank; "
-                    f"got shape {tuple(values.shape)}"
-                )
-            check_weight(values, f"score {score} of {name}")
-            entries[name]["scores"][score] = [float(f"{value:.9g}") for value in values.tolist()]
     state, tied = _untied(model)
+    text = ranks_text(model, tied, scores=scores, about=about)
     for name, value in state.items():
         check_weight(value, name)
-    entry = {
-        "format": FORMAT,
-        "model": type(model).__name__,
-        "layers": entries,
-        "split": {
-            p: _split_entry(m) for p, m in model.named_modules() if isinstance(m, SplitLinear)
-        },
-        "tied": tied,
-        "about": dict(about or {}),
-    }
-    try:
-        text = json.dumps(entry, indent=1, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"about must hold plain JSON values; {error}") from None
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as scratch:
@@ -114,7 +85,8 @@ def check_target(path: str | Path) -> None:
         raise ModelError(f"a checkpoint must have a folder's name; got {str(path)!r}")
     if path.is_file():
         raise ModelError(f"{path}: must be a folder; got a file")
-    if path.exists() and {p.name for p in path.iterdir()} - {WEIGHTS_FILE, RANKS_FILE, HOST_FILE}:
+    ours = {WEIGHTS_FILE, INDEX_FILE, RANKS_FILE, HOST_FILE}
+    if path.exists() and not all(p.name in ours or p.match(SHARDS) for p in path.iterdir()):
         raise ModelError(f"{path}: must be a new folder or a checkpoint to replace")
 
 
@@ -156,13 +128,9 @@ def load_compressed(model: nn.Module, path: str | Path) -> nn.Module:
     keys, NaN or infinity, before the model is touched.
     """
     entry = read_ranks(path)
-    file = Path(path) / WEIGHTS_FILE
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file (pickled checkpoints are not read)")
-    try:
-        state = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file}: not a safetensors file; {str(error).splitlines()[0]}") from None
+    files = TensorFiles(path)
+    file = files.files[0] if len(files.files) == 1 else Path(path) / INDEX_FILE
+    state = {name: files.read(name) for name in files.names}
     for name, value in state.items():
         check_weight(value, f"{file}: {name}")
     for name, source in entry["tied"].items():
@@ -201,24 +169,6 @@ def _check_scores(where: str, layer: dict[str, Any]) -> None:
                 f"{where}.scores.{name} must be a list of finite numbers, one a rank "
                 f"({layer.get('rank')})"
             )
-
-
-def _layer_entry(layer: LowRankLinear) -> dict[str, Any]:
-    return {
-        "m": layer.in_features,
-        "n": layer.out_features,
-        "rank": layer.rank,
-        "bias": layer.bias is not None,
-        "folded": layer.sigma is None,
-        "transposed": layer.transposed,
-        "scores": {},
-    }
-
-
-def _split_entry(layer: nn.Module) -> dict[str, Any]:
-    assert isinstance(layer, SplitLinear)
-    outputs = [linear_weight(part).shape[0] for part in layer.parts()]
-    return {"names": list(layer.names), "outputs": outputs, "transposed": layer.transposed}
 
 
 def _untied(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -141,12 +141,14 @@ def compress(
     exclude: Sequence[str] = SKIP,
     fused: Mapping[str, Sequence[str]] | None = None,
     row_weights: Mapping[str, Tensor] | None = None,
+    moments: Mapping[str, Tensor] | None = None,
 ) -> nn.Module:
     """Replace linear layers by factors, in place; returns the model.
 
     `rank`: as in :func:`rank_of` for every matrix, or a mapping of path to integer rank (matrices
     not named stay dense). `include`, `exclude`, `fused`: see :func:`linear_targets`.
-    `row_weights`: by path, see :func:`factorise`. A matrix stays dense where r (m + n) > m n.
+    `row_weights`, `moments`: by path, see :func:`factorise`. A matrix stays dense where
+    r (m + n) > m n.
 
     Raises ModelError for what :func:`linear_targets` and :func:`factorise` refuse and for a
     mapping with an unknown path, before the model is touched.
@@ -154,7 +156,9 @@ def compress(
     targets = linear_targets(model, include, exclude, fused)
     if isinstance(rank, Mapping):
         _known(rank, targets, "rank")
-    _known(row_weights or {}, targets, "row_weights")
+    scales, moments = row_weights or {}, moments or {}
+    _known(scales, targets, "row_weights")
+    _known(moments, targets, "moments")
     swaps: dict[str, nn.Module] = {}
     for target in targets:
         made: dict[str, nn.Module] = {}
@@ -169,7 +173,8 @@ def compress(
             if isinstance(wanted, int) and wanted > break_even(m, n):
                 rank_of(torch.empty(0), m, n, wanted, key)  # in range, though it stays dense
                 continue
-            layer = factorise(part, wanted, row_weights=(row_weights or {}).get(key), name=key)
+            how = {"row_weights": scales.get(key), "moment": moments.get(key)}
+            layer = factorise(part, wanted, name=key, **how)
             if layer.rank <= break_even(m, n):
                 made[key] = layer
         if any(isinstance(layer, LowRankLinear) for layer in made.values()):

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.lowrank.whitened_svd import whitened_svd
 
 HARD_THRESHOLD: Literal["hard-threshold"] = "hard-threshold"
 
@@ -238,16 +239,19 @@ def factorise(
     rank: Rank,
     *,
     row_weights: Tensor | None = None,
+    moment: Tensor | None = None,
     name: str = "layer",
 ) -> LowRankLinear:
     """The best approximation of a Linear or Conv1D at a rank, by SVD (Eckart-Young).
 
     `rank` as in :func:`rank_of`; bias, dtype, device and requires_grad are kept. `row_weights`
     (m,), positive: how much an error in the weights of each input counts (FWSVD: the SVD is of
-    W diag(w), and V is divided by w). sigma falls; computed in float32 at least.
+    W diag(w), and V is divided by w). `moment` (m, m): the mean of x x^T over the inputs, for the
+    best approximation of the outputs instead (whitened_svd.py); one of the two. sigma falls;
+    computed in float32 at least.
 
     Raises ModelError for a bad rank, NaN or infinity in the weight, a layer that is not linear,
-    weights of a wrong shape or not positive.
+    weights of a wrong shape or not positive, a moment of a wrong shape or beside weights.
 
     >>> layer = nn.Linear(6, 4)
     >>> bool(torch.allclose(factorise(layer, 4).weight, layer.weight, atol=1e-6))
@@ -260,6 +264,7 @@ def factorise(
         bias_of(layer),
         rank,
         row_weights,
+        moment,
         name,
         is_conv1d(layer),
         layer,
@@ -316,6 +321,7 @@ def _factorise_matrix(
     bias: Tensor | None,
     rank: Rank,
     row_weights: Tensor | None,
+    moment: Tensor | None,
     name: str,
     transposed: bool,
     like: nn.Module,
@@ -326,6 +332,22 @@ def _factorise_matrix(
         rank_of(torch.empty(0), m, n, rank, name)  # refused before the work is done
     w = weight.detach()
     exact = w if w.dtype == torch.float64 else w.float()
+    if moment is None:
+        u, s, v = _scaled_svd(exact, row_weights, name)
+    elif row_weights is not None or moment.shape != (m, m):
+        raise ModelError(f"moment of {name} must be ({m}, {m}), without row_weights")
+    else:
+        u, s, v = whitened_svd(exact, moment)
+    r = rank_of(s, m, n, rank, name)
+    u, s, v = (t.to(w.dtype).contiguous() for t in (u[:, :r], s[:r], v[:, :r]))
+    return inherit(like, LowRankLinear(u, s, v, _clone(bias), transposed=transposed))
+
+
+def _scaled_svd(
+    exact: Tensor, row_weights: Tensor | None, name: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """u, sigma, v of W, or of W diag(row_weights) with V divided by these."""
+    m = exact.shape[1]
     scale = None
     if row_weights is not None:
         scale = row_weights.to(exact)
@@ -333,10 +355,7 @@ def _factorise_matrix(
             raise ModelError(f"row_weights of {name} must be {m} positive finite numbers")
         exact = exact * scale
     u, s, vt = torch.linalg.svd(exact, full_matrices=False)
-    r = rank_of(s, m, n, rank, name)
-    v = vt[:r].T if scale is None else vt[:r].T / scale[:, None]
-    u, s, v = (t.to(w.dtype).contiguous() for t in (u[:, :r], s[:r], v))
-    return inherit(like, LowRankLinear(u, s, v, _clone(bias), transposed=transposed))
+    return u, s, vt.T if scale is None else vt.T / scale[:, None]
 
 
 def _parameter(t: Tensor) -> nn.Parameter:

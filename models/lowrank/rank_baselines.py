@@ -18,11 +18,15 @@ from hyflexsim.models.lowrank.compress import SKIP, LinearTarget, linear_targets
 from hyflexsim.models.lowrank.layers import break_even, check_weight, linear_weight, shipped_values
 from hyflexsim.models.training import Loss, backward, default_loss
 
+Kind = Literal["uniform", "energy", "global"]
+Spectrum = tuple[int, int, Tensor]
+"""Inputs, outputs and the singular values in falling order, in double precision."""
+
 
 def baseline_ranks(
     model: nn.Module,
     budget: int,
-    kind: Literal["uniform", "energy", "global"] = "uniform",
+    kind: Kind = "uniform",
     *,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = SKIP,
@@ -38,12 +42,17 @@ def baseline_ranks(
     Raises ModelError for an unknown kind, a budget below one rank a matrix, or above the dense
     count, and what ``linear_targets`` refuses.
     """
-    spectra: dict[str, tuple[int, int, Tensor]] = {}
+    spectra: dict[str, Spectrum] = {}
     for target in linear_targets(model, include, exclude, fused):
         for key, layer in zip(target.matrices(), split_layer(target), strict=True):
             w = linear_weight(layer).detach()
             check_weight(w, key)
             spectra[key] = (w.shape[1], w.shape[0], torch.linalg.svdvals(w.float()).double())
+    return ranks_within(spectra, budget, kind)
+
+
+def ranks_within(spectra: Mapping[str, Spectrum], budget: int, kind: Kind) -> dict[str, int]:
+    """The ranks of :func:`baseline_ranks`, of matrices of known singular values."""
     least = sum(min(m + n, m * n) for m, n, _ in spectra.values())
     most = sum(m * n for m, n, _ in spectra.values())
     if not least <= budget <= most:

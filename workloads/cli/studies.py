@@ -49,8 +49,22 @@ def register(app: typer.Typer) -> None:
 
 
 def compress(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|FOLDER",
+            help="Name (see data) or path of a .toml file; or a folder of weights.",
+        ),
+    ],
     changes: Changes = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Which of a folder's tensors is which of the model."),
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A LoRA adapter, merged into a folder's weights."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
@@ -58,13 +72,27 @@ def compress(
     fresh: Fresh = False,
     threads: Threads = 1,
 ) -> None:
-    """Train, factorise and fine-tune a model by a recipe; write a compressed checkpoint."""
+    """Train, factorise and fine-tune a model by a recipe; write a compressed checkpoint.
+
+    Of a FOLDER (config.json, .safetensors) the weights are factorised as they are, matrix by
+    matrix, without data.
+    """
     from hyflexsim.workloads.compression.recipe import Recipe  # noqa: PLC0415
+    from hyflexsim.workloads.extraction.weight_formats import looks_like_weights  # noqa: PLC0415
+
+    use_threads(threads)
+    if looks_like_weights(recipe):
+        from hyflexsim.workloads.cli.own_weights import compress_own  # noqa: PLC0415
+
+        compress_own(Path(recipe), changes or (), out, mapping, adapter, fresh=fresh)
+        return
+    for option, value in {"--mapping": mapping, "--adapter": adapter}.items():
+        if value is not None:
+            raise InputError(f"{option} goes with a folder of weights; {recipe!r} is a recipe")
     from hyflexsim.workloads.compression.stages import compress_recipe  # noqa: PLC0415
 
     loaded = Recipe.load(recipe, changes or ())
     target = out or Path("runs") / loaded.name
-    use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         about = compress_recipe(loaded, target, say=say, fresh=fresh)
     console().print(_scores(about), "")
@@ -151,7 +179,11 @@ def accuracy(
 def ranks(
     recipe: RecipeName,
     method: Annotated[
-        str, typer.Option(metavar="A,B,…", help='Also with " rounded": ranks in whole tiles.')
+        str,
+        typer.Option(
+            metavar="A,B,…",
+            help='Also asvd and svd-llm; each also with " rounded": ranks in whole tiles.',
+        ),
     ] = "tanh,shrinkage,sigmoid,uniform,energy,global,fwsvd,tanh rounded",
     budget: Annotated[
         str, typer.Option(metavar="A,B,…", help="Shares of the parameters.")

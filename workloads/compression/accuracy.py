@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from hyflexsim.models.cells.broken import Damage
 from hyflexsim.models.cells.on_chip import Device, Masks, on_chip, wrong_cells
 from hyflexsim.models.cells.quantization import Clip
-from hyflexsim.models.lowrank.checkpoint import RANKS_FILE
+from hyflexsim.models.lowrank.ranks_file import RANKS_FILE
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, weights_on

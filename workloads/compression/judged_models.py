@@ -101,9 +101,18 @@ def open_checkpoint(path: Path) -> Opened:
     source = recipe.model.weights
     tokenizer = None if source is None else weights.load_tokenizer(source)
     task = load_task(recipe.data["name"], tokenizer=tokenizer, options=options)
-    model = model_zoo.build(recipe.name, about["config"], empty=False)
-    load_compressed(model, path)
-    return Opened(model.eval(), task, about["config"], about["origin"])
+    return Opened(open_model(path), task, about["config"], about["origin"])
+
+
+def open_model(path: Path) -> nn.Module:
+    """The compressed model of a checkpoint in evaluation mode, with scores or without.
+
+    Raises InputError as :func:`read_about`, ModelError for files that are damaged or need
+    unpickling.
+    """
+    about = read_about(path, scored=False)
+    model: nn.Module = model_zoo.build(about["recipe"]["name"], about["config"], empty=False)
+    return load_compressed(model, path).eval()
 
 
 def recipe_of(path: Path, about: dict[str, Any]) -> Recipe:

@@ -15,15 +15,16 @@ from hyflexsim.sim.engine import engines
 from hyflexsim.workloads.run import run
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import Prepared, prepare
+from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, is_scored
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
 
 def placed_graph(scenario: Scenario) -> nx.DiGraph | None:
     """The graph of a scenario's checkpoint with what its ranks are worth, so that the placement
-    can protect the right ones; None for a model without a checkpoint, which has no such order.
+    can protect the right ones; None for a model without such a checkpoint, which has no such order.
     """
-    if scenario.model.checkpoint is None:
+    if not _scored(scenario):
         return None
     from hyflexsim.workloads.compression.accuracy_of_run import Judged  # noqa: PLC0415 (torch)
 
@@ -35,7 +36,7 @@ def check(scenario: Scenario) -> Prepared:
     the checkpoint with its weights, the noises it is scored with, what the trace keeps.
     """
     ready = prepare(scenario, placed_graph(scenario))
-    if scenario.model.checkpoint is not None:
+    if _scored(scenario):
         from hyflexsim.workloads.compression.accuracy_of_run import check_noises  # noqa: PLC0415
 
         check_noises(scenario, ready.chip)
@@ -75,7 +76,7 @@ def simulate(
         scenario = Scenario.load(scenario)
     judge: run.Judge | None = None
     explain = graph is None and chip is None and kept is None
-    if scenario.model.checkpoint is not None:
+    if _scored(scenario):
         from hyflexsim.workloads.compression.accuracy_of_run import (  # noqa: PLC0415 (torch)
             Judged,
             check_noises,
@@ -100,3 +101,9 @@ def simulate(
         explain=explain,
         values=values,
     )
+
+
+def _scored(scenario: Scenario) -> bool:
+    """Whether its model is a checkpoint with scores; one of weights alone has ranks and no more."""
+    name = scenario.model.checkpoint
+    return name is not None and is_scored(find_checkpoint(name))

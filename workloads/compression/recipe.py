@@ -32,7 +32,8 @@ Every key, with its default::
     [compress]
     method = "hard-threshold"      # floor(m n / (m + n)) ranks: as many values as the matrix
     # method = "tanh"              # learned thresholds: tanh, shrinkage, sigmoid (SoftLMs)
-    # method = "uniform"           # not learned: uniform, energy, global or fwsvd
+    # method = "uniform"           # not learned: uniform, energy, global; at uniform ranks also
+    #                              # fwsvd, and by inputs of the training data asvd and svd-llm
     budget = 0.5                   # share of parameters kept; all methods but hard-threshold
     reading = "linears"            # of the blocks' linear weights; or "total", of all parameters
     round = 0                      # ranks to multiples of this before recovery (0: as they are)
@@ -70,7 +71,8 @@ from hyflexsim.workloads.scenario.schema import Generate, Jets, Section, Seed, T
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 LEARNED = ("tanh", "shrinkage", "sigmoid")
-BASELINES = ("uniform", "energy", "global", "fwsvd")
+ACTIVATION_AWARE = ("asvd", "svd-llm")
+BASELINES = ("uniform", "energy", "global", "fwsvd", *ACTIVATION_AWARE)
 
 Positive = Annotated[float, allows("a number above 0", gt=0)]
 Share = Annotated[float, allows("a number above 0 and up to 1", gt=0, le=1)]
@@ -129,6 +131,8 @@ class Compress(Section):
             "energy",
             "global",
             "fwsvd",
+            "asvd",
+            "svd-llm",
         ],
         allows(f"hard-threshold, {', '.join((*LEARNED, *BASELINES))}"),
     ] = "hard-threshold"

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from hyflexsim.models import training
 from hyflexsim.models.cells.on_chip import Device, on_chip
 from hyflexsim.models.cutmix import CutMix
+from hyflexsim.models.lowrank import calibration, rank_baselines, rank_learning, redistribution
 from hyflexsim.models.lowrank import compress as low_rank
-from hyflexsim.models.lowrank import rank_baselines, rank_learning, redistribution
 from hyflexsim.models.lowrank.checkpoint import (
     HOST_FILE,
     check_target,
@@ -40,7 +40,7 @@ from hyflexsim.models.patch_dropout import some_patches
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver, save_state
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
-from hyflexsim.workloads.compression.recipe import LEARNED, Recipe, Training
+from hyflexsim.workloads.compression.recipe import ACTIVATION_AWARE, LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Task
@@ -129,18 +129,36 @@ def factorise(recipe: Recipe, model: nn.Module, task: Task, say: Say) -> None:
     if how.method in LEARNED:
         _learned(recipe, model, task, budget, say)
         return
-    kind: Any = "uniform" if how.method == "fwsvd" else how.method
+    kind: Any = how.method if how.method in ("energy", "global") else "uniform"
     ranks = rank_baselines.baseline_ranks(model, budget, kind, exclude=exclude)
-    fisher = None
-    if how.method == "fwsvd":
-        data = task.batches(recipe.recover.batch, recipe.seed)
-        fisher = rank_baselines.fisher_row_weights(
-            model, data, task.loss, batches=2 * PROBES, exclude=exclude
-        )
-        fisher = {path: w for path, w in fisher.items() if path in ranks}
+    errors = _weighed_errors(recipe, model, task, ranks, exclude)
     if how.round:
-        ranks = _rounded(model, ranks, how.round, exclude)
-    low_rank.compress(model, ranks, exclude=exclude, row_weights=fisher)
+        ranks = rounded(model, ranks, how.round, exclude)
+    low_rank.compress(model, ranks, exclude=exclude, **errors)
+
+
+def _weighed_errors(
+    recipe: Recipe,
+    model: nn.Module,
+    task: Task,
+    ranks: Mapping[str, int],
+    exclude: tuple[str, ...],
+) -> dict[str, Any]:
+    """How errors of the factors count, by the recipe's method, as ``compress`` takes it."""
+    method, batches = recipe.compress.method, 2 * PROBES
+    if method not in ("fwsvd", *ACTIVATION_AWARE):
+        return {}
+    data = task.batches(recipe.recover.batch, recipe.seed)
+    if method == "fwsvd":
+        fisher = rank_baselines.fisher_row_weights(
+            model, data, task.loss, batches=batches, exclude=exclude
+        )
+        return {"row_weights": {path: fisher[path] for path in ranks}}
+    met = calibration.measure_inputs(model, data, task.loss, batches=batches, exclude=exclude)
+    met = {path: met[path] for path in ranks}
+    if method == "asvd":
+        return {"row_weights": calibration.asvd_weights(met)}
+    return {"moments": {path: inputs.moment for path, inputs in met.items()}}
 
 
 def _learned(recipe: Recipe, model: nn.Module, task: Task, budget: int, say: Say) -> None:
@@ -272,7 +290,7 @@ def _picture(
     return picture
 
 
-def _rounded(
+def rounded(
     model: nn.Module, ranks: Mapping[str, int], multiple: int, exclude: tuple[str, ...]
 ) -> dict[str, int]:
     """Ranks to the nearest multiple, at least one; dense where that no longer saves anything."""

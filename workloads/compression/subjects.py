@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hyflexsim.models.lowrank import compress as low_rank
-from hyflexsim.models.lowrank.checkpoint import RANKS_FILE, load_compressed, save_compressed
+from hyflexsim.models.lowrank.checkpoint import load_compressed, save_compressed
 from hyflexsim.models.lowrank.layers import HARD_THRESHOLD
+from hyflexsim.models.lowrank.ranks_file import RANKS_FILE
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.judged_models import (
     Opened,

@@ -10,8 +10,9 @@ part-small  a ParT of 0.27 M, ten classes of jets       comes with hyflexsim (da
 =========== =========================================== ==========================================
 
 A name that none of these has is the path of a folder that transformers can read (config.json,
-model.safetensors, tokenizer), or that hyflexsim train-part wrote. Nothing is downloaded and nothing
-is unpickled.
+model.safetensors or shards of it, tokenizer), or that hyflexsim train-part wrote. Nothing is
+downloaded and nothing is unpickled; other formats are refused with what converts them
+(weight_formats.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.weight_formats import check_weights, looks_like_weights
 from hyflexsim.workloads.nearest import nearest
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -160,10 +162,10 @@ def _find(name: str) -> tuple[Path, dict[str, Any], str]:
     """(folder, options to read it with, origin) of trained weights."""
     if name in _SOURCES:
         return _SOURCES[name]()
-    if (Path(name) / "config.json").is_file():
-        return Path(name), {}, f"folder {Path(name).name}"
     if (Path(name) / "recipe.json").is_file() and (Path(name) / "model.safetensors").is_file():
         return Path(name) / "model.safetensors", {}, f"training {Path(name).name}"
+    if looks_like_weights(name):
+        return check_weights(Path(name)), {}, f"folder {Path(name).name}"
     raise InputError(
         f"model.weights: no weights {name!r} and no such folder; {nearest(name, _SOURCES)}"
     )

@@ -170,7 +170,7 @@ def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     folder = find_checkpoint(checkpoint)
-    about = read_about(folder)
+    about = read_about(folder, scored=False)
     graph = extract_config(about["recipe"]["name"], about["config"], leave_out=TRAINED)
     prefix = graph.graph["prefix"]
     layers = {

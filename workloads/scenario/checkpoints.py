@@ -46,24 +46,47 @@ def is_shipped(name: str) -> bool:
     return (CHECKPOINTS / name / "ranks.json").is_file()
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+def is_scored(path: Path) -> bool:
+    """Whether a checkpoint has scores: it was compressed by a recipe, not from weights alone.
 
-    Raises InputError for one not made from a recipe, and for what scores and pictures could not be
-    made of, in one line with file, key, value and what is allowed.
+    Raises InputError as :func:`read_about`.
+    """
+    return "scores" in read_about(path, scored=False)
+
+
+def read_about(path: Path, *, scored: bool = True) -> dict[str, Any]:
+    """What a checkpoint says of itself; ``scored``: whether it must have scores.
+
+    Raises InputError for one not made by ``compress``, and for what scores and pictures could not
+    be made of, in one line with file, key, value and what is allowed.
     """
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     about: dict[str, Any] = read_ranks(path)["about"]
-    for key in ("recipe", "config", "scores", "metric", "counts", "origin"):
+    needed: tuple[str, ...] = ("recipe", "config", "counts", "origin")
+    if scored and "scores" not in about and all(key in about for key in needed):
+        raise InputError(
+            f"{path}: has no scores, since it was made of weights alone; compress by a recipe with "
+            "model.weights and data to have them"
+        )
+    needed += ("scores", "metric") if "scores" in about else ()
+    for key in needed:
         if key not in about:
             raise InputError(f"{path}: ranks.json lacks about.{key}; make it by hyflexsim compress")
     file = path / "ranks.json"
-    for key in ("recipe", "config", "scores", "metric", "counts"):
+    for key in (key for key in needed if key != "origin"):
         _must(file, key, about[key], isinstance(about[key], dict), "an object")
     name = about["recipe"].get("name")
     _must(file, "recipe.name", name, isinstance(name, str), "a word")
     check_config(f"{file}: about.config", about["config"])
+    for key, count in about["counts"].items():
+        _must(file, f"counts.{key}", count, _number(count), "a number")
+    if "scores" in about:
+        _check_scores(file, about)
+    return about
+
+
+def _check_scores(file: Path, about: dict[str, Any]) -> None:
     metric = about["metric"]
     name, higher, floor = (metric.get(key) for key in ("name", "higher_is_better", "floor"))
     _must(file, "metric.name", name, isinstance(name, str), "a word")
@@ -73,10 +96,7 @@ def read_about(path: Path) -> dict[str, Any]:
         _must(file, f"scores.{state}", figures, isinstance(figures, dict), "an object")
         score = figures.get(name)
         _must(file, f"scores.{state}.{name}", score, _number(score), "a number")
-    for key, count in about["counts"].items():
-        _must(file, f"counts.{key}", count, _number(count), "a number")
     _check_importance(file, about.get("importance"))
-    return about
 
 
 def _check_importance(file: Path, importance: Any) -> None:

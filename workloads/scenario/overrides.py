@@ -31,8 +31,9 @@ def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any])
     {'workload': {'kind': 'tokens', 'tokens': 64}, 'chip': {'set': {'analog.read_cycle': '50 ns'}}}
     """
     given = overrides.items() if isinstance(overrides, Mapping) else pairs(overrides)
-    # kinds and the chip first, since they decide which other keys there are
-    ordered = sorted(given, key=lambda pair: not pair[0].endswith(("kind", "chip.preset")))
+    # kinds, the chip and the checkpoint first, since they decide which other keys there are
+    first = ("kind", "chip.preset", "model.checkpoint")
+    ordered = sorted(given, key=lambda pair: not pair[0].endswith(first))
     return [_apply(content, key, value) for key, value in ordered]
 
 
@@ -100,6 +101,8 @@ def _apply(content: dict[str, Any], key: str, value: Any) -> str:
         for other in SOURCES:
             if other != last:
                 table.pop(other, None)
+        if last == "checkpoint":
+            table.pop("rank", None)  # of the file's model; a checkpoint has its own
     return ".".join(parts)
 
 

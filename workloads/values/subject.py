@@ -23,11 +23,11 @@ from hyflexsim.sim import graph as g
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.compression.judged_models import open_checkpoint
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, open_model
 from hyflexsim.workloads.extraction import model_zoo, weights
 from hyflexsim.workloads.extraction.extract import extract_program
 from hyflexsim.workloads.jets.jets import load_jets
-from hyflexsim.workloads.scenario.checkpoints import find_checkpoint
+from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, is_scored
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Jets
 from hyflexsim.workloads.tasks.catalogue import load_task
@@ -71,8 +71,12 @@ def open_subject(scenario: Scenario, requests: list[Request], graph: Any, limit:
     task = tokenizer = None
     factors: dict[str, list[Tensor]] = {}
     if scenario.model.checkpoint is not None:
-        opened = open_checkpoint(find_checkpoint(scenario.model.checkpoint))
-        model, task = opened.model, opened.task
+        folder = find_checkpoint(scenario.model.checkpoint)
+        if is_scored(folder):
+            opened = open_checkpoint(folder)
+            model, task = opened.model, opened.task
+        else:
+            model = open_model(folder)
         prefix = graph.graph["prefix"]
         for path, layer in compress.low_rank_layers(model).items():
             factors[path.removeprefix(prefix)] = [w.detach() for w in factors_of(layer)]

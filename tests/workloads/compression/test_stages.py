@@ -151,7 +151,7 @@ def test_ranks_are_rounded_to_tiles(factorised, method):
 def test_rounding_never_ships_more_than_the_dense_matrix():
     model = torch.nn.Module()
     model.blocks = torch.nn.ModuleList([torch.nn.Linear(64, 64), torch.nn.Linear(16, 16)])
-    found = stages._rounded(model, {"blocks.0": 31, "blocks.1": 5}, 16, low_rank.SKIP)
+    found = stages.rounded(model, {"blocks.0": 31, "blocks.1": 5}, 16, low_rank.SKIP)
     assert found == {"blocks.0": 32}  # 16 of 16 would hold twice the values: dense
 
 

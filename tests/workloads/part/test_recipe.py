@@ -56,7 +56,7 @@ def test_no_such_recipe(tmp_path):
         PartRecipe.load("part-huge")
     assert str(error.value) == (
         "part-huge: no such recipe; "
-        "name one of part-small, part-small-long, part-full or a .toml file"
+        "name one of part-small, part-small-best, part-small-long, part-full or a .toml file"
     )
     file = tmp_path / "bad.toml"
     file.write_text("steps = ")

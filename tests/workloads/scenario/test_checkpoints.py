@@ -8,6 +8,7 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.scenario import checkpoints
+from hyflexsim.workloads.scenario.scenario import Scenario
 
 
 def test_checkpoints_that_are_none(tmp_path, checkpoint):
@@ -71,3 +72,12 @@ def test_a_checkpoint_without_importance_is_one(tmp_path, checkpoint):
     del entry["about"]["importance"]
     (tmp_path / "ranks.json").write_text(json.dumps(entry))
     assert checkpoints.read_about(tmp_path)["metric"]["name"] == "accuracy"
+
+
+def test_a_checkpoint_by_override_takes_the_place_of_a_files_rank():
+    assert Scenario.load("bert-base").model.rank == "hard-threshold"
+    assert Scenario.load("bert-base", ["model.checkpoint=part-jets"]).model.rank == "dense"
+    both = ["model.rank=0.5", "model.checkpoint=part-jets"]
+    for given in (both, both[::-1]):
+        with pytest.raises(InputError, match=r"model.rank goes with model.name or graph"):
+            Scenario.load("bert-base", given)

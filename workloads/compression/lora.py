@@ -1,0 +1,140 @@
+"""LoRA adapters as PEFT writes them, merged into the weights that they are trained beside.
+
+A folder with adapter_config.json and adapter_model.safetensors; of a matrix W (n, m) it holds A
+(r, m) and B (n, r), and the model computes with W + s B A, s = lora_alpha / r (Hu et al., arXiv
+2106.09685, section 4.1), or lora_alpha / sqrt(r) where ``use_rslora`` says so (arXiv 2312.03732).
+Merging is exact but for the rounding of the sum to the precision of W, and costs the chip nothing.
+
+Left out, and refused by name: adapters of other kinds, DoRA, trained biases and whole modules.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from hyflexsim.models.lowrank.layers import check_weight
+from hyflexsim.models.tensor_files import TensorFiles
+from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.workloads.extraction.weight_formats import ADAPTER
+
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""Before each path of the model, in names of tensors."""
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "use_dora": (None, False),
+    "bias": (None, "none"),
+    "modules_to_save": (None, []),
+    "lora_bias": (None, False),
+    "trainable_token_indices": (None, []),
+}
+"""What a configuration may say of these keys: a matrix gets B A, and nothing else changes."""
+
+
+class Change(NamedTuple):
+    """s B A of one matrix: names of A and B, and s."""
+
+    a: str
+    b: str
+    scale: float
+
+
+class Adapter:
+    """The changes of an adapter by path of a matrix's layer in the model.
+
+    Raises InputError for another kind of adapter, naming the key, and ModelError for damaged files.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._config = _read(folder / ADAPTER)
+        self._files = TensorFiles(folder, WEIGHTS)
+        self.changes = dict(self._change(name) for name in self._files.names if _is_a(name))
+        known = {name for change in self.changes.values() for name in change[:2]}
+        other = next((name for name in self._files.names if name not in known), None)
+        if other is not None or not self.changes:
+            raise InputError(
+                f"{folder / WEIGHTS}: must hold lora_A.weight and lora_B.weight of matrices; got "
+                f"{other or 'nothing'}"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """What tells it from others when a job is resumed."""
+        stat = (self.folder / WEIGHTS).stat()
+        file = [stat.st_size, stat.st_mtime_ns]
+        return {"folder": str(self.folder), "file": file, "config": self._config}
+
+    def check(self, path: str, shape: tuple[int, int]) -> None:
+        """Raise InputError unless a change is of a matrix (n, m)."""
+        n, m = shape
+        change = self.changes[path]
+        a, b = self._files.shape(change.a), self._files.shape(change.b)
+        if a != (b[-1], m) or b != (n, a[0]):
+            raise InputError(
+                f"{self.folder / WEIGHTS}: lora_A and lora_B of {path} must be (r, {m}) and "
+                f"({n}, r); got {a} and {b}"
+            )
+
+    def change(self, path: str) -> torch.Tensor:
+        """s B A (n, m) of a matrix, in double precision."""
+        a, b, scale = self.changes[path]
+        product = self._files.read(b).double() @ self._files.read(a).double()
+        check_weight(product, f"{self.folder / WEIGHTS}: lora_B lora_A of {path}")
+        return scale * product
+
+    def _change(self, a: str) -> tuple[str, Change]:
+        b, path = a.replace(".lora_A.", ".lora_B."), a.removesuffix(".lora_A.weight")
+        path = path.removeprefix(PREFIX)
+        if b not in self._files:
+            raise InputError(f"{self.folder / WEIGHTS}: lacks {b}, though it has {a}")
+        shapes = self._files.shape(a), self._files.shape(b)
+        if any(len(shape) != 2 for shape in shapes) or shapes[0][0] < 1:
+            raise InputError(f"{self.folder / WEIGHTS}: {a} and {b} must be matrices; got {shapes}")
+        rank = shapes[0][0]
+        root = math.sqrt(rank) if self._config.get("use_rslora") else rank
+        return path, Change(a, b, self._alpha(path) / root)
+
+    def _alpha(self, path: str) -> float:
+        """lora_alpha, or that of the first pattern that a path ends with, as PEFT reads them."""
+        patterns = self._config.get("alpha_pattern") or {}
+        try:
+            own = (v for key, v in patterns.items() if re.match(rf"(.*\.)?({key})$", path))
+            alpha = next(own, self._config.get("lora_alpha"))
+        except (re.error, AttributeError) as error:
+            raise InputError(
+                f"{self.folder / ADAPTER}: alpha_pattern must be an object of numbers by pattern "
+                f"of path; {error}"
+            ) from None
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool):
+            raise InputError(
+                f"{self.folder / ADAPTER}: lora_alpha must be a number; got {shortened(alpha)}"
+            )
+        return alpha
+
+
+def _is_a(name: str) -> bool:
+    return name.endswith(".lora_A.weight")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not a JSON file ({error})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{file}: must hold an object; got {type(config).__name__}")
+    for key, allowed in PLAIN.items():
+        if config.get(key) not in allowed:
+            raise InputError(
+                f"{file}: {key} must be {' or '.join(json.dumps(v) for v in allowed)}; got "
+                f"{shortened(config.get(key))}: other adapters are not merged"
+            )
+    return config
