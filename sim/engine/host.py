@@ -3,8 +3,8 @@
 It decides when an instant is over, like components and before them. First those that wait enter, in
 order, as far as there is room after all visits that end then; then what comes at this instant
 enters, waits as far as its queue has places, or is refused. Where a plan has several members, chips
-side by side, the host is their dispatcher: each has its own queue, and a request joins one as it
-comes.
+side by side or models on one chip, the host is their dispatcher: each has its own queue, and a
+request joins one of those that serve its model as it comes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ class Chips(Protocol):
 
 
 class Member:
-    """A chip as its host knows it: requests on it, and those that wait for it."""
+    """A chip, or a model's part of one, as its host knows it: requests on it, and those that wait.
 
-    def __init__(self) -> None:
+    ``window``: most requests on it at once; ``memory``: what it has for them.
+    """
+
+    def __init__(self, window: int, memory: int) -> None:
+        self.window = window
+        self.memory = memory
         self.live = 0
         self.held = 0  # of its memory
         self.waiting: deque[int] = deque()
@@ -49,9 +54,11 @@ class HostProcess:
         self.arrived = arrivals_of(requests, host)
         self.refused: list[int] = []
         self.sent_to = [0] * len(requests)
-        self._members = [Member() for _ in range(host.members)]
+        rooms = zip(host.rooms(chips.window), host.memories, strict=True)
+        self._members = [Member(window, memory) for window, memory in rooms]
+        self._serving = [host.serving[request.model] for request in requests]
+        self._turns = host.turns(requests)
         self._shortest = host.shortest
-        self._memory = host.memory
         self._needs = [0] * len(requests) if host.memory is None else host.needs
         self._places = len(requests) if host.places is None else host.places
         self._think = None if host.clients is None else host.think
@@ -93,15 +100,15 @@ class HostProcess:
             self.refused.append(request)
 
     def _fits(self, member: Member, request: int) -> bool:
-        if self._memory is not None and member.held + self._needs[request] > self._memory:
-            return False
-        return member.live < self.chips.window
+        fits = member.held + self._needs[request] <= member.memory
+        return fits and member.live < member.window
 
     def _choose(self, request: int) -> int:
-        """The member with the fewest requests, the first of equals; or each in turn."""
+        """Of those that serve its model the member with the fewest requests; or each in turn."""
+        serving = self._serving[request]
         if not self._shortest:
-            return request % len(self._members)
-        return min(range(len(self._members)), key=lambda i: self._there(self._members[i]))
+            return serving[self._turns[request]]
+        return min(serving, key=lambda i: self._there(self._members[i]))
 
     def _there(self, member: Member) -> int:
         return member.live + len(member.waiting)

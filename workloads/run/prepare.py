@@ -60,7 +60,7 @@ class Prepared:
             for pus in self.placement.groups()
             if any(pu in at for pu in pus)
         }
-        components = self.plan.components[: len(self.plan.components) // self.plan.members]
+        components = self.plan.components[: len(self.plan.components) // self.plan.replicas]
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 

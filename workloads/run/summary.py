@@ -125,7 +125,7 @@ def summarize(
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
         **merit,
         "area_mm2": {
-            "chip": chip_area(ready.chip) * scenario.chip.chips * ready.plan.members,
+            "chip": chip_area(ready.chip) * ready.placement.options.chips * ready.plan.replicas,
             "used": _used_area(ready),
         },
         "writes_per_request": energy.cell_writes(counts) / count,
@@ -175,7 +175,7 @@ def _used_area(ready: Prepared) -> float:
     """mm² of all PUs in use, and of what the chips in use share, in every replica."""
     used = ready.placement
     one = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
-    return one * ready.plan.members
+    return one * ready.plan.replicas
 
 
 def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:

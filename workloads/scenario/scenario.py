@@ -70,7 +70,8 @@ Every key, with its default::
     # arrivals = { kind = "bunched", rate_per_s = 1e5, filled = [72, 8], per_event = [0.5, 0.5] }
     # arrivals = { kind = "on-off", rate_per_s = 4e5, on = "50 us", off = "150 us" }
     # arrivals = { kind = "closed", clients = 8, think = "10 us" }
-    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py
+    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py; with
+    #                            # model = "..." only rows for that model are taken
 
     [host]                       # who sends requests and waits for answers
     admission = "longest"        # a chip takes in as many requests as its memory holds of the

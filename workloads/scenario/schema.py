@@ -228,10 +228,11 @@ class Closed(Section):
 
 
 class TraceFile(Section):
-    """Times read from a file."""
+    """Times read from a file; of a file with a column of models, those for one of them."""
 
     kind: Literal["trace"] = "trace"
     file: File
+    model: Text | None = None
     speed: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)] = 1.0
 
 

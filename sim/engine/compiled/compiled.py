@@ -170,7 +170,7 @@ def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
 def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Waiting]:
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
         row, sent = t.requests[request], requests[request]
-        member = int(row["shape"]) % plan.members
+        member = int(t.shapes[row["shape"]]["member"])
         counts = shape_of(plan, sent.tokens, sent.prefill, member).counts
         base = int(row["bytes_at"])
         for step, count in enumerate(counts):

@@ -40,7 +40,6 @@ from hyflexsim.sim.engine.compiled.registers import (
     LEFT,
     LIVE,
     MARKS,
-    MEMORY,
     NONE,
     NOW,
     PEAK_LIVE,
@@ -52,7 +51,6 @@ from hyflexsim.sim.engine.compiled.registers import (
     SHORTEST,
     TIMED,
     TURN,
-    WINDOW,
 )
 from hyflexsim.sim.engine.compiled.sums import add_visit
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
@@ -395,7 +393,7 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[LIVE] -= 1
-    member = t.members[t.requests[request].shape % len(t.members)]
+    member = t.members[shape.member]
     member.live -= 1
     member.held -= t.requests[request].need
     r[HOST_DUE] = True
@@ -416,36 +414,36 @@ def _ask(t, client, now):
 
 
 @called
-def choose(r, members, request):
-    """The member with the fewest requests, the first of equals; or each in turn."""
+def choose(r, members, shapes, request):
+    """The shape of a request on the member that it goes to: each of those that serve its model in
+    turn, or the one with the fewest requests, the first of equals."""
     if not r[SHORTEST]:
-        return np.uint32(request % len(members))
-    best = np.uint32(0)
-    for i in range(1, len(members)):
-        if members[i].live + members[i].waiting < members[best].live + members[best].waiting:
-            best = np.uint32(i)
+        return np.uint32(request.base + request.turn)
+    best = np.uint32(request.base)
+    for shape in range(request.base + 1, request.base + request.choices):
+        one, other = members[shapes[shape].member], members[shapes[best].member]
+        if one.live + one.waiting < other.live + other.waiting:
+            best = np.uint32(shape)
     return best
 
 
 @called
-def fits(r, member, need):
+def fits(member, need):
     """Whether a member has room for a request."""
-    return member.live < r[WINDOW] and member.held + need <= r[MEMORY]
+    return member.live < member.window and member.held + need <= member.memory
 
 
 @called
-def next_to_enter(r, members, requests, behind, refused, now):
+def next_to_enter(r, members, shapes, requests, behind, refused, now):
     """The next request that there is room for, or NONE; those before it wait or are refused."""
     for i in range(len(members)):
-        if members[i].waiting and fits(r, members[i], requests[members[i].first].need):
+        if members[i].waiting and fits(members[i], requests[members[i].first].need):
             return np.uint32(members[i].first)
     while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
         request = np.uint32(r[SEEN])
-        number = choose(r, members, request)
-        member = members[number]
-        base = requests[request].shape - requests[request].shape % np.uint32(len(members))
-        requests[request].shape = base + number
-        if member.waiting == 0 and fits(r, member, requests[request].need):
+        requests[request].shape = choose(r, members, shapes, requests[request])
+        member = members[shapes[requests[request].shape].member]
+        if member.waiting == 0 and fits(member, requests[request].need):
             return request  # and will be again, if the tables are too small for it now
         r[SEEN] += 1
         if member.waiting == r[PLACES]:
@@ -461,9 +459,9 @@ def next_to_enter(r, members, requests, behind, refused, now):
 
 
 @called
-def take_out(r, members, requests, behind, request):
+def take_out(r, members, shapes, requests, behind, request):
     """A request enters: it is on its chip, and out of the queue if it was in it."""
-    member = members[requests[request].shape % len(members)]
+    member = members[shapes[requests[request].shape].member]
     member.live += 1
     member.held += requests[request].need
     if request == r[SEEN]:
@@ -531,13 +529,13 @@ def _host(t, now):
     r = t.registers
     r[HOST_DUE] = False
     while True:
-        request = next_to_enter(r, t.members, t.requests, t.behind, t.refused, now)
+        request = next_to_enter(r, t.members, t.shapes, t.requests, t.behind, t.refused, now)
         if request == NONE:
             break
         if not _has_room(t, request):
             r[HOST_DUE] = True
             return False
-        take_out(r, t.members, t.requests, t.behind, request)
+        take_out(r, t.members, t.shapes, t.requests, t.behind, request)
         _enter(t, request, now)
     if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.requests):
         r[TIMED] = True

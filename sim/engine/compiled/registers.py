@@ -45,8 +45,6 @@ DONE, FULL, ROOM = range(3)
     IDLING,  # clients that have not begun
     LIVE,  # requests on the chip
     PEAK_LIVE,
-    WINDOW,  # at most so many of them on a member
-    MEMORY,  # ... which need no more than this in all
     HOST_DUE,  # 1: the host decides when the instant is over
     LEFT,  # requests that have left
     FAN_OUT,  # nodes for what one finished token may release at most, and for all tokens in hand
@@ -54,5 +52,5 @@ DONE, FULL, ROOM = range(3)
     COMPONENTS,  # events up to here are the end of a visit there
     HOST,  # event of the host; before it are credits of buffers, behind it clients
     REGISTERS,  # how many there are
-) = range(26)
+) = range(24)
 """Numbers of which a run has one."""

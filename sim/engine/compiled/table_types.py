@@ -114,6 +114,7 @@ SHAPE = np.dtype(
         ("initial", "i8"),
         ("initial_at", "i8"),
         ("free_block", "u4"),
+        ("member", "u4"),  # that serves it
     ]
 )
 TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
@@ -126,10 +127,16 @@ REQUEST = np.dtype(
         ("block", "u4"),
         ("bytes_at", "u8"),  # of that block
         ("marks_at", "u8"),
+        ("base", "u4"),  # its shape on the first of the members that serve its model
+        ("choices", "u4"),  # how many these are
+        ("turn", "u4"),  # which of them it goes to where each has its turn
+        ("_", "u4"),
     ]
 )
-MEMBER = np.dtype(  # a chip as its host knows it
+MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it
     [
+        ("window", "i8"),  # most requests on it at once
+        ("memory", "i8"),  # what it has for them
         ("live", "i8"),  # requests on it
         ("held", "i8"),  # of its memory, by these
         ("waiting", "i8"),  # requests that wait for it

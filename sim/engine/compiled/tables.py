@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,12 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST,
     HOST_DUE,
     IDLING,
-    MEMORY,
     NONE,
     PLACES,
     REGISTERS,
     SHORTEST,
     SLOTS,
     TURN,
-    WINDOW,
 )
 from hyflexsim.sim.engine.compiled.table_types import (
     BLOCK,
@@ -66,14 +64,8 @@ def tables(
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     host = host or Host()
     check_members(plan, host)
-    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill, r.work) for r in requests]
-    # shapes of one length are together, in order of members
-    place = {key: i * host.members for i, key in enumerate(dict.fromkeys(keys))}
-    shapes = tuple(
-        (tokens, prefill, member, work)
-        for tokens, prefill, work in place
-        for member in range(host.members)
-    )
+    keys = [_key(request) for request in requests]
+    shapes, place = _on_members(keys, host)
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
@@ -83,8 +75,6 @@ def tables(
     registers = np.zeros(REGISTERS, dtype=np.int64)
     registers[HOST_DUE] = True  # it releases the first requests
     registers[FREE_NODES] = room  # from node 0 on
-    registers[WINDOW] = window
-    registers[MEMORY] = NEVER if host.memory is None else host.memory
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
     registers[PLACES] = len(requests) if host.places is None else host.places
@@ -102,7 +92,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys], host),
+        requests=_requests(requests, [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -111,7 +101,7 @@ def tables(
         waits=np.zeros(room, dtype=np.uint8),
         marks=np.zeros(room, dtype=np.uint32),
         blocks=np.zeros(room, dtype=BLOCK),
-        members=_members(host.members),
+        members=_members(host, window),
         behind=np.zeros(len(requests), dtype=np.uint32),
         refused=np.zeros(len(requests), dtype=bool),
         thinks=np.array([*host.think, 0], dtype=np.int64),
@@ -127,14 +117,14 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 """Tables made from a plan and lengths that the loop writes to: every run has its own."""
 
 
-def _before_any_request(
-    plan: Plan, lengths: list[tuple[int, int, int, Work | None]]
-) -> dict[str, Any]:
+def _before_any_request(plan: Plan, lengths: list[_Length]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
+    members = [member for _, _, member, _ in lengths]
     static = plan.once("steps", lambda: _steps(plan))
     steps, outputs = static["steps"].copy(), static["outputs"].copy()
     evaluated = _shapes(plan, shapes, steps)
+    evaluated["shapes"]["member"] = members
     always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
     outputs["group"] = always[outputs["edge"]] if len(always) else 0
     outputs["only"] = (evaluated["waits_at"] == NONE).all(axis=0)[outputs["step"]]
@@ -149,9 +139,32 @@ def _before_any_request(
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
-def _members(count: int) -> np.ndarray:
-    rows = np.zeros(count, dtype=MEMBER)
+_Length = tuple[int, int, int, Work | None]  # tokens, prefill, member, work
+
+
+def _key(request: Request) -> tuple[int, int, Work | None, int]:
+    """What requests have in common that have one shape on one member."""
+    prefill = request.tokens if request.prefill is None else request.prefill
+    return request.tokens, prefill, request.work, request.model
+
+
+def _on_members(
+    keys: Iterable[tuple[int, int, Work | None, int]], host: Host
+) -> tuple[tuple[_Length, ...], dict[Hashable, int]]:
+    """Shapes, and where those of a key begin: one for each member that serves its model."""
+    shapes: list[_Length] = []
+    place: dict[Hashable, int] = {}
+    for key in dict.fromkeys(keys):
+        tokens, prefill, work, model = key
+        place[key] = len(shapes)
+        shapes += [(tokens, prefill, member, work) for member in host.serving[model]]
+    return tuple(shapes), place
+
+
+def _members(host: Host, window: int) -> np.ndarray:
+    rows = np.zeros(host.members, dtype=MEMBER)
     rows["first"] = rows["last"] = NONE
+    rows["window"], rows["memory"] = host.rooms(window), host.memories
     return rows
 
 
@@ -250,10 +263,13 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
-    rows = np.zeros(len(arrivals), dtype=REQUEST)
-    rows["arrival"] = arrivals
-    rows["shape"] = shape
+def _requests(requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=REQUEST)
+    rows["arrival"] = arrivals_of(requests, host)
+    rows["shape"] = rows["base"] = shape
+    serving = host.serving
+    rows["choices"] = [len(serving[request.model]) for request in requests]
+    rows["turn"] = host.turns(requests)
     rows["need"] = host.needs if host.memory is not None else 0
     rows["block"] = NONE
     return rows
