@@ -38,8 +38,8 @@ class Host:
 
     ``memory``: what a chip has for the requests on it, or a number for each member, and ``needs``
     how much each of them takes while it is there, 1 to all of it (None: only their number counts);
-    who does not fit waits, and all behind it. ``places``: of a chip's queue (None: without end); a request that finds as many
-    waiting is lost.
+    who does not fit waits, and all behind it. ``places``: of a chip's queue (None: without end); a
+    request that finds as many waiting is lost.
     ``members``: chips side by side; each request goes to the next one in turn or, where
     ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
     ``models``: of several models, the members that serve each (none: all serve all requests), among
@@ -93,8 +93,8 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     """When each request comes, in ps; NEVER where clients decide.
 
     Raises ValueError for requests that are not in order of arrival, for those of a model that
-    nobody serves, for those that would never find room, and for clients that a full queue could refuse: such a client would have to ask
-    again.
+    nobody serves, for those that would never find room, and for clients that a full queue could
+    refuse: such a client would have to ask again.
 
     >>> arrivals_of([Request(0, 1), Request(5, 1)], Host())
     [0, 5]

@@ -98,9 +98,7 @@ class FaultMap:
     and for faults of arrays where weights lie in bytes.
     """
 
-    def __init__(
-        self, faults: Faults, chip: Chip, pus: int, share: range | None = None
-    ) -> None:
+    def __init__(self, faults: Faults, chip: Chip, pus: int, share: range | None = None) -> None:
         self.faults, self.chip, self.pus = faults, chip, pus
         self.share = range(pus) if share is None else share
         if faults.inside and not isinstance(chip.holder.values, AnalogValues):

@@ -46,9 +46,9 @@ class Options:
     a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
     ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks),
     ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
-    many there are, and ``share`` the PUs of them that the model may use (None: all), numbered as those of
-    its machine. ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where
-    that holds the weights). ``faults``: what is broken.
+    many there are, and ``share`` the PUs of them that the model may use (None: all).
+    ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where that holds the
+    weights). ``faults``: what is broken.
     """
 
     slc_rate: float = 1.0

@@ -124,7 +124,7 @@ def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:
     fetched for a request. Tables in another memory are checked against that one.
     """
     chip = placement.chip
-    stored = _tables(graph, chip)
+    stored = table_bytes(graph, chip)
     holder = chip.unit("lookup") if stored else None
     if holder is not None and holder is not chip.unit("results"):
         room = placement.options.chips * holder.kind.memory_bytes(holder)
@@ -141,7 +141,7 @@ def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:
     return stored
 
 
-def _tables(graph: nx.DiGraph, chip: Chip) -> dict[str, int]:
+def table_bytes(graph: nx.DiGraph, chip: Chip) -> dict[str, int]:
     """Bytes of embedding tables by layer, one INT8 value per parameter."""
     values: dict[str, int] = {}
     for _, op in graph.nodes(data=True):

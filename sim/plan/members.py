@@ -69,8 +69,14 @@ def together(plans: Sequence[Plan], names: Sequence[str]) -> Plan:
         first_step, places = len(steps), _placed(plan, name, components)
         for step in plan.steps:
             own = _step(step, member, first_step, places)
-            words = {key: f"{name}/{getattr(step, key)}" for key in ("name", "op", "layer")}
-            steps.append(replace(own, **words))
+            steps.append(
+                replace(
+                    own,
+                    name=f"{name}/{step.name}",
+                    op=f"{name}/{step.op}",
+                    layer=f"{name}/{step.layer}",
+                )
+            )
         outputs |= {first_step + i for i in plan.outputs}
         member += plan.members
     return Plan(tuple(steps), tuple(components.values()), frozenset(outputs))

@@ -64,7 +64,7 @@ class Prepared:
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """What does not depend on when requests come, nor on how many there are.
 
     ``graph``: held, so that no other has its id while this is kept.
@@ -96,9 +96,10 @@ def prepare(
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
 
-    def plan() -> _Planned:
+    def plan() -> Planned:
         machine = scenario.hardware() if chip is None else chip
-        return _plan(scenario, graph, machine, usual, longest)
+        planned = place_and_plan(scenario, graph, machine, usual, longest)
+        return planned._replace(plan=side_by_side(planned.plan, scenario.host.replicas))
 
     key = (id(graph), _plan_key(scenario, usual, longest))
     planned = kept.once("plan", key, plan)
@@ -114,7 +115,7 @@ def prepare(
 
 
 def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
-    """All that :func:`_plan` reads beside the graph; sections that it may read count as a whole."""
+    """All that is read for a plan beside the graph; sections that it may read count as a whole."""
     run, workload = scenario.run, scenario.workload
     others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}
     parts = scenario.model_dump_json(exclude=others)
@@ -123,8 +124,16 @@ def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
 
 
-def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest: int) -> _Planned:
-    placement = place(graph, chip, _options(scenario, graph))
+def place_and_plan(
+    scenario: Scenario,
+    graph: nx.DiGraph,
+    chip: Chip,
+    usual: int,
+    longest: int,
+    share: range | None = None,
+) -> Planned:
+    """A model on a machine, or on a share of its PUs; lengths as in :func:`prepare`."""
+    placement = place(graph, chip, replace(_options(scenario, graph), share=share))
     placement = apply_copies(graph, placement, usual, scenario.run.overlap)
     plan = build_plan(
         graph,
@@ -136,8 +145,7 @@ def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
-    plan = side_by_side(plan, scenario.host.replicas)
-    return _Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
+    return Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
 
 
 def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:

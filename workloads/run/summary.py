@@ -6,19 +6,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from hyflexsim.sim import energy, power
 from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
 from hyflexsim.sim.chip.chip import Chip, used_assumptions
 from hyflexsim.sim.chip.links import between_units
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
 from hyflexsim.workloads.run.prepare import Prepared
 from hyflexsim.workloads.run.stream import lost_by, stream
 from hyflexsim.workloads.run.stream import notes as stream_notes
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.experiment import Experiment
 
 NOTES = (
     "how long and how much only: no checkpoint is scored (model.checkpoint), no values (--values)",
@@ -32,12 +34,11 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     """A row a request that was answered, as in docs/architecture.md; ``mode``: of energy."""
     numbers = _answered(played)
     requests = [ready.requests[number] for number in numbers]
-    sizes = [(request.tokens, request.prefill, request.work) for request in requests]
+    serving = ready.host.serving
+    sizes = [(r.tokens, r.prefill, serving[r.model][0], r.work) for r in requests]
     energies = {
-        (tokens, prefill, work): energy.request_energy_pj(
-            ready.plan, shape_of(ready.plan, tokens, prefill, work=work), ready.chip, mode
-        )
-        for tokens, prefill, work in dict.fromkeys(sizes)
+        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
+        for size in dict.fromkeys(sizes)
     }
     arrival, start, first, finish = (
         np.array(times, dtype=np.int64)[numbers]
@@ -47,8 +48,8 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
         {
             "request": numbers,
             "label": [ready.labels[number] for number in numbers],
-            "tokens": np.array([tokens for tokens, _, _ in sizes]),
-            "prefill": np.array([prefill or tokens for tokens, prefill, _ in sizes]),
+            "tokens": np.array([r.tokens for r in requests]),
+            "prefill": np.array([r.prefill or r.tokens for r in requests]),
             "arrival_ps": arrival,
             "start_ps": start,
             "first_token_ps": first,
@@ -72,7 +73,7 @@ def _latencies(played: Played) -> np.ndarray:
 
 
 def summarize(
-    scenario: Scenario,
+    scenario: Experiment,
     ready: Prepared,
     played: Played,
     tables: dict[str, Sequence[Row]],
@@ -131,9 +132,7 @@ def summarize(
         "writes_per_request": energy.cell_writes(counts) / count,
         "visits": int(played.tally.visits.sum()),
         "macs": energy.macs(ready.plan, played),
-        "assumptions": _assumptions(
-            ready.chip, priced, scenario.run.energy, scenario.model.checkpoint is not None
-        ),
+        "assumptions": _assumptions(ready.chip, priced, scenario.run.energy, scenario.scored),
     }
     said = [*_lost(ready, played, result["lost_by"]["death"]), *_broken(ready), *_kept(played)]
     return result | {"notes": [*_notes(ready), *stream_notes(result), *said]}
@@ -253,18 +252,18 @@ def _kept(played: Played) -> list[str]:
 
 def _notes(ready: Prepared) -> list[str]:
     derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
-    told = [*ready.graph.graph.get("notes", ()), *_beyond_positions(ready)]
+    told = [*ready.graph.graph.get("notes", ()), *beyond_positions(ready.graph, ready.requests)]
     return [*NOTES, *told, *_idle_links(ready), *derived]
 
 
-def _beyond_positions(ready: Prepared) -> list[str]:
+def beyond_positions(graph: nx.DiGraph, requests: Sequence[Request]) -> list[str]:
     """Requests that are longer than a model's table of positions."""
-    positions = ready.graph.graph.get("positions")
-    longest = max(request.tokens for request in ready.requests)
+    positions = graph.graph.get("positions")
+    longest = max(request.tokens for request in requests)
     if positions is None or longest <= positions:
         return []
     return [
-        f"{ready.graph.graph['name']} has {positions} positions: a request of {longest} tokens is "
+        f"{graph.graph['name']} has {positions} positions: a request of {longest} tokens is "
         "counted as if it had as many (model.positions)"
     ]
 

@@ -65,7 +65,9 @@ def read_trace(path: Path, count: int, speed: float = 1.0, model: str | None = N
         if path.suffix in (".csv", ".jsonl", ".parquet"):
             trace = _columns(path, count, Fraction(speed), model)
         elif model is not None:
-            raise InputError(f"{path}: must be a .csv, .jsonl or .parquet file with a column of models")
+            raise InputError(
+                f"{path}: must be a .csv, .jsonl or .parquet file with a column of models"
+            )
         else:
             trace = Trace(_text(path, count, Fraction(speed)), None, None)
     if len(trace.times) < count:
