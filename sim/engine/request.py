@@ -38,8 +38,9 @@ class Host:
 
     ``memory``: what a chip has for the requests on it, or a number for each member, and ``needs``
     how much each of them takes while it is there, 1 to all of it (None: only their number counts);
-    who does not fit waits, and all behind it. ``places``: of a chip's queue (None: without end); a
-    request that finds as many waiting is lost.
+    who does not fit waits, and all behind it. ``page``: tokens of a page; memories are counted in
+    pages then, and a request holds those of its tokens so far (pages.py). ``places``: of a chip's
+    queue (None: without end); a request that finds as many waiting is lost.
     ``members``: chips side by side; each request goes to the next one in turn or, where
     ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
     ``models``: of several models, the members that serve each (none: all serve all requests), among
@@ -62,6 +63,7 @@ class Host:
     needs: Sequence[int] = ()
     models: Sequence[Sequence[int]] = ()
     windows: Sequence[int] = ()
+    page: int | None = None
 
     @property
     def serving(self) -> list[tuple[int, ...]]:
@@ -103,13 +105,18 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     if arrivals != sorted(arrivals):
         raise ValueError("requests must be in order of arrival")
     serving, memories = host.serving, host.memories
+    if host.page is not None and host.memory is None:
+        raise ValueError("pages must be of a memory")
     if not all(0 <= request.model < len(serving) for request in requests):
         raise ValueError(f"requests must be for one of {len(serving)} models")
     if host.memory is not None:
         most = [min(memories[member] for member in members) for members in serving]
         rooms = [most[request.model] for request in requests]
-        if len(host.needs) != len(requests) or not all(
-            1 <= need <= room for need, room in zip(host.needs, rooms, strict=True)
+        needs = list(host.needs)
+        if host.page is not None:
+            needs = [-(-request.tokens // host.page) for request in requests]
+        if len(needs) != len(requests) or not all(
+            1 <= need <= room for need, room in zip(needs, rooms, strict=True)
         ):
             parts = " or ".join(map(str, sorted(set(most))))
             raise ValueError(f"each request must need from 1 to all {parts} parts of a memory")

@@ -90,6 +90,23 @@ def memory_and_needs(
     return memory, {tokens: max(1, ceil(share * memory)) for tokens, share in shares.items()}
 
 
+def pages(graph: nx.DiGraph, placement: Placement, size: int, longest: int) -> int:
+    """Pages for ``size`` tokens each that the fullest PU group holds.
+
+    What a request keeps beside its tokens, such as an encoder's output, counts in every page.
+    Raises :class:`CapacityError` where they are too few for the ``longest`` request.
+    """
+    needs = [(need, room) for need, room in _needs(graph, placement, size) if need]
+    found = min((room // need for need, room in needs), default=2**31)
+    wanted = -(-longest // size)
+    if wanted > found:
+        raise CapacityError(
+            f"a request of {longest} tokens takes {wanted} pages of {size}; the memory of results "
+            f"holds {found}: {wanted - found} short"
+        )
+    return found
+
+
 def _needs(graph: nx.DiGraph, placement: Placement, tokens: int) -> Iterator[tuple[int, int]]:
     """Bytes that one request needs in each PU group, and bytes that are there for requests."""
     chip = placement.chip

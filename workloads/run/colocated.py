@@ -21,15 +21,17 @@ from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.faults import FaultMap, Faults
 from hyflexsim.sim.placement.mapping import Placement
-from hyflexsim.sim.placement.memory import memory_and_needs, table_bytes
+from hyflexsim.sim.placement.memory import table_bytes
 from hyflexsim.sim.plan.members import beside, together
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.prepare import (
+    Limited,
     Planned,
     Prepared,
     load_graph,
     load_requests,
+    memory_of,
     place_and_plan,
 )
 from hyflexsim.workloads.run.run import Result, played_and_counted, timed
@@ -42,7 +44,7 @@ from hyflexsim.workloads.terminal import Say
 
 
 class Part(NamedTuple):
-    """One of the models: its scenario, requests, where it lies, and what each request needs."""
+    """One of the models: its scenario, requests, where it lies, and the memory for its requests."""
 
     name: str
     scenario: Scenario
@@ -50,8 +52,7 @@ class Part(NamedTuple):
     requests: list[Request]
     labels: list[str]
     window: int
-    memory: int | None
-    needs: list[int]
+    limited: Limited | None
 
 
 class Ready(NamedTuple):
@@ -120,15 +121,14 @@ def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range) -
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
     planned = place_and_plan(scenario, graph, chip, usual, longest, share)
-    window, memory, needs = planned.window, None, [1] * len(requests)
-    if scenario.host.admission == "own":
-        memory, each = memory_and_needs(graph, planned.placement, lengths)
-        window, needs = len(requests), [each[tokens] for tokens in lengths]
+    window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
+    if limited is not None:
+        window = len(requests)
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     requests = [replace(request, model=model) for request in requests]
     labels = [f"{name}/{label}" if label else name for label in labels]
-    return Part(name, scenario, planned, requests, labels, window, memory, needs)
+    return Part(name, scenario, planned, requests, labels, window, limited)
 
 
 def _check_tables(colocation: Colocation, chip: Chip, parts: list[Part]) -> None:
@@ -158,15 +158,17 @@ def _joined(colocation: Colocation, chip: Chip, pus: int, parts: list[Part]) -> 
         ((model, i) for model, part in enumerate(parts) for i in range(len(part.requests))),
         key=lambda place: (parts[place[0]].requests[place[1]].arrival, place),
     )
-    limited = colocation.host.admission == "own"
+    memories = [part.limited.memory for part in inside if part.limited]
+    needs = [part.limited.needs if part.limited else [] for part in parts]
     host = Host(
         colocation.host.queue,
         members=count * replicas,
         shortest=colocation.host.dispatch == "shortest-queue",
-        memory=[part.memory or 1 for part in inside] * replicas if limited else None,
-        needs=[parts[model].needs[i] for model, i in order] if limited else (),
+        memory=memories * replicas or None,
+        needs=[needs[model][i] for model, i in order if needs[model]],
         models=[[inside.index(part) + count * k for k in range(replicas)] for part in parts],
         windows=[part.window for part in inside] * replicas,
+        page=colocation.host.page if colocation.host.admission == "paged" else None,
     )
     plans = [_machine(machine, pus * number) for number, machine in enumerate(machines)]
     plan = replace(beside(plans * replicas), replicas=replicas)
@@ -283,4 +285,5 @@ def _of(played: Played, numbers: Sequence[int]) -> Played:
         first_output=[played.first_output[number] for number in numbers],
         finished=[played.finished[number] for number in numbers],
         refused=[place[number] for number in played.refused if number in place],
+        preemptions=[(place[i], *rest) for i, *rest in played.preemptions if i in place],
     )

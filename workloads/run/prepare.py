@@ -17,7 +17,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
-from hyflexsim.sim.placement.memory import memory_and_needs, requests_at_once
+from hyflexsim.sim.placement.memory import memory_and_needs, pages, requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
@@ -107,11 +107,35 @@ def prepare(
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     plan_, host = planned.plan, load_host(scenario, len(requests))
-    if scenario.host.admission == "own":
-        memory, needs = memory_and_needs(graph, placement, lengths)
-        host = replace(host, memory=memory, needs=[needs[tokens] for tokens in lengths])
+    limited = memory_of(scenario, graph, placement, lengths)
+    if limited is not None:
+        host = replace(host, memory=limited.memory, needs=limited.needs, page=limited.page)
         window = scenario.run.window or len(requests)
     return Prepared(placement.chip, graph, placement, plan_, requests, labels, window, host)
+
+
+class Limited(NamedTuple):
+    """A chip's memory for requests, and what each takes of it; or pages of so many tokens."""
+
+    memory: int
+    needs: list[int]
+    page: int | None
+
+
+def memory_of(
+    scenario: Scenario, graph: nx.DiGraph, placement: Placement, lengths: list[int]
+) -> Limited | None:
+    """How memory limits who is let in (``host.admission``); None: only by their number.
+
+    Raises :class:`~hyflexsim.sim.errors.CapacityError` for a request that never fits.
+    """
+    if scenario.host.admission == "own":
+        memory, needs = memory_and_needs(graph, placement, lengths)
+        return Limited(memory, [needs[tokens] for tokens in lengths], None)
+    if scenario.host.admission == "paged":
+        size = scenario.host.page
+        return Limited(pages(graph, placement, size, max(lengths)), [], size)
+    return None
 
 
 def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:

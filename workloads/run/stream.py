@@ -58,6 +58,7 @@ def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: f
         "latency_ps": _estimates(latency, cut),
         "in_system": _occupation(arrived, finished, span),
         "at_host": _occupation(arrived, entered, span),
+        "preempted": _preempted(played),
         **_in_time(latency, scenario.deadline_ps(), span),
         **_text(ready, answered, arrived, first, finished, cut),
     }
@@ -132,6 +133,15 @@ def _occupation(since: np.ndarray, until: np.ndarray, span: int) -> Numbers:
     return {"mean": int((until - since).sum()) / span, "most": int(there[last].max(initial=0))}
 
 
+def _preempted(played: Played) -> Numbers:
+    """How often requests gave their pages up, how many did, and tokens computed once more."""
+    return {
+        "times": len(played.preemptions),
+        "requests": len({request for request, _, _ in played.preemptions}),
+        "recomputed_tokens": sum(computed for _, _, computed in played.preemptions),
+    }
+
+
 def _in_time(latency: np.ndarray, deadline: int | None, span: int) -> Numbers:
     """Share of the answers that keep the deadline, and how many a second."""
     if deadline is None:
@@ -175,6 +185,13 @@ def notes(summary: Numbers) -> list[str]:
             f"the queue grows without bound: {found['offered_per_s']:,.0f} requests a second come, "
             f"{found['served_at_most_per_s']:,.0f} are served; latency, too, grows with the number "
             "of requests"
+        )
+    again = found["preempted"]
+    if again["times"]:
+        said.append(
+            f"{again['requests']} requests gave up keys and values {again['times']} times, as "
+            f"no page was free, and computed {again['recomputed_tokens']:,} tokens once more "
+            "(host.admission)"
         )
     refused = summary["lost_by"]["queue"]
     if refused:

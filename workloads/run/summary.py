@@ -34,12 +34,7 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     """A row a request that was answered, as in docs/architecture.md; ``mode``: of energy."""
     numbers = _answered(played)
     requests = [ready.requests[number] for number in numbers]
-    serving = ready.host.serving
-    sizes = [(r.tokens, r.prefill, serving[r.model][0], r.work) for r in requests]
-    energies = {
-        size: energy.request_energy_pj(ready.plan, shape_of(ready.plan, *size), ready.chip, mode)
-        for size in dict.fromkeys(sizes)
-    }
+    energies = _request_energies(ready, played, numbers, mode)
     arrival, start, first, finish = (
         np.array(times, dtype=np.int64)[numbers]
         for times in (played.arrived, played.entered, played.first_output, played.finished)
@@ -55,9 +50,35 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
             "first_token_ps": first,
             "finish_ps": finish,
             "latency_ps": finish - arrival,
-            "energy_pj": np.array([energies[size] for size in sizes]),
+            "energy_pj": np.array(energies),
         }
     )
+
+
+def _request_energies(
+    ready: Prepared, played: Played, numbers: np.ndarray, mode: str
+) -> list[float]:
+    """pJ of each request, with all that it computed before it gave its pages up."""
+    parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for request, entered, computed in played.preemptions:
+        parts[request].append((computed, entered))
+    known: dict[tuple[Any, ...], float] = {}
+
+    def spent(number: int, tokens: int, prefill: int | None) -> float:
+        request = ready.requests[number]
+        size = tokens, prefill, ready.host.serving[request.model][0], request.work
+        if size not in known:
+            shape = shape_of(ready.plan, *size)
+            known[size] = energy.request_energy_pj(ready.plan, shape, ready.chip, mode)
+        return known[size]
+
+    energies = []
+    for number in numbers.tolist():
+        request, before = ready.requests[number], parts[number]
+        prefill = before[-1][0] + 1 if before else request.prefill
+        last = spent(number, request.tokens, prefill)
+        energies.append(sum((spent(number, *part) for part in before), last))
+    return energies
 
 
 def _answered(played: Played) -> np.ndarray:

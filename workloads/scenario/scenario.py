@@ -76,7 +76,9 @@ Every key, with its default::
     [host]                       # who sends requests and waits for answers
     admission = "longest"        # a chip takes in as many requests as its memory holds of the
                                  # longest kind; "own": as many as fit, each with what its own keys,
-                                 # values and results need at its end (prompt and answer)
+                                 # values and results need at its end (prompt and answer); "paged":
+                                 # as many as have pages for their prompts, see sim/engine/pages.py
+    page = 16                    # tokens of such a page (vLLM's block size)
     queue = 64                   # places for requests that the chip has no room for (run.window):
                                  # those that find none are lost (default: without end)
     deadline = "10 us"           # from arrival to answer: how many keep it (default: none)

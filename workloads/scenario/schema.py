@@ -345,7 +345,10 @@ class Host(Section):
     dispatch: Annotated[
         Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
     ] = "round-robin"
-    admission: Annotated[Literal["longest", "own"], allows("longest or own")] = "longest"
+    admission: Annotated[Literal["longest", "own", "paged"], allows("longest, own or paged")] = (
+        "longest"
+    )
+    page: Annotated[int, _count(MOST_TOKENS)] = 16
 
 
 class Run(Section):

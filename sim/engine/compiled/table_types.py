@@ -23,7 +23,7 @@ STEP = np.dtype(
         ("lanes", "u4"),
         ("lane_at", "u4"),
         ("sequenced", "u4"),  # 1: a sequencer decides when its components serve
-        ("_", "u4"),
+        ("sampled", "u4"),  # 1: its tokens are answers, which are fed back if there is room
         ("duration", "u4"),
         ("own", "u4"),  # its input buffer
         ("reserves", "u4"),
@@ -142,6 +142,18 @@ MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it
         ("waiting", "i8"),  # requests that wait for it
         ("first", "u4"),  # of these
         ("last", "u4"),
+        ("asking", "i8"),  # requests on it that wait for room for another token
+    ]
+)
+GROWING = np.dtype(  # a request whose memory is counted in pages
+    [
+        ("tokens", "i8"),
+        ("length", "i8"),  # tokens whose keys and values it holds
+        ("entered", "i8"),  # with so many
+        ("asking", "u4"),
+        ("step", "u4"),  # and the token that is to be fed back
+        ("token", "u4"),
+        ("again", "u4"),  # 1: it has given its pages up, and its next shape is not known
     ]
 )
 BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
@@ -182,6 +194,8 @@ class Tables(NamedTuple):
     first_output: np.ndarray
     finished: np.ndarray
     members: np.ndarray
+    growing: np.ndarray  # by request
+    present: np.ndarray  # (members, most requests): those that are there, in order; for pages
     behind: np.ndarray  # by request that waits at the host: the next one
     refused: np.ndarray  # by request: 1 if it found the queue full
     thinks: np.ndarray  # by request: ps until its client sends the next, where clients send them

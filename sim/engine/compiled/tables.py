@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST_DUE,
     IDLING,
     NONE,
+    PAGE,
     PLACES,
     REGISTERS,
     SHORTEST,
@@ -32,6 +33,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     COMPONENT,
     EDGE,
     EVENT,
+    GROWING,
     LANE,
     MEMBER,
     NODE,
@@ -43,6 +45,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
+from hyflexsim.sim.engine.pages import sampled
 from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
@@ -65,11 +68,11 @@ def tables(
     host = host or Host()
     check_members(plan, host)
     keys = [_key(request) for request in requests]
-    shapes, place = _on_members(keys, host)
+    shapes, place = on_members(requests, host)
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
-        kept[shapes] = _before_any_request(plan, list(shapes))
+        kept[shapes] = before_any_request(plan, shapes)
     made = kept[shapes]
     made = made | {name: made[name].copy() for name in CHANGING}
     registers = np.zeros(REGISTERS, dtype=np.int64)
@@ -77,6 +80,7 @@ def tables(
     registers[FREE_NODES] = room  # from node 0 on
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
+    registers[PAGE] = host.page or 0
     registers[PLACES] = len(requests) if host.places is None else host.places
     registers[SHORTEST] = host.shortest
     registers[CLOSED] = host.clients is not None
@@ -102,6 +106,8 @@ def tables(
         marks=np.zeros(room, dtype=np.uint32),
         blocks=np.zeros(room, dtype=BLOCK),
         members=_members(host, window),
+        growing=_growing(requests),
+        present=_present(len(requests), host, window),
         behind=np.zeros(len(requests), dtype=np.uint32),
         refused=np.zeros(len(requests), dtype=bool),
         thinks=np.array([*host.think, 0], dtype=np.int64),
@@ -117,7 +123,7 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 """Tables made from a plan and lengths that the loop writes to: every run has its own."""
 
 
-def _before_any_request(plan: Plan, lengths: list[_Length]) -> dict[str, Any]:
+def before_any_request(plan: Plan, lengths: Sequence[Length]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
     members = [member for _, _, member, _ in lengths]
@@ -139,7 +145,7 @@ def _before_any_request(plan: Plan, lengths: list[_Length]) -> dict[str, Any]:
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
-_Length = tuple[int, int, int, Work | None]  # tokens, prefill, member, work
+Length = tuple[int, int, int, Work | None]  # tokens, prefill, member, work
 
 
 def _key(request: Request) -> tuple[int, int, Work | None, int]:
@@ -148,13 +154,13 @@ def _key(request: Request) -> tuple[int, int, Work | None, int]:
     return request.tokens, prefill, request.work, request.model
 
 
-def _on_members(
-    keys: Iterable[tuple[int, int, Work | None, int]], host: Host
-) -> tuple[tuple[_Length, ...], dict[Hashable, int]]:
+def on_members(
+    requests: Sequence[Request], host: Host
+) -> tuple[tuple[Length, ...], dict[Hashable, int]]:
     """Shapes, and where those of a key begin: one for each member that serves its model."""
-    shapes: list[_Length] = []
+    shapes: list[Length] = []
     place: dict[Hashable, int] = {}
-    for key in dict.fromkeys(keys):
+    for key in dict.fromkeys(map(_key, requests)):
         tokens, prefill, work, model = key
         place[key] = len(shapes)
         shapes += [(tokens, prefill, member, work) for member in host.serving[model]]
@@ -166,6 +172,19 @@ def _members(host: Host, window: int) -> np.ndarray:
     rows["first"] = rows["last"] = NONE
     rows["window"], rows["memory"] = host.rooms(window), host.memories
     return rows
+
+
+def _growing(requests: Sequence[Request]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=GROWING)
+    rows["tokens"] = [request.tokens for request in requests]
+    rows["length"] = rows["entered"] = [request.prefill or request.tokens for request in requests]
+    return rows
+
+
+def _present(requests: int, host: Host, window: int) -> np.ndarray:
+    """Room for the requests on each member; each holds a page at least."""
+    most = min(requests, max(host.rooms(window)), max(host.memories)) if host.page else 1
+    return np.zeros((host.members, max(most, 1)), dtype=np.uint32)
 
 
 def fresh_nodes(count: int, first: int) -> np.ndarray:
@@ -209,6 +228,8 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     outputs, prefix = _outputs(flat["output"], rows["outputs"])
     rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
     rows["answers"] = [i in plan.outputs for i in range(len(steps))]
+    text = sampled(plan)
+    rows["sampled"] = [i in text for i in range(len(steps))]
     lanes = np.zeros(len(flat["lane"]), dtype=LANE)
     lanes["channel"] = flat["lane"]
     lanes["server"] = [component for step in steps for component in step.lanes]
@@ -270,7 +291,9 @@ def _requests(requests: Sequence[Request], shape: list[int], host: Host) -> np.n
     serving = host.serving
     rows["choices"] = [len(serving[request.model]) for request in requests]
     rows["turn"] = host.turns(requests)
-    rows["need"] = host.needs if host.memory is not None else 0
+    rows["need"] = host.needs if host.memory is not None and host.page is None else 0
+    if host.page is not None:
+        rows["need"] = [-(-(r.prefill or r.tokens) // host.page) for r in requests]
     rows["block"] = NONE
     return rows
 
