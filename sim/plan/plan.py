@@ -54,10 +54,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py), or
+    ``routed`` or ``chunk``.
 
     ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
-    the tokens from one to the next.
+    the tokens from one to the next; of a chunk of a prompt, its tokens.
     """
 
     source: int

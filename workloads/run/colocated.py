@@ -285,5 +285,5 @@ def _of(played: Played, numbers: Sequence[int]) -> Played:
         first_output=[played.first_output[number] for number in numbers],
         finished=[played.finished[number] for number in numbers],
         refused=[place[number] for number in played.refused if number in place],
-        preemptions=[(place[i], *rest) for i, *rest in played.preemptions if i in place],
+        preemptions=[(place[i], a, b) for i, a, b in played.preemptions if i in place],
     )

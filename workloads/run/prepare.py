@@ -144,7 +144,8 @@ def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
     others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}
     parts = scenario.model_dump_json(exclude=others)
     logits = workload.logits if isinstance(workload, Tokens) else ""
-    switches = (run.fidelity, run.overlap, run.split_pairs, scenario.host.replicas)
+    host = (scenario.host.replicas, scenario.host.prefill_chunk)
+    switches = (run.fidelity, run.overlap, run.split_pairs, *host)
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
 
 
@@ -166,6 +167,7 @@ def place_and_plan(
         generate=isinstance(scenario.workload, Generate),
         last_logits=isinstance(scenario.workload, Tokens) and scenario.workload.logits == "last",
         split_pairs=scenario.run.split_pairs,
+        chunk=scenario.host.prefill_chunk,
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)

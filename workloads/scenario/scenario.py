@@ -79,6 +79,8 @@ Every key, with its default::
                                  # values and results need at its end (prompt and answer); "paged":
                                  # as many as have pages for their prompts, see sim/engine/pages.py
     page = 16                    # tokens of such a page (vLLM's block size)
+    prefill_chunk = 64           # prompts of text come in chunks of so many tokens, each when the
+                                 # one before has passed the last layer (default: as one stream)
     queue = 64                   # places for requests that the chip has no room for (run.window):
                                  # those that find none are lost (default: without end)
     deadline = "10 us"           # from arrival to answer: how many keep it (default: none)

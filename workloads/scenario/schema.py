@@ -349,6 +349,7 @@ class Host(Section):
         "longest"
     )
     page: Annotated[int, _count(MOST_TOKENS)] = 16
+    prefill_chunk: Length | None = None
 
 
 class Run(Section):
