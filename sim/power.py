@@ -29,7 +29,7 @@ def peak_mw(plan: Plan, played: Played, placement: Placement, mode: str) -> floa
     """
     chip = placement.chip
     drawn = _drawn(plan, played, chip, mode)
-    pus, chips = placement.pus_used * plan.members, placement.chips_used * plan.members
+    pus, chips = placement.pus_used * plan.replicas, placement.chips_used * plan.replicas
     units = (
         max(
             unit.total * unit_power(unit) * (pus if unit.where == "pu" else chips),

@@ -28,6 +28,7 @@ import simpy
 
 from hyflexsim.sim.engine.deadlock import Blocked, Waiting, report
 from hyflexsim.sim.engine.host import HostProcess
+from hyflexsim.sim.engine.pages import sampled
 from hyflexsim.sim.engine.request import NEVER, Host, Request, check_members
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequencer, Server
@@ -146,12 +147,14 @@ class Engine:
         self.waits: dict[int, dict[int, bytearray]] = {}
         self.marks: dict[int, list[Mark]] = {}
         self.left: dict[int, int] = {}
+        self.held: dict[int, tuple[int, int]] = {}  # step and token that is to be fed back
         self.entered = [-1] * len(requests)
         self.first_output = [-1] * len(requests)
         self.finished = [-1] * len(requests)
         self.peak_requests = 0
         host = host or Host()
         check_members(plan, host)
+        self.sampled = set() if host.page is None else sampled(plan)
         self.host = HostProcess(self, requests, host)
 
     def _flow(self, index: int) -> Flow | None:
@@ -180,6 +183,7 @@ class Engine:
             peak_places={i: b.places - b.least_free for i, b in self.buffers.items()},
             peak_requests=self.peak_requests,
             refused=self.host.refused,
+            preemptions=sorted(self.host.pages.preemptions) if self.host.pages else [],
         )
 
     def _died(self, server: Server | Sequencer) -> bool:
@@ -189,8 +193,13 @@ class Engine:
     def enter(self, index: int, member: int) -> None:
         """The host sends a request: all of its tokens that wait for nothing arrive."""
         request = self.requests[index]
-        shape = shape_of(self.plan, request.tokens, request.prefill, member, request.work)
-        self.entered[index] = self.clock.now
+        prefill = self.host.pages.prefill(index) if self.host.pages else request.prefill
+        shape = shape_of(self.plan, request.tokens, prefill, member, request.work)
+        if self.entered[index] < 0:
+            self.entered[index] = self.clock.now
+        else:  # what it did so far had another prompt
+            self.counter.add(self.recorder.pack())
+            self.counter.sums.tokens[index, 1] = shape.prefill
         self.left[index] = shape.visits
         self.peak_requests = max(self.peak_requests, len(self.left))
         self.outputs[index] = shape.outputs
@@ -203,9 +212,25 @@ class Engine:
             for token in tokens:
                 self.arrive(step, index, token, self.clock.now)
 
-    def _leave(self, request: int) -> None:
+    def go_on(self, request: int) -> None:
+        """Feed the last token of a request back: there is room for it."""
+        step, token = self.held.pop(request)
+        for output in self.outputs[request][step]:
+            if output[0] == GROUP:
+                self._deliver_group(output, request, token, self.clock.now)
+
+    def drop(self, request: int) -> None:
+        """Forget a request, which enters again later."""
+        del self.held[request]
+        self._forget(request)
+        self.finished[request] = -1
+
+    def _forget(self, request: int) -> None:
         for table in (self.outputs, self.durations, self.waits, self.marks, self.left):
             del table[request]
+
+    def _leave(self, request: int) -> None:
+        self._forget(request)
         self.host.answered(request)
         if self.progress is not None:
             self.progress(request)
@@ -231,6 +256,12 @@ class Engine:
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
         """Tell everyone who waits for this token."""
+        if step in self.sampled and self.host.pages and self.host.pages.grows(request):
+            self._answer(request, now)
+            self.held[request] = step, token
+            self.left[request] -= 1
+            self.host.ask(request)
+            return
         for output in self.outputs[request][step]:
             kind = output[0]
             if kind == DIRECT:

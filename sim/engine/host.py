@@ -3,8 +3,8 @@
 It decides when an instant is over, like components and before them. First those that wait enter, in
 order, as far as there is room after all visits that end then; then what comes at this instant
 enters, waits as far as its queue has places, or is refused. Where a plan has several members, chips
-side by side, the host is their dispatcher: each has its own queue, and a request joins one as it
-comes.
+side by side or models on one chip, the host is their dispatcher: each has its own queue, and a
+request joins one of those that serve its model as it comes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from simpy.events import Event
 
+from hyflexsim.sim.engine.pages import Pages
 from hyflexsim.sim.engine.request import Host, Request, arrivals_of
 
 
@@ -27,11 +28,22 @@ class Chips(Protocol):
     def enter(self, index: int, member: int) -> None:
         """Take a request in."""
 
+    def go_on(self, request: int) -> None:
+        """Feed the last token of a request back, which waited for room."""
+
+    def drop(self, request: int) -> None:
+        """Forget a request that has no token in hand."""
+
 
 class Member:
-    """A chip as its host knows it: requests on it, and those that wait for it."""
+    """A chip, or a model's part of one, as its host knows it: requests on it, and those that wait.
 
-    def __init__(self) -> None:
+    ``window``: most requests on it at once; ``memory``: what it has for them.
+    """
+
+    def __init__(self, window: int, memory: int) -> None:
+        self.window = window
+        self.memory = memory
         self.live = 0
         self.held = 0  # of its memory
         self.waiting: deque[int] = deque()
@@ -49,10 +61,15 @@ class HostProcess:
         self.arrived = arrivals_of(requests, host)
         self.refused: list[int] = []
         self.sent_to = [0] * len(requests)
-        self._members = [Member() for _ in range(host.members)]
+        rooms = zip(host.rooms(chips.window), host.memories, strict=True)
+        self._members = [Member(window, memory) for window, memory in rooms]
+        self._serving = [host.serving[request.model] for request in requests]
+        self._turns = host.turns(requests)
         self._shortest = host.shortest
-        self._memory = host.memory
-        self._needs = [0] * len(requests) if host.memory is None else host.needs
+        self._needs = [0] * len(requests) if host.memory is None else list(host.needs)
+        self.pages = None if host.page is None else Pages(requests, host, host.page)
+        if self.pages is not None:
+            self._needs = [self.pages.needs(request) for request in range(len(requests))]
         self._places = len(requests) if host.places is None else host.places
         self._think = None if host.clients is None else host.think
         self._seen = 0  # requests that have come
@@ -65,21 +82,58 @@ class HostProcess:
 
     def answered(self, request: int) -> None:
         """A request has left its chip: there is room, and its client goes on."""
-        member = self._members[self.sent_to[request]]
-        member.live -= 1
-        member.held -= self._needs[request]
+        self._out(request)
         self.chips.clock.due = True
         if self._think is not None:
             self._ask_after(self._think[request])
 
+    def ask(self, request: int) -> None:
+        """A request has said a token, and needs room before it is fed back."""
+        assert self.pages is not None
+        self.pages.members[self.sent_to[request]].asking.add(request)
+        self.chips.clock.due = True
+
     def decide(self, now: int) -> None:
-        """An instant is over: let in what there is room for, then see to what has come."""
+        """An instant is over: let those go on that ask, then in what there is room for, then see to
+        what has come.
+        """
+        if self.pages is not None:
+            for number in range(len(self._members)):
+                self._settle(self.pages, number)
         for number, member in enumerate(self._members):
             while member.waiting and self._fits(member, member.waiting[0]):
                 self._enter(member.waiting.popleft(), number)
         while self._seen < len(self.arrived) and self.arrived[self._seen] <= now:
             self._send(self._seen)
             self._seen += 1
+
+    def _settle(self, pages: Pages, number: int) -> None:
+        """Let requests on a member go on, or give up for others."""
+        member, group = self._members[number], pages.members[number]
+        while group.asking:
+            found = pages.next_one(number, member.memory - member.held)
+            if found is None:
+                return
+            request, granted = found
+            if granted:
+                group.asking.remove(request)
+                member.held += pages.more(request)
+                self._needs[request] += pages.more(request)
+                pages.granted(request)
+                self.chips.go_on(request)
+            else:
+                self._out(request)
+                pages.given_up(request)
+                self._needs[request] = pages.needs(request)
+                member.waiting.appendleft(request)
+                self.chips.drop(request)
+
+    def _out(self, request: int) -> None:
+        number = self.sent_to[request]
+        self._members[number].live -= 1
+        self._members[number].held -= self._needs[request]
+        if self.pages is not None:
+            self.pages.members[number].leave(request)
 
     def _send(self, request: int) -> None:
         number = self._choose(request)
@@ -93,15 +147,15 @@ class HostProcess:
             self.refused.append(request)
 
     def _fits(self, member: Member, request: int) -> bool:
-        if self._memory is not None and member.held + self._needs[request] > self._memory:
-            return False
-        return member.live < self.chips.window
+        fits = member.held + self._needs[request] <= member.memory
+        return fits and member.live < member.window
 
     def _choose(self, request: int) -> int:
-        """The member with the fewest requests, the first of equals; or each in turn."""
+        """Of those that serve its model the member with the fewest requests; or each in turn."""
+        serving = self._serving[request]
         if not self._shortest:
-            return request % len(self._members)
-        return min(range(len(self._members)), key=lambda i: self._there(self._members[i]))
+            return serving[self._turns[request]]
+        return min(serving, key=lambda i: self._there(self._members[i]))
 
     def _there(self, member: Member) -> int:
         return member.live + len(member.waiting)
@@ -109,6 +163,8 @@ class HostProcess:
     def _enter(self, request: int, number: int) -> None:
         self._members[number].live += 1
         self._members[number].held += self._needs[request]
+        if self.pages is not None:
+            self.pages.members[number].enter(request)
         self.chips.enter(request, number)
 
     def _serve(self) -> Generator[Event, None, None]:

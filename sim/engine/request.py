@@ -21,25 +21,31 @@ NEVER = 2**63 - 1
 class Request:
     """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps.
 
-    ``work``: how large its tokens are, as far as its values say that (plan/work.py).
+    ``work``: how large its tokens are, as far as its values say that (plan/work.py). ``model``: of
+    several models in a plan, the one that it is for.
     """
 
     arrival: int
     tokens: int
     prefill: int | None = None
     work: Work | None = None
+    model: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """How requests come to the chip.
 
-    ``memory``: what a chip has for the requests on it, and ``needs`` how much each of them takes
-    while it is there, 1 to all of it (None: only their number counts); who does not fit waits, and
-    all behind it. ``places``: of a chip's queue (None: without end); a request that finds as many
-    waiting is lost.
+    ``memory``: what a chip has for the requests on it, or a number for each member, and ``needs``
+    how much each of them takes while it is there, 1 to all of it (None: only their number counts);
+    who does not fit waits, and all behind it. ``page``: tokens of a page; memories are counted in
+    pages then, and a request holds those of its tokens so far (pages.py). ``places``: of a chip's
+    queue (None: without end); a request that finds as many waiting is lost.
     ``members``: chips side by side; each request goes to the next one in turn or, where
     ``shortest``, to the one with the fewest requests on it and waiting, the first of equals.
+    ``models``: of several models, the members that serve each (none: all serve all requests), among
+    which its requests are sent so. ``windows``: most requests on each member at once (none: those
+    of the run).
     ``clients``: how many wait for answers (None: nobody). The first request of client k comes at
     the arrival of request k, each other one ``think[i]`` ps, at least 1, after its client's request
     i has left the chip; requests are numbered as they come.
@@ -53,16 +59,44 @@ class Host:
     think: Sequence[int] = ()
     members: int = 1
     shortest: bool = False
-    memory: int | None = None
+    memory: int | Sequence[int] | None = None
     needs: Sequence[int] = ()
+    models: Sequence[Sequence[int]] = ()
+    windows: Sequence[int] = ()
+    page: int | None = None
+
+    @property
+    def serving(self) -> list[tuple[int, ...]]:
+        """The members that serve each model."""
+        return [tuple(each) for each in self.models] or [tuple(range(self.members))]
+
+    @property
+    def memories(self) -> list[int]:
+        """What each member has for requests; NEVER where only their number counts."""
+        if self.memory is None:
+            return [NEVER] * self.members
+        return [self.memory] * self.members if isinstance(self.memory, int) else [*self.memory]
+
+    def rooms(self, window: int) -> list[int]:
+        """Most requests on each member at once; ``window``: where nothing else is said."""
+        return [*self.windows] or [window] * self.members
+
+    def turns(self, requests: Sequence[Request]) -> list[int]:
+        """Whose turn each request is, among the members that serve its model."""
+        counts = dict.fromkeys(range(len(self.serving)), 0)
+        turns = []
+        for request in requests:
+            turns.append(counts[request.model] % len(self.serving[request.model]))
+            counts[request.model] += 1
+        return turns
 
 
 def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     """When each request comes, in ps; NEVER where clients decide.
 
-    Raises ValueError for requests that are not in order of arrival, for those that would never
-    find room, and for clients that a full queue could refuse: such a client would have to ask
-    again.
+    Raises ValueError for requests that are not in order of arrival, for those of a model that
+    nobody serves, for those that would never find room, and for clients that a full queue could
+    refuse: such a client would have to ask again.
 
     >>> arrivals_of([Request(0, 1), Request(5, 1)], Host())
     [0, 5]
@@ -70,10 +104,22 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
     arrivals = [request.arrival for request in requests]
     if arrivals != sorted(arrivals):
         raise ValueError("requests must be in order of arrival")
-    if host.memory is not None and (
-        len(host.needs) != len(requests) or not all(1 <= need <= host.memory for need in host.needs)
-    ):
-        raise ValueError(f"each request must need from 1 to all {host.memory} parts of a memory")
+    serving, memories = host.serving, host.memories
+    if host.page is not None and host.memory is None:
+        raise ValueError("pages must be of a memory")
+    if not all(0 <= request.model < len(serving) for request in requests):
+        raise ValueError(f"requests must be for one of {len(serving)} models")
+    if host.memory is not None:
+        most = [min(memories[member] for member in members) for members in serving]
+        rooms = [most[request.model] for request in requests]
+        needs = list(host.needs)
+        if host.page is not None:
+            needs = [-(-request.tokens // host.page) for request in requests]
+        if len(needs) != len(requests) or not all(
+            1 <= need <= room for need, room in zip(needs, rooms, strict=True)
+        ):
+            parts = " or ".join(map(str, sorted(set(most))))
+            raise ValueError(f"each request must need from 1 to all {parts} parts of a memory")
     if host.clients is None:
         return arrivals
     if host.places is not None and host.places < host.clients:
@@ -84,6 +130,8 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
 
 
 def check_members(plan: Plan, host: Host) -> None:
-    """Refuse a host with more or fewer members than its plan."""
+    """Refuse a host with more or fewer members than its plan, or with an idle one."""
     if host.members != plan.members:
         raise ValueError(f"a plan of {plan.members} members cannot have a host of {host.members}")
+    if sorted(member for members in host.serving for member in members) != [*range(host.members)]:
+        raise ValueError(f"each of {host.members} members must serve one model")

@@ -17,6 +17,8 @@ class Played:
     ``peak_requests``: most requests on the chip at once. ``arrived``: when each came, -1 if its
     client never sent it. A request that is lost has ``finished`` -1, and ``entered`` -1 if it never
     got in: as a component died or, where ``refused`` has it, as the host's queue was full.
+    ``preemptions``: of each time that a request gave its pages up (pages.py) its number, the tokens
+    with which it had entered, and those whose keys and values it had by then.
     """
 
     trace: Trace
@@ -28,6 +30,7 @@ class Played:
     peak_places: dict[int, int]
     peak_requests: int
     refused: list[int]
+    preemptions: list[tuple[int, int, int]]
 
     @property
     def lost(self) -> list[int]:

@@ -92,12 +92,15 @@ class _Named(NamedTuple):
 class FaultMap:
     """The faults of one machine of ``pus`` PUs. Arrays of a PU are numbered through its modules.
 
+    ``share``: the PUs that are there for a model, others are those of its neighbours.
+
     Raises :class:`~hyflexsim.sim.errors.InputError` for names of what the machine does not have,
     and for faults of arrays where weights lie in bytes.
     """
 
-    def __init__(self, faults: Faults, chip: Chip, pus: int) -> None:
+    def __init__(self, faults: Faults, chip: Chip, pus: int, share: range | None = None) -> None:
         self.faults, self.chip, self.pus = faults, chip, pus
+        self.share = range(pus) if share is None else share
         if faults.inside and not isinstance(chip.holder.values, AnalogValues):
             raise InputError(
                 f"faults: {chip.name} holds weights in {chip.holder.name} as bytes, which has no "
@@ -109,14 +112,14 @@ class FaultMap:
 
     @cached_property
     def working(self) -> Sequence[int]:
-        """PUs that are not dead, rising."""
+        """PUs of the share that are not dead, rising."""
         rate, named = self.faults.pus, self._named.pus
         if not rate and not named:
-            return range(self.pus)
+            return self.share
         draws = np.random.default_rng([self.faults.seed, 0]).random(self.pus)
         dead = draws < rate
         dead[sorted(named)] = True
-        return [int(pu) for pu in np.flatnonzero(~dead)]
+        return [int(pu) for pu in np.flatnonzero(~dead) if int(pu) in self.share]
 
     def left_out(self, pu: int) -> np.ndarray:
         """Numbers (n,) of the arrays of a PU that hold nothing, rising."""

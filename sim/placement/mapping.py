@@ -46,8 +46,9 @@ class Options:
     a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
     ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks),
     ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
-    many there are. ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where
-    that holds the weights). ``faults``: what is broken.
+    many there are, and ``share`` the PUs of them that the model may use (None: all).
+    ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where that holds the
+    weights). ``faults``: what is broken.
     """
 
     slc_rate: float = 1.0
@@ -56,6 +57,7 @@ class Options:
     copies: str | int | dict[str, int] = "fill"
     pus_per_layer: str | int = "auto"
     chips: int = 1
+    share: range | None = None
     spare_arrays: int = 0
     faults: Faults = field(default_factory=Faults)
 
@@ -256,7 +258,7 @@ def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     pieces = dict.fromkeys(layers, 0)
     for weight in weights.values():
         pieces[weight.layer] += weight.pieces
-    faults = FaultMap(options.faults, chip, chip.values.pus * options.chips)
+    faults = FaultMap(options.faults, chip, chip.values.pus * options.chips, options.share)
     pus = _assign(layers, pieces, faults, options)
     return Placement(chip, options, pus, weights, tuple(order), faults)
 
@@ -330,12 +332,21 @@ def _assign(
     least = max(-(-sum(pieces.values()) // size), min(tried[0], tried[-1]))
     word = chip.holder.kind.holds
     _refuse_full(pieces, chip, options)
-    dead = faults.pus - total
     raise CapacityError(
         f"the model's {sum(pieces.values())} {word} take {least} PUs ({least * size} {word}), "
-        f"since layers take whole ones; {options.chips} chip(s) have {total} "
-        f"{f'working PUs, {dead} dead' if dead else 'PUs'} ({total * size} {word}): "
+        f"since layers take whole ones; {_there(faults, options)} ({total * size} {word}): "
         f"{least - total} PU(s) ({(least - total) * size} {word}) short"
+    )
+
+
+def _there(faults: FaultMap, options: Options) -> str:
+    """The PUs that there are for a model, in words."""
+    total = len(faults.working)
+    if options.share is not None:
+        return f"its share is {total} PUs"
+    dead = faults.pus - total
+    return f"{options.chips} chip(s) have {total} " + (
+        f"working PUs, {dead} dead" if dead else "PUs"
     )
 
 

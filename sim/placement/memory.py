@@ -90,6 +90,23 @@ def memory_and_needs(
     return memory, {tokens: max(1, ceil(share * memory)) for tokens, share in shares.items()}
 
 
+def pages(graph: nx.DiGraph, placement: Placement, size: int, longest: int) -> int:
+    """Pages for ``size`` tokens each that the fullest PU group holds.
+
+    What a request keeps beside its tokens, such as an encoder's output, counts in every page.
+    Raises :class:`CapacityError` where they are too few for the ``longest`` request.
+    """
+    needs = [(need, room) for need, room in _needs(graph, placement, size) if need]
+    found = min((room // need for need, room in needs), default=2**31)
+    wanted = -(-longest // size)
+    if wanted > found:
+        raise CapacityError(
+            f"a request of {longest} tokens takes {wanted} pages of {size}; the memory of results "
+            f"holds {found}: {wanted - found} short"
+        )
+    return found
+
+
 def _needs(graph: nx.DiGraph, placement: Placement, tokens: int) -> Iterator[tuple[int, int]]:
     """Bytes that one request needs in each PU group, and bytes that are there for requests."""
     chip = placement.chip
@@ -124,7 +141,7 @@ def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:
     fetched for a request. Tables in another memory are checked against that one.
     """
     chip = placement.chip
-    stored = _tables(graph, chip)
+    stored = table_bytes(graph, chip)
     holder = chip.unit("lookup") if stored else None
     if holder is not None and holder is not chip.unit("results"):
         room = placement.options.chips * holder.kind.memory_bytes(holder)
@@ -141,7 +158,7 @@ def _beside_results(graph: nx.DiGraph, placement: Placement) -> dict[str, int]:
     return stored
 
 
-def _tables(graph: nx.DiGraph, chip: Chip) -> dict[str, int]:
+def table_bytes(graph: nx.DiGraph, chip: Chip) -> dict[str, int]:
     """Bytes of embedding tables by layer, one INT8 value per parameter."""
     values: dict[str, int] = {}
     for _, op in graph.nodes(data=True):

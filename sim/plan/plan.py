@@ -54,10 +54,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py).
+    """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py), or
+    ``routed`` or ``chunk``.
 
     ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
-    the tokens from one to the next.
+    the tokens from one to the next; of a chunk of a prompt, its tokens.
     """
 
     source: int
@@ -90,7 +91,7 @@ class Step:
     ``lead_ps``: the component has worked on the token for so long when the visit starts
     (an ADC converts the earlier bit-planes while the last ones are read): for traces only.
     ``macs``: multiply-accumulates as (per visit, per size), complete after ``macs_in`` visits.
-    ``member``: of chips side by side (``side_by_side``), the one it is on.
+    ``member``: of chips side by side, or of models on one (members.py), the one it is of.
     """
 
     name: str
@@ -154,11 +155,15 @@ class Component:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps and components, in canonical order: their indices are part of the serving order."""
+    """Steps and components, in canonical order: their indices are part of the serving order.
+
+    ``replicas``: so many times it holds the same machine (``side_by_side``).
+    """
 
     steps: tuple[Step, ...]
     components: tuple[Component, ...]
     outputs: frozenset[int] = frozenset()
+    replicas: int = 1
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -171,7 +176,7 @@ class Plan:
 
     @property
     def members(self) -> int:
-        """Chips side by side (``members.py``)."""
+        """Chips side by side, or models on one (``members.py``)."""
         return 1 + max((step.member for step in self.steps), default=0)
 
     @property

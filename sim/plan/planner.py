@@ -39,11 +39,15 @@ def build_plan(
     generate: bool = False,
     last_logits: bool = False,
     split_pairs: bool = False,
+    chunk: int | None = None,
 ) -> Plan:
     """The plan of ``graph`` on ``placement``.
 
     ``generate``: the last op's token n is fed back as the first op's token n + 1, so that text is
-    generated token by token; needs a causal graph with an op marked ``head``. ``last_logits``: of a
+    generated token by token; needs a causal graph with an op marked ``head``. ``chunk``: tokens of
+    a prompt that may be in its layers at once; the next so many follow when these have passed the
+    last layer, so that tokens of other requests get in between (chunked prefill: Sarathi-Serve,
+    arXiv 2403.02310 §4). ``last_logits``: of a
     prompt, ops marked ``head`` and what follows them run for the last token only: nobody reads
     what the others would say. Raises
     :class:`InputError` for a graph that cannot do so, an unknown fidelity, or an op class that no
@@ -51,7 +55,8 @@ def build_plan(
     """
     if fidelity not in FIDELITIES:
         raise InputError(f"fidelity must be one of {', '.join(FIDELITIES)}; got {fidelity!r}")
-    return _Builder(graph, placement, fidelity == "bit", generate, split_pairs, last_logits).build()
+    bit = fidelity == "bit"
+    return _Builder(graph, placement, bit, generate, split_pairs, last_logits, chunk).build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,9 @@ class _Builder:
         generate: bool,
         split: bool,
         last_logits: bool,
+        chunk: int | None,
     ) -> None:
+        self.chunk = chunk
         self.graph = graph
         self.placement = placement
         self.chip = placement.chip
@@ -113,6 +120,14 @@ class _Builder:
         for name, op in self.graph.nodes(data=True):
             if op["kind"] == "input" and op["axis"] == "sequence":
                 self.board.wait(self.routes.ready[name][0], Group(sampled, lag=1))
+                if self.chunk is not None:
+                    self._in_chunks(self.routes.ready[name][0], self.chunk)
+
+    def _in_chunks(self, entry: int, chunk: int) -> None:
+        """Let so many tokens of a prompt wait until those before have passed the last layer."""
+        last = {u for u, v in self.graph.edges if v in self.heads and u not in self.heads}
+        for source in sorted(last):
+            self.board.wait(entry, Threshold(self.routes.ready[source][0], "chunk", stride=chunk))
 
     # --- ops -------------------------------------------------------------------------------
 

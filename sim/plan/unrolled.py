@@ -224,6 +224,8 @@ class Shape:
             need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
             need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
             return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+        if edge.rule == "chunk":
+            return self._chunk(edge, producer, here)
         need = NEEDS[edge.rule](
             -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
         )
@@ -233,6 +235,12 @@ class Shape:
         if edge.stride > 1:
             need = np.arange(len(need)) * edge.stride + 1 + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
+        return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+
+    def _chunk(self, edge: Threshold, producer: Step, here: int) -> Edge:
+        """A token of the prompt needs all of the chunks of ``stride`` tokens before its own."""
+        token = np.minimum(np.arange(here), self.prefill - 1)
+        need = token // edge.stride * edge.stride * producer.parts
         return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
 
     @cached_property

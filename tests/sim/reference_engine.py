@@ -66,6 +66,7 @@ def play(plan: Plan, requests, deaths=None):
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,
+                    "chunk": min(base, prefill - 1) // edge.stride * edge.stride,
                 }[edge.rule]
                 wanted = range(need * src.parts)
             if any((edge.source, request, t) not in done for t in wanted):

@@ -171,11 +171,14 @@ def _run(
 ) -> None:
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run.run_dir import MARKS  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
     from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
     options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
     extra = [f"{key}={value}" for key, value in options if value is not None]
-    loaded = Scenario.load(scenario, [*(changes or ()), *extra])
+    loaded = load(scenario, [*(changes or ()), *extra])
+    if cells is not None and not isinstance(loaded, Scenario):
+        raise InputError("--values goes with a scenario of one model; got one of several")
     target = out or Path("runs") / loaded.name
     with (
         progress() as say,
@@ -191,16 +194,19 @@ def _run(
             terminal_tables.headline(result.summary, result.tables["requests"]),
             terminal_tables.by_kind(result.summary),
         ]
-        if loaded.workload.arrivals.kind != "at-once":
+        if any(arrivals.kind != "at-once" for arrivals in loaded.arrivals):
             from hyflexsim.workloads.cli.stream_table import stream  # noqa: PLC0415
 
             tables.append(stream(result.summary))
+        if "models" in result.summary:
+            tables.append(terminal_tables.by_model(result.summary))
         if "accuracy" in result.summary:
             tables.append(terminal_tables.accuracy(result.summary))
         if cells is not None:
             from hyflexsim.workloads.run.summary import NOTES  # noqa: PLC0415
             from hyflexsim.workloads.values import execute  # noqa: PLC0415 (torch)
 
+            assert isinstance(loaded, Scenario)  # others were refused above
             executed = execute(loaded, cells=cells, progress=say)
             executed.save(folder)
             tables.append(terminal_tables.values(executed.by_op()))
@@ -254,9 +260,9 @@ def validate(
         print(f"{file}: a chip with {hw.values.pus} PUs, {len(hw.provenance)} parameters")
         return
     from hyflexsim.workloads.compression.judged_run import check  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
 
-    ready = check(Scenario.load(file, changes or ()))
+    ready = check(load(file, changes or ()))
     print(
         f"{file}: {len(ready.requests)} requests for {ready.graph.graph['name']} on "
         f"{ready.placement.pus_used} PUs, {len(ready.plan.components)} components"
@@ -270,13 +276,14 @@ def list_() -> None:
     from hyflexsim.sim.units.catalogue import load_chip  # noqa: PLC0415
     from hyflexsim.workloads.cli import terminal_tables  # noqa: PLC0415
     from hyflexsim.workloads.extraction.model_zoo import ZOO  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.scenario import Scenario, shipped  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.scenario import shipped  # noqa: PLC0415
     from hyflexsim.workloads.sweeping import sweep_file  # noqa: PLC0415
 
     terminal = console()
     rows = terminal_tables.table("scenarios", "name", "what")
     for name in shipped():
-        rows.add_row(name, Scenario.load(name).title)
+        rows.add_row(name, load(name).title)
     terminal.print(rows, "")
     rows = terminal_tables.table("sweeps", "name", "what")
     for name in sweep_file.shipped():
@@ -558,7 +565,7 @@ def _is_chip(path: Path) -> bool:
     from hyflexsim.sim import toml_file  # noqa: PLC0415
 
     content = toml_file.read(path)
-    return not {"model", "workload"} & content.keys()
+    return not {"model", "models", "workload"} & content.keys()
 
 
 def _range(option: str, text: str | None, read: Callable[[str], int]) -> tuple[int, int] | None:

@@ -21,6 +21,12 @@ def stream(summary: Mapping[str, Any]) -> Table:
         result.add_row("offered", si(found["offered_per_s"], "/s"), "between first and last")
     causes = ", ".join(f"{cause} {n}" for cause, n in summary["lost_by"].items() if n)
     result.add_row("lost", f"{summary['lost']:,}", f"by cause: {causes}" if causes else "")
+    again = found["preempted"]
+    if again["times"]:
+        told = (
+            f"times by {again['requests']:,} requests: {again['recomputed_tokens']:,} tokens again"
+        )
+        result.add_row("preempted", f"{again['times']:,}", told)
     for key, where in (("in_system", "waiting or on the chip"), ("at_host", "waiting at the host")):
         row = found[key]
         result.add_row(where, f"{row['mean']:.3g}", f"mean over time; at most {row['most']:,}")

@@ -128,6 +128,25 @@ def headline(summary: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]) 
     return result
 
 
+def by_model(summary: Mapping[str, Any]) -> Table:
+    """What each of several models did."""
+    columns = (">PUs", ">requests", ">lost", ">latency p50", ">p99", ">throughput", ">energy")
+    result = table("by model (energy of a request)", "", *columns)
+    for name, row in summary["models"].items():
+        latency = row["latency_ps"]
+        result.add_row(
+            name,
+            str(row["pus"]),
+            f"{row['requests']:,}",
+            f"{row['lost']:,}",
+            si(latency["p50"] * 1e-12, "s"),
+            si(latency["p99"] * 1e-12, "s"),
+            si(row["throughput_per_s"], "/s"),
+            si(row["energy_per_request_pj"] * 1e-12, "J"),
+        )
+    return result
+
+
 def accuracy(summary: Mapping[str, Any]) -> Table:
     """Scores of a run's checkpoint: as it is, and on noisy cells."""
     found = summary["accuracy"]

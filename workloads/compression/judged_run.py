@@ -12,10 +12,12 @@ import networkx as nx
 
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine import engines
-from hyflexsim.workloads.run import run
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.run import colocated, run
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, is_scored
+from hyflexsim.workloads.scenario.colocation import Colocation, load
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -31,10 +33,14 @@ def placed_graph(scenario: Scenario) -> nx.DiGraph | None:
     return Judged(scenario).graph()
 
 
-def check(scenario: Scenario) -> Prepared:
+def check(scenario: Scenario | Colocation) -> Prepared:
     """Everything that :func:`simulate` reads and decides before the first event, and its refusals:
     the checkpoint with its weights, the noises it is scored with, what the trace keeps.
     """
+    if isinstance(scenario, Colocation):
+        joined = colocated.prepare(scenario).joined
+        run.checked_keep(scenario, joined)
+        return joined
     ready = prepare(scenario, placed_graph(scenario))
     if _scored(scenario):
         from hyflexsim.workloads.compression.accuracy_of_run import check_noises  # noqa: PLC0415
@@ -45,7 +51,7 @@ def check(scenario: Scenario) -> Prepared:
 
 
 def simulate(
-    scenario: Scenario | str | Path,
+    scenario: Scenario | Colocation | str | Path,
     *,
     graph: nx.DiGraph | None = None,
     progress: Say | None = None,
@@ -55,9 +61,10 @@ def simulate(
     kept: Kept | None = None,
     values: bool = False,
 ) -> run.Result:
-    """Run a scenario (or the one of that name or path).
+    """Run a scenario (or the one of that name or path), of one model or of several.
 
-    ``graph``: runs instead of the scenario's model. ``progress`` is called with (what is being
+    ``graph``: runs instead of the scenario's model; it, ``chip``, ``servers`` and ``values`` go
+    with one model. ``progress`` is called with (what is being
     done, requests finished, requests in all).
     ``chip``: instead of the scenario's, such as one with kinds of units of your own
     (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
@@ -72,8 +79,14 @@ def simulate(
     Raises :class:`~hyflexsim.sim.errors.InputError` for what the user has to mend, and
     :class:`~hyflexsim.sim.errors.DeadlockError` when tokens stop moving.
     """
-    if not isinstance(scenario, Scenario):
-        scenario = Scenario.load(scenario)
+    if not isinstance(scenario, Scenario | Colocation):
+        scenario = load(scenario)
+    if isinstance(scenario, Colocation):
+        if graph is not None or chip is not None or servers is not None or values:
+            raise InputError(
+                f"{scenario.name} has several models: graph, chip, servers and values go with one"
+            )
+        return colocated.simulate(scenario, progress=progress, folder=folder)
     judge: run.Judge | None = None
     explain = graph is None and chip is None and kept is None
     if _scored(scenario):

@@ -17,7 +17,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
-from hyflexsim.sim.placement.memory import memory_and_needs, requests_at_once
+from hyflexsim.sim.placement.memory import memory_and_needs, pages, requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
@@ -60,11 +60,11 @@ class Prepared:
             for pus in self.placement.groups()
             if any(pu in at for pu in pus)
         }
-        components = self.plan.components[: len(self.plan.components) // self.plan.members]
+        components = self.plan.components[: len(self.plan.components) // self.plan.replicas]
         return {i: groups[c.pu] for i, c in enumerate(components) if c.pu in groups}
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """What does not depend on when requests come, nor on how many there are.
 
     ``graph``: held, so that no other has its id while this is kept.
@@ -96,9 +96,10 @@ def prepare(
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
 
-    def plan() -> _Planned:
+    def plan() -> Planned:
         machine = scenario.hardware() if chip is None else chip
-        return _plan(scenario, graph, machine, usual, longest)
+        planned = place_and_plan(scenario, graph, machine, usual, longest)
+        return planned._replace(plan=side_by_side(planned.plan, scenario.host.replicas))
 
     key = (id(graph), _plan_key(scenario, usual, longest))
     planned = kept.once("plan", key, plan)
@@ -106,25 +107,58 @@ def prepare(
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     plan_, host = planned.plan, load_host(scenario, len(requests))
-    if scenario.host.admission == "own":
-        memory, needs = memory_and_needs(graph, placement, lengths)
-        host = replace(host, memory=memory, needs=[needs[tokens] for tokens in lengths])
+    limited = memory_of(scenario, graph, placement, lengths)
+    if limited is not None:
+        host = replace(host, memory=limited.memory, needs=limited.needs, page=limited.page)
         window = scenario.run.window or len(requests)
     return Prepared(placement.chip, graph, placement, plan_, requests, labels, window, host)
 
 
+class Limited(NamedTuple):
+    """A chip's memory for requests, and what each takes of it; or pages of so many tokens."""
+
+    memory: int
+    needs: list[int]
+    page: int | None
+
+
+def memory_of(
+    scenario: Scenario, graph: nx.DiGraph, placement: Placement, lengths: list[int]
+) -> Limited | None:
+    """How memory limits who is let in (``host.admission``); None: only by their number.
+
+    Raises :class:`~hyflexsim.sim.errors.CapacityError` for a request that never fits.
+    """
+    if scenario.host.admission == "own":
+        memory, needs = memory_and_needs(graph, placement, lengths)
+        return Limited(memory, [needs[tokens] for tokens in lengths], None)
+    if scenario.host.admission == "paged":
+        size = scenario.host.page
+        return Limited(pages(graph, placement, size, max(lengths)), [], size)
+    return None
+
+
 def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
-    """All that :func:`_plan` reads beside the graph; sections that it may read count as a whole."""
+    """All that is read for a plan beside the graph; sections that it may read count as a whole."""
     run, workload = scenario.run, scenario.workload
     others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}
     parts = scenario.model_dump_json(exclude=others)
     logits = workload.logits if isinstance(workload, Tokens) else ""
-    switches = (run.fidelity, run.overlap, run.split_pairs, scenario.host.replicas)
+    host = (scenario.host.replicas, scenario.host.prefill_chunk)
+    switches = (run.fidelity, run.overlap, run.split_pairs, *host)
     return f"{parts} {workload.kind} {logits} {switches} {usual} {longest}"
 
 
-def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest: int) -> _Planned:
-    placement = place(graph, chip, _options(scenario, graph))
+def place_and_plan(
+    scenario: Scenario,
+    graph: nx.DiGraph,
+    chip: Chip,
+    usual: int,
+    longest: int,
+    share: range | None = None,
+) -> Planned:
+    """A model on a machine, or on a share of its PUs; lengths as in :func:`prepare`."""
+    placement = place(graph, chip, replace(_options(scenario, graph), share=share))
     placement = apply_copies(graph, placement, usual, scenario.run.overlap)
     plan = build_plan(
         graph,
@@ -133,11 +167,11 @@ def _plan(scenario: Scenario, graph: nx.DiGraph, chip: Chip, usual: int, longest
         generate=isinstance(scenario.workload, Generate),
         last_logits=isinstance(scenario.workload, Tokens) and scenario.workload.logits == "last",
         split_pairs=scenario.run.split_pairs,
+        chunk=scenario.host.prefill_chunk,
     )
     if scenario.run.overlap == "layer-serial":
         plan = layer_serial(plan)
-    plan = side_by_side(plan, scenario.host.replicas)
-    return _Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
+    return Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
 
 
 def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:

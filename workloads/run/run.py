@@ -40,6 +40,7 @@ from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.run.stream import stream
 from hyflexsim.workloads.run.summary import NOTES, bound_by, request_table, summarize
 from hyflexsim.workloads.run.trace_writer import TraceWriter, write_trace
+from hyflexsim.workloads.scenario.experiment import Experiment
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
 
@@ -56,7 +57,7 @@ class Result:
     still writes the trace of a run that was given a folder.
     """
 
-    scenario: Scenario
+    scenario: Experiment
     chip: Chip
     graph: nx.DiGraph
     placement: Placement
@@ -81,7 +82,7 @@ class Result:
         """Write into an empty folder, or that which the run was given, and have pictures drawn."""
         from hyflexsim.workloads.run import run_tables  # noqa: PLC0415 (pyarrow)
 
-        with _timed(self.seconds, "write"):
+        with timed(self.seconds, "write"):
             for name, rows in self.tables.items():
                 run_tables.write_table(folder, name, rows)
             run_dir.write_json(folder / "scenario.json", self._resolved())
@@ -93,7 +94,7 @@ class Result:
             else:
                 self.trace_file.finish()
         if painter is not None:
-            with _timed(self.seconds, "pictures"):
+            with timed(self.seconds, "pictures"):
                 painter.draw(folder)
         run_dir.write_json(folder / "host.json", _host(self.seconds))
 
@@ -138,7 +139,7 @@ def simulate(
         scenario = Scenario.load(scenario)
     seconds: dict[str, float] = {}
     say = progress or (lambda what, done, total: None)
-    with _timed(seconds, "prepare"):
+    with timed(seconds, "prepare"):
         what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
         say(f"placing {what}", 0, 0)
         ready = prepare(scenario, graph, chip, kept)
@@ -151,11 +152,34 @@ def simulate(
         return stream(scenario, part, played, busiest["utilisation"])
 
     if scenario.run.precision is not None:
-        with _timed(seconds, "precision"):
+        with timed(seconds, "precision"):
             ready = enough(scenario, ready, scenario.run.precision, stream_of)
+    result = played_and_counted(scenario, ready, seconds, say, servers, folder)
+    summary = result.summary
+    summary["notes"] += precision_notes(scenario, summary["stream"], len(result.requests), most)
+    if judge is not None and scenario.model.checkpoint is not None:
+        with timed(seconds, "accuracy"):
+            summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
+            summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
+    if explain:
+        scored = judge is not None and scenario.model.checkpoint is not None
+        summary["notes"] += low_rank_note(scenario, ready)
+        summary["notes"] += idle_note(Ran(scenario, ready, result.played, values or scored))
+    return result
+
+
+def played_and_counted(
+    scenario: Experiment,
+    ready: Prepared,
+    seconds: dict[str, float],
+    say: Say,
+    servers: engines.Servers | None = None,
+    folder: Path | None = None,
+) -> Result:
+    """What happens after :func:`prepare`; ``seconds``: is told how long each phase takes."""
     plan, requests = ready.plan, ready.requests
     keep = checked_keep(scenario, ready)
-    with _timed(seconds, "play"):
+    with timed(seconds, "play"):
         engine = engines.choose(plan, requests, scenario.run.engine, servers)
         say("simulating", 0, len(requests))
         finished = 0
@@ -174,7 +198,7 @@ def simulate(
                 trace_file.abandon()
             raise
     _refuse_nothing_answered(played, ready.deaths, plan)
-    with _timed(seconds, "count"):
+    with timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
         tables: dict[str, Sequence[Row]] = {
@@ -184,15 +208,6 @@ def simulate(
             "placement": list(ready.placement.rows()),
         }
         summary = summarize(scenario, ready, played, tables, engine)
-        summary["notes"] += precision_notes(scenario, summary["stream"], len(requests), most)
-    if judge is not None and scenario.model.checkpoint is not None:
-        with _timed(seconds, "accuracy"):
-            summary["accuracy"] = judge(scenario, ready.graph, ready.placement, say)
-            summary["notes"] = [note for note in summary["notes"] if note != NOTES[0]]
-    if explain:
-        scored = judge is not None and scenario.model.checkpoint is not None
-        summary["notes"] += low_rank_note(scenario, ready)
-        summary["notes"] += idle_note(Ran(scenario, ready, played, values or scored))
     return Result(
         scenario=scenario,
         chip=ready.chip,
@@ -209,7 +224,7 @@ def simulate(
 
 
 def _play(
-    scenario: Scenario, ready: Prepared, servers: engines.Servers | None, **options: Any
+    scenario: Experiment, ready: Prepared, servers: engines.Servers | None, **options: Any
 ) -> Played:
     return engines.play(
         ready.plan,
@@ -232,7 +247,7 @@ def _refuse_nothing_answered(played: Played, deaths: dict[int, int], plan: Plan)
         )
 
 
-def checked_keep(scenario: Scenario, ready: Prepared) -> Keep:
+def checked_keep(scenario: Experiment, ready: Prepared) -> Keep:
     """Which visits are written. Raises InputError where that would be none."""
     keep, requests = scenario.keep(), len(ready.requests)
     if not keep.all:
@@ -250,7 +265,8 @@ def checked_keep(scenario: Scenario, ready: Prepared) -> Keep:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Note the wall time of a phase."""
     started = time.perf_counter()
     yield
     seconds[phase] = time.perf_counter() - started

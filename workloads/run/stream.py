@@ -21,7 +21,7 @@ import numpy as np
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.workloads.run import steady
 from hyflexsim.workloads.run.prepare import Prepared
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.experiment import Experiment
 from hyflexsim.workloads.scenario.schema import AtOnce, Closed
 
 Numbers = dict[str, Any]
@@ -30,7 +30,7 @@ SLOTS = 20
 """Into which arrivals are counted, to see how evenly they come."""
 
 
-def stream(scenario: Scenario, ready: Prepared, played: Played, utilisation: float) -> Numbers:
+def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: float) -> Numbers:
     """ "stream" of summary.json (docs/architecture.md): times in ps, rates in requests a second.
 
     ``utilisation``: of the busiest component.
@@ -42,11 +42,14 @@ def stream(scenario: Scenario, ready: Prepared, played: Played, utilisation: flo
     )
     latency = finished - arrived
     comes = np.array([at for at in played.arrived if at >= 0], dtype=np.int64)
-    arriving = scenario.workload.arrivals
-    bounded = isinstance(arriving, AtOnce | Closed) or scenario.host.queue is not None
+    arriving = scenario.arrivals
+    bounded = scenario.host.queue is not None or any(
+        isinstance(each, AtOnce | Closed) for each in arriving
+    )
     busiest = utilisation * played.tally.end_ps / len(answered)  # with replicas: of all requests
     most = None if bounded else served_at_most(comes, finished, busiest)
-    cut = None if isinstance(arriving, AtOnce) or most else steady.warm_up(latency.astype(float))
+    at_once = any(isinstance(each, AtOnce) for each in arriving)
+    cut = None if at_once or most else steady.warm_up(latency.astype(float))
     span = max(played.tally.end_ps, 1)
     return {
         "offered_per_s": _rate(comes),
@@ -55,6 +58,7 @@ def stream(scenario: Scenario, ready: Prepared, played: Played, utilisation: flo
         "latency_ps": _estimates(latency, cut),
         "in_system": _occupation(arrived, finished, span),
         "at_host": _occupation(arrived, entered, span),
+        "preempted": _preempted(played),
         **_in_time(latency, scenario.deadline_ps(), span),
         **_text(ready, answered, arrived, first, finished, cut),
     }
@@ -129,6 +133,15 @@ def _occupation(since: np.ndarray, until: np.ndarray, span: int) -> Numbers:
     return {"mean": int((until - since).sum()) / span, "most": int(there[last].max(initial=0))}
 
 
+def _preempted(played: Played) -> Numbers:
+    """How often requests gave their pages up, how many did, and tokens computed once more."""
+    return {
+        "times": len(played.preemptions),
+        "requests": len({request for request, _, _ in played.preemptions}),
+        "recomputed_tokens": sum(computed for _, _, computed in played.preemptions),
+    }
+
+
 def _in_time(latency: np.ndarray, deadline: int | None, span: int) -> Numbers:
     """Share of the answers that keep the deadline, and how many a second."""
     if deadline is None:
@@ -150,10 +163,13 @@ def _text(
     cut: int | None,
 ) -> Numbers:
     """Of requests that generate: time to the first token, and for each further one."""
-    sizes = [(ready.requests[number].tokens, ready.requests[number].prefill) for number in answered]
-    further = np.array([tokens - (prefill or tokens) for tokens, prefill in sizes])
-    if not any(prefill for _, prefill in sizes):
+    requests = [ready.requests[number] for number in answered]
+    texts = np.array([request.prefill is not None for request in requests])
+    if not texts.any():
         return {"first_token_ps": None, "further_token_ps": None}
+    cut = None if cut is None else int(texts[:cut].sum())  # of models that do not generate, none
+    arrived, first, finished = arrived[texts], first[texts], finished[texts]
+    further = np.array([r.tokens - r.prefill for r in requests if r.prefill is not None])
     each = (finished - first)[further > 0] / further[further > 0]
     return {
         "first_token_ps": _estimates(first - arrived, cut),
@@ -169,6 +185,13 @@ def notes(summary: Numbers) -> list[str]:
             f"the queue grows without bound: {found['offered_per_s']:,.0f} requests a second come, "
             f"{found['served_at_most_per_s']:,.0f} are served; latency, too, grows with the number "
             "of requests"
+        )
+    again = found["preempted"]
+    if again["times"]:
+        said.append(
+            f"{again['requests']} requests gave up keys and values {again['times']} times, as "
+            f"no page was free, and computed {again['recomputed_tokens']:,} tokens once more "
+            "(host.admission)"
         )
     refused = summary["lost_by"]["queue"]
     if refused:

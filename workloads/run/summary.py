@@ -6,19 +6,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from hyflexsim.sim import energy, power
 from hyflexsim.sim.chip.area import chip_area, pu_area, shared_area
 from hyflexsim.sim.chip.chip import Chip, used_assumptions
 from hyflexsim.sim.chip.links import between_units
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
 from hyflexsim.workloads.run.prepare import Prepared
 from hyflexsim.workloads.run.stream import lost_by, stream
 from hyflexsim.workloads.run.stream import notes as stream_notes
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.experiment import Experiment
 
 NOTES = (
     "how long and how much only: no checkpoint is scored (model.checkpoint), no values (--values)",
@@ -32,13 +34,7 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     """A row a request that was answered, as in docs/architecture.md; ``mode``: of energy."""
     numbers = _answered(played)
     requests = [ready.requests[number] for number in numbers]
-    sizes = [(request.tokens, request.prefill, request.work) for request in requests]
-    energies = {
-        (tokens, prefill, work): energy.request_energy_pj(
-            ready.plan, shape_of(ready.plan, tokens, prefill, work=work), ready.chip, mode
-        )
-        for tokens, prefill, work in dict.fromkeys(sizes)
-    }
+    energies = _request_energies(ready, played, numbers, mode)
     arrival, start, first, finish = (
         np.array(times, dtype=np.int64)[numbers]
         for times in (played.arrived, played.entered, played.first_output, played.finished)
@@ -47,16 +43,42 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
         {
             "request": numbers,
             "label": [ready.labels[number] for number in numbers],
-            "tokens": np.array([tokens for tokens, _, _ in sizes]),
-            "prefill": np.array([prefill or tokens for tokens, prefill, _ in sizes]),
+            "tokens": np.array([r.tokens for r in requests]),
+            "prefill": np.array([r.prefill or r.tokens for r in requests]),
             "arrival_ps": arrival,
             "start_ps": start,
             "first_token_ps": first,
             "finish_ps": finish,
             "latency_ps": finish - arrival,
-            "energy_pj": np.array([energies[size] for size in sizes]),
+            "energy_pj": np.array(energies),
         }
     )
+
+
+def _request_energies(
+    ready: Prepared, played: Played, numbers: np.ndarray, mode: str
+) -> list[float]:
+    """pJ of each request, with all that it computed before it gave its pages up."""
+    parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for request, entered, computed in played.preemptions:
+        parts[request].append((computed, entered))
+    known: dict[tuple[Any, ...], float] = {}
+
+    def spent(number: int, tokens: int, prefill: int | None) -> float:
+        request = ready.requests[number]
+        size = tokens, prefill, ready.host.serving[request.model][0], request.work
+        if size not in known:
+            shape = shape_of(ready.plan, *size)
+            known[size] = energy.request_energy_pj(ready.plan, shape, ready.chip, mode)
+        return known[size]
+
+    energies = []
+    for number in numbers.tolist():
+        request, before = ready.requests[number], parts[number]
+        prefill = before[-1][0] + 1 if before else request.prefill
+        last = spent(number, request.tokens, prefill)
+        energies.append(sum((spent(number, *part) for part in before), last))
+    return energies
 
 
 def _answered(played: Played) -> np.ndarray:
@@ -72,7 +94,7 @@ def _latencies(played: Played) -> np.ndarray:
 
 
 def summarize(
-    scenario: Scenario,
+    scenario: Experiment,
     ready: Prepared,
     played: Played,
     tables: dict[str, Sequence[Row]],
@@ -125,15 +147,13 @@ def summarize(
         "utilisation_by_kind": {kind: sum(s) / len(s) for kind, s in shares.items()},
         **merit,
         "area_mm2": {
-            "chip": chip_area(ready.chip) * scenario.chip.chips * ready.plan.members,
+            "chip": chip_area(ready.chip) * ready.placement.options.chips * ready.plan.replicas,
             "used": _used_area(ready),
         },
         "writes_per_request": energy.cell_writes(counts) / count,
         "visits": int(played.tally.visits.sum()),
         "macs": energy.macs(ready.plan, played),
-        "assumptions": _assumptions(
-            ready.chip, priced, scenario.run.energy, scenario.model.checkpoint is not None
-        ),
+        "assumptions": _assumptions(ready.chip, priced, scenario.run.energy, scenario.scored),
     }
     said = [*_lost(ready, played, result["lost_by"]["death"]), *_broken(ready), *_kept(played)]
     return result | {"notes": [*_notes(ready), *stream_notes(result), *said]}
@@ -175,7 +195,7 @@ def _used_area(ready: Prepared) -> float:
     """mm² of all PUs in use, and of what the chips in use share, in every replica."""
     used = ready.placement
     one = pu_area(ready.chip) * used.pus_used + shared_area(ready.chip) * used.chips_used
-    return one * ready.plan.members
+    return one * ready.plan.replicas
 
 
 def bound_by(chip: Chip, components: Sequence[Row]) -> dict[str, Any]:
@@ -253,18 +273,18 @@ def _kept(played: Played) -> list[str]:
 
 def _notes(ready: Prepared) -> list[str]:
     derived = [f"{key} was derived by {how}" for key, how in ready.chip.derived.items()]
-    told = [*ready.graph.graph.get("notes", ()), *_beyond_positions(ready)]
+    told = [*ready.graph.graph.get("notes", ()), *beyond_positions(ready.graph, ready.requests)]
     return [*NOTES, *told, *_idle_links(ready), *derived]
 
 
-def _beyond_positions(ready: Prepared) -> list[str]:
+def beyond_positions(graph: nx.DiGraph, requests: Sequence[Request]) -> list[str]:
     """Requests that are longer than a model's table of positions."""
-    positions = ready.graph.graph.get("positions")
-    longest = max(request.tokens for request in ready.requests)
+    positions = graph.graph.get("positions")
+    longest = max(request.tokens for request in requests)
     if positions is None or longest <= positions:
         return []
     return [
-        f"{ready.graph.graph['name']} has {positions} positions: a request of {longest} tokens is "
+        f"{graph.graph['name']} has {positions} positions: a request of {longest} tokens is "
         "counted as if it had as many (model.positions)"
     ]
 

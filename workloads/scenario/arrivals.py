@@ -15,7 +15,8 @@ on-off    Poisson at ``rate_per_s`` while on; it is on and off by turns, on firs
 closed    ``clients`` send a request, wait for its answer, think for ``think`` (mean of an
           exponential distribution, or ``gaps`` = "fixed"), and send the next; they begin with
           thinking (a closed loop: what comes depends on how fast the chip is)
-trace     times from a file (trace_file.py), divided by ``speed``
+trace     times from a file (trace_file.py), divided by ``speed``; if it names a ``model``, of the
+          rows for that one
 ========  ==========================================================================================
 
 Gaps are drawn from numpy's PCG64 and rounded to whole picoseconds one by one, so the list does not
@@ -65,7 +66,7 @@ def times(arrivals: Arrivals, count: int, seed: int = 0) -> list[int]:
         step = _ps(arrivals.interval)
         return [index * step for index in range(count)]
     if isinstance(arrivals, TraceFile):
-        return read_trace(Path(arrivals.file), count, arrivals.speed).times
+        return read_trace(Path(arrivals.file), count, arrivals.speed, arrivals.model).times
     if isinstance(arrivals, Closed):
         first = sorted(_thinks(arrivals, arrivals.clients, seed))[:count]
         return first + first[-1:] * (count - len(first))

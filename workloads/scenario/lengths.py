@@ -82,15 +82,15 @@ def _drawn(
 
 
 def _traced(key: str, given: FromTrace, count: int, arrivals: Arrivals | None) -> list[int]:
-    file = given.file
+    file, model = given.file, None
     if file is None and isinstance(arrivals, TraceFile):
-        file = arrivals.file
+        file, model = arrivals.file, arrivals.model
     if file is None:
         raise InputError(
             f"workload.{key}.file must name a trace, since workload.arrivals are of none; "
             "got nothing"
         )
-    trace = read_trace(Path(file), count)
+    trace = read_trace(Path(file), count, model=model)
     found = trace.answers if key == "answers" else trace.prompts
     if found is None:
         known = ANSWERS if key == "answers" else PROMPTS

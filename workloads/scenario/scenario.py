@@ -70,12 +70,17 @@ Every key, with its default::
     # arrivals = { kind = "bunched", rate_per_s = 1e5, filled = [72, 8], per_event = [0.5, 0.5] }
     # arrivals = { kind = "on-off", rate_per_s = 4e5, on = "50 us", off = "150 us" }
     # arrivals = { kind = "closed", clients = 8, think = "10 us" }
-    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py
+    # arrivals = { kind = "trace", file = "arrivals.csv", speed = 1.0 } # see trace_file.py; with
+    #                            # model = "..." only rows for that model are taken
 
     [host]                       # who sends requests and waits for answers
     admission = "longest"        # a chip takes in as many requests as its memory holds of the
                                  # longest kind; "own": as many as fit, each with what its own keys,
-                                 # values and results need at its end (prompt and answer)
+                                 # values and results need at its end (prompt and answer); "paged":
+                                 # as many as have pages for their prompts, see sim/engine/pages.py
+    page = 16                    # tokens of such a page (vLLM's block size)
+    prefill_chunk = 64           # prompts of text come in chunks of so many tokens, each when the
+                                 # one before has passed the last layer (default: as one stream)
     queue = 64                   # places for requests that the chip has no room for (run.window):
                                  # those that find none are lost (default: without end)
     deadline = "10 us"           # from arrival to answer: how many keep it (default: none)
@@ -134,18 +139,16 @@ from pydantic import Field, ValidationError
 
 from hyflexsim.sim import toml_file
 from hyflexsim.sim.chip import measure
-from hyflexsim.sim.chip.chip import Chip as Machine
-from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement import faults as placed_faults
 from hyflexsim.sim.placement.mapping import Options
-from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario import overrides as changes
 from hyflexsim.workloads.scenario.checkpoints import is_shipped
+from hyflexsim.workloads.scenario.experiment import Experiment
 from hyflexsim.workloads.scenario.refusals import find_file, refusal
 from hyflexsim.workloads.scenario.schema import (
-    MOST_REQUESTS,
     Accuracy,
+    Arrivals,
     Chip,
     Faults,
     Generate,
@@ -167,7 +170,7 @@ PATHS = (
 )
 
 
-class Scenario(Section):
+class Scenario(Experiment, Section):
     """One experiment, complete: everything a run depends on but the code."""
 
     name: str
@@ -194,19 +197,27 @@ class Scenario(Section):
         """
         path = find(name_or_path)
         content = toml_file.read(path)
-        _from_folder(content, path.parent)
+        if "models" in content:
+            raise InputError(f"{path.name} has several models; only run and validate take such")
+        from_folder(content, path.parent)
         changed = changes.apply(content, overrides)
         content.setdefault("model", {})
         content.setdefault("workload", {})
-        _refuse_name(path, content)
+        refuse_name(path, content)
         try:
             return cls.model_validate({"name": path.stem, **content})
         except ValidationError as error:
             raise refusal(cls, path.name, error, changed) from None
 
-    def hardware(self) -> Machine:
-        """The chip with its overrides."""
-        return load_chip(self.chip.preset, self.chip.set)
+    @property
+    def arrivals(self) -> list[Arrivals]:
+        """How requests come."""
+        return [self.workload.arrivals]
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a checkpoint, whose values count."""
+        return self.model.checkpoint is not None
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""
@@ -218,29 +229,6 @@ class Scenario(Section):
         )
         placing = self.mapping.model_dump(exclude={"weight_clip"})
         return Options(**placing, chips=self.chip.chips, faults=faults)
-
-    def deadline_ps(self) -> int | None:
-        """The deadline of answers, from arrival."""
-        text = self.host.deadline
-        return None if text is None else int(measure.read(text, "ps"))
-
-    def keep(self) -> Keep:
-        """The part of the trace to keep, as the engines want it."""
-        trace = self.trace
-        requests = None
-        if trace.first or trace.stop is not None:
-            requests = (trace.first, MOST_REQUESTS if trace.stop is None else trace.stop)
-        return Keep(
-            components=tuple(trace.components),
-            layers=tuple(trace.layers),
-            requests=requests,
-            every=trace.every,
-            memory=trace.memory_mb * 2**20,
-        )
-
-    def resolved(self) -> dict[str, Any]:
-        """Everything as plain values, defaults filled in."""
-        return self.model_dump(mode="json")
 
 
 def shipped() -> tuple[str, ...]:
@@ -257,7 +245,7 @@ def find(name_or_path: str | Path) -> Path:
     return find_file("scenario", name_or_path, SCENARIOS)
 
 
-def _from_folder(content: dict[str, Any], folder: Path) -> None:
+def from_folder(content: dict[str, Any], folder: Path) -> None:
     """Make relative paths of a scenario file start from its folder."""
     if folder == SCENARIOS:
         return
@@ -278,6 +266,7 @@ def _from_folder(content: dict[str, Any], folder: Path) -> None:
 # --- error messages ------------------------------------------------------------------------------
 
 
-def _refuse_name(path: Path, content: dict[str, Any]) -> None:
+def refuse_name(path: Path, content: dict[str, Any]) -> None:
+    """A scenario has the name of its file."""
     if "name" in content:
         raise InputError(f"{path.name}: unknown key 'name'; the file name is the scenario's name")

@@ -228,10 +228,11 @@ class Closed(Section):
 
 
 class TraceFile(Section):
-    """Times read from a file."""
+    """Times read from a file; of a file with a column of models, those for one of them."""
 
     kind: Literal["trace"] = "trace"
     file: File
+    model: Text | None = None
     speed: Annotated[float, allows("a number above 0 and up to 1e12", gt=0, le=1e12)] = 1.0
 
 
@@ -344,7 +345,11 @@ class Host(Section):
     dispatch: Annotated[
         Literal["round-robin", "shortest-queue"], allows("round-robin or shortest-queue")
     ] = "round-robin"
-    admission: Annotated[Literal["longest", "own"], allows("longest or own")] = "longest"
+    admission: Annotated[Literal["longest", "own", "paged"], allows("longest, own or paged")] = (
+        "longest"
+    )
+    page: Annotated[int, _count(MOST_TOKENS)] = 16
+    prefill_chunk: Length | None = None
 
 
 class Run(Section):

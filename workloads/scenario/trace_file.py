@@ -9,6 +9,7 @@
          or ``tokens``
   answer ``GeneratedTokens`` (Azure), ``Response tokens`` (BurstGPT), ``output_length`` (Mooncake)
          or ``answer``
+  model  ``Model`` (BurstGPT) or ``model``: where a scenario names one, only its rows are taken
 other    text: one time with its unit a line (``12.5 us``), from time zero; ``#`` starts a comment
 ======== ===========================================================================================
 
@@ -24,7 +25,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ TIMES = {
 
 PROMPTS = ("ContextTokens", "Request tokens", "input_length", "tokens")
 ANSWERS = ("GeneratedTokens", "Response tokens", "output_length", "answer")
+MODELS = ("Model", "model")
 
 
 class Trace(NamedTuple):
@@ -53,19 +54,24 @@ class Trace(NamedTuple):
     answers: list[int] | None
 
 
-def read_trace(path: Path, count: int, speed: float = 1.0) -> Trace:
-    """The first ``count`` requests of a trace; times are divided by ``speed``.
+def read_trace(path: Path, count: int, speed: float = 1.0, model: str | None = None) -> Trace:
+    """The first ``count`` requests of a trace, or those for a ``model``; times are divided by
+    ``speed``. Time zero is the first row's, whatever model it is for.
 
     Raises :class:`InputError` for a file that cannot be read, is too short, lacks a column of
-    times, or has times that do not ascend, or lengths that are not positive.
+    times or of models, or has times that do not ascend, or lengths that are not positive.
     """
     with _reading(path):
         if path.suffix in (".csv", ".jsonl", ".parquet"):
-            trace = _columns(path, count, Fraction(speed))
+            trace = _columns(path, count, Fraction(speed), model)
+        elif model is not None:
+            raise InputError(
+                f"{path}: must be a .csv, .jsonl or .parquet file with a column of models"
+            )
         else:
             trace = Trace(_text(path, count, Fraction(speed)), None, None)
     if len(trace.times) < count:
-        what = "times, one a request"
+        what = f"times, one a request{'' if model is None else f' of model {model!r}'}"
         raise InputError(f"{path}: must have {count} {what}; got {len(trace.times)}")
     return trace
 
@@ -112,29 +118,39 @@ def _after(path: Path, where: str, before: list[int], time: Fraction, text: Any)
     return whole
 
 
-def _columns(path: Path, count: int, speed: Fraction) -> Trace:
+def _columns(path: Path, count: int, speed: Fraction, model: str | None) -> Trace:
     names, rows = _rows(path)
-    time = next((name for name in TIMES if name in names), None)
-    if time is None:
-        raise InputError(
-            f"{path}: must have a column {' or '.join(TIMES)}; got {', '.join(names)[:80]}"
-        )
+    time = _needed(path, names, tuple(TIMES))
+    owner = None if model is None else _needed(path, names, MODELS)
     prompt, answer = (
         next((name for name in known if name in names), None) for known in (PROMPTS, ANSWERS)
     )
     times: list[int] = []
     lengths: dict[str, list[int]] = {name: [] for name in (prompt, answer) if name is not None}
-    first = Fraction(0)
-    for where, row in islice(rows, count):
+    first: Fraction | None = None
+    for where, row in rows:
+        if len(times) == count:
+            break
         cells = dict(zip(names, row, strict=False))
         at = _time(path, where, time, cells.get(time))
-        first = first if times else at
-        if not times and at < 0:
+        if first is None and at < 0:
             raise InputError(f"{path}: {where}: {time} must be from 0 on; got {cells[time]!r}")
+        first = at if first is None else first
+        if owner is not None and str(cells.get(owner)) != model:
+            continue
         times.append(_after(path, f"{where}: {time}", times, (at - first) / speed, cells[time]))
         for name, column in lengths.items():
             column.append(_length(path, where, name, cells.get(name)))
     return Trace(times, *(None if name is None else lengths[name] for name in (prompt, answer)))
+
+
+def _needed(path: Path, names: Sequence[str], known: Sequence[str]) -> str:
+    found = next((name for name in known if name in names), None)
+    if found is None:
+        raise InputError(
+            f"{path}: must have a column {' or '.join(known)}; got {', '.join(names)[:80]}"
+        )
+    return found
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[str, Sequence[Any]]]]:
@@ -152,7 +168,8 @@ def _rows(path: Path) -> tuple[list[str], Iterator[tuple[str, Sequence[Any]]]]:
         source = pq.ParquetFile(path.open("rb"))
     except pa.ArrowInvalid:
         raise InputError(f"{path}: not a Parquet file") from None
-    names = [name for name in source.schema_arrow.names if name in (*TIMES, *PROMPTS, *ANSWERS)]
+    known = (*TIMES, *PROMPTS, *ANSWERS, *MODELS)
+    names = [name for name in source.schema_arrow.names if name in known]
     batches = source.iter_batches(columns=names)
     rows = (row for b in batches for row in zip(*b.to_pydict().values(), strict=True))
     return names, ((f"row {number}", row) for number, row in enumerate(rows, start=1))

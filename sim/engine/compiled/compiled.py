@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from hyflexsim.sim.engine.compiled import registers as reg
+from hyflexsim.sim.engine.compiled.entering_again import EnteringAgain
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.compiled.table_types import Tables
 from hyflexsim.sim.engine.compiled.tables import FIRST_ROWS, fresh_nodes, tables
@@ -26,7 +27,9 @@ from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import shape_of
 
 RUN = Kernel(
-    "hyflexsim.sim.engine.compiled.loop", "run", ("loop", "queues", "wheel", "registers", "sums")
+    "hyflexsim.sim.engine.compiled.loop",
+    "run",
+    ("loop", "queues", "growing", "wheel", "registers", "sums"),
 )
 
 
@@ -57,16 +60,19 @@ def play(
     """
     recorder = Recorder(plan, keep, watch)
     counter = Counter(plan, requests)
+    host = host or Host()
     t = tables(plan, requests, window or len(requests), room, deaths, host)
+    again = EnteringAgain(plan, requests, host, counter)
     registers = t.registers
     left = int(t.shapes["visits"][t.requests["shape"]].sum())
     told = 0
     while True:
-        rows = _fresh_block(min(left, BLOCK) or 1)  # credits may be due when all visits are over
+        most = BLOCK if again.happened else min(left, BLOCK)  # who enters again makes more visits
+        rows = _fresh_block(most or 1)  # credits may be due when all visits are over
         registers[reg.ROWS] = 0
         reason = RUN(t, rows, counter.sums)
-        while reason == reg.ROOM:
-            t = _grown(t)
+        while reason in (reg.ROOM, reg.SHAPE):
+            t = _grown(t) if reason == reg.ROOM else again.shaped(t)
             reason = RUN(t, rows, counter.sums)
         block = tuple(column[: registers[reg.ROWS]] for column in rows)
         left -= len(block[0])
@@ -95,6 +101,7 @@ def play(
         peak_places=_peak_places(plan, t),
         peak_requests=int(registers[reg.PEAK_LIVE]),
         refused=np.flatnonzero(t.refused).tolist(),
+        preemptions=again.all_of(t),
     )
 
 
@@ -170,8 +177,9 @@ def _blocked(plan: Plan, t: Tables) -> Iterator[Blocked]:
 def _waiting(plan: Plan, requests: Sequence[Request], t: Tables) -> Iterator[Waiting]:
     for request in np.flatnonzero(t.requests["left"] > 0).tolist():
         row, sent = t.requests[request], requests[request]
-        member = int(row["shape"]) % plan.members
-        counts = shape_of(plan, sent.tokens, sent.prefill, member).counts
+        member = int(t.shapes[row["shape"]]["member"])
+        prefill = None if sent.prefill is None else int(t.growing[request]["entered"])
+        counts = shape_of(plan, sent.tokens, prefill, member).counts
         base = int(row["bytes_at"])
         for step, count in enumerate(counts):
             at = int(t.waits_at[row["shape"], step])

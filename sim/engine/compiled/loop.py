@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from hyflexsim.sim.engine.compiled import queues, wheel
+from hyflexsim.sim.engine.compiled import growing, queues, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
     ASKED,
@@ -40,19 +40,20 @@ from hyflexsim.sim.engine.compiled.registers import (
     LEFT,
     LIVE,
     MARKS,
-    MEMORY,
     NONE,
     NOW,
+    PAGE,
     PEAK_LIVE,
     PENDING,
     PLACES,
     ROOM,
     ROWS,
     SEEN,
+    SHAPE,
     SHORTEST,
     TIMED,
     TURN,
-    WINDOW,
+    WANTED,
 )
 from hyflexsim.sim.engine.compiled.sums import add_visit
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
@@ -345,8 +346,15 @@ def _deliver(t, step, request, token, now):
     follower = t.steps[step].follower
     if follower != NONE:
         _arrive(t, follower, request, token, now)
+    elif t.steps[step].sampled and t.registers[PAGE] and _grows(t, request):
+        _answer(t, request, now)
+        member = t.members[t.shapes[t.requests[request].shape].member]
+        growing.ask(t.growing[request], member, step, token)
+        t.registers[HOST_DUE] = True
     else:
         _deliver_to_all(t, step, request, token, now)
+        if t.steps[step].answers:
+            _answer(t, request, now)
     t.requests[request].left -= 1
     if not t.requests[request].left:
         _leave(t, request, now)
@@ -376,28 +384,46 @@ def _deliver_to_all(t, step, request, token, now):
                 continue  # it does not wait for this one: its experts are others
             if output.only or _release(t, output.step, request, np.uint32(released)):
                 _arrive(t, output.step, request, np.uint32(released), now)
-    if row.answers:
-        if t.first_output[request] < 0:
-            t.first_output[request] = now
-        t.finished[request] = now
+
+
+@_inlined
+def _answer(t, request, now):
+    if t.first_output[request] < 0:
+        t.first_output[request] = now
+    t.finished[request] = now
+
+
+@_inlined
+def _grows(t, request):
+    """Whether a request has tokens to come."""
+    return t.growing[request].length < t.growing[request].tokens
 
 
 # --- requests ------------------------------------------------------------------------------------
 
 
 @_inlined
-def _leave(t, request, now):
+def _take_off(t, request):
+    """A request is on its chip no more: its block and its memory are free."""
     r = t.registers
     block = t.requests[request].block
     shape = t.shapes[t.requests[request].shape]
     t.blocks[block].next = shape.free_block
     shape.free_block = block
-    t.left[r[LEFT]] = request
-    r[LEFT] += 1
     r[LIVE] -= 1
-    member = t.members[t.requests[request].shape % len(t.members)]
+    member = t.members[shape.member]
     member.live -= 1
     member.held -= t.requests[request].need
+    if r[PAGE]:
+        growing.leave(t.present[shape.member], member.live, request)
+
+
+@_inlined
+def _leave(t, request, now):
+    r = t.registers
+    _take_off(t, request)
+    t.left[r[LEFT]] = request
+    r[LEFT] += 1
     r[HOST_DUE] = True
     if r[CLOSED]:
         client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
@@ -416,39 +442,39 @@ def _ask(t, client, now):
 
 
 @called
-def choose(r, members, request):
-    """The member with the fewest requests, the first of equals; or each in turn."""
+def choose(r, members, shapes, request):
+    """The shape of a request on the member that it goes to: each of those that serve its model in
+    turn, or the one with the fewest requests, the first of equals."""
     if not r[SHORTEST]:
-        return np.uint32(request % len(members))
-    best = np.uint32(0)
-    for i in range(1, len(members)):
-        if members[i].live + members[i].waiting < members[best].live + members[best].waiting:
-            best = np.uint32(i)
+        return np.uint32(request.base + request.turn)
+    best = np.uint32(request.base)
+    for shape in range(request.base + 1, request.base + request.choices):
+        one, other = members[shapes[shape].member], members[shapes[best].member]
+        if one.live + one.waiting < other.live + other.waiting:
+            best = np.uint32(shape)
     return best
 
 
 @called
-def fits(r, member, need):
+def fits(member, need):
     """Whether a member has room for a request."""
-    return member.live < r[WINDOW] and member.held + need <= r[MEMORY]
+    return member.live < member.window and member.held + need <= member.memory
 
 
 @called
-def next_to_enter(r, members, requests, behind, refused, now):
+def next_to_enter(r, members, shapes, requests, behind, refused, now):
     """The next request that there is room for, or NONE; those before it wait or are refused."""
     for i in range(len(members)):
-        if members[i].waiting and fits(r, members[i], requests[members[i].first].need):
+        if members[i].waiting and fits(members[i], requests[members[i].first].need):
             return np.uint32(members[i].first)
     while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
         request = np.uint32(r[SEEN])
-        number = choose(r, members, request)
-        member = members[number]
-        base = requests[request].shape - requests[request].shape % np.uint32(len(members))
-        requests[request].shape = base + number
-        if member.waiting == 0 and fits(r, member, requests[request].need):
+        requests[request].shape = choose(r, members, shapes, requests[request])
+        member = members[shapes[requests[request].shape].member]
+        if member.waiting == 0 and fits(member, requests[request].need):
             return request  # and will be again, if the tables are too small for it now
         r[SEEN] += 1
-        if member.waiting == r[PLACES]:
+        if member.waiting >= r[PLACES]:
             refused[request] = True
             continue
         if member.waiting == 0:
@@ -461,9 +487,12 @@ def next_to_enter(r, members, requests, behind, refused, now):
 
 
 @called
-def take_out(r, members, requests, behind, request):
+def take_out(r, members, shapes, requests, behind, present, request):
     """A request enters: it is on its chip, and out of the queue if it was in it."""
-    member = members[requests[request].shape % len(members)]
+    number = shapes[requests[request].shape].member
+    member = members[number]
+    if r[PAGE]:
+        growing.enter(present[number], member.live, request)
     member.live += 1
     member.held += requests[request].need
     if request == r[SEEN]:
@@ -512,7 +541,8 @@ def _enter(t, request, now):
     t.requests[request].bytes_at = t.blocks[block].bytes_at
     t.requests[request].marks_at = t.blocks[block].marks_at
     t.requests[request].left = shape.visits
-    t.entered[request] = now
+    if t.entered[request] < 0:
+        t.entered[request] = now
     r[LIVE] += 1
     r[PEAK_LIVE] = max(r[PEAK_LIVE], r[LIVE])
     at = t.blocks[block].bytes_at
@@ -526,24 +556,66 @@ def _enter(t, request, now):
 
 
 @_inlined
+def _feed_back(t, step, request, token, now):
+    """Release the token that waits for a token which was sampled: nothing else does."""
+    row = t.steps[step]
+    for i in range(row.output_at, row.output_at + row.outputs):
+        output = t.outputs[i]
+        edge = t.edges[t.requests[request].shape, output.edge]
+        first, stop = _of_group(edge, np.int64(token))
+        for released in range(np.uint64(first), np.uint64(stop)):
+            if _release(t, output.step, request, np.uint32(released)):
+                _arrive(t, output.step, request, np.uint32(released), now)
+
+
+@_inlined
+def _settle(t, now):
+    """Let requests go on that ask for room for another token, or give up for others."""
+    for number in range(len(t.members)):
+        member = t.members[number]
+        while member.asking:
+            found = growing.next_one(t.registers, t.present[number], member, t.growing)
+            if found == 2**62:
+                break
+            if found >= 0:
+                request = np.uint32(found)
+                row = t.growing[request]
+                growing.grant(t.registers, row, t.requests[request], member)
+                _feed_back(t, np.uint32(row.step), request, row.token, now)
+            else:
+                request = np.uint32(-1 - found)
+                _take_off(t, request)
+                row = t.growing[request]
+                growing.give_up(t.registers, row, t.requests, member, t.behind, request)
+
+
+@_inlined
 def _host(t, now):
-    """Release requests at their arrival times, as many as the chip holds; False: out of room."""
+    """Release requests at their arrival times, as many as the chip holds; ROOM or SHAPE: what is
+    lacking for that.
+    """
     r = t.registers
     r[HOST_DUE] = False
+    if r[PAGE]:
+        _settle(t, now)
     while True:
-        request = next_to_enter(r, t.members, t.requests, t.behind, t.refused, now)
+        request = next_to_enter(r, t.members, t.shapes, t.requests, t.behind, t.refused, now)
         if request == NONE:
             break
+        if r[PAGE] and t.growing[request].again:
+            r[WANTED] = request
+            r[HOST_DUE] = True
+            return SHAPE
         if not _has_room(t, request):
             r[HOST_DUE] = True
-            return False
-        take_out(r, t.members, t.requests, t.behind, request)
+            return ROOM
+        take_out(r, t.members, t.shapes, t.requests, t.behind, t.present, request)
         _enter(t, request, now)
     if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.requests):
         r[TIMED] = True
         following = t.requests[r[SEEN]].arrival
         wheel.schedule(r, t.events, t.slots, t.bits, following, r[HOST])
-    return True
+    return DONE
 
 
 # --- the loop ------------------------------------------------------------------------------------
@@ -585,7 +657,9 @@ def _finish(t, rows, sums, c, now):
 
 
 def run(t, rows, sums):
-    """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM)."""
+    """Play until nothing moves (DONE), the block of ``rows`` is full, or a table is (ROOM) or lacks
+    something (SHAPE).
+    """
     r = t.registers
     while r[IDLING]:
         r[IDLING] -= 1
@@ -594,8 +668,9 @@ def run(t, rows, sums):
     while True:
         now = r[NOW]
         if (r[IDLE] or r[HOST_DUE]) and not wheel.any_now(r, t.events, t.slots, t.bits):
-            if r[HOST_DUE] and not _host(t, now):
-                return ROOM
+            lacking = _host(t, now) if r[HOST_DUE] else DONE
+            if lacking != DONE:
+                return lacking
             if r[IDLE]:
                 _decide_all(t, now)
         if r[PENDING] == 0:

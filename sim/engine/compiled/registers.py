@@ -24,8 +24,9 @@ BITS = DIGITS * WORDS + DIGITS
 EMPTY, HOLDS, BUSY, TURN = range(4)
 """States of a component: nothing in hand, a token, one being served; a sequencer: it may decide."""
 
-DONE, FULL, ROOM = range(3)
-"""Why the loop has returned: nothing moves; the block of the trace is full; a table is."""
+DONE, FULL, ROOM, SHAPE = range(4)
+"""Why the loop has returned: nothing moves; the block of the trace is full; a table is; a request
+that enters again has a shape that is not there (None of these: it goes on)."""
 
 (
     NOW,  # time of the last event, ps
@@ -45,8 +46,8 @@ DONE, FULL, ROOM = range(3)
     IDLING,  # clients that have not begun
     LIVE,  # requests on the chip
     PEAK_LIVE,
-    WINDOW,  # at most so many of them on a member
-    MEMORY,  # ... which need no more than this in all
+    PAGE,  # tokens of a page; 0: memories are not counted in pages
+    WANTED,  # a request that enters again, and has a new shape
     HOST_DUE,  # 1: the host decides when the instant is over
     LEFT,  # requests that have left
     FAN_OUT,  # nodes for what one finished token may release at most, and for all tokens in hand

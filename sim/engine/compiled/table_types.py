@@ -23,7 +23,7 @@ STEP = np.dtype(
         ("lanes", "u4"),
         ("lane_at", "u4"),
         ("sequenced", "u4"),  # 1: a sequencer decides when its components serve
-        ("_", "u4"),
+        ("sampled", "u4"),  # 1: its tokens are answers, which are fed back if there is room
         ("duration", "u4"),
         ("own", "u4"),  # its input buffer
         ("reserves", "u4"),
@@ -114,6 +114,7 @@ SHAPE = np.dtype(
         ("initial", "i8"),
         ("initial_at", "i8"),
         ("free_block", "u4"),
+        ("member", "u4"),  # that serves it
     ]
 )
 TOKEN = np.dtype([("step", "u4"), ("token", "u4")])
@@ -126,15 +127,33 @@ REQUEST = np.dtype(
         ("block", "u4"),
         ("bytes_at", "u8"),  # of that block
         ("marks_at", "u8"),
+        ("base", "u4"),  # its shape on the first of the members that serve its model
+        ("choices", "u4"),  # how many these are
+        ("turn", "u4"),  # which of them it goes to where each has its turn
+        ("_", "u4"),
     ]
 )
-MEMBER = np.dtype(  # a chip as its host knows it
+MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it
     [
+        ("window", "i8"),  # most requests on it at once
+        ("memory", "i8"),  # what it has for them
         ("live", "i8"),  # requests on it
         ("held", "i8"),  # of its memory, by these
         ("waiting", "i8"),  # requests that wait for it
         ("first", "u4"),  # of these
         ("last", "u4"),
+        ("asking", "i8"),  # requests on it that wait for room for another token
+    ]
+)
+GROWING = np.dtype(  # a request whose memory is counted in pages
+    [
+        ("tokens", "i8"),
+        ("length", "i8"),  # tokens whose keys and values it holds
+        ("entered", "i8"),  # with so many
+        ("asking", "u4"),
+        ("step", "u4"),  # and the token that is to be fed back
+        ("token", "u4"),
+        ("again", "u4"),  # 1: it has given its pages up, and its next shape is not known
     ]
 )
 BLOCK = np.dtype([("bytes_at", "i8"), ("marks_at", "i8"), ("next", "u4")])
@@ -175,6 +194,8 @@ class Tables(NamedTuple):
     first_output: np.ndarray
     finished: np.ndarray
     members: np.ndarray
+    growing: np.ndarray  # by request
+    present: np.ndarray  # (members, most requests): those that are there, in order; for pages
     behind: np.ndarray  # by request that waits at the host: the next one
     refused: np.ndarray  # by request: 1 if it found the queue full
     thinks: np.ndarray  # by request: ps until its client sends the next, where clients send them

@@ -18,14 +18,13 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST,
     HOST_DUE,
     IDLING,
-    MEMORY,
     NONE,
+    PAGE,
     PLACES,
     REGISTERS,
     SHORTEST,
     SLOTS,
     TURN,
-    WINDOW,
 )
 from hyflexsim.sim.engine.compiled.table_types import (
     BLOCK,
@@ -34,6 +33,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     COMPONENT,
     EDGE,
     EVENT,
+    GROWING,
     LANE,
     MEMBER,
     NODE,
@@ -45,6 +45,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     TOKEN,
     Tables,
 )
+from hyflexsim.sim.engine.pages import sampled
 from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.plan import Plan
@@ -66,27 +67,20 @@ def tables(
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     host = host or Host()
     check_members(plan, host)
-    keys = [(r.tokens, r.tokens if r.prefill is None else r.prefill, r.work) for r in requests]
-    # shapes of one length are together, in order of members
-    place = {key: i * host.members for i, key in enumerate(dict.fromkeys(keys))}
-    shapes = tuple(
-        (tokens, prefill, member, work)
-        for tokens, prefill, work in place
-        for member in range(host.members)
-    )
+    keys = [_key(request) for request in requests]
+    shapes, place = on_members(requests, host)
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
-        kept[shapes] = _before_any_request(plan, list(shapes))
+        kept[shapes] = before_any_request(plan, shapes)
     made = kept[shapes]
     made = made | {name: made[name].copy() for name in CHANGING}
     registers = np.zeros(REGISTERS, dtype=np.int64)
     registers[HOST_DUE] = True  # it releases the first requests
     registers[FREE_NODES] = room  # from node 0 on
-    registers[WINDOW] = window
-    registers[MEMORY] = NEVER if host.memory is None else host.memory
     registers[COMPONENTS] = len(plan.components)
     registers[HOST] = len(plan.components) + len(made["buffers"])
+    registers[PAGE] = host.page or 0
     registers[PLACES] = len(requests) if host.places is None else host.places
     registers[SHORTEST] = host.shortest
     registers[CLOSED] = host.clients is not None
@@ -102,7 +96,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys], host),
+        requests=_requests(requests, [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -111,7 +105,9 @@ def tables(
         waits=np.zeros(room, dtype=np.uint8),
         marks=np.zeros(room, dtype=np.uint32),
         blocks=np.zeros(room, dtype=BLOCK),
-        members=_members(host.members),
+        members=_members(host, window),
+        growing=_growing(requests),
+        present=_present(len(requests), host, window),
         behind=np.zeros(len(requests), dtype=np.uint32),
         refused=np.zeros(len(requests), dtype=bool),
         thinks=np.array([*host.think, 0], dtype=np.int64),
@@ -127,14 +123,14 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 """Tables made from a plan and lengths that the loop writes to: every run has its own."""
 
 
-def _before_any_request(
-    plan: Plan, lengths: list[tuple[int, int, int, Work | None]]
-) -> dict[str, Any]:
+def before_any_request(plan: Plan, lengths: Sequence[Length]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
+    members = [member for _, _, member, _ in lengths]
     static = plan.once("steps", lambda: _steps(plan))
     steps, outputs = static["steps"].copy(), static["outputs"].copy()
     evaluated = _shapes(plan, shapes, steps)
+    evaluated["shapes"]["member"] = members
     always = (evaluated["edges"]["kind"] != STREAM).any(axis=0)
     outputs["group"] = always[outputs["edge"]] if len(always) else 0
     outputs["only"] = (evaluated["waits_at"] == NONE).all(axis=0)[outputs["step"]]
@@ -149,10 +145,46 @@ def _before_any_request(
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
-def _members(count: int) -> np.ndarray:
-    rows = np.zeros(count, dtype=MEMBER)
+Length = tuple[int, int, int, Work | None]  # tokens, prefill, member, work
+
+
+def _key(request: Request) -> tuple[int, int, Work | None, int]:
+    """What requests have in common that have one shape on one member."""
+    prefill = request.tokens if request.prefill is None else request.prefill
+    return request.tokens, prefill, request.work, request.model
+
+
+def on_members(
+    requests: Sequence[Request], host: Host
+) -> tuple[tuple[Length, ...], dict[Hashable, int]]:
+    """Shapes, and where those of a key begin: one for each member that serves its model."""
+    shapes: list[Length] = []
+    place: dict[Hashable, int] = {}
+    for key in dict.fromkeys(map(_key, requests)):
+        tokens, prefill, work, model = key
+        place[key] = len(shapes)
+        shapes += [(tokens, prefill, member, work) for member in host.serving[model]]
+    return tuple(shapes), place
+
+
+def _members(host: Host, window: int) -> np.ndarray:
+    rows = np.zeros(host.members, dtype=MEMBER)
     rows["first"] = rows["last"] = NONE
+    rows["window"], rows["memory"] = host.rooms(window), host.memories
     return rows
+
+
+def _growing(requests: Sequence[Request]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=GROWING)
+    rows["tokens"] = [request.tokens for request in requests]
+    rows["length"] = rows["entered"] = [request.prefill or request.tokens for request in requests]
+    return rows
+
+
+def _present(requests: int, host: Host, window: int) -> np.ndarray:
+    """Room for the requests on each member; each holds a page at least."""
+    most = min(requests, max(host.rooms(window)), max(host.memories)) if host.page else 1
+    return np.zeros((host.members, max(most, 1)), dtype=np.uint32)
 
 
 def fresh_nodes(count: int, first: int) -> np.ndarray:
@@ -196,6 +228,8 @@ def _steps(plan: Plan) -> dict[str, np.ndarray]:
     outputs, prefix = _outputs(flat["output"], rows["outputs"])
     rows["prefix"] = np.where(prefix, pattern.marks + np.cumsum(prefix) - 1, NONE)
     rows["answers"] = [i in plan.outputs for i in range(len(steps))]
+    text = sampled(plan)
+    rows["sampled"] = [i in text for i in range(len(steps))]
     lanes = np.zeros(len(flat["lane"]), dtype=LANE)
     lanes["channel"] = flat["lane"]
     lanes["server"] = [component for step in steps for component in step.lanes]
@@ -250,11 +284,16 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
-    rows = np.zeros(len(arrivals), dtype=REQUEST)
-    rows["arrival"] = arrivals
-    rows["shape"] = shape
-    rows["need"] = host.needs if host.memory is not None else 0
+def _requests(requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=REQUEST)
+    rows["arrival"] = arrivals_of(requests, host)
+    rows["shape"] = rows["base"] = shape
+    serving = host.serving
+    rows["choices"] = [len(serving[request.model]) for request in requests]
+    rows["turn"] = host.turns(requests)
+    rows["need"] = host.needs if host.memory is not None and host.page is None else 0
+    if host.page is not None:
+        rows["need"] = [-(-(r.prefill or r.tokens) // host.page) for r in requests]
     rows["block"] = NONE
     return rows
 

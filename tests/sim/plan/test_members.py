@@ -1,5 +1,6 @@
 """Chips side by side behind a dispatcher, against runs of one chip, recursions and M/D/c."""
 
+from dataclasses import replace
 from math import exp, lgamma, log
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Host, Request
-from hyflexsim.sim.plan.members import side_by_side
-from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.plan.members import beside, side_by_side, together
+from hyflexsim.sim.plan.plan import Component, Group, Plan, Step, Threshold
 
 ENGINES = pytest.mark.parametrize("engine", ["simpy", "compiled"])
 
@@ -93,6 +95,84 @@ def test_counts_of_all_members_add_up(plan_of, engine):
     three = engines.play(plan, requests, engine=engine, host=Host(members=3))
     assert three.tally.visits.reshape(3, -1).sum(axis=0).tolist() == one.tally.visits.tolist()
     assert three.tally.sizes.reshape(3, -1).sum(axis=0).tolist() == one.tally.sizes.tolist()
+
+
+def model(plan_of, service):
+    """A model on components of its own."""
+    plan = plan_of(
+        (0, 2, [], None, {}), (1, service, [Group(0)], 1, {}), (0, 1, [Group(1)], None, {})
+    )
+    names = [f"port of {service}", f"bank of {service}"]
+    parts = zip(plan.components, names, strict=True)
+    return replace(plan, components=tuple(replace(c, name=name) for c, name in parts))
+
+
+@ENGINES
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.integers(0, 6), min_size=2, max_size=14),
+    replicas=st.integers(1, 2),
+    shortest=st.booleans(),
+    windows=st.lists(st.integers(1, 3), min_size=2, max_size=2),
+    places=st.sampled_from([None, 0, 1]),
+    memory=st.booleans(),
+)
+def test_models_that_share_nothing_are_each_alone(
+    plan_of, engine, gaps, replicas, shortest, windows, places, memory
+):
+    plans = [model(plan_of, 5), model(plan_of, 8)]
+    arrivals = np.cumsum(gaps).tolist()
+    requests = [Request(at, 1 + i % 3, model=i * i % 3 % 2) for i, at in enumerate(arrivals)]
+    needs = [r.tokens for r in requests] if memory else ()
+    plan = side_by_side(together(plans, ["a", "b"]), replicas)
+    serving = [[2 * k + m for k in range(replicas)] for m in (0, 1)]
+    host = Host(places, members=2 * replicas, shortest=shortest, models=serving)
+    rooms = {"memory": [4, 3] * replicas} if memory else {}
+    host = replace(host, windows=windows * replicas, needs=needs, **rooms)
+    all_of = engines.play(plan, requests, engine=engine, host=host)
+    for m in (0, 1):
+        numbers = [i for i, request in enumerate(requests) if request.model == m]
+        mine = [replace(requests[i], model=0) for i in numbers]
+        if not mine:
+            continue
+        one = Host(places, members=replicas, shortest=shortest)
+        if memory:
+            one = replace(one, memory=(4, 3)[m], needs=[r.tokens for r in mine])
+        alone = engines.play(
+            side_by_side(plans[m], replicas), mine, engine=engine, window=windows[m], host=one
+        )
+        assert [all_of.finished[i] for i in numbers] == alone.finished
+        assert [all_of.entered[i] for i in numbers] == alone.entered
+        steps = [i for i, step in enumerate(plan.steps) if step.name.startswith("ab"[m])]
+        assert all_of.tally.visits[steps].tolist() == alone.tally.visits.tolist()
+
+
+def port(service, bank):
+    """A port in, 4 ps, and a bank behind it."""
+    steps = (
+        Step("in", "in", "host_port", "l", lanes=(0,), rate=Rate(fixed=4)),
+        Step("fc", "fc", "bank", "l", lanes=(1,), rate=Rate(fixed=service), inputs=(Group(0),)),
+    )
+    components = (Component("host.in", "host_port"), Component(bank, "bank", "l", pu=0))
+    return Plan(steps, components, frozenset({1}))
+
+
+@ENGINES
+def test_models_on_one_chip_meet_at_the_port(engine):
+    """Two of them come at once: the second's first token waits 4 ps for the port, no longer."""
+    plan = together([port(10, "pu00"), port(3, "pu01")], ["a", "b"])
+    assert [component.name for component in plan.components] == ["host.in", "pu00", "pu01"]
+    assert plan.components[2].layer == "b/l"
+    requests = [Request(0, 1), Request(0, 1, model=1)]
+    host = Host(members=2, models=[[0], [1]])
+    assert engines.play(plan, requests, engine=engine, host=host).finished == [14, 11]
+    apart = beside([port(10, "pu00"), port(3, "pu01")])
+    assert engines.play(apart, requests, engine=engine, host=host).finished == [14, 7]
+
+
+def test_models_on_one_pu_are_refused():
+    with pytest.raises(ValueError, match="pu00 is of two models"):
+        together([port(10, "pu00"), port(3, "pu00")], ["a", "b"])
 
 
 def poisson_weight(mean, k):

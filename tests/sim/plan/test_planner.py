@@ -11,6 +11,7 @@ from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import apply_copies
+from hyflexsim.sim.plan.plan import Threshold
 from hyflexsim.sim.plan.planner import build_plan, matrix_names
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.catalogue import load_chip
@@ -277,6 +278,23 @@ def test_decoding_is_the_sum_of_single_token_latencies(hw):
     gaps = [b - a for a, b in itertools.pairwise(answers)]
     assert gaps == [latency(n) for n in range(prefill, tokens)]
     assert latency(tokens - 1) > latency(prefill)
+
+
+@pytest.mark.parametrize("fidelity", ["token", "bit"])
+def test_a_chunk_enters_when_the_one_before_has_passed_the_last_layer(hw, fidelity):
+    request = [Request(0, 12, 10)]
+    plan, played = run(chain_graph(), hw, request, generate=True, chunk=4, fidelity=fidelity)
+    entry = next(step for step in plan.steps if step.name == "in")
+    last = next(edge.source for edge in entry.inputs if isinstance(edge, Threshold))
+    assert (plan.steps[last].op, plan.steps[last].head) == ("o", False)
+    ends = sorted(played.trace.end[played.trace.step == last].tolist())
+    parts = plan.steps[last].parts
+    starts = column(plan, played, "in", "start")
+    assert [starts[4], starts[8]] == [ends[4 * parts - 1], ends[8 * parts - 1]]
+    assert starts[3] < ends[0]
+    whole = run(chain_graph(), hw, request, generate=True, chunk=10, fidelity=fidelity)[1]
+    stream = run(chain_graph(), hw, request, generate=True, fidelity=fidelity)[1]
+    assert whole.finished == stream.finished < played.finished
 
 
 def test_generation_needs_a_causal_graph_with_a_head(hw):

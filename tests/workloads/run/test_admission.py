@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.memory import requests_at_once
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.run.run import simulate
@@ -44,3 +45,28 @@ def test_what_is_on_the_chip_always_fits_and_more_of_it(engine):
         assert held <= ready.host.memory
     assert own.peak_requests > longest.peak_requests
     assert max(own.finished) <= max(longest.finished)
+
+
+def test_pages_that_run_out():
+    """Text on little memory: all is answered, and what is computed twice is paid and said."""
+    changes = {"workload.requests": 6, "workload.prefill": 64, "digital.arrays": 39}
+    changes |= {"workload.arrivals": {"kind": "at-once"}, "workload.answers.most": 40}
+    scenario = Scenario.load("gpt2-chat", changes)
+    ready = prepare(scenario)
+    result = simulate(scenario, graph=ready.graph)
+    assert (ready.host.page, ready.host.needs) == (16, [])
+    assert min(result.played.finished) > 0
+    told = result.summary["stream"]["preempted"]
+    assert told["times"] == len(result.played.preemptions) > 0
+    assert told["requests"] <= told["times"] < told["recomputed_tokens"]
+    assert [note for note in result.summary["notes"] if "gave up keys and values" in note]
+    spent = sum(row["energy_pj"] for row in result.tables["requests"])
+    assert spent == pytest.approx(
+        sum(row["energy_pj"] for row in result.tables["energy"]), rel=1e-12
+    )
+
+
+def test_too_few_pages_for_one_request():
+    scenario = Scenario.load("gpt2-chat", {"digital.arrays": 39, "workload.prefill": 300})
+    with pytest.raises(CapacityError, match=r"a request of .* tokens"):
+        prepare(scenario)

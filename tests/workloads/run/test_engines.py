@@ -3,12 +3,14 @@
 import pyarrow.parquet as pq
 import pytest
 
-from hyflexsim.workloads.run.run import simulate
+from hyflexsim.workloads.run import colocated, run
+from hyflexsim.workloads.scenario.colocation import load
 from hyflexsim.workloads.scenario.scenario import Scenario, shipped
 
 SHORTER = {
     "part-jets": ["workload.count=3"],
     "bert-base": ["workload.requests=2", "workload.tokens=8"],
+    "jets-and-mlp": ["models.mlp.workload.requests=9", "models.tagger.workload.count=1"],
     "llama-3.2-1b": ["workload.prefill=4", "workload.decode=3"],
 }
 
@@ -21,8 +23,9 @@ def tables(folder):
 def test_both_engines_write_the_same_tables(tmp_path, name):
     results = {}
     for engine in ("simpy", "compiled"):
-        scenario = Scenario.load(name, [*SHORTER.get(name, []), f"run.engine={engine}"])
-        results[engine] = simulate(scenario)
+        scenario = load(name, [*SHORTER.get(name, []), f"run.engine={engine}"])
+        several = not isinstance(scenario, Scenario)
+        results[engine] = (colocated if several else run).simulate(scenario)
         results[engine].save(tmp_path / engine)
     assert tables(tmp_path / "simpy") == tables(tmp_path / "compiled")
     simpy, compiled = (results[engine].summary for engine in ("simpy", "compiled"))

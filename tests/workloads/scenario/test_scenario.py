@@ -4,6 +4,7 @@ import pytest
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.scenario import checkpoints
+from hyflexsim.workloads.scenario.colocation import load
 from hyflexsim.workloads.scenario.scenario import Scenario, find, shipped
 
 MINIMAL = """
@@ -29,15 +30,17 @@ def write(tmp_path, text):
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_scenarios_load_and_say_what_they_are(name):
-    scenario = Scenario.load(name)
+    scenario = load(name)
     assert scenario.name == name
     assert scenario.title
     assert scenario.hardware().name == "hyflexpim"
-    assert scenario.options().chips == scenario.chip.chips
+    if isinstance(scenario, Scenario):
+        assert scenario.options().chips == scenario.chip.chips
 
 
-def test_the_four_scenarios_are_there():
-    assert shipped() == ("bert-base", "hybrid-jets", "llama-3.2-1b", "part-jets")
+def test_the_scenarios_are_there():
+    of_llms, of_jets = ("bert-base", "gpt2-chat"), ("hybrid-jets", "jets-and-mlp")
+    assert shipped() == (*of_llms, *of_jets, "llama-3.2-1b", "part-jets")
 
 
 def test_defaults_are_filled_in(minimal):
@@ -279,7 +282,7 @@ def test_a_missing_file_and_an_unknown_name():
         find("part-jet")
     assert str(error.value) == (
         "scenario must be a name or a .toml file; got 'part-jet'; "
-        "nearest names: part-jets, hybrid-jets, bert-base"
+        "nearest names: part-jets, hybrid-jets, gpt2-chat"
     )
 
 

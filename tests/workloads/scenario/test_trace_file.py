@@ -143,3 +143,21 @@ def test_no_text(tmp_path, suffix):
     path.write_bytes(b"\xff\xfe\x00time")
     with pytest.raises(InputError, match=rf"a\.{suffix}: not a text file"):
         read_trace(path, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "time_s\n1\n", r"must have a column Model or model; got time_s"),
+        (
+            "t.csv",
+            "time_s,model\n1,a\n2,b\n",
+            r"must have 2 times, .* of model .a.; got 1",
+        ),
+        ("t.txt", "1 us\n", r"must be a .csv, .jsonl or .parquet file with a column of models"),
+    ],
+)
+def test_rows_of_a_model_that_are_not_there(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_trace(tmp_path / name, 2, model="a")

@@ -77,6 +77,7 @@ def test_equal_to_the_simpy_engine(plan_of, sequenced, outcome, data, requests, 
     members=st.sampled_from([1, 1, 2, 3]),
     shortest=st.booleans(),
     memory=st.sampled_from([None, 1, 3, 5]),
+    models=st.booleans(),
 )
 def test_equal_however_requests_come(
     plan_of,
@@ -91,8 +92,11 @@ def test_equal_however_requests_come(
     members,
     shortest,
     memory,
+    models,
 ):
-    """Queues of few places, clients, chips side by side; also where a component dies."""
+    """Queues of few places, clients, chips side by side; also where a component dies. With several
+    models each chip serves one of them, and has a memory and a window of its own.
+    """
     plan = side_by_side(data.draw(plans(plan_of, sequenced)), members)
     requests = requests * 2 if clients else requests
     requests = [replace(r, arrival=i) if clients else r for i, r in enumerate(requests)]
@@ -101,6 +105,12 @@ def test_equal_however_requests_come(
     sizes = st.lists(st.integers(1, memory or 1), min_size=len(requests), max_size=len(requests))
     needs = data.draw(sizes) if memory else ()
     host = Host(None if clients else places, clients, think, members, shortest, memory, needs)
+    if models:
+        serving = [[0, *range(2, members)], *[[1]][: members - 1]]
+        requests = [replace(r, model=i % len(serving)) for i, r in enumerate(requests)]
+        memories = None if memory is None else [memory + i for i in range(members)]
+        windows = [1 + i for i in range(members)]
+        host = replace(host, models=serving, memory=memories, windows=windows)
     deaths = {data.draw(st.sampled_from(plan.steps[0].lanes)): 20} if dies else None
     options = {"window": window, "host": host, "deaths": deaths}
     expected = outcome(engine.play, plan, requests, **options)

@@ -17,7 +17,6 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST_DUE,
     NONE,
     TURN,
-    WINDOW,
 )
 from hyflexsim.sim.engine.compiled.tables import Pool, _starts, fresh_nodes, tables
 from hyflexsim.sim.engine.request import Request
@@ -38,7 +37,8 @@ def plan(plan_of):
 def test_registers_at_time_zero(plan):
     t = tables(plan, [Request(0, 4)], 3, 5)
     r = t.registers
-    assert (r[HOST_DUE], r[FREE_NODE], r[FREE_NODES], r[WINDOW]) == (1, 0, 5, 3)
+    assert (r[HOST_DUE], r[FREE_NODE], r[FREE_NODES]) == (1, 0, 5)
+    assert t.members["window"].tolist() == [3]
     assert (r[COMPONENTS], r[HOST]) == (4, 5)  # one buffer's credits between them
     assert r[FAN_OUT] == 1 + 4  # no token releases more than one; one in hand each
     assert len(t.events) == 6

@@ -1,0 +1,133 @@
+"""Several models together: against each alone, and against sums."""
+
+import pytest
+
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.run import colocated, run
+from hyflexsim.workloads.scenario.colocation import Colocation
+
+MLP = Colocation.load("jets-and-mlp").models["mlp"].model.graph
+ARRIVALS = {"kind": "poisson", "rate_per_s": 9e5}
+SMALL = {  # a second small network in place of the tagger: nothing to extract
+    "models.tagger.model.graph": MLP,
+    "models.tagger.workload.kind": "tokens",
+    "models.tagger.workload.tokens": 1,
+    "models.tagger.workload.requests": 30,
+    "models.tagger.workload.arrivals": ARRIVALS,
+    "models.mlp.workload.requests": 40,
+}
+ENGINES = ("simpy", "compiled")
+
+
+def together(**changes):
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    return Colocation.load("jets-and-mlp", SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def on_one_chip():
+    return {engine: colocated.simulate(together(run__engine=engine)) for engine in ENGINES}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_on_chips_of_their_own_each_is_alone(engine):
+    apart = together(models__tagger__chip=1, run__engine=engine)
+    result = colocated.simulate(apart)
+    for number, name in enumerate(apart.models):
+        alone = run.simulate(apart.alone(name))
+        mine = [i for i, request in enumerate(result.requests) if request.model == number]
+        assert [result.played.finished[i] for i in mine] == alone.played.finished
+        assert [result.played.first_output[i] for i in mine] == alone.played.first_output
+        told = result.summary["models"][name]
+        assert told["latency_ps"] == alone.summary["latency_ps"]
+        assert told["stream"]["in_system"]["most"] == alone.summary["stream"]["in_system"]["most"]
+        energies = [row["energy_pj"] for row in alone.tables["requests"]]
+        assert told["energy_per_request_pj"] == sum(energies) / len(energies)
+    areas = result.summary["area_mm2"]
+    assert areas["chip"] == 2 * alone.summary["area_mm2"]["chip"]
+
+
+def test_engines_agree(on_one_chip):
+    simpy, compiled = (on_one_chip[engine] for engine in ENGINES)
+    assert simpy.played.finished == compiled.played.finished
+    assert simpy.played.trace.end.tolist() == compiled.played.trace.end.tolist()
+    assert simpy.summary | {"engine": ""} == compiled.summary | {"engine": ""}
+
+
+def test_they_share_the_port_and_no_pu(on_one_chip):
+    result = on_one_chip["compiled"]
+    rows = result.tables["placement"]
+    assert {row["layer"]: row["pu"] for row in rows} == {"mlp/mlp": 0, "tagger/mlp": 1}
+    ports = [row for row in result.tables["components"] if row["kind"] == "host_port"]
+    assert [port["component"] for port in ports] == ["host.in", "host.out"]
+    assert [port["visits"] for port in ports] == [70, 70]
+
+
+def test_what_is_told_of_each_adds_up(on_one_chip):
+    summary = on_one_chip["compiled"].summary
+    models = summary["models"].values()
+    assert sum(row["requests"] for row in models) == summary["requests"] == 70
+    assert sum(row["tokens"] for row in models) == summary["tokens"]
+    spent = sum(row["energy_per_request_pj"] * row["requests"] for row in models)
+    assert spent == pytest.approx(summary["energy_per_request_pj"] * 70, rel=1e-12)
+    labels = {row["label"].partition("/")[0] for row in on_one_chip["compiled"].tables["requests"]}
+    assert labels == {"mlp", "tagger"}
+
+
+def test_each_has_a_queue_of_its_own():
+    """Ten at once on a chip that takes one and lets one wait: 8 are lost, of that model alone."""
+    few = {"models.mlp.workload.requests": 10, "models.mlp.workload.arrivals": {"kind": "at-once"}}
+    result = colocated.simulate(together(run__window=1, host__queue=1, **few))
+    told = result.summary["models"]
+    assert told["mlp"]["lost_by"] == {"queue": 8, "client": 0, "death": 0}
+    assert told["mlp"]["requests"] == 2
+    notes = [note for note in result.summary["notes"] if note.startswith("mlp: 8 of 10 requests")]
+    assert len(notes) == 1
+
+
+def test_a_trace_with_models(tmp_path):
+    """Rows of each model at their times, counted from the first row of the file."""
+    file = tmp_path / "trace.csv"
+    file.write_text("Timestamp,Model,Request tokens\n5,x,1\n6,y,1\n6,x,1\n9,y,1\n")
+    arrivals = {"kind": "trace", "file": str(file), "speed": 1e6}
+    changes = {
+        f"models.{name}.workload.arrivals": arrivals | {"model": model}
+        for name, model in (("mlp", "x"), ("tagger", "y"))
+    }
+    few = {f"models.{name}.workload.requests": 2 for name in ("mlp", "tagger")}
+    ready = colocated.prepare(together(**few, **changes)).joined
+    assert [(r.arrival // 10**6, r.model) for r in ready.requests] == [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (4, 1),
+    ]
+
+
+def test_jets_and_a_network():
+    """The shipped one, short: text of neither, energies and loads of both."""
+    few = {"models.mlp.workload.requests": 20, "models.tagger.workload.count": 2}
+    result = colocated.simulate(Colocation.load("jets-and-mlp", few))
+    jets = result.summary["models"]["tagger"]
+    tokens = [r.tokens for r in result.requests if r.model == 1]
+    assert (jets["requests"], jets["tokens"], jets["pus"]) == (2, sum(tokens), 13)
+    assert jets["stream"]["first_token_ps"] is None
+    rows = result.tables["energy"]
+    of_jets = sum(row["energy_pj"] for row in rows if row["layer"].startswith("tagger/"))
+    assert of_jets == pytest.approx(2 * jets["energy_per_request_pj"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models.mlp.workload.tokens": 2}, "models.mlp: workload.tokens must be 1"),
+        ({"models.tagger.pus": 24}, "must add up to at most 24, the PUs of chip 0; got 25"),
+        (
+            {"models.tagger.model.name": "part-full", "models.tagger.mapping.pus_per_layer": 3},
+            "models.tagger: .*its share is 23 PUs",
+        ),
+    ],
+)
+def test_refusals(changes, message):
+    with pytest.raises(InputError, match=message):
+        colocated.prepare(together(**changes))

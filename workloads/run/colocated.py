@@ -1,0 +1,289 @@
+"""Several models on one chip, or behind one dispatcher: placed each on its share, joined, played.
+
+Each model is extracted, placed and planned as if it were alone on its PUs; then plans are joined
+(sim/plan/members.py), and so are placements and graphs, with the model's name before each layer, op
+and matrix. What a run tells of all of them together it tells of each: ``models`` of summary.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import networkx as nx
+import numpy as np
+
+from hyflexsim.sim.chip.chip import Chip
+from hyflexsim.sim.engine.request import Host, Request
+from hyflexsim.sim.engine.result import Played
+from hyflexsim.sim.errors import CapacityError, InputError
+from hyflexsim.sim.placement.faults import FaultMap, Faults
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.placement.memory import table_bytes
+from hyflexsim.sim.plan.members import beside, together
+from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.prepare import (
+    Limited,
+    Planned,
+    Prepared,
+    load_graph,
+    load_requests,
+    memory_of,
+    place_and_plan,
+)
+from hyflexsim.workloads.run.run import Result, played_and_counted, timed
+from hyflexsim.workloads.run.stream import lost_by, stream
+from hyflexsim.workloads.run.stream import notes as stream_notes
+from hyflexsim.workloads.run.summary import beyond_positions, bound_by
+from hyflexsim.workloads.scenario.colocation import Colocation
+from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.terminal import Say
+
+
+class Part(NamedTuple):
+    """One of the models: its scenario, requests, where it lies, and the memory for its requests."""
+
+    name: str
+    scenario: Scenario
+    planned: Planned
+    requests: list[Request]
+    labels: list[str]
+    window: int
+    limited: Limited | None
+
+
+class Ready(NamedTuple):
+    """All models together, ready to be played, and each of them."""
+
+    joined: Prepared
+    parts: list[Part]
+
+
+def prepare(colocation: Colocation) -> Ready:
+    """Everything up to the first event.
+
+    Raises :class:`InputError` for what any of the models refuses, with its name.
+    """
+    chip = colocation.hardware()
+    pus = chip.values.pus * colocation.chip.chips
+    shares = colocation.shares(pus)
+    parts = [
+        _named(name, _part, name, colocation.alone(name), chip, number, shares[name])
+        for number, name in enumerate(colocation.models)
+    ]
+    _check_tables(colocation, chip, parts)
+    return Ready(_joined(colocation, chip, pus, parts), parts)
+
+
+def simulate(
+    colocation: Colocation, *, progress: Say | None = None, folder: Path | None = None
+) -> Result:
+    """Run all models of a scenario together.
+
+    ``progress``, ``folder``: as in :func:`hyflexsim.workloads.run.run.simulate`.
+    """
+    seconds: dict[str, float] = {}
+    say = progress or (lambda what, done, total: None)
+    with timed(seconds, "prepare"):
+        say(f"placing {', '.join(colocation.models)}", 0, 0)
+        ready = prepare(colocation)
+    result = played_and_counted(colocation, ready.joined, seconds, say, folder=folder)
+    told = {
+        part.name: _told(part, number, ready.joined, result)
+        for number, part in enumerate(ready.parts)
+    }
+    result.summary["models"] = told
+    result.summary["notes"] += [
+        f"{part.name}: {note}" for part in ready.parts for note in _notes(part, told[part.name])
+    ]
+    return result
+
+
+def _notes(part: Part, told: dict[str, Any]) -> list[str]:
+    return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(told)]
+
+
+def _named(name: str, make: Any, *given: Any) -> Part:
+    """What ``make`` returns; what it refuses is refused with the model's name."""
+    try:
+        part: Part = make(*given)
+    except InputError as error:
+        raise type(error)(f"models.{name}: {error}") from None
+    return part
+
+
+def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range) -> Part:
+    graph = load_graph(scenario)
+    requests, labels = load_requests(scenario, graph)
+    lengths = [request.tokens for request in requests]
+    usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
+    planned = place_and_plan(scenario, graph, chip, usual, longest, share)
+    window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
+    if limited is not None:
+        window = len(requests)
+    if scenario.run.window is not None:
+        window = min(window, scenario.run.window)
+    requests = [replace(request, model=model) for request in requests]
+    labels = [f"{name}/{label}" if label else name for label in labels]
+    return Part(name, scenario, planned, requests, labels, window, limited)
+
+
+def _check_tables(colocation: Colocation, chip: Chip, parts: list[Part]) -> None:
+    """Embedding tables of all models of a machine, where they lie in a memory outside of PUs."""
+    for number, names in enumerate(colocation.machines()):
+        graphs = [part.planned.graph for part in parts if part.name in names]
+        tables = sum(sum(table_bytes(graph, chip).values()) for graph in graphs)
+        if not tables or chip.unit("lookup").where == "pu":
+            continue
+        holder = chip.unit("lookup")
+        room = colocation.chip.chips * holder.kind.memory_bytes(holder)
+        if tables > room:
+            raise CapacityError(
+                f"{colocation.name}: tables of {', '.join(names)} take {tables} bytes; "
+                f"{holder.name} of chip {number} holds {room}: {tables - room} short"
+            )
+
+
+# --- joined --------------------------------------------------------------------------------------
+
+
+def _joined(colocation: Colocation, chip: Chip, pus: int, parts: list[Part]) -> Prepared:
+    machines = [[part for part in parts if part.name in names] for names in colocation.machines()]
+    inside = [part for machine in machines for part in machine]  # in order of members
+    replicas, count = colocation.host.replicas, len(parts)
+    order = sorted(
+        ((model, i) for model, part in enumerate(parts) for i in range(len(part.requests))),
+        key=lambda place: (parts[place[0]].requests[place[1]].arrival, place),
+    )
+    memories = [part.limited.memory for part in inside if part.limited]
+    needs = [part.limited.needs if part.limited else [] for part in parts]
+    host = Host(
+        colocation.host.queue,
+        members=count * replicas,
+        shortest=colocation.host.dispatch == "shortest-queue",
+        memory=memories * replicas or None,
+        needs=[needs[model][i] for model, i in order if needs[model]],
+        models=[[inside.index(part) + count * k for k in range(replicas)] for part in parts],
+        windows=[part.window for part in inside] * replicas,
+        page=colocation.host.page if colocation.host.admission == "paged" else None,
+    )
+    plans = [_machine(machine, pus * number) for number, machine in enumerate(machines)]
+    plan = replace(beside(plans * replicas), replicas=replicas)
+    return Prepared(
+        chip=chip,
+        graph=_graph(parts),
+        placement=_placement(colocation, chip, pus, parts),
+        plan=plan,
+        requests=[parts[model].requests[i] for model, i in order],
+        labels=[parts[model].labels[i] for model, i in order],
+        window=max(part.window for part in parts),
+        host=host,
+    )
+
+
+def _machine(parts: Sequence[Part], first: int) -> Plan:
+    """The plan of one machine, whose first PU has the number ``first`` among all."""
+    plan = together([part.planned.plan for part in parts], [part.name for part in parts])
+    numbered = (replace(c, pu=c.pu + first if c.pu >= 0 else c.pu) for c in plan.components)
+    return replace(plan, components=tuple(numbered))
+
+
+def _graph(parts: Sequence[Part]) -> nx.DiGraph:
+    """The graphs of all, side by side."""
+    notes = [f"{p.name}: {note}" for p in parts for note in p.planned.graph.graph.get("notes", ())]
+    names = " + ".join(part.planned.graph.graph["name"] for part in parts)
+    joined = nx.DiGraph(name=names, notes=notes)
+    for part in parts:
+        own = nx.relabel_nodes(part.planned.graph, lambda op, name=part.name: f"{name}/{op}")
+        for op, attributes in own.nodes(data=True):
+            joined.add_node(op, **attributes | {"layer": f"{part.name}/{attributes['layer']}"})
+        joined.add_edges_from(own.edges(data=True))
+    return joined
+
+
+def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Part]) -> Placement:
+    """The placements of all, PUs numbered through the machines."""
+    total = pus * len(colocation.machines())
+    placed: dict[str, tuple[int, ...]] = {}
+    weights, order = {}, []
+    for part in parts:
+        name, placement = part.name, part.planned.placement
+        first = pus * colocation.models[name].chip
+        for layer, group in placement.pus.items():
+            placed[f"{name}/{layer}"] = tuple(pu + first for pu in group)
+        for key, weight in placement.weights.items():
+            weights[f"{name}/{key}"] = replace(
+                weight,
+                name=f"{name}/{key}",
+                layer=f"{name}/{weight.layer}",
+                ops=tuple(f"{name}/{op}" for op in weight.ops),
+            )
+        order += [f"{name}/{op}" for op in placement.order]
+    options = parts[0].planned.placement.options
+    options = replace(options, chips=total // chip.values.pus, share=None)
+    return Placement(chip, options, placed, weights, tuple(order), FaultMap(Faults(), chip, total))
+
+
+# --- told ----------------------------------------------------------------------------------------
+
+
+def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str, Any]:
+    """What summary.json says of one model: as of a run, but for what it shares with others."""
+    numbers = [i for i, request in enumerate(joined.requests) if request.model == model]
+    played = _of(result.played, numbers)
+    finished = np.array(played.finished)
+    latency = (finished - np.array(played.arrived))[finished >= 0]
+    mine = set(numbers)
+    rows = [row for row in result.tables["requests"] if row["request"] in mine]
+    count = len(rows)
+    if not count:
+        raise InputError(f"models.{part.name}: no request is answered; all found the queue full")
+    ready = replace(joined, requests=part.requests, labels=part.labels)
+    p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
+    return {
+        "model": part.planned.graph.graph["name"],
+        "pus": len({pu for group in part.planned.placement.pus.values() for pu in group}),
+        "requests": count,
+        "lost": len(played.lost),
+        "lost_by": lost_by(played),
+        "tokens": sum(int(row["tokens"]) for row in rows),
+        "latency_ps": {
+            "p50": p50,
+            "p95": p95,
+            "p99": p99,
+            "mean": round(float(latency.mean())),
+            "max": int(latency.max()),
+        },
+        "throughput_per_s": count / (max(played.tally.end_ps, 1) * 1e-12),
+        "energy_per_request_pj": sum(float(row["energy_pj"]) for row in rows) / count,
+        "bound": bound_by(joined.chip, _own(part, joined, result)),
+        "stream": stream(
+            part.scenario,
+            ready,
+            played,
+            bound_by(joined.chip, _own(part, joined, result))["utilisation"],
+        ),
+    }
+
+
+def _own(part: Part, joined: Prepared, result: Result) -> list[Row]:
+    """Rows of the components that are this model's alone: those of its PUs."""
+    layers = tuple(f"{part.name}/{layer}" for layer in part.planned.placement.pus)
+    return [row for row in result.tables["components"] if str(row["layer"]).startswith(layers)]
+
+
+def _of(played: Played, numbers: Sequence[int]) -> Played:
+    """What was played, of some of the requests, which are numbered anew."""
+    place = {number: i for i, number in enumerate(numbers)}
+    return replace(
+        played,
+        arrived=[played.arrived[number] for number in numbers],
+        entered=[played.entered[number] for number in numbers],
+        first_output=[played.first_output[number] for number in numbers],
+        finished=[played.finished[number] for number in numbers],
+        refused=[place[number] for number in played.refused if number in place],
+        preemptions=[(place[i], a, b) for i, a, b in played.preemptions if i in place],
+    )
