@@ -13,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from hyflexsim.workloads import Scenario, simulate
+from hyflexsim.workloads import simulate
+from hyflexsim.workloads.scenario.colocation import load
 
 FOLDER = Path(__file__).parent
 JETS = ["workload.count=12"]
@@ -32,6 +33,11 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         "llama-3.2-1b",
         ["model.name=gpt2", "workload.prefill=32", "workload.decode=8", "chip.chips=1"],
     ),
+    "jets-and-mlp": (
+        "jets-and-mlp",
+        ["models.mlp.workload.requests=60", "models.tagger.workload.count=8"],
+    ),
+    "gpt2-chat": ("gpt2-chat", ["workload.requests=6", "host.page=8"]),
     "mamba": (
         "bert-base",
         ["model.name=mamba-130m", "chip.chips=3", "workload.tokens=32", "workload.requests=2"],
@@ -42,7 +48,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
 def digest(name: str) -> dict[str, Any]:
     """Times, counts and a hash of the whole trace of one golden run."""
     scenario, overrides = RUNS[name]
-    result = simulate(Scenario.load(scenario, overrides))
+    result = simulate(load(scenario, overrides))
     played = result.played
     counts: dict[str, int] = defaultdict(int)
     for row in result.tables["energy"]:
