@@ -138,7 +138,7 @@ def rows(name: str, macro: Macro, peer: Mapping[str, Any]) -> Iterator[tuple[str
             yield name, product[0], part, "fJ/MAC", mine.fj[part], parts[part]
         total = (sum(mine.fj.values()), sum(parts.values()))
         yield name, product[0], "all parts", "fJ/MAC", *total
-        cycle = other["seconds"] / TOKENS * 1e9 if other else float("nan")
+        cycle = other["seconds"] / product[1] * 1e9 if other else float("nan")
         yield name, product[0], "a vector, arrays alone", "ns", mine.ns, cycle
         yield name, product[0], "a vector, buses too", "ns", mine.played_ns, float("nan")
         arrays = other["arrays"] if other else float("nan")
