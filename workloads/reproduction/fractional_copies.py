@@ -90,9 +90,9 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             paper=ends["best"],
             ours=at(0.05, 128, THREE),
             rests="freed arrays of several PUs together holding copies that one PU has no room for",
-            why="With one PU a layer ASADI† overflows into a second one; with several it does not "
-            "need to. Whole copies on several PUs are fractions a PU. None reaches ρ = 1.905: a "
-            "last round of tokens leaves copies idle, and partial sums on the PU's bus do not "
+            why="Whole copies on several PUs are fractions a PU. On one, ASADI† overflows into a "
+            "second; on two it has room for one copy of the FFN only. From three on none reaches ρ = 1.905: "
+            "a last round of tokens leaves copies idle, and partial sums on the PU's bus do not "
             "get fewer.",
             switches=_others(0.05, 128),
         ),
@@ -112,8 +112,8 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             paper=float("nan"),
             ours=at(0.5, 128) / (2 / 1.5),
             rests="square matrices, which take as long as those of the FFN and fewer arrays",
-            why="ρ bounds the mean over arrays of equal worth. It is passed on one PU a layer; on "
-            "several, ASADI† has arrays for such copies, too.",
+            why="ρ bounds the mean over arrays of equal worth. It is passed on one PU a layer and "
+            "on two; on more, ASADI† has arrays for such copies, too.",
             kind="shape",
             switches=_others(0.5, 128),
         ),

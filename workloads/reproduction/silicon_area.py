@@ -112,7 +112,7 @@ def _macros() -> tuple[Density, ...]:
             "not derivable",
         ),
         Density(
-            "RRAM, 28 nm",
+            "RRAM, 28 nm, hybrid programming",
             "hyflexpim",
             NODE_28,
             "HyFlexPIM's module at 28 nm by Stillmaker and Baas, INT8",

@@ -13,6 +13,7 @@ from hyflexsim.sim.placement.mapping import is_block
 from hyflexsim.workloads.reproduction import (
     accuracy_figures,
     end_to_end,
+    fractional_copies,
     linear_energy,
     reproduce,
     throughput,
@@ -60,6 +61,18 @@ def test_committed_bars_of_the_long_figures_are_what_comes_out():
         bar = throughput.at(rate, tokens)
         place = {"panel": panel, "series": f"N = {tokens}", "x": f"{100 * rate:g}"}
         assert ours("fig16", **place) == pytest.approx(bar, rel=1e-4)
+
+
+def test_committed_bars_of_fractional_copies_are_what_comes_out():
+    """Three PUs a layer: near the two ends of the paper's range, and what uniform copies may do."""
+    five, fifty, _ = fractional_copies.POINTS
+    found = [throughput.at(0.05, 128, fractional_copies.THREE)]
+    found.append(throughput.at(0.5, 8192, fractional_copies.THREE))
+    for panel, bar in zip((five, fifty), found, strict=True):
+        place = {"panel": panel, "series": "of single matrices", "x": "3"}
+        assert ours("copies", **place) == pytest.approx(bar, rel=1e-4)
+    assert 1.78 < found[0] < 1.82
+    assert 1.13 < found[1] < 1.16
 
 
 @pytest.mark.slow
