@@ -90,7 +90,7 @@ def ours(macro: Macro, product: tuple[str, int, int, int]) -> Found:
     chip = load_chip(macro.preset, dict(macro.changes))
     graph = g.new_graph("macro")
     g.add_op(graph, "in", "input", layer="b.0", width=inputs)
-    shape = {"rows": inputs, "cols": outputs, "width": outputs, "weight": "W"}
+    shape: dict[str, Any] = {"rows": inputs, "cols": outputs, "width": outputs, "weight": "W"}
     g.add_op(graph, "matrix", "gemv", layer="b.0", **shape)
     g.add_op(graph, "out", "output", layer="b.0", width=outputs)
     g.connect(graph, "in", "matrix")

@@ -15,13 +15,14 @@ matrices that save most per array may pass.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from hyflexsim.workloads.reproduction.blocks import Blocks, Case
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
 from hyflexsim.workloads.reproduction.throughput import TURNS, at
 from hyflexsim.workloads.terminal import Say
 
-PUS = ("auto", 2, 3, 4, 6)
+PUS: tuple[Literal["auto"] | int, ...] = ("auto", 2, 3, 4, 6)
 """PUs a layer; ``auto`` is one, and two for a layer of ASADI† in row tiles."""
 WAYS = {
     "of single matrices": TURNS,
@@ -75,7 +76,7 @@ def _others(rate: float, tokens: int) -> tuple[Switch, ...]:
     """The same for other mappings, as one would set them."""
     found = []
     for case in WAYS.values():
-        for pus in ("auto", 3):
+        for pus in (PUS[0], PUS[2]):
             words = f"copies = {case.copies}, pus_per_layer = {pus}, tiles = {case.tiles}"
             found.append(Switch(words, at(rate, tokens, replace(case, pus_per_layer=pus))))
     return tuple(found)
@@ -91,9 +92,9 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             ours=at(0.05, 128, THREE),
             rests="freed arrays of several PUs together holding copies that one PU has no room for",
             why="Whole copies on several PUs are fractions a PU. On one, ASADI† overflows into a "
-            "second; on two it has room for one copy of the FFN only. From three on none reaches ρ = 1.905: "
-            "a last round of tokens leaves copies idle, and partial sums on the PU's bus do not "
-            "get fewer.",
+            "second; on two it has room for one copy of the FFN only. From three on none reaches "
+            "ρ = 1.905: a last round of tokens leaves copies idle, and partial sums on the PU's "
+            "bus do not get fewer.",
             switches=_others(0.05, 128),
         ),
         Claim(
