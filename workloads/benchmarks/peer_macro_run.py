@@ -95,7 +95,11 @@ def main() -> None:
 
     Mappings.render = lambda *_, **__: ""  # draws every mapping, and fails without Graphviz
     set_n_parallel_jobs(1)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),  # it leaves files where it runs
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         module = loader(Path(folder), asked)
         found = [evaluate(module, asked["rows"], tuple(each)) for each in asked["products"]]
     print(json.dumps({"package": f"accelforge {version}", "products": found}))
