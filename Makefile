@@ -49,6 +49,7 @@ mutants: $(READY)
 # PEERS="--python zigzag=... --python scalesim=...": peers in environments of their own
 peers: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.benchmarks.peers $(PEERS)
+	$(BIN)/python -m hyflexsim.workloads.benchmarks.peer_macro $(PEERS)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

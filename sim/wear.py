@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.energy import Row
@@ -79,10 +79,10 @@ def programming(placement: Placement) -> Programming | None:
     mean = {"slc": write.slc_pulses, "mlc": write.mlc_pulses}
     cells = {"slc": 0, "mlc": 0}
     for weight in placement.weights.values():
-        for part in weight.parts:
+        for part, copies in zip(weight.parts, weight.part_copies, strict=True):
             assert isinstance(part, Factor)
-            cells["slc"] += part.cells_slc * weight.copies
-            cells["mlc"] += part.cells_mlc * weight.copies
+            cells["slc"] += part.cells_slc * copies
+            cells["mlc"] += part.cells_mlc * copies
     pulses = {mode: mean[mode] * count for mode, count in cells.items() if count}
     return Programming(
         cells,
@@ -104,12 +104,27 @@ def _longest_module(placement: Placement, module: AnalogValues) -> int:
     for each in placement.rows():
         times = [row["slc"]] * each["arrays_slc"] + [row["mlc"]] * each["arrays_mlc"]
         waiting[each["pu"]] += times * each["copies"]
+    for pu, slc, mlc in _of_single_factors(placement):
+        waiting[pu] += [row["slc"]] * slc + [row["mlc"]] * mlc
     longest = 0.0
     for times in waiting.values():
         for start in range(0, len(times), module.arrays):
             mine = sorted(times[start : start + module.arrays], reverse=True)
             longest = max(longest, sum(mine[:: write.arrays_at_once]) * module.rows)
     return math.ceil(longest)
+
+
+def _of_single_factors(placement: Placement) -> Iterator[tuple[int, int, int]]:
+    """PU, SLC arrays and MLC arrays there of a matrix's copies of one factor alone."""
+    for weight, pus, first, slots in placement.dealt():
+        further = list(zip(weight.parts, weight.further, strict=False))
+        slc, mlc = (
+            sum(part.cells()[column] * copies for part, copies in further)
+            for column in ("arrays_slc", "arrays_mlc")
+        )
+        after = first + weight.pieces * weight.copies
+        for position, pu in enumerate(pus):
+            yield pu, slots.dealt(after, slc, position), slots.dealt(after + slc, mlc, position)
 
 
 def wear(placement: Placement, ledger: Sequence[Row], requests: int) -> Wear | None:

@@ -72,7 +72,7 @@ def _legend(ax: Axes, table: pd.DataFrame) -> None:
     entries = [Patch(facecolor=grey, label=solid)]
     if table["arrays_mlc"].any():
         entries.append(Patch(facecolor=style.lighter(grey), label="MLC"))
-    if (table["copies"] > 1).any():
+    if (table["arrays_total"] > table["arrays_slc"] + table["arrays_mlc"]).any():
         entries.append(Patch(facecolor="white", edgecolor=grey, hatch="//////", label="copies"))
     entries.append(Patch(facecolor="white", edgecolor=grey, label="free"))
     ax.legend(

@@ -29,8 +29,8 @@ ROOMS: dict[str, tuple[str, str]] = {
         "catalogue analog_array analog_parameters tiling crossbar adc shift_add nor_pim sfu adder "
         "mac_array sram dram near_bank threshold selector",
     ),
-    "sim.placement": ("Which weight lies where", "mapping cells memory faults"),
-    "sim.plan": ("What each token waits for", "plan planner copies work chosen"),
+    "sim.placement": ("Which weight lies where", "mapping weight cells memory faults"),
+    "sim.plan": ("What each token waits for", "plan planner copies given_copies work chosen"),
     "sim.engine": ("Playing a plan", "engines engine request result trace servers host"),
     "models": ("Algorithms in torch", "training optimisers schedules mimetic patch_dropout errors"),
     "models.part": ("The Particle Transformer", "transformer attention checkpoint topk"),

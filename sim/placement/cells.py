@@ -4,19 +4,22 @@
 
     matrix --order of ranks--> regions (SLC, MLC) --row tiles, columns--> arrays --dealt--> PU
 
-Arrays of one copy are numbered SLC first, factor by factor, row tile by row tile, and dealt to the
-PUs of the layer in turn, as :meth:`~hyflexsim.sim.placement.mapping.Placement.rows` counts them.
+Arrays of one copy are numbered SLC first, factor by factor, row tile by row tile (of a copy of one
+factor: those of it), copy after copy, and dealt to the PUs of the layer in turn, as
+:meth:`~hyflexsim.sim.placement.mapping.Placement.rows` counts them.
 Values are computed from the same regions, so time, energy and accuracy speak of the same cells.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement.mapping import Placement, Weight
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.placement.weight import Weight
 from hyflexsim.sim.units.analog_parameters import AnalogValues
 from hyflexsim.sim.units.tiling import Factor, Region, cells_per_weight, height, regions
 
@@ -83,10 +86,14 @@ def arrays(placement: Placement, name: str) -> Iterator[Array]:
     made.sort(key=lambda each: each[1] != "slc")  # stable: factor by factor within a mode
     pus = placement.pus[weight.layer]
     first, slots = _first(placement, weight), placement.slots(pus)
-    for copy in range(weight.copies):
-        for i, (factor, mode, row_tile, pieces) in enumerate(made):
-            turn, number = slots.place(first + copy * len(made) + i)
-            module, array = divmod(number, holder.values.arrays)
+    number = itertools.count(first)
+    copies = dict(zip((part.part for part in weight.parts), weight.part_copies, strict=True))
+    for copy in range(max(copies.values())):
+        for factor, mode, row_tile, pieces in made:
+            if copy >= copies[factor]:
+                continue
+            turn, place = slots.place(next(number))
+            module, array = divmod(place, holder.values.arrays)
             where = f"pu{pus[turn]}.{holder.name}.{module}.{array}"
             yield Array(where, factor, copy, mode, row_tile, pieces)
 
@@ -108,7 +115,7 @@ def _first(placement: Placement, weight: Weight) -> int:
         if other.name == weight.name:
             break
         if placement.pus[other.layer] == pus:
-            taken += other.pieces * other.copies
+            taken += other.taken
     return taken
 
 

@@ -7,8 +7,10 @@ of their own while any are left, else they move in with the nearest block that h
 Packed, neighbouring blocks share PUs by arrays: each is then spread over all PUs of its group, and
 its partial sums cross between them.
 
-Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once.
-The paper does not say how freed arrays are used; copies of the bottleneck are our reading.
+Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once, each
+copy its share of them; its two factors may have copies of their own (weight.py). On several PUs a
+layer, three copies of a matrix on two PUs are one and a half a PU. The paper does not say how freed
+arrays are used; copies of the bottleneck are our reading.
 
 Arrays and PUs that are broken (faults.py) are left out: copies go first, then spare arrays are
 used, then a layer takes one more PU. What does not fit is refused with the shortfall in arrays.
@@ -26,11 +28,13 @@ import networkx as nx
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
-from hyflexsim.sim.chip.kind import Part
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.faults import FaultMap, Faults
 from hyflexsim.sim.placement.slots import Slots
+from hyflexsim.sim.placement.weight import Weight
 
+COPIES = ("none", "fill", "fill-factors", "even")
+"""Words for how many copies there are, beside numbers."""
 WAYS = ("auto", "fill", "packed")
 """To give PUs to layers, beside a number."""
 MOST_PUS = 2**17
@@ -42,8 +46,10 @@ class Options:
     """How to place. ``slc_rate``: share of ranks (of outputs, where dense) kept in SLC, 0 to 1.
 
     ``slc_rates``: other rates by pattern of op name, the first that matches counts.
-    ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out)
-    a number for every matrix of the blocks, or numbers by pattern of op name. ``pus_per_layer``:
+    ``copies``: ``"none"``, ``"fill"`` (copy the bottleneck until it is none, or arrays run out),
+    ``"fill-factors"`` (the same, the two factors of a matrix each for itself), ``"even"`` (as many
+    of every matrix of the blocks as fit), a number for every matrix of the blocks, or numbers by
+    pattern of op name, or of op name and factor (``*.fc1.V``). ``pus_per_layer``:
     ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks),
     ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
     many there are, and ``share`` the PUs of them that the model may use (None: all).
@@ -64,10 +70,10 @@ class Options:
     def __post_init__(self) -> None:
         copies = self.copies
         each = copies.values() if isinstance(copies, dict) else [copies]
-        if copies not in ("none", "fill") and not all(map(_positive, each)):
+        if copies not in COPIES and not all(map(_positive, each)):
             raise InputError(
-                "copies must be none, fill, a positive integer or a table of such by pattern; "
-                f"got {copies!r}"
+                f"copies must be {', '.join(COPIES)}, a positive integer or a table of such by "
+                f"pattern; got {copies!r}"
             )
         if not _positive(self.pus_per_layer) and self.pus_per_layer not in WAYS:
             raise InputError(
@@ -87,36 +93,6 @@ class Options:
 
 def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One matrix on the chip; ``ops`` are the graph's nodes that share it.
-
-    ``order``: its ranks (outputs, where dense), those first that are protected first.
-    """
-
-    name: str
-    layer: str
-    ops: tuple[str, ...]
-    rank: int | None
-    parts: tuple[Part, ...]
-    order: Sequence[int]
-    copies: int = 1
-
-    @property
-    def op(self) -> str:
-        """The first of its ops, whose name it has in tables."""
-        return self.ops[0]
-
-    @property
-    def pieces(self) -> int:
-        """What one copy takes of its unit's capacity."""
-        return sum(part.pieces for part in self.parts)
-
-    def cells(self, column: str) -> int:
-        """Sum over its parts of a column of the table of placements."""
-        return sum(part.cells()[column] for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -162,7 +138,7 @@ class Placement:
     def free(self, pus: tuple[int, ...]) -> int:
         """Pieces on a group of PUs that copies may take; below 0 where spare ones are in use."""
         layers = self.groups()[pus]
-        used = sum(w.pieces * w.copies for w in self.weights.values() if w.layer in layers)
+        used = sum(w.taken for w in self.weights.values() if w.layer in layers)
         spare = self.options.spare_arrays * len(pus)
         return room(self.chip, self.faults, pus) - spare - used
 
@@ -171,28 +147,43 @@ class Placement:
         return Slots([self.faults.left_out(pu) for pu in pus])
 
     def with_copies(self, copies: dict[str, int]) -> Placement:
-        """The same with other numbers of copies."""
+        """The same with other numbers of copies, whole ones."""
         weights = {
-            name: replace(weight, copies=copies.get(name, weight.copies))
+            name: replace(weight, copies=copies[name], further=()) if name in copies else weight
             for name, weight in self.weights.items()
         }
         return replace(self, weights=weights)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """One row per matrix and PU for tables; its pieces are dealt to the PUs of a layer in turn.
+    def with_part_copies(self, copies: dict[str, tuple[int, ...]]) -> Placement:
+        """The same with other numbers of copies of each part: as many whole ones as all have."""
+        placement = self.with_copies({name: min(each) for name, each in copies.items()})
+        weights = dict(placement.weights)
+        for name, each in copies.items():
+            further = tuple(number - min(each) for number in each)
+            weights[name] = replace(weights[name], further=further if any(further) else ())
+        return replace(placement, weights=weights)
 
-        ``arrays_slc``, ``arrays_mlc``: of one copy; ``arrays_total``: of all; ``bytes``: of weights
-        that lie in memory instead of arrays.
-        """
-        dealt: dict[tuple[int, ...], int] = {}
+    def dealt(self) -> Iterator[tuple[Weight, tuple[int, ...], int, Slots]]:
+        """Each matrix, its PUs, the number of its first piece there, and where pieces lie."""
+        following: dict[tuple[int, ...], int] = {}
         slots = {pus: self.slots(pus) for pus in self.groups()}
         for weight in self.weights.values():
             pus = self.pus[weight.layer]
-            first = dealt.get(pus, 0)
-            dealt[pus] = first + weight.pieces * weight.copies
+            first = following.get(pus, 0)
+            following[pus] = first + weight.taken
+            yield weight, pus, first, slots[pus]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row per matrix and PU for tables; its pieces are dealt to the PUs of a layer in turn.
+
+        ``arrays_slc``, ``arrays_mlc``: of one copy; ``copies``: whole ones; ``arrays_total``: of
+        all, those of single factors included; ``bytes``: of weights that lie in memory instead of
+        arrays.
+        """
+        for weight, pus, first, slots in self.dealt():
             slc, mlc = weight.cells("arrays_slc"), weight.cells("arrays_mlc")
             for position, pu in enumerate(pus):
-                place = slots[pus].dealt
+                place = slots.dealt
                 yield {
                     "layer": weight.layer,
                     "op": weight.op,
@@ -205,7 +196,7 @@ class Placement:
                     "arrays_slc": place(first, slc, position),
                     "arrays_mlc": place(first + slc, mlc, position),
                     "copies": weight.copies,
-                    "arrays_total": place(first, (slc + mlc) * weight.copies, position),
+                    "arrays_total": place(first, weight.taken if slc + mlc else 0, position),
                     "bytes": place(first, weight.cells("bytes"), position),
                 }
 

@@ -9,6 +9,11 @@ units of a layer overlap (overlap.py):
 ``layer-serial``  all steps of a group add up. A step of n tokens takes ceil(n / c) turns, so copies
                   go where they save the most time per array, until none fits that saves any.
 
+``fill`` copies whole matrices. ``fill-factors`` copies V and U of a matrix each for itself: the one
+that is slower or smaller may then have a copy more (weight.py). ``even`` gives all matrices of the
+blocks that share PUs the same number of copies, as many as fit. On q PUs a layer that is a multiple
+of 1 / q copies a PU.
+
 The matrices of the pair network are copied together, since a wave of pairs goes through all of them
 in step.
 """
@@ -16,18 +21,20 @@ in step.
 from __future__ import annotations
 
 from collections import defaultdict
-from fnmatch import fnmatch
 
 import networkx as nx
 
-from hyflexsim.sim import graph as g
-from hyflexsim.sim.errors import CapacityError, InputError
-from hyflexsim.sim.placement.mapping import Placement, is_block
+from hyflexsim.sim.errors import CapacityError
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.plan.given_copies import even, given, refuse_idle_copies, runs_of
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
 
 ROUNDS = 8
+
+Copies = dict[tuple[str, int], int]
+"""By name of a weight and number of its part."""
 
 
 def apply_copies(
@@ -41,10 +48,12 @@ def apply_copies(
     wanted = placement.options.copies
     if wanted == "none":
         return placement
-    _refuse_idle_copies(placement)
+    refuse_idle_copies(placement)
+    if wanted == "even":
+        return even(graph, placement, tokens)
     if isinstance(wanted, str):
         return fill(graph, placement, tokens, overlap)
-    copied = placement.with_copies(_given(placement, wanted))
+    copied = placement.with_part_copies(given(placement, wanted))
     number = f"{wanted} " if isinstance(wanted, int) else ""
     for pus, layers in copied.groups().items():
         if copied.free(pus) < 0:
@@ -53,34 +62,6 @@ def apply_copies(
                 f"{placement.chip.holder.kind.holds} more than PU {', '.join(map(str, pus))} has"
             )
     return copied
-
-
-def _refuse_idle_copies(placement: Placement) -> None:
-    """Raise :class:`InputError` for numbers of copies that could do nothing."""
-    wanted, unit = placement.options.copies, placement.chip.unit("gemv")
-    if isinstance(wanted, str):
-        return
-    if not unit.kind.copied:
-        raise InputError(
-            f"copies must be none or fill on {placement.chip.name}: a second copy in {unit.name} "
-            f"serves no second token; got {wanted!r}"
-        )
-    ops = [weight.op for weight in placement.weights.values()]
-    for pattern in wanted if isinstance(wanted, dict) else ():
-        if not any(fnmatch(op, pattern) for op in ops):
-            raise InputError(
-                f"copies: no matrix matches {pattern!r}; names are like {', '.join(ops[:3])}"
-            )
-
-
-def _given(placement: Placement, wanted: int | dict[str, int]) -> dict[str, int]:
-    """Copies by weight: a number is for the matrices of blocks, patterns are of op names."""
-    if isinstance(wanted, int):
-        return {w.name: wanted for w in placement.weights.values() if is_block(w.layer)}
-    return {
-        weight.name: next((n for op, n in wanted.items() if fnmatch(weight.op, op)), 1)
-        for weight in placement.weights.values()
-    }
 
 
 def fill(
@@ -107,12 +88,12 @@ def _fill_pipelined(graph: nx.DiGraph, placement: Placement, tokens: int) -> Pla
     for _ in range(ROUNDS):
         waves = placement.with_copies(wave)
         loads = _shared_loads(build_plan(graph, waves), tokens, unit.name)
-        copies: dict[str, int] = {}
+        copies: Copies = {}
         for pus, layers in placement.groups().items():
             units = _units(graph, placement, layers, tokens)
             copies |= _fill_group(units, placement.free(pus), loads[pus[0]])
         before, wave = wave, _together(copies, pairs)
-        filled = placement.with_copies(copies | wave)
+        filled = _copied(placement, copies, wave)
         if wave == before:
             break
     return filled
@@ -153,13 +134,13 @@ def component_loads(plan: Plan, tokens: int) -> list[int]:
 
 
 class _Unit:
-    """Matrices that are copied together: pieces of a copy, runs and time of a request.
+    """Parts of matrices that are copied together: pieces of a copy, runs and time of a request.
 
-    ``visits``: of a request to parts that copies have of their own, and how long each takes.
+    ``visits``: of a request to what copies have of their own, and how long each takes.
     """
 
-    def __init__(self, names: list[str], pieces: int, runs: int, load: int) -> None:
-        self.names = names
+    def __init__(self, parts: list[tuple[str, int]], pieces: int, runs: int, load: int) -> None:
+        self.parts = parts
         self.pieces = pieces
         self.runs = runs
         self.load = load
@@ -180,21 +161,34 @@ class _Unit:
 
 def _units(graph: nx.DiGraph, placement: Placement, layers: list[str], tokens: int) -> list[_Unit]:
     paired, unit = set(_pair_weights(graph)), placement.chip.unit("gemv")
-    units: dict[str, _Unit] = {}
+    apart = placement.options.copies == "fill-factors"
+    units: dict[tuple[str, int], _Unit] = {}
     for weight in placement.weights.values():
         if weight.layer not in layers:
             continue
-        runs = sum(g.token_count(graph.nodes[op], tokens) for op in weight.ops)
-        interval = unit.kind.interval_ps(unit, weight.parts)
-        pairs = weight.name in paired
-        copied = units.setdefault("pairs" if pairs else weight.name, _Unit([], 0, runs, 0))
-        copied.names.append(weight.name)
-        copied.pieces += weight.pieces
-        copied.load = max(copied.load, runs * interval)
+        runs = runs_of(graph, weight, tokens)
+        name = "pairs" if weight.name in paired else weight.name
+        for i, part in enumerate(weight.parts):
+            key = (name, i if apart and weight.name not in paired else 0)
+            copied = units.setdefault(key, _Unit([], 0, runs, 0))
+            copied.parts.append((weight.name, i))
+            copied.pieces += part.pieces
+            copied.load = max(copied.load, runs * unit.kind.interval_ps(unit, (part,)))
     return list(units.values())
 
 
-def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
+def _copied(placement: Placement, copies: Copies, pairs: dict[str, int]) -> Placement:
+    """The placement with copies by part; ``pairs``: of matrices of pair networks, all parts."""
+    each = {
+        weight.name: tuple(
+            pairs.get(weight.name, copies[weight.name, i]) for i in range(len(weight.parts))
+        )
+        for weight in placement.weights.values()
+    }
+    return placement.with_part_copies(each)
+
+
+def _fill_group(units: list[_Unit], free: int, floor: int) -> Copies:
     while units:
         slowest = max(units, key=lambda unit: unit.load / unit.copies)
         enough = slowest.load <= floor * slowest.copies or slowest.copies >= slowest.runs
@@ -202,7 +196,7 @@ def _fill_group(units: list[_Unit], free: int, floor: int) -> dict[str, int]:
             break
         slowest.copies += 1
         free -= slowest.pieces
-    return {name: unit.copies for unit in units for name in unit.names}
+    return {part: unit.copies for unit in units for part in unit.parts}
 
 
 def _fill_turns(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placement:
@@ -210,27 +204,29 @@ def _fill_turns(graph: nx.DiGraph, placement: Placement, tokens: int) -> Placeme
     name = placement.chip.unit("gemv").name
     plan = build_plan(graph, placement)
     shape = shape_of(plan, tokens)
-    visits: dict[str, list[tuple[int, int]]] = {}
+    visits: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
         op = graph.nodes[step.op]
         if step.unit == name and op["kind"] == "gemv":
             longest = max(duration, default=0) if isinstance(duration, list) else duration
-            visits.setdefault(op["weight"], []).append((count, longest))
-    copies: dict[str, int] = {}
+            part = step.name.removeprefix(f"{step.op}.").partition(".")[0]
+            visits.setdefault((op["weight"], part), []).append((count, longest))
+    copies: Copies = {}
     for pus, layers in placement.groups().items():
         units = _units(graph, placement, layers, tokens)
         for unit in units:
-            unit.visits = [each for weight in unit.names for each in visits[weight]]
+            parts = [(name, placement.weights[name].parts[i].part) for name, i in unit.parts]
+            unit.visits = [each for part in parts for each in visits[part]]
         copies |= _fill_group_turns(units, placement.free(pus))
-    return placement.with_copies(copies | _together(copies, _pair_weights(graph)))
+    return _copied(placement, copies, _together(copies, _pair_weights(graph)))
 
 
-def _together(copies: dict[str, int], pairs: list[str]) -> dict[str, int]:
+def _together(copies: Copies, pairs: list[str]) -> dict[str, int]:
     """As many copies of all matrices of pair networks as the one with the fewest has."""
-    return {name: min(copies[each] for each in pairs) for name in pairs}
+    return {name: min(copies[each, 0] for each in pairs) for name in pairs}
 
 
-def _fill_group_turns(units: list[_Unit], free: int) -> dict[str, int]:
+def _fill_group_turns(units: list[_Unit], free: int) -> Copies:
     while True:
         best: tuple[float, int, _Unit] | None = None
         for unit in units:
@@ -242,7 +238,7 @@ def _fill_group_turns(units: list[_Unit], free: int) -> dict[str, int]:
             if best is None or saved > best[0]:
                 best = saved, copies, unit
         if best is None:
-            return {name: unit.copies for unit in units for name in unit.names}
+            return {part: unit.copies for unit in units for part in unit.parts}
         _, copies, unit = best
         free -= (copies - unit.copies) * unit.pieces
         unit.copies = copies

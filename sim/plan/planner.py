@@ -22,7 +22,8 @@ from hyflexsim.sim.chip.chip import Assignment
 from hyflexsim.sim.chip.kind import Part, Unit
 from hyflexsim.sim.chip.service import Access, Chain, Hop, Sum, Task, Visit
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement.mapping import Placement, Weight
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.placement.weight import Weight
 from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.chosen import bias_of, by_head, chooser_of, looking, looks_before
 from hyflexsim.sim.plan.plan import Group, Plan, Threshold
@@ -61,13 +62,16 @@ def build_plan(
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """What a chain's steps have in common: op, PUs, flow, unit, and the matrix, if there is one."""
+    """What a chain's steps have in common: op, PUs, flow, unit; the matrix, if there is one, and
+    the copies of its part.
+    """
 
     name: str
     pus: tuple[int, ...]
     flow: Flow
     unit: Unit
     weight: Weight | None = None
+    copies: int = 1
 
 
 class _Builder:
@@ -245,6 +249,7 @@ class _Builder:
         fetched = self._fetched(where, given)
         sharded = self._sharded_input(name, pus)
         for position, part in enumerate(weight.parts):
+            where = replace(where, copies=weight.part_copies[position])
             gather = sharded and self._gathers(part, unit, pus)
             chain = unit.kind.multiply(unit, part, task, self.bit)
             if position == 0:
@@ -444,7 +449,7 @@ class _Builder:
         weight, pus = where.weight, where.pus
         assert weight is not None
         pairs = where.flow.axis == "pair"
-        copies = self.wave if pairs else weight.copies
+        copies = self.wave if pairs else where.copies
         gang = 1
         if pairs and not self._splits(where):
             gang, copies = copies, 1
@@ -475,7 +480,7 @@ class _Builder:
             return None
         memory, pus = self.memory, len(where.pus)
         tokens = memory.kind.waiting_tokens(memory, side, waiting_bytes, pus)
-        return None if tokens is None else where.weight.copies * tokens
+        return None if tokens is None else where.copies * tokens
 
 
 def _only(chain: Chain) -> Visit:

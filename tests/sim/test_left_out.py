@@ -13,7 +13,8 @@ from hyflexsim.sim.chip.service import Access, Action, Hop, Rate, Service, Task,
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.placement.faults import FaultMap, Faults
-from hyflexsim.sim.placement.mapping import Options, Placement, Weight, protection
+from hyflexsim.sim.placement.mapping import Options, Placement, protection
+from hyflexsim.sim.placement.weight import Weight
 from hyflexsim.sim.plan.builder import Flow
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
 from hyflexsim.sim.units.catalogue import load_chip

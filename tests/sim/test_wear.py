@@ -16,10 +16,10 @@ from hyflexsim.sim.wear import Programming, programming, wear
 US = 10**6
 
 
-def matrix(rows, cols, layer="b.0"):
+def matrix(rows, cols, rank=None, layer="b.0"):
     graph = g.new_graph("one")
     g.add_op(graph, "in", "input", layer=layer, width=rows)
-    shape = {"rows": rows, "cols": cols, "width": cols}
+    shape = {"rows": rows, "cols": cols, "width": cols, "rank": rank}
     g.add_op(graph, f"{layer}.a", "gemv", layer=layer, weight="a", **shape)
     g.connect(graph, "in", f"{layer}.a", "stream")
     return graph
@@ -70,6 +70,15 @@ def test_copies_are_written_too_and_arrays_side_by_side():
     small = load_chip("hyflexpim", {"analog.arrays": 2, "analog.count": 8})
     apart = place(matrix(64, 64), small, Options(copies="none"))  # two modules of two
     assert programming(apart).time_ps == 2 * 64 * US
+
+
+def test_a_further_copy_of_one_factor_is_written():
+    """V of 64 x 16 in one array, U of 16 x 48 in three: 64 rows each, one array after the other."""
+    chip = load_chip("hyflexpim")
+    placed = place(matrix(64, 48, 16), chip, Options(copies="none"))
+    found = programming(placed.with_part_copies({"a": (2, 1)}))
+    assert found.cells == {"slc": 8 * (2 * 64 * 16 + 16 * 48), "mlc": 0}
+    assert found.time_ps == programming(placed).time_ps + 64 * US == 5 * 64 * US
 
 
 def test_weights_in_memory_are_not_programmed():

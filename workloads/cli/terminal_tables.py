@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hyflexsim.sim.chip.chip import Chip
     from hyflexsim.sim.placement.mapping import Placement
+    from hyflexsim.sim.placement.weight import Weight
     from hyflexsim.workloads.run.prepare import Prepared
 
 _PREFIXES: tuple[tuple[float, str], ...] = (
@@ -345,17 +346,22 @@ def layers(placement: Placement) -> Table:
     )
     for layer, own in placement.pus.items():
         weights = [w for w in placement.weights.values() if w.layer == layer]
-        total = sum(w.pieces * w.copies for w in weights)
+        total = sum(w.taken for w in weights)
         result.add_row(
             layer,
             span(own),
             span(sorted({placement.chip_of(pu) for pu in own})),
             *(f"{sum(w.cells(column) for w in weights):,}" for column in modes.values()),
-            span(sorted({w.copies for w in weights}), "–") or "–",
+            span((f"{each:.3g}" for each in _copies(weights)), "–") or "–",
             f"{total:,}",
             f"{total / (size * len(own)):.1%}",
         )
     return result
+
+
+def _copies(weights: Sequence[Weight]) -> list[float]:
+    """Copies of each matrix by arrays, rising: V twice and U once is more than one."""
+    return sorted({weight.taken / weight.pieces for weight in weights})
 
 
 def traffic(ready: Prepared) -> Table:
@@ -371,8 +377,8 @@ def traffic(ready: Prepared) -> Table:
     return result
 
 
-def span(numbers: Iterable[int], dash: str = "–") -> str:
-    """First and last of ascending numbers.
+def span(numbers: Iterable[object], dash: str = "–") -> str:
+    """First and last of ascending numbers, or of their texts.
 
     >>> span([3, 4, 5]), span([7])
     ('3–5', '7')

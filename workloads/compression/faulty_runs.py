@@ -41,5 +41,5 @@ def compared(scenario: Scenario, say: Say | None = None) -> Iterator[Outcome]:
             name,
             result.summary,
             sum(weight.pieces for weight in weights),
-            sum(weight.pieces * (weight.copies - 1) for weight in weights),
+            sum(weight.taken - weight.pieces for weight in weights),
         )

@@ -34,7 +34,8 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.broken_cells import ON, broken_cells
 from hyflexsim.sim.placement.cells import factor_regions
-from hyflexsim.sim.placement.mapping import Placement, Weight
+from hyflexsim.sim.placement.mapping import Placement
+from hyflexsim.sim.placement.weight import Weight
 from hyflexsim.workloads.extraction.extract import TRAINED, extract_config
 from hyflexsim.workloads.extraction.ranks import with_ranks
 from hyflexsim.workloads.scenario.checkpoints import read_about

@@ -53,7 +53,7 @@ class Case:
     tokens: int = 128
     tiles: Literal["row-tile", "ideal"] = "row-tile"
     overlap: Literal["pipelined", "layer-serial"] = "pipelined"
-    copies: Literal["none", "fill"] = "none"
+    copies: Literal["none", "fill", "fill-factors", "even"] = "none"
     pus_per_layer: Literal["auto", "fill", "packed"] | int = "auto"
     set: Changes = ()
 

@@ -86,7 +86,8 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
             "global bus, at two fifths of the rate, and at 8192 tokens digital PIM bounds all. So "
             "the paper must have meant steps that follow each other, and copies in the arrays "
             "that MLC frees. Fractional copies are not needed: whole ones of single matrices come "
-            "to the same.",
+            "to the same, and so do those of factors and of several PUs together (the section on "
+            "copies).",
             switches=tuple(
                 Switch(name, throughput.at(0.05, 128, case))
                 for name, case in throughput.MAPPINGS.items()

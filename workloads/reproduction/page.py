@@ -24,7 +24,7 @@ compares with is not public. *Contradictory*: two statements of the paper that c
 comes out then.
 """
 
-EXTRA = ("headline", "sensitivity", "reviewers", "silicon")
+EXTRA = ("headline", "sensitivity", "copies", "reviewers", "silicon")
 """Sections with claims of others once more, or with none of the paper's: they are not counted."""
 
 

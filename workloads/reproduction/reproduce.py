@@ -16,6 +16,7 @@ from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.reproduction.accuracy_figures import fig11, fig12, fig13
 from hyflexsim.workloads.reproduction.claims import Figure
 from hyflexsim.workloads.reproduction.end_to_end import fig15
+from hyflexsim.workloads.reproduction.fractional_copies import fractional_copies
 from hyflexsim.workloads.reproduction.headline import headline
 from hyflexsim.workloads.reproduction.linear_energy import fig14
 from hyflexsim.workloads.reproduction.operations import fig2
@@ -43,6 +44,7 @@ FIGURES: dict[str, Callable[[Say], Figure]] = {
     "fig14": fig14,
     "fig15": fig15,
     "fig16": fig16,
+    "copies": fractional_copies,
     "fig17": fig17,
     "reviewers": reviewers,
     "silicon": silicon,

@@ -2,6 +2,7 @@
 
 Nothing is fitted to a macro: rows, columns, bits and node are its own, unit energies those of a
 preset, scaled by its rules. Counted is the unit that multiplies, alone: no bus, no sums, no memory.
+Operations a second and mm²: silicon_area.py.
 """
 
 from __future__ import annotations
@@ -16,21 +17,9 @@ from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
+from hyflexsim.workloads.reproduction.silicon_area import densities
+from hyflexsim.workloads.reproduction.silicon_macros import JIA, NEURRAM, WANG
 from hyflexsim.workloads.terminal import Say
-
-NEURRAM = {"cores.adc.slc_bits": 6, "cores.adc.mlc_bits": 6}
-JIA = {
-    "analog.rows": 2304,
-    "analog.columns": 256,
-    "analog.arrays": 1,
-    "analog.adc.per_array": 256,
-    "analog.input_bits": 1,
-    "analog.weight_bits": 1,
-    "analog.mlc_bits": 1,
-    "analog.adc.slc_bits": 8,
-    "analog.adc.mlc_bits": 8,
-}
-WANG = {"chip.technology_nm": 22, "analog.adc.slc_bits": 8, "analog.adc.mlc_bits": 8}
 
 
 def matrix_pj(preset: str, changes: Mapping[str, Any], rows: int, columns: int) -> float:
@@ -85,7 +74,7 @@ def silicon(say: Say) -> Figure:
     rows, claims = [], []
     for (short, ours), (name, theirs) in zip(OURS.items(), measured.items(), strict=True):
         value = ours()
-        rows.append(("", "", short, value, theirs))
+        rows.append(("TOPS/W", "", short, value, theirs))
         rests, why, switches = _ABOUT[short]()
         claims.append(
             Claim(
@@ -113,11 +102,14 @@ def silicon(say: Say) -> Figure:
             why="",
         )
     )
+    dense_rows, dense_claims = densities()
+    rows += dense_rows
+    claims += dense_claims
     return Figure(
         "silicon",
-        "Silicon: operations a second and W of analog arrays, ours beside measured ones",
+        "Silicon: operations a second and W, and a second and mm², ours beside measured ones",
         table(rows),
-        ("", "TOPS/W"),
+        ("", "TOPS/W, TOPS/mm²"),
         tuple(claims),
         log=True,
         theirs="measured",

@@ -27,8 +27,9 @@ Every key, with its default::
     slc_rate = 1.0               # share of ranks (outputs, where dense) in single-level cells
     slc_rates = { "*.fc1" = 0.3 }# other rates by pattern of op name (default: none)
     tiles = "row-tile"           # or "ideal"
-    copies = "fill"              # "none", "fill", a number (of the blocks' matrices),
-                                 # or numbers by pattern: { "lm_head" = 2 }
+    copies = "fill"              # "none", "fill", "fill-factors" (each factor for itself), "even"
+                                 # (the same of all matrices of a block), a number (of the blocks'
+                                 # matrices), or numbers by pattern: { "*.fc1" = 2, "*.fc1.V" = 3 }
     pus_per_layer = "auto"       # "auto", "fill", "packed" or a number
     weight_clip = "max"          # where weights are clipped before they become codes, or
                                  # "second-signed", as HyFlexPIM's released code does

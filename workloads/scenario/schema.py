@@ -129,9 +129,9 @@ class Placing(Section):
     slc_rates: Annotated[dict[str, Rate], allows("a table of numbers from 0 to 1")] = {}
     tiles: Annotated[Literal["row-tile", "ideal"], allows("row-tile or ideal")] = "row-tile"
     copies: Annotated[
-        Literal["none", "fill"] | int | dict[str, Count],
+        Literal["none", "fill", "fill-factors", "even"] | int | dict[str, Count],
         AfterValidator(_word_or_count),
-        allows("none, fill, a positive integer or a table of such by pattern"),
+        allows("none, fill, fill-factors, even, a positive integer or a table of such by pattern"),
     ] = "fill"
     pus_per_layer: Annotated[
         Literal["auto", "fill", "packed"] | int,

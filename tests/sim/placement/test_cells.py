@@ -42,12 +42,16 @@ def placements(draw):
     scores = draw(st.lists(st.floats(0, 1), min_size=rank or cols, max_size=rank or cols))
     options = Options(
         slc_rate=draw(st.floats(0, 1)),
-        copies=draw(st.integers(1, 3)),
         pus_per_layer=draw(st.integers(1, 3)),
     )
     placement = place(matrix(rows, cols, rank, scores), load_chip("hyflexpim", changes), options)
-    copies = dict.fromkeys(placement.weights, options.copies)
-    return placement.with_copies(copies)
+    each = st.integers(1, 3)
+    return placement.with_part_copies(
+        {
+            name: tuple(draw(each) for _ in weight.parts)
+            for name, weight in placement.weights.items()
+        }
+    )
 
 
 @given(placement=placements())
@@ -84,8 +88,11 @@ def test_columns_are_the_conversions_of_a_plane(placement):
             for piece in array.pieces:
                 found[piece.mode] += piece.columns[1] - piece.columns[0] + 1
         wanted = {
-            "slc": weight.copies * sum(part.columns_slc for part in weight.parts),
-            "mlc": weight.copies * sum(part.columns_mlc for part in weight.parts),
+            mode: sum(
+                copies * getattr(part, f"columns_{mode}")
+                for part, copies in zip(weight.parts, weight.part_copies, strict=True)
+            )
+            for mode in ("slc", "mlc")
         }
         assert {mode: found[mode] for mode in wanted} == wanted
 

@@ -232,7 +232,10 @@ def test_refusal_of_too_few_pus_per_layer(put):
     )
 
 
-COPIES = "copies must be none, fill, a positive integer or a table of such by pattern; got "
+COPIES = (
+    "copies must be none, fill, fill-factors, even, a positive integer or a table of such by "
+    "pattern; got "
+)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_tables_of_copies_hold_positive_numbers(copies):
     if all(type(n) is int and n > 0 for n in copies.values()):
         assert Options(copies=copies).copies == copies
     else:
-        with pytest.raises(InputError, match=r"^copies must be none, fill, a positive"):
+        with pytest.raises(InputError, match=r"^copies must be none, fill, fill-factors"):
             Options(copies=copies)
 
 

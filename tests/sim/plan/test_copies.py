@@ -6,6 +6,9 @@ import pytest
 
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.service import Rate
+from hyflexsim.sim.engine.compiled import compiled
+from hyflexsim.sim.engine.engine import play
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.plan.copies import (
@@ -228,6 +231,70 @@ def test_a_group_of_two_pus_has_arrays_of_both(chain_of, chip_of):
     assert copies_of(chain_of({"b.0": [6]}), chip_of(), pus_per_layer=2) == {"b.0.fc0": 3}
 
 
+FACTORS = {"b.0": [(64, 48, 16)]}
+"""V takes one array (16 ranks of 8 bits), U three (48 outputs); a PU has ten."""
+
+
+def part_copies_of(graph, hw, tokens=8, overlap="pipelined", **options):
+    placement = apply_copies(graph, place(graph, hw, Options(**options)), tokens, overlap)
+    return {name: weight.part_copies for name, weight in placement.weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("overlap", "copies"),
+    [
+        ("pipelined", (3, 2)),  # equal loads: V, U, V; a third U does not fit
+        ("layer-serial", (4, 2)),  # turns of 8: V saves 4, U 4 for three arrays, V 1 and 1
+    ],
+)
+def test_factors_are_copied_each_for_itself(chain_of, chip_of, overlap, copies):
+    """Whole copies take four arrays: two fit."""
+    found = part_copies_of(chain_of(FACTORS), chip_of(), 8, overlap, copies="fill-factors")
+    assert found == {"b.0.fc0": copies}
+    assert part_copies_of(chain_of(FACTORS), chip_of(), 8, overlap) == {"b.0.fc0": (2, 2)}
+
+
+def test_a_copy_and_a_half_by_pattern(chain_of, chip_of):
+    """Tokens go to V's copies in turn, and all to the one U: a bank of V works half as long."""
+    graph, hw = chain_of(FACTORS), chip_of()
+    placement = apply_copies(graph, place(graph, hw, Options(copies={"*.V": 2})), 8)
+    weight = placement.weights["b.0.fc0"]
+    assert (weight.copies, weight.further, weight.taken) == (1, (1, 0), 5)
+    assert placement.free(placement.pus["b.0"]) == 5
+    plan = build_plan(graph, placement)
+    loads = component_loads(plan, 8)
+    banks = {
+        part.name: load
+        for part, load in zip(plan.components, loads, strict=True)
+        if part.kind == "bank"
+    }
+    assert banks == {
+        "pu00.fc0.V.bank[0]": 3_200_000,
+        "pu00.fc0.V.bank[1]": 3_200_000,
+        "pu00.fc0.U.bank": 6_400_000,
+    }
+
+
+@pytest.mark.parametrize("copies", ["fill-factors", "even", {"*.V": 3, "*.U": 2}])
+def test_both_engines_play_copies_of_factors(outcome, chain_of, chip_of, copies):
+    graph, hw = chain_of(FACTORS | {"b.1": [(60, 16, 8), 1]}), chip_of(pus=3)
+    placement = apply_copies(graph, place(graph, hw, Options(copies=copies)), 7, "layer-serial")
+    for plan in (build_plan(graph, placement), layer_serial(build_plan(graph, placement))):
+        requests = [Request(0, 7), Request(1000, 5)]
+        assert outcome(compiled.play, plan, requests) == outcome(play, plan, requests)
+
+
+@pytest.mark.parametrize(
+    ("pus", "tokens", "copies"),
+    [(1, 16, 3), (2, 16, 6), (3, 16, 10), (3, 8, 8)],  # 10, 20 and 30 arrays by three; 8 tokens
+)
+def test_even_copies_are_the_same_for_all_matrices(chain_of, chip_of, pus, tokens, copies):
+    """On three PUs 3 1/3 a PU."""
+    graph = chain_of({"b.0": [1, 2], "pooler": [1]})
+    found = copies_of(graph, chip_of(pus=4), tokens, copies="even", pus_per_layer=pus)
+    assert found == {"b.0.fc0": copies, "b.0.fc1": copies, "pooler.fc0": 1}
+
+
 def test_loads_of_lanes_and_of_contexts(plan_of):
     """4 tokens of 10 ps on two lanes are 20 each; contexts 1 to 4 of 10 ps are 100 on one."""
     plan = plan_of(
@@ -240,7 +307,7 @@ def test_loads_of_lanes_and_of_contexts(plan_of):
 
 def test_units_of_copies_by_hand():
     """Visits of 8 tokens at 5 ps and 4 at 7: with 3 copies 3 x 5 + 2 x 7 ps."""
-    unit = _Unit(["w"], 1, 8, 0)
+    unit = _Unit([("w", 0)], 1, 8, 0)
     unit.visits = [(8, 5), (4, 7)]
     assert [unit.turns_ps(copies) for copies in (1, 3, 8)] == [68, 29, 12]
     assert unit.next_worth() == 2
@@ -251,7 +318,7 @@ def test_units_of_copies_by_hand():
 
 
 def test_a_matrix_that_is_never_visited_is_worth_no_copy():
-    assert _Unit(["w"], 1, 8, 0).next_worth() == 0
+    assert _Unit([("w", 0)], 1, 8, 0).next_worth() == 0
 
 
 @pytest.mark.parametrize(
@@ -260,7 +327,7 @@ def test_a_matrix_that_is_never_visited_is_worth_no_copy():
 )
 def test_a_group_is_filled_down_to_its_floor(free, floor, copies):
     """A load of 100 in 4 runs: copies until load / copies is the floor, or runs, or arrays."""
-    assert _fill_group([_Unit(["w"], 1, 4, 100)], free, floor) == {"w": copies}
+    assert _fill_group([_Unit([("w", 0)], 1, 4, 100)], free, floor) == {("w", 0): copies}
 
 
 def test_without_matrices_there_is_nothing_to_copy():

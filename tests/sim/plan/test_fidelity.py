@@ -160,7 +160,7 @@ def chips(draw):
     }
     options = Options(
         slc_rate=draw(st.sampled_from([0.0, 0.3, 1.0])),
-        copies=draw(st.sampled_from(["none", "fill", 2, 3])),
+        copies=draw(st.sampled_from(["none", "fill", "fill-factors", "even", 2, 3])),
         pus_per_layer=draw(st.sampled_from(["auto", 2])),
     )
     return load_chip("hyflexpim", overrides), options

@@ -105,11 +105,12 @@ def blocks(draw):
     lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     serial=st.booleans(),
     rate=st.sampled_from([0.0, 0.4, 1.0]),
+    copies=st.sampled_from(["fill", "fill-factors", "even"]),
 )
-def test_engines_agree_and_work_adds_up(outcome, graph, chip, lengths, serial, rate):
+def test_engines_agree_and_work_adds_up(outcome, graph, chip, lengths, serial, rate, copies):
     try:
-        placement = place(graph, chip, Options(slc_rate=rate, chips=8))
-        placement = apply_copies(graph, placement, 3)
+        placement = place(graph, chip, Options(slc_rate=rate, chips=8, copies=copies))
+        placement = apply_copies(graph, placement, 3, "layer-serial" if serial else "pipelined")
         plan = build_plan(graph, placement)
     except InputError:
         assume(False)

@@ -23,6 +23,14 @@ def test_with_one_bit_a_cell_no_rate_gains_anything(rate, tiles):
     assert end_to_end.energy_pj(some) == pytest.approx(end_to_end.energy_pj(whole), rel=1e-12)
 
 
+def test_fractional_copies_gain_nothing_with_one_bit_a_cell():
+    for copies in ("fill-factors", "even"):
+        some = Case(
+            slc_rate=0.05, overlap="layer-serial", copies=copies, pus_per_layer=2, set=ONE_BIT
+        )
+        assert throughput.per_area(some) == 1
+
+
 @pytest.mark.parametrize("tokens", [128, 1024])
 def test_with_equal_attention_all_that_is_left_of_energy_is_linear(tokens):
     ours = replace(end_to_end.OURS["BERT-Large, 5 % SLC"], tokens=tokens)

@@ -13,6 +13,7 @@ from hyflexsim.sim.placement.mapping import is_block
 from hyflexsim.workloads.reproduction import (
     accuracy_figures,
     end_to_end,
+    fractional_copies,
     linear_energy,
     reproduce,
     throughput,
@@ -62,6 +63,18 @@ def test_committed_bars_of_the_long_figures_are_what_comes_out():
         assert ours("fig16", **place) == pytest.approx(bar, rel=1e-4)
 
 
+def test_committed_bars_of_fractional_copies_are_what_comes_out():
+    """Three PUs a layer: near the two ends of the paper's range, and what uniform copies may do."""
+    five, fifty, _ = fractional_copies.POINTS
+    found = [throughput.at(0.05, 128, fractional_copies.THREE)]
+    found.append(throughput.at(0.5, 8192, fractional_copies.THREE))
+    for panel, bar in zip((five, fifty), found, strict=True):
+        place = {"panel": panel, "series": "of single matrices", "x": "3"}
+        assert ours("copies", **place) == pytest.approx(bar, rel=1e-4)
+    assert 1.78 < found[0] < 1.82
+    assert 1.13 < found[1] < 1.16
+
+
 @pytest.mark.slow
 def test_the_page_is_what_the_command_makes(tmp_path):
     reproduce.reproduce(["all"], tmp_path, say=lambda *_: None)
@@ -96,7 +109,12 @@ def test_a_verdict_is_the_same_whether_ours_is_above_or_below():
 
 def test_what_the_paper_says_has_a_source_and_fits_itself():
     for name in reproduce.FIGURES:
-        if name not in ("fig11", "sensitivity", "reviewers"):  # the paper has no numbers of these
+        if name not in (
+            "fig11",
+            "sensitivity",
+            "copies",
+            "reviewers",
+        ):  # the paper has no numbers of these
             assert paper(name)["source"], name
             assert paper(name)["sure"] in ("text", "label", "order", "arithmetic", "shape")
     bars = paper("fig14")["percent"]

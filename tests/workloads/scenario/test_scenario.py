@@ -194,8 +194,14 @@ REFUSED = [
     ("host.deadline=0 ns", 'host.deadline must be a duration such as "25 us", in whole ps, from 1'),
     ("mapping.slc_rate=1.01", "mapping.slc_rate must be a number from 0 to 1; got 1.01"),
     ("mapping.slc_rate=nan", "mapping.slc_rate must be a number from 0 to 1; got nan"),
-    ("mapping.copies=0", "mapping.copies must be none, fill, a positive integer"),
-    ("mapping.copies=some", "mapping.copies must be none, fill, a positive integer"),
+    (
+        "mapping.copies=0",
+        "mapping.copies must be none, fill, fill-factors, even, a positive",
+    ),
+    (
+        "mapping.copies=some",
+        "mapping.copies must be none, fill, fill-factors, even, a positive",
+    ),
     (
         "mapping.pus_per_layer=-2",
         "mapping.pus_per_layer must be auto, fill, packed or a positive integer",
