@@ -114,7 +114,7 @@ class Saver:
         state = {
             "parts": {name: part.state_dict() for name, part in {**parts, **self.also}.items()},
             "random": torch.get_rng_state(),
-            "cuda random": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+            "cuda random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "progress": asdict(progress),
         }
         save_state(state, self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hyflexsim.analysis import style
 from hyflexsim.analysis.sparsity.trigger import BUDGETS
@@ -46,7 +47,9 @@ def answer_plot(trigger: pd.DataFrame, scores: pd.DataFrame) -> Axes:
         below = 0.046 * rows + 0.02  # share of the height that the list takes
         texts = ["\n".join(listed[i * rows : (i + 1) * rows]) for i in range(columns)]
         figure = figure_of(axes[0])
-        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+        engine = figure.get_layout_engine()
+        assert isinstance(engine, ConstrainedLayoutEngine)
+        engine.set(rect=(0, below, 1, 1 - below))
         for i, text in enumerate(texts):
             figure.text(0.02 + i / columns, below - 0.02, text, va="top", fontsize=style.SMALL)
     return axes[0]

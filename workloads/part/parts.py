@@ -59,7 +59,8 @@ def prepare(
     Raises InputError for too few jets, and what reading raises.
     """
     own = jets_of(jets, recipe, test)
-    parts = Parts(*(tensors(part, spec, _counting(report, len(part))) for part in own))
+    read = [tensors(part, spec, _counting(report, len(part))) for part in own]
+    parts = Parts(train=read[0], validation=read[1], test=read[2])
     if teacher is not None:
         model, reads = teacher
         seen = tensors(own[0], reads, _counting(report, len(own[0])))

@@ -102,9 +102,13 @@ def train_designs(
             test=test,
             teacher=teacher,
             device=device,
-            report=lambda what, done, of, d=design: say(f"{d.title}: {what}", done, of),
+            report=_titled(design, say),
         )
         yield from scores_in(out, [design])
+
+
+def _titled(design: Design, say: Say) -> Say:
+    return lambda what, done, of: say(f"{design.title}: {what}", done, of)
 
 
 def scores_in(folder: Path, designs: Sequence[Design] = DESIGNS) -> list[Row]:
