@@ -32,7 +32,7 @@ def side_by_side(plan: Plan, members: int) -> Plan:
         components += [_component(c, member, chips, first) for c in plan.components]
     count = len(plan.steps)
     outputs = frozenset(m * count + i for m in range(members) for i in plan.outputs)
-    return Plan(tuple(steps), tuple(components), outputs)
+    return Plan(tuple(steps), tuple(components), outputs, plan.in_turn)
 
 
 def _step(step: Step, member: int, first_step: int, first: int) -> Step:

@@ -154,11 +154,15 @@ class Component:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps and components, in canonical order: their indices are part of the serving order."""
+    """Steps and components, in canonical order: their indices are part of the serving order.
+
+    ``in_turn``: how tokens are dealt to lanes (dealing.py).
+    """
 
     steps: tuple[Step, ...]
     components: tuple[Component, ...]
     outputs: frozenset[int] = frozenset()
+    in_turn: bool = False
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -102,7 +102,8 @@ class _Builder:
         sinks = outputs or [
             self.routes.ready[n][0] for n in self.graph if not self.graph.out_degree(n)
         ]
-        return Plan(*self.board.finish(), frozenset(sinks))
+        in_turn = self.placement.options.deal == "in-turn"
+        return Plan(*self.board.finish(), frozenset(sinks), in_turn)
 
     def _feed_back(self, outputs: list[int]) -> None:
         if not self.graph.graph.get("causal"):

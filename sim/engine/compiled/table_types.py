@@ -124,6 +124,8 @@ REQUEST = np.dtype(
         ("need", "i8"),  # of the memory of a member, while it is there
         ("shape", "u4"),
         ("block", "u4"),
+        ("turn", "u4"),  # where the dealing of its tokens to lanes begins
+        ("_", "u4"),
         ("bytes_at", "u8"),  # of that block
         ("marks_at", "u8"),
     ]

@@ -47,6 +47,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
 )
 from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
 from hyflexsim.sim.engine.tally import SIZES
+from hyflexsim.sim.plan.dealing import turn_of
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
 from hyflexsim.sim.plan.work import Work
@@ -102,7 +103,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(arrivals_of(requests, host), [place[key] for key in keys], host),
+        requests=_requests(plan, arrivals_of(requests, host), [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -250,10 +251,11 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
+def _requests(plan: Plan, arrivals: list[int], shape: list[int], host: Host) -> np.ndarray:
     rows = np.zeros(len(arrivals), dtype=REQUEST)
     rows["arrival"] = arrivals
     rows["shape"] = shape
+    rows["turn"] = turn_of(plan, np.arange(len(arrivals)))
     rows["need"] = host.needs if host.memory is not None else 0
     rows["block"] = NONE
     return rows
