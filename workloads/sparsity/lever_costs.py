@@ -11,6 +11,7 @@ anew it is not known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.extraction.ranks import break_even, exact_ops, with_ranks
 from hyflexsim.workloads.run.prepare import Prepared, prepare
+from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.sparsity.levers import Setting
 from hyflexsim.workloads.sparsity.ways import run_jets
 
@@ -46,7 +48,7 @@ def graph_of(model: str, setting: Setting) -> nx.DiGraph:
     config = {"model_type": "part", "published": model, **setting.shape}
     if setting.pairs == 0:
         config["pair_input_dim"] = 0
-    graph = extract_config(f"{model}-levers", config)
+    graph = extract_config(model, config)
     return with_ranks(graph, ranks_of(graph, setting))
 
 
@@ -65,9 +67,14 @@ def ranks_of(graph: nx.DiGraph, setting: Setting) -> dict[str, int]:
     return found
 
 
+def scenario_of(setting: Setting, graph: nx.DiGraph) -> Scenario:
+    """A setting's scenario; what is outside the blocks is in SLC unless the setting says else."""
+    return setting.scenario(dict.fromkeys(exact_ops(graph), 1.0))
+
+
 def ready_of(setting: Setting, graph: nx.DiGraph) -> Prepared:
-    """A setting placed and planned; what is outside the blocks is in SLC unless it says else."""
-    return prepare(setting.scenario(dict.fromkeys(exact_ops(graph), 1.0)), graph)
+    """A setting placed and planned."""
+    return prepare(scenario_of(setting, graph), graph)
 
 
 def cost_of(model: str, setting: Setting, particles: int, graph: nx.DiGraph | None = None) -> Cost:
@@ -117,9 +124,9 @@ def _spent(ready: Prepared, tokens: Sequence[int]) -> Floats:
     """Mean pJ of a jet by step."""
     counts = energy.action_counts_of(ready.plan, ready.chip)
     total = np.zeros(len(ready.plan.steps))
-    for n in tokens:
+    for n, jets in Counter(tokens).items():
         shape = shape_of(ready.plan, n)
-        total += counts.step_energies_pj(shape.counts, shape.sizes)
+        total += jets * counts.step_energies_pj(shape.counts, shape.sizes)
     return total / len(tokens)
 
 
@@ -129,12 +136,13 @@ def step_loads(plan: Plan, tokens: Sequence[int]) -> list[Floats]:
     By token each jet begins at the first lane, in turn all lanes get the same in the end.
     """
     loads = [np.zeros(len(step.lanes)) for step in plan.steps]
-    for n in tokens:
+    for n, jets in Counter(tokens).items():
         shape = shape_of(plan, n)
-        for i, step in enumerate(plan.steps):
-            each = np.broadcast_to(np.asarray(shape.durations[i], dtype=float), shape.counts[i])
-            lanes = np.arange(len(each)) // step.planes % len(step.lanes)
-            loads[i] += np.bincount(lanes, weights=each, minlength=len(step.lanes))
+        visits = zip(plan.steps, shape.counts, shape.durations, strict=True)
+        for i, (step, count, took) in enumerate(visits):
+            each = np.full(count, took, dtype=float) if isinstance(took, int) else np.array(took)
+            lanes = np.arange(count) // step.planes % len(step.lanes)
+            loads[i] += jets * np.bincount(lanes, weights=each, minlength=len(step.lanes))
     for load in loads if plan.in_turn else ():
         load[:] = load.mean()
     return [load / len(tokens) for load in loads]

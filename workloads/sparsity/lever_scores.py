@@ -29,12 +29,13 @@ from hyflexsim.models.lowrank.redistribution import magnitude_scores, rank_score
 from hyflexsim.models.part.checkpoint import load_part
 from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.models.part.transformer import ParticleTransformer
+from hyflexsim.sim.placement.mapping import weights_on
 from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.protection import masks_of, with_importance
 from hyflexsim.workloads.part.attention_run import choose
 from hyflexsim.workloads.part.parts import tensors
 from hyflexsim.workloads.scenario.schema import Accuracy
-from hyflexsim.workloads.sparsity.lever_costs import graph_of, ranks_of, ready_of
+from hyflexsim.workloads.sparsity.lever_costs import graph_of, ranks_of, scenario_of
 from hyflexsim.workloads.sparsity.levers import PAIR_OPS, Setting
 
 SEEDS = 2
@@ -58,14 +59,19 @@ class FewerPairs(nn.Module):
 
 
 class Subject:
-    """A checkpoint and the jets that it is judged by.
+    """A checkpoint and the jets that it is judged by, so many of each class and as many again.
 
+    ``chosen_on``: which of them may decide what is pulled; the others say what that is worth.
     Raises InputError and ModelError as reading them does.
     """
 
     def __init__(self, checkpoint: str | Path, jets: str | Path | None, per_class: int) -> None:
         self.model, self.spec = load_part(checkpoint)
-        self._jets = choose(jets, self.spec.classes, per_class)
+        self._jets = choose(jets, self.spec.classes, 2 * per_class)
+        self.chosen_on: Right = np.zeros(len(self._jets), dtype=bool)
+        for name in dict.fromkeys(self._jets.labels.tolist()):
+            of_class = np.flatnonzero(self._jets.labels == name)
+            self.chosen_on[of_class[len(of_class) // 2 :]] = True
         self._data: dict[int, JetTensors] = {}
 
     def __len__(self) -> int:
@@ -98,9 +104,11 @@ class Subject:
         dense = graph_of(name, replace(setting, ranks={}))
         model = self.model_in(setting, dense)
         graph = with_importance(dense, model, _worth(model))
-        ready = ready_of(setting, graph)
-        (noise,) = noises_of(ready.chip, Accuracy(sigma=["chip"]))
-        device = device_of(ready.chip, noise)
+        scenario = scenario_of(setting, graph)
+        machine = scenario.hardware()
+        weights = weights_on(machine, graph, scenario.options())
+        (noise,) = noises_of(machine, Accuracy(sigma=["chip"]))
+        device = device_of(machine, noise)
         data, found = self.data(setting.particles), []
         certain = setting.slc_rate == 1 and not setting.slc_rates and device.slc_noise is None
         for seed in range(1 if certain else SEEDS):
@@ -109,7 +117,7 @@ class Subject:
             if setting.pairs and cells.pair_embed is not None:
                 cells.pair_embed = FewerPairs(cells.pair_embed, setting.pairs)  # type: ignore[assignment]
             with on_chip(cells, device, seed) as chip:
-                chip.protect(masks_of(chip.held, graph, ready.chip, ready.placement.weights))
+                chip.protect(masks_of(chip.held, graph, machine, weights))
                 scores = scores_of(cells, data, batch=64)
             found.append(scores.argmax(1) == data.target.numpy())
         return found

@@ -118,11 +118,11 @@ def levers(model: str) -> list[Lever]:
     ]
     found += [
         Lever(f"weights of {bits} bits", "weights", {"chip": {"analog.weight_bits": bits}})
-        for bits in (6, 4)
+        for bits in (6, 5, 4)
     ]
     found += [
         Lever(f"inputs of {bits} bits", "inputs", {"chip": {"analog.input_bits": bits}})
-        for bits in (6, 4)
+        for bits in (6, 5, 4)
     ]
     found += [
         Lever(
@@ -141,11 +141,11 @@ def levers(model: str) -> list[Lever]:
 
 def _pairs(small: bool) -> list[Lever]:
     ranks = (4, 2) if small else (16, 8)
-    found = [Lever("U anew in each block", "pairs", {"anew": True})]
-    found += [Lever(f"pair network, rank {r}", "pairs", {"pair_rank": r}) for r in ranks]
-    found += [Lever(f"pair weights of {b} bits", "pairs", {"pair_bits": b}) for b in (6, 4)]
-    found.append(Lever("pair network in MLC", "pairs", {"slc_rates": {PAIR_OPS: 0.0}}))
-    found += [Lever(f"pairs of {n} particles", "pairs", {"pairs": n}) for n in (32, 16)]
+    found = [Lever("U anew in each block", "U", {"anew": True})]
+    found += [Lever(f"pair network, rank {r}", "pair rank", {"pair_rank": r}) for r in ranks]
+    found += [Lever(f"pair weights of {b} bits", "pair bits", {"pair_bits": b}) for b in (6, 4)]
+    found.append(Lever("pair network in MLC", "pair cells", {"slc_rates": {PAIR_OPS: 0.0}}))
+    found += [Lever(f"pairs of {n} particles", "pairs", {"pairs": n}) for n in (48, 32, 16)]
     found.append(Lever("no pairs", "pairs", {"pairs": 0}))
     return found
 
