@@ -1,9 +1,10 @@
 """How right a trained ParT is in a setting of levers, on the cells and converters of its chip.
 
 Matrices of blocks are computed bit by bit through the chip's arrays, as everywhere
-(models/cells/on_chip.py): what is in multi-level cells follows from the placement. Weights outside
-the blocks (embedding, pair network, last layer) are rounded to the chip's bits and read from their
-cells, with exact products, as the released accuracy code leaves them.
+(models/cells/on_chip.py): what is in multi-level cells follows from the placement. Outside the
+blocks (embedding, pair network, last layer) weights and inputs are rounded to the chip's bits and
+weights read from their cells; their products are exact, without converters, as in the released
+accuracy code.
 
 Jets are the same in all settings, so that changes are paired; one seed is one chip.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hyflexsim.models.cells.on_chip import Device, generator_of, on_chip
+from hyflexsim.models.cells.on_chip import Device, generator_of, on_chip, quantized_tokens
 from hyflexsim.models.cells.rram_noise import noisy_weight
 from hyflexsim.models.lowrank.compress import compress, low_rank_layers
 from hyflexsim.models.lowrank.redistribution import magnitude_scores, rank_scores
@@ -144,7 +146,7 @@ def _of_rank(weight: Tensor, rank: int) -> Tensor:
 
 
 def _on_cells_outside(model: nn.Module, setting: Setting, device: Device, seed: int) -> None:
-    """Round what is outside the blocks to its bits, and read it from its cells."""
+    """Round what is outside the blocks and what enters it; read weights from their cells."""
     form = device.crossbar
     for name, layer in _outside(model):
         pair = name.startswith(PAIR_OPS.rstrip("*"))
@@ -160,3 +162,11 @@ def _on_cells_outside(model: nn.Module, setting: Setting, device: Device, seed: 
             sign=form.sign,
             generator=generator_of(name, seed),
         )
+        channels = 1 if isinstance(layer, nn.Conv1d) else -1
+        layer.register_forward_pre_hook(partial(_rounded_inputs, device.input_bits, channels))
+
+
+def _rounded_inputs(bits: int | None, channels: int, _: nn.Module, inputs: Any) -> Tensor:
+    """The input of a layer with one scale a token (or pair), whose channels are on that axis."""
+    (x,) = inputs
+    return quantized_tokens(x.transpose(channels, -1), bits).transpose(channels, -1)

@@ -122,7 +122,7 @@ def levers(model: str) -> list[Lever]:
     ]
     found += [
         Lever(f"inputs of {bits} bits", "inputs", {"chip": {"analog.input_bits": bits}})
-        for bits in (6, 5, 4)
+        for bits in (7, 6, 5, 4)
     ]
     found += [
         Lever(

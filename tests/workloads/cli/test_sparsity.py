@@ -24,5 +24,5 @@ def test_unknown_studies_are_refused(hyflexsim, what):
     code, _, err = hyflexsim("sparsity", what)
     assert (code, err) == (
         2,
-        f"hyflexsim: sparsity: must be one of bound, ways, trigger; got '{what}'\n",
+        f"hyflexsim: sparsity: must be one of bound, ways, levers, designs, trigger; got '{what}'\n",
     )
