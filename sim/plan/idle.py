@@ -19,8 +19,8 @@ def without_work(plan: Plan, steps: Collection[int]) -> Plan:
     A component that only they use stays, and serves each token for 1 ps.
     """
     idle = set(steps)
-    steps = (
+    made = (
         replace(step, rate=Rate(), actions=(), macs=(0, 0)) if i in idle else step
         for i, step in enumerate(plan.steps)
     )
-    return replace(plan, steps=tuple(steps))
+    return replace(plan, steps=tuple(made))
