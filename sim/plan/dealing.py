@@ -50,6 +50,14 @@ def lane_of(step: Step, token: int, turn: int) -> int:
     return (token // step.planes + turn) % len(step.lanes)
 
 
+def dealt_otherwise(plan: Plan, requests: int) -> bool:
+    """Whether so many requests could see which of the two rules a plan has.
+
+    The first request of each chip begins at the first lane by either.
+    """
+    return requests > plan.members and any(len(step.lanes) > 1 for step in plan.steps)
+
+
 class Lanes:
     """Finds the lanes of whole arrays of visits."""
 

@@ -9,7 +9,7 @@ from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import DEALS, Options, place
-from hyflexsim.sim.plan.dealing import Lanes, lane_of, turn_of
+from hyflexsim.sim.plan.dealing import Lanes, dealt_otherwise, lane_of, turn_of
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Group
@@ -84,6 +84,14 @@ def test_the_mapping_says_so(chain_of, chip_of, deal):
     graph = chain_of({"b.0": [1]})
     plan = build_plan(graph, place(graph, chip_of(), Options(copies="none", deal=deal)))
     assert layer_serial(side_by_side(plan, 2)).in_turn == (deal == "in-turn")
+
+
+def test_who_sees_the_rule(plan_of):
+    """Nobody where there are no copies, nor the first request of each chip."""
+    alone, copied = plan_of((0, 1, [], None, {})), plan_of(((0, 1), 1, [], None, {}))
+    assert [dealt_otherwise(plan, 2) for plan in (alone, copied)] == [False, True]
+    assert not dealt_otherwise(copied, 1)
+    assert not dealt_otherwise(side_by_side(copied, 2), 2)
 
 
 def test_an_unknown_rule_is_refused():
