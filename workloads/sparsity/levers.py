@@ -58,7 +58,7 @@ class Setting:
         >>> Setting(chip={"sfu.lanes": 64}).changed({"chip": {"digital.count": 4}}).chip
         {'sfu.lanes': 64, 'digital.count': 4}
         """
-        merged = {
+        merged: dict[str, Any] = {
             key: {**getattr(self, key), **value} if isinstance(value, Mapping) else value
             for key, value in change.items()
         }

@@ -7,6 +7,7 @@ import pytest
 
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Host, Request
+from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import DEALS, Options, place
 from hyflexsim.sim.plan.dealing import Lanes, dealt_otherwise, lane_of, turn_of
@@ -67,6 +68,19 @@ def test_a_bank_and_its_converter_agree(plan_of, engine):
     for request, token, lane in zip(played.trace.request, played.trace.token, lanes, strict=True):
         both.setdefault((int(request), int(token) // 2), set()).add(int(lane))
     assert both == {(r, t): {(t + r) % 2} for r in range(2) for t in range(3)}
+
+
+@ENGINES
+def test_a_filtered_trace_keeps_what_a_lane_has_served(plan_of, engine):
+    """Of three requests with two tokens the second copy has tokens 1, 0 and 1."""
+    plan = replace(plan_of(((0, 1), 1, [], None, {})), in_turn=True)
+    keep = Keep(components=("c1",))
+    trace = engines.play(plan, [Request(0, 2)] * 3, engine=engine, keep=keep).trace
+    assert sorted(zip(trace.request.tolist(), trace.token.tolist(), strict=True)) == [
+        (0, 1),
+        (1, 0),
+        (2, 1),
+    ]
 
 
 def test_arrays_of_visits_are_dealt_as_one_is(plan_of):
