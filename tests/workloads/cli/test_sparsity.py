@@ -1,9 +1,14 @@
 """``hyflexsim sparsity``: tables and pictures of a study; what it refuses."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from hyflexsim.workloads.sparsity import bound as study
+from hyflexsim.workloads.sparsity import lever_study
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def test_bound_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
@@ -16,6 +21,25 @@ def test_bound_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
     assert list(table.columns) == ["model", "tokens", "decode", "what", "energy", "answer", "pace"]
     assert table["what"].tolist()[0] == "all"
     picture = tmp_path / "pictures" / "sparsity-bound.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_levers_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
+    """What the study says, here that of the page, by the number of jets that was asked for."""
+    rows = pd.read_csv(RESULTS / "sparsity-levers.csv")
+    asked = []
+
+    def levers(checkpoint, jets, *, per_class, say):
+        asked.append((checkpoint.name, jets, per_class))
+        return rows.to_dict("records")
+
+    monkeypatch.setattr(lever_study, "lever_rows", levers)
+    code, out, err = hyflexsim("sparsity", "levers", "--per-class", "3", "--out", str(tmp_path))
+    assert (code, err, asked) == (0, "", [("part-small.safetensors", None, 3)])
+    assert "levers of ParT, published" in out
+    table = pd.read_csv(tmp_path / "results" / "sparsity-levers.csv")
+    assert table["lever"].tolist() == rows["lever"].tolist()
+    picture = tmp_path / "pictures" / "sparsity-levers.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
