@@ -21,6 +21,7 @@ import numpy as np
 
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.result import Played
+from hyflexsim.sim.plan.dealing import Lanes
 from hyflexsim.sim.plan.plan import Plan, Step
 from hyflexsim.sim.plan.unrolled import Shape
 
@@ -228,18 +229,12 @@ class ServedBy:
     """Finds the component of a visit."""
 
     def __init__(self, plan: Plan) -> None:
-        lanes = [step.lanes for step in plan.steps]
-        self._width = max(map(len, lanes))
-        self._table = np.zeros(len(lanes) * self._width, dtype=np.int32)  # row by row
-        for i, row in enumerate(lanes):
-            self._table[i * self._width : i * self._width + len(row)] = row
-        self._counts = np.array([len(row) for row in lanes], dtype=np.int32)
-        self._planes = np.array([step.planes for step in plan.steps], dtype=np.int32)
+        self._lanes = Lanes(plan)
+        self._table = self._lanes.table([step.lanes for step in plan.steps], np.int32)
 
-    def __call__(self, step: np.ndarray, token: np.ndarray) -> np.ndarray:
+    def __call__(self, step: np.ndarray, request: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Index of the component of every visit, int32."""
-        lane = token // self._planes[step] % self._counts[step]
-        where: np.ndarray = self._table[step * self._width + lane]
+        where: np.ndarray = self._table[step, self._lanes(step, request, token)]
         return where
 
 

@@ -35,6 +35,7 @@ from hyflexsim.sim.engine.servers import Flow, InputBuffer, QueueLength, Sequenc
 from hyflexsim.sim.engine.tally import Counter
 from hyflexsim.sim.engine.trace import Keep, Recorder, Watch
 from hyflexsim.sim.errors import DeadlockError
+from hyflexsim.sim.plan.dealing import lane_of, turn_of
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import ANSWER, DIRECT, GROUP, STREAM, shape_of
 
@@ -131,7 +132,7 @@ class Engine:
                 built[i].sequencer = built[j]
         self.lanes = [tuple(built[deciding[i]] for i in step.lanes) for step in plan.steps]
         self.only = [lanes[0] if len(set(lanes)) == 1 else None for lanes in self.lanes]
-        self.planes = [step.planes for step in plan.steps]
+        self.turns = [turn_of(plan, request) for request in range(len(requests))]
         self.queues = [QueueLength() for _ in range(count)]
         self.queue_of = [tuple(self.queues[i] for i in step.lanes) for step in plan.steps]
         self.lengths = [lanes[0] if len(lanes) == 1 else None for lanes in self.queue_of]
@@ -240,19 +241,19 @@ class Engine:
         server = self.only[step]
         if server is None:
             lanes = self.lanes[step]
-            server = lanes[token // self.planes[step] % len(lanes)]
+            server = lanes[lane_of(self.plan.steps[step], token, self.turns[request])]
         heappush(server.queue, (now, step, request, token))
-        length = self.lengths[step] or self.length_of(step, token)
+        length = self.lengths[step] or self.length_of(step, request, token)
         if length.at != now:
             length.see(now)
         length.queued += 1
         if server.visit is None:
             self.clock.idle.append(server)
 
-    def length_of(self, step: int, token: int) -> QueueLength:
+    def length_of(self, step: int, request: int, token: int) -> QueueLength:
         """Length of the queue that a token of a step stands in, where there are several."""
-        queues = self.queue_of[step]
-        return queues[token // self.planes[step] % len(queues)]
+        lane = lane_of(self.plan.steps[step], token, self.turns[request])
+        return self.queue_of[step][lane]
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
         """Tell everyone who waits for this token."""

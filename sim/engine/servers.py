@@ -16,6 +16,7 @@ import simpy
 from simpy.events import NORMAL, Event
 
 from hyflexsim.sim.engine.request import NEVER
+from hyflexsim.sim.plan.dealing import lane_of
 
 Visit = tuple[int, int, int, int]  # (arrival, step, request, token): also the serving order
 
@@ -35,12 +36,13 @@ class Run(Protocol):
     counter: Any
     flow: list[Flow | None]
     lengths: list[QueueLength | None]
+    turns: list[int]  # of requests: where the dealing of their tokens begins
     durations: dict[int, list[int | list[int]]]
     plan: Any  # a Plan
     servers: list[Any]  # of its components
     deaths: Mapping[int, int]
 
-    def length_of(self, step: int, token: int) -> QueueLength:
+    def length_of(self, step: int, request: int, token: int) -> QueueLength:
         """The queue that a token of a step stands in."""
 
     def deliver(self, step: int, request: int, token: int, now: int) -> None:
@@ -104,7 +106,7 @@ class Server:
         _, step, request, token = visit
         self.visit = visit
         self.started = now
-        length = engine.lengths[step] or engine.length_of(step, token)
+        length = engine.lengths[step] or engine.length_of(step, request, token)
         if length.at != now:
             length.see(now)
         length.queued -= 1
@@ -172,12 +174,12 @@ class Sequencer:
                 return
 
     def _line_up(self) -> None:
-        steps = self.engine.plan.steps
+        steps, turns = self.engine.plan.steps, self.engine.turns
         while self.queue:
             visit = heappop(self.queue)
-            row = steps[visit[1]]
-            lane = visit[3] // row.planes % len(row.lanes)
-            self.lines.setdefault((visit[1], lane), deque()).append(visit)
+            _, step, request, token = visit
+            lane = lane_of(steps[step], token, turns[request])
+            self.lines.setdefault((step, lane), deque()).append(visit)
 
     def _rank(self, line: tuple[int, int]) -> tuple[bool, bool, int, int, int, int]:
         arrival, step, request, token = self.lines[line][0]

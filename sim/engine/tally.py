@@ -15,6 +15,7 @@ import numpy as np
 
 from hyflexsim.sim.engine.compiled.machine_code import Kernel
 from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.plan.dealing import turn_of
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.work import Work
 
@@ -81,6 +82,7 @@ class Sums(NamedTuple):
 
     steps: np.ndarray
     lanes: np.ndarray  # components that serve, by step and lane
+    turns: np.ndarray  # of requests: where the dealing of their tokens to lanes begins
     tokens: np.ndarray  # (requests, 2): all of them, and those there from the start
     given_at: np.ndarray  # (requests, names of work): where in `given` its sizes begin, or -1
     given: np.ndarray  # sizes that requests bring along
@@ -98,6 +100,7 @@ class Counter:
         tokens = np.array([(r.tokens, r.prefill or r.tokens) for r in requests], dtype=np.int64)
         self.sums = Sums(
             *plan.once("sums", lambda: _looked_up(plan)),
+            turns=turn_of(plan, np.arange(len(requests), dtype=np.uint32)),
             tokens=tokens.reshape(-1, 2),
             **_given(plan, requests),
             by_step=np.zeros(len(plan.steps), dtype=BY_STEP),

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.plan.dealing import Lanes
 from hyflexsim.sim.plan.plan import Plan
 
 BLOCK = 262144
@@ -56,9 +57,9 @@ class Trace:
     """Columns of equal length, ordered by ``end``; times in integer ps.
 
     ``step`` indexes the plan's steps; ``request``, ``token`` say whose visit it was; the component
-    follows from the step and the token. ``arrival``: all inputs there; ``start``: service begins.
-    A column is put together when it is first asked for; :meth:`blocks` reads a long trace piece by
-    piece.
+    follows from all three (plan/dealing.py). ``arrival``: all inputs there; ``start``: service
+    begins. A column is put together when it is first asked for; :meth:`blocks` reads a long trace
+    piece by piece.
     """
 
     def __init__(self, blocks: Sequence[Block], spilled: Spill | None = None) -> None:
@@ -230,12 +231,9 @@ class Filter:
         names = [component.name for component in plan.components]
         wanted = _matching("trace.components", keep.components, names)
         layers = _matching("trace.layers", keep.layers, [step.layer for step in plan.steps])
-        lanes = [step.lanes for step in plan.steps]
-        self._planes = np.array([step.planes for step in plan.steps])
-        self._lanes = np.array([len(each) for each in lanes])
-        self._table = np.zeros((len(lanes), max(self._lanes)), dtype=bool)
-        for i, each in enumerate(lanes):
-            self._table[i, : len(each)] = wanted[list(each)] & layers[i]
+        self._lanes = Lanes(plan)
+        kept = [wanted[list(step.lanes)] & layers[i] for i, step in enumerate(plan.steps)]
+        self._table = self._lanes.table(kept, bool)
         if not self._table.any():
             raise InputError("trace.components and trace.layers must have a visit in common")
 
@@ -246,8 +244,8 @@ class Filter:
         kept = (request - first) % self._keep.every == 0
         kept &= (request >= first) & (request < stop)
         block = tuple(column[kept] for column in block)  # as a rule few: the rest costs little
-        step, token = block[0], block[2]
-        kept = self._table[step, token // self._planes[step] % self._lanes[step]]
+        step, request, token = block[:3]
+        kept = self._table[step, self._lanes(step, request, token)]
         return tuple(column[kept] for column in block)
 
 

@@ -37,6 +37,8 @@ COPIES = ("none", "fill", "fill-factors", "even")
 """Words for how many copies there are, beside numbers."""
 WAYS = ("auto", "fill", "packed")
 """To give PUs to layers, beside a number."""
+DEALS = ("by-token", "in-turn")
+"""To deal tokens to the copies of a matrix (sim/plan/dealing.py)."""
 MOST_PUS = 2**17
 """PUs that a placement may use; how many a machine has beside them costs nothing."""
 
@@ -54,7 +56,9 @@ class Options:
     ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
     many there are, and ``share`` the PUs of them that the model may use (None: all).
     ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where that holds the
-    weights). ``faults``: what is broken.
+    weights). ``deal``: which copy of a matrix takes which token: ``"by-token"`` (the first one
+    token 0 of every request) or ``"in-turn"`` (the next request begins one copy further on).
+    ``faults``: what is broken.
     """
 
     slc_rate: float = 1.0
@@ -65,6 +69,7 @@ class Options:
     chips: int = 1
     share: range | None = None
     spare_arrays: int = 0
+    deal: str = "by-token"
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
@@ -84,6 +89,8 @@ class Options:
             raise InputError(f"chips must be a positive integer; got {self.chips!r}")
         if self.spare_arrays < 0:
             raise InputError(f"spare_arrays must be at least 0; got {self.spare_arrays!r}")
+        if self.deal not in DEALS:
+            raise InputError(f"deal must be {' or '.join(DEALS)}; got {self.deal!r}")
 
     def rate(self, op: str) -> float:
         """SLC rate of one op."""

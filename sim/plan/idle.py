@@ -19,11 +19,8 @@ def without_work(plan: Plan, steps: Collection[int]) -> Plan:
     A component that only they use stays, and serves each token for 1 ps.
     """
     idle = set(steps)
-    return Plan(
-        tuple(
-            replace(step, rate=Rate(), actions=(), macs=(0, 0)) if i in idle else step
-            for i, step in enumerate(plan.steps)
-        ),
-        plan.components,
-        plan.outputs,
+    made = (
+        replace(step, rate=Rate(), actions=(), macs=(0, 0)) if i in idle else step
+        for i, step in enumerate(plan.steps)
     )
+    return replace(plan, steps=tuple(made))

@@ -46,7 +46,7 @@ def beside(plans: Sequence[Plan]) -> Plan:
         outputs |= {first_step + i for i in plan.outputs}
         member += plan.members
         chip += 1 + max((component.chip for component in plan.components), default=0)
-    return Plan(tuple(steps), tuple(components), frozenset(outputs))
+    return Plan(tuple(steps), tuple(components), frozenset(outputs), in_turn=_dealing(plans))
 
 
 def together(plans: Sequence[Plan], names: Sequence[str]) -> Plan:
@@ -79,7 +79,20 @@ def together(plans: Sequence[Plan], names: Sequence[str]) -> Plan:
             )
         outputs |= {first_step + i for i in plan.outputs}
         member += plan.members
-    return Plan(tuple(steps), tuple(components.values()), frozenset(outputs))
+    return Plan(
+        tuple(steps),
+        tuple(components.values()),
+        frozenset(outputs),
+        in_turn=_dealing(plans),
+    )
+
+
+def _dealing(plans: Sequence[Plan]) -> bool:
+    """How all of the plans deal tokens. Raises ValueError where they differ."""
+    ways = {plan.in_turn for plan in plans}
+    if len(ways) > 1:
+        raise ValueError("plans that are joined must deal tokens alike")
+    return ways.pop()
 
 
 def _placed(plan: Plan, name: str, components: dict[str, Component]) -> list[int]:

@@ -40,7 +40,7 @@ def layer_serial(plan: Plan) -> Plan:
                 f"{group}.sequencer", "sequencer", each.layer, each.pu, each.chip
             )
         components.append(replace(each, sequencer=where[group]))
-    return Plan(plan.steps, (*components, *sequencers.values()), plan.outputs)
+    return replace(plan, components=(*components, *sequencers.values()))
 
 
 def turns_ps(plan: Plan, tokens: int) -> dict[int, int]:

@@ -158,12 +158,14 @@ class Plan:
     """Steps and components, in canonical order: their indices are part of the serving order.
 
     ``replicas``: so many times it holds the same machine (``side_by_side``).
+    ``in_turn``: how tokens are dealt to lanes (dealing.py).
     """
 
     steps: tuple[Step, ...]
     components: tuple[Component, ...]
     outputs: frozenset[int] = frozenset()
     replicas: int = 1
+    in_turn: bool = False
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

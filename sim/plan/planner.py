@@ -113,7 +113,8 @@ class _Builder:
         sinks = outputs or [
             self.routes.ready[n][0] for n in self.graph if not self.graph.out_degree(n)
         ]
-        return Plan(*self.board.finish(), frozenset(sinks))
+        deal = self.placement.options.deal
+        return Plan(*self.board.finish(), frozenset(sinks), in_turn=deal == "in-turn")
 
     def _feed_back(self, outputs: list[int]) -> None:
         if not self.graph.graph.get("causal"):

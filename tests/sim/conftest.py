@@ -91,7 +91,7 @@ def under():
 def take_turns(draw, plan):
     """The plan with some of its components under a sequencer or two: all lanes of a step under one.
 
-    ``draw``: of hypothesis.
+    Tokens are dealt by either rule. ``draw``: of hypothesis.
     """
     joined = list(range(len(plan.components)))
     for step in plan.steps:
@@ -100,7 +100,7 @@ def take_turns(draw, plan):
             joined = [new if each == old else each for each in joined]
     of = {each: draw(st.sampled_from([None, 0, 1])) for each in sorted(set(joined))}
     group = {i: of[each] for i, each in enumerate(joined) if of[each] is not None}
-    return under_sequencers(plan, group)
+    return dataclasses.replace(under_sequencers(plan, group), in_turn=draw(st.booleans()))
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,8 @@ def play(plan: Plan, requests, deaths=None):
             if inputs_there(*key):
                 waiting.remove(key)
                 lanes = steps[step].lanes
-                lane = lanes[token // steps[step].planes % len(lanes)]
+                first_lane = request // plan.members if plan.in_turn else 0
+                lane = lanes[(token // steps[step].planes + first_lane) % len(lanes)]
                 queues[lane].append((now, *key))
         for component, row in enumerate(plan.components):
             if component in led:

@@ -185,13 +185,16 @@ def test_counts_beyond_64_bits_are_exact(plan_of, hw):
 
 @pytest.mark.parametrize("lanes", [(0,), (2, 0, 1)])
 @pytest.mark.parametrize("planes", [1, 2])
-def test_who_served_a_visit(plan_of, lanes, planes):
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_who_served_a_visit(plan_of, lanes, planes, in_turn):
     plan = plan_of((1, 1, [], None, {}), (lanes, 1, [], None, {"planes": planes}))
-    trace = play(plan, [Request(0, 5)]).trace
-    found = energy.ServedBy(plan)(trace.step, trace.token).tolist()
+    plan = dataclasses.replace(plan, in_turn=in_turn)
+    trace = play(plan, [Request(0, 5), Request(0, 2)]).trace
+    found = energy.ServedBy(plan)(trace.step, trace.request, trace.token).tolist()
+    visits = zip(trace.step.tolist(), trace.request.tolist(), trace.token.tolist(), strict=True)
     assert found == [
-        1 if step == 0 else lanes[token // planes % len(lanes)]
-        for step, token in zip(trace.step.tolist(), trace.token.tolist(), strict=True)
+        1 if step == 0 else lanes[(token // planes + in_turn * request) % len(lanes)]
+        for step, request, token in visits
     ]
 
 

@@ -15,7 +15,7 @@ from hyflexsim.workloads.terminal import console, progress, resumable
 if TYPE_CHECKING:
     import pandas as pd
 
-STUDIES = ("bound", "ways", "designs", "trigger")
+STUDIES = ("bound", "ways", "levers", "designs", "trigger")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,16 +27,20 @@ def sparsity(
     what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(STUDIES))],
     checkpoint: Annotated[
         Path,
-        typer.Option(metavar="CHECKPOINT", help="Of ways: part-small, a folder or a file."),
+        typer.Option(
+            metavar="CHECKPOINT", help="Of ways and levers: part-small, a folder or a file."
+        ),
     ] = Path("part-small"),
     jets: Annotated[
         Path | None,
         typer.Option(
             metavar="JETS",
-            help="Of ways: their last jets are taken; of designs: to train on [default: sample].",
+            help="Of ways, levers: their last jets; of designs: to train on [default: sample].",
         ),
     ] = None,
-    per_class: Annotated[int, typer.Option(metavar="N", help="Of ways: jets of each class.")] = 10,
+    per_class: Annotated[
+        int, typer.Option(metavar="N", help="Of ways and levers: jets of each class.")
+    ] = 10,
     keys: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Of ways: keys.parquet of attention-cost, or CSV."),
@@ -78,6 +82,8 @@ def sparsity(
         _bound(out)
     elif what == "ways":
         _ways(out, found_checkpoint(checkpoint), jets, per_class, keys)
+    elif what == "levers":
+        _levers(out, found_checkpoint(checkpoint), jets, per_class)
     elif what == "designs":
         _designs(
             trained,
@@ -109,6 +115,19 @@ def _ways(
     _show_rows(
         f"ways to use sparse attention, {frame['jets'].iloc[0]} jets", frame.drop(columns="jets")
     )
+
+
+def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from hyflexsim.analysis.sparsity.levers import levers_plot  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.lever_study import lever_rows  # noqa: PLC0415
+
+    with progress() as say:
+        frame = pd.DataFrame(lever_rows(checkpoint, jets, per_class=per_class, say=say))
+    _write(out, "sparsity-levers", frame, levers_plot(frame))
+    for model, rows in frame.groupby("model", sort=False):
+        _show_rows(f"levers of {model}", rows.drop(columns="model").dropna(axis=1, how="all"))
 
 
 def _designs(

@@ -75,6 +75,9 @@ def prepare(colocation: Colocation) -> Ready:
         for number, name in enumerate(colocation.models)
     ]
     _check_tables(colocation, chip, parts)
+    deals = {part.scenario.mapping.deal for part in parts}
+    if len(deals) > 1:
+        raise InputError(f"{colocation.name}: mapping.deal must be the same for all models")
     return Ready(_joined(colocation, chip, pus, parts), parts)
 
 

@@ -22,6 +22,7 @@ from hyflexsim.sim.chip.area import chip_area, link_power, pu_area, shared_area,
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.plan.dealing import dealt_otherwise
 from hyflexsim.workloads.run.prepare import Prepared, load_host, load_requests, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 
@@ -80,6 +81,8 @@ def _is_idle(ran: Ran, key: str) -> bool:
         return not ran.values
     if key == "host.dispatch":
         return ran.scenario.host.replicas == 1
+    if key == "mapping.deal":
+        return not dealt_otherwise(ran.ready.plan, len(ran.ready.requests))
     if key.startswith("trace."):
         return len(ran.played.trace) == int(ran.played.tally.visits.sum())
     if key.startswith("chip.set."):

@@ -116,7 +116,7 @@ class TraceNames:
         step, request, token, arrival, start, end = block
         plain = arrow_columns.plain
         plane = np.zeros(len(token), dtype=np.int16)
-        where = self._served_by(step, token)
+        where = self._served_by(step, request, token)
         if (self._planes != 1).any():
             planes = self._planes[step]
             token, plane = token // planes, (token % planes).astype(np.int16)

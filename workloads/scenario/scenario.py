@@ -34,6 +34,8 @@ Every key, with its default::
     weight_clip = "max"          # where weights are clipped before they become codes, or
                                  # "second-signed", as HyFlexPIM's released code does
     spare_arrays = 0             # of each PU: free until something is broken
+    deal = "by-token"            # token 0 to a matrix's first copy, or "in-turn": to the next one
+                                 # with each request
 
     [faults]                     # what of the machine is broken (default: nothing)
     names = ["pu3.analog.4.17"]  # as map --cells has them; see sim/placement/faults.py

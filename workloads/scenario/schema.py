@@ -140,6 +140,7 @@ class Placing(Section):
     ] = "auto"
     weight_clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
     spare_arrays: Annotated[int, allows("an integer from 0", ge=0, le=2**31)] = 0
+    deal: Annotated[Literal["by-token", "in-turn"], allows("by-token or in-turn")] = "by-token"
 
 
 class Faults(Section):

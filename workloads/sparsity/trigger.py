@@ -3,7 +3,9 @@
 Models differ in blocks, embedding, width, heads, pair features and particles read (designs.py); all
 are placed dense in single-level cells, with copies, on one chip each. Jets come in bunches
 (`bunched` arrivals: one in ten bunches is left empty, nine in ten events have one jet), a chip has
-a queue of so many places, and several chips are taken in turn. Told are the latency of jets that
+a queue of so many places, and several chips are taken in turn. Tokens are dealt to copies in turn
+over jets (sim/plan/dealing.py): by token the class token of every jet, and particle 0, go to the
+first copy, which bounds the pace of every model alike. Told are the latency of jets that
 were answered and how many were lost.
 
 Digital cells wear by the operands that each jet writes (sim/wear.py): ``minutes`` and ``days``
@@ -52,7 +54,7 @@ def scenario(design: Design, rate: int, chips: int, jets: int = JETS) -> Scenari
         name="trigger",
         model=Model(name=design.published if design.published == "part-full" else "part-kin"),
         chip=Chip(),
-        mapping=Placing(slc_rate=1.0, copies="fill"),
+        mapping=Placing(slc_rate=1.0, copies="fill", deal="in-turn"),
         workload=Jets.model_validate({"count": jets, "repeat": True, "arrivals": arrivals}),
         host=Host(queue=PLACES, replicas=chips),
     )
@@ -94,8 +96,8 @@ def trigger(
 def _busiest_ps(ready: Prepared) -> float:
     """Time that the busiest component takes for a jet, over the first jets, all there at once.
 
-    Played, since copies of a matrix do not share evenly: particle 0 and the class token of every
-    jet go to the first copy.
+    Played, since jets differ in length, and copies of a matrix share so many tokens never quite
+    evenly.
     """
     first = [replace(request, arrival=0) for request in ready.requests[:50]]
     played = engines.play(ready.plan, first, engine="compiled", window=ready.window)

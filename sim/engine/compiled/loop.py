@@ -55,7 +55,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     TURN,
     WANTED,
 )
-from hyflexsim.sim.engine.compiled.sums import add_visit
+from hyflexsim.sim.engine.compiled.sums import add_visit, lane_of
 from hyflexsim.sim.engine.compiled.wheel import called, first_bit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,9 +77,7 @@ def _arrive(t, step, request, token, now):
     Where nothing else is, it stays in hand, since most tokens start as soon as the instant is over.
     """
     row = t.steps[step]
-    lane = np.uint32(0)
-    if row.lanes > 1:
-        lane = np.uint32(token // row.planes % row.lanes)
+    lane = lane_of(row, token, t.requests[request].dealt)
     channel, c = t.lanes[row.lane_at + lane].channel, t.lanes[row.lane_at + lane].component
     component = t.components[c]
     if component.state == EMPTY and component.ready == 0 and t.channels[channel].head == NONE:
@@ -114,7 +112,8 @@ def _enqueue(t, c, step, channel, request, token, now):
     server = np.uint32(c)
     row = t.steps[step]
     if row.sequenced:
-        server = t.lanes[row.lane_at + np.uint32(token // row.planes % row.lanes)].server
+        lane = lane_of(row, token, t.requests[request].dealt)
+        server = t.lanes[row.lane_at + lane].server
     queues.count(t.components, server, now, 1)
     return queues.enqueue(t.registers, t.channels, t.nodes, channel, request, token, now)
 
@@ -243,9 +242,9 @@ def _give_turn(t, c, now):
             if channel == NONE:
                 channel = queues.first_in_turn(t.components, t.channels, t.ready, t.nodes, c)
             row = t.steps[t.channels[channel].step]
-            first = t.nodes[t.channels[channel].head].token
+            first = t.nodes[t.channels[channel].head]
             at, left = row.lane_at, np.uint32(row.lanes)
-            lane = np.uint32(first // row.planes % row.lanes)
+            lane = lane_of(row, first.token, t.requests[first.request].dealt)
         else:
             left -= np.uint32(1)
             if left == 0:

@@ -11,12 +11,11 @@ _called = numba.njit(forceinline=True, **OPTIONS)
 
 
 @_called
-def served_by(row, lanes, token):
-    """The component that serves a token of the step of ``row``."""
-    lane = np.uint32(0)
-    if row.lanes > 1:
-        lane = token // row.planes % row.lanes
-    return lanes[row.lane_at + lane]
+def lane_of(row, token, turn):
+    """The lane of the step of ``row`` that serves a token: dealing.lane_of."""
+    if row.lanes == 1:
+        return np.uint32(0)
+    return np.uint32((token // row.planes + turn) % row.lanes)
 
 
 @_called
@@ -71,6 +70,6 @@ def add(block, sums):
     for i in range(len(step)):
         wait, served = start[i] - arrival[i], end[i] - start[i]
         row, mine = sums.steps[step[i]], np.uint32(token[i])
-        c = served_by(row, sums.lanes, mine)
+        c = sums.lanes[row.lane_at + lane_of(row, mine, sums.turns[request[i]])]
         add_visit(sums, row, np.uint32(step[i]), np.uint32(request[i]), mine, c, wait, served)
     return 0

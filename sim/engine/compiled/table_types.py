@@ -130,7 +130,7 @@ REQUEST = np.dtype(
         ("base", "u4"),  # its shape on the first of the members that serve its model
         ("choices", "u4"),  # how many these are
         ("turn", "u4"),  # which of them it goes to where each has its turn
-        ("_", "u4"),
+        ("dealt", "u4"),  # where the dealing of its tokens to lanes begins
     ]
 )
 MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it

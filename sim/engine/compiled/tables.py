@@ -48,6 +48,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
 from hyflexsim.sim.engine.pages import sampled
 from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
 from hyflexsim.sim.engine.tally import SIZES
+from hyflexsim.sim.plan.dealing import turn_of
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import STREAM, Output, Shape, pattern_of, shape_of
 from hyflexsim.sim.plan.work import Work
@@ -96,7 +97,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(requests, [place[key] for key in keys], host),
+        requests=_requests(plan, requests, [place[key] for key in keys], host),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -284,13 +285,14 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
+def _requests(plan: Plan, requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
     rows = np.zeros(len(requests), dtype=REQUEST)
     rows["arrival"] = arrivals_of(requests, host)
     rows["shape"] = rows["base"] = shape
     serving = host.serving
     rows["choices"] = [len(serving[request.model]) for request in requests]
     rows["turn"] = host.turns(requests)
+    rows["dealt"] = turn_of(plan, np.arange(len(requests)))
     rows["need"] = host.needs if host.memory is not None and host.page is None else 0
     if host.page is not None:
         rows["need"] = [-(-(r.prefill or r.tokens) // host.page) for r in requests]

@@ -13,7 +13,7 @@ from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.engine import play
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement import memory
-from hyflexsim.sim.placement.mapping import Options, place
+from hyflexsim.sim.placement.mapping import DEALS, Options, place
 from hyflexsim.sim.plan.copies import apply_copies
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Group
@@ -162,6 +162,7 @@ def chips(draw):
         slc_rate=draw(st.sampled_from([0.0, 0.3, 1.0])),
         copies=draw(st.sampled_from(["none", "fill", "fill-factors", "even", 2, 3])),
         pus_per_layer=draw(st.sampled_from(["auto", 2])),
+        deal=draw(st.sampled_from(DEALS)),
     )
     return load_chip("hyflexpim", overrides), options
 

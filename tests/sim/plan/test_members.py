@@ -17,12 +17,13 @@ from hyflexsim.sim.plan.plan import Component, Group, Plan, Step, Threshold
 ENGINES = pytest.mark.parametrize("engine", ["simpy", "compiled"])
 
 
-def chip(plan_of):
-    return plan_of(
+def chip(plan_of, in_turn=False):
+    plan = plan_of(
         (0, 3, [], None, {}),
         ((1, 2), 5, [Group(0)], 2, {}),
         (0, 2, [Threshold(1, "prefix")], None, {}),
     )
+    return replace(plan, in_turn=in_turn)
 
 
 @pytest.mark.parametrize("members", [1, 2, 3])
@@ -48,17 +49,25 @@ def test_members_share_nothing(plan_of, under, members):
     members=st.integers(1, 3),
     window=st.sampled_from([None, 1, 2]),
     places=st.sampled_from([None, 0, 1]),
+    in_turn=st.booleans(),
 )
-def test_in_turn_each_chip_is_alone(plan_of, engine, gaps, members, window, places):
-    """Round robin: chip k has every so-many-th request, as if the others were not there."""
+def test_in_turn_each_chip_is_alone(plan_of, engine, gaps, members, window, places, in_turn):
+    """Round robin: chip k has every so-many-th request, as if the others were not there.
+
+    So also its copies take tokens of these in turn, whatever the number of chips.
+    """
     requests = [Request(at, 1 + i % 3) for i, at in enumerate(np.cumsum(gaps).tolist())]
     host = Host(places, members=members)
-    plan = side_by_side(chip(plan_of), members)
+    plan = side_by_side(chip(plan_of, in_turn), members)
     together = engines.play(plan, requests, engine=engine, window=window, host=host)
     for member in range(members):
         mine = requests[member::members]
         alone = engines.play(
-            chip(plan_of), mine, engine=engine, window=window or len(requests), host=Host(places)
+            chip(plan_of, in_turn),
+            mine,
+            engine=engine,
+            window=window or len(requests),
+            host=Host(places),
         )
         assert together.finished[member::members] == alone.finished
         assert together.entered[member::members] == alone.entered

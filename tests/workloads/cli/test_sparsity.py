@@ -1,9 +1,14 @@
 """``hyflexsim sparsity``: tables and pictures of a study; what it refuses."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from hyflexsim.workloads.sparsity import bound as study
+from hyflexsim.workloads.sparsity import lever_study
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def test_bound_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
@@ -19,10 +24,27 @@ def test_bound_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_levers_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
+    """What the study says, here that of the page, by the number of jets that was asked for."""
+    rows = pd.read_csv(RESULTS / "sparsity-levers.csv")
+    asked = []
+
+    def levers(checkpoint, jets, *, per_class, say):
+        asked.append((checkpoint.name, jets, per_class))
+        return rows.to_dict("records")
+
+    monkeypatch.setattr(lever_study, "lever_rows", levers)
+    code, out, err = hyflexsim("sparsity", "levers", "--per-class", "3", "--out", str(tmp_path))
+    assert (code, err, asked) == (0, "", [("part-small.safetensors", None, 3)])
+    assert "levers of ParT, published" in out
+    table = pd.read_csv(tmp_path / "results" / "sparsity-levers.csv")
+    assert table["lever"].tolist() == rows["lever"].tolist()
+    picture = tmp_path / "pictures" / "sparsity-levers.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("what", ["bounds", ""])
 def test_unknown_studies_are_refused(hyflexsim, what):
     code, _, err = hyflexsim("sparsity", what)
-    assert (code, err) == (
-        2,
-        f"hyflexsim: sparsity: must be one of bound, ways, trigger; got '{what}'\n",
-    )
+    allowed = "bound, ways, levers, designs, trigger"
+    assert (code, err) == (2, f"hyflexsim: sparsity: must be one of {allowed}; got '{what}'\n")

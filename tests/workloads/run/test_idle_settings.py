@@ -14,6 +14,7 @@ IDLE = {
     "faults.seed": 3,  # nothing is broken
     "run.window": 100,  # there is one request
     "host.dispatch": "shortest-queue",  # there is one chip
+    "mapping.deal": "in-turn",  # there is one request
     "mapping.slc_rates": {"*.fc2": 1.0},  # as all others
 }
 ACTING = {

@@ -11,7 +11,7 @@ LEAST = DESIGNS[-1]
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(trigger([LEAST], (100_000, 1_000_000), jets=60))
+    return list(trigger([LEAST], (100_000, 2_000_000), jets=60))
 
 
 def test_a_jet_alone_waits_for_ten_matrices():
@@ -26,12 +26,12 @@ def test_a_jet_alone_waits_for_ten_matrices():
 def test_rows(rows):
     assert [(row["rate_per_s"], row["chips"]) for row in rows] == [
         *((100_000, 1), (100_000, 4)),
-        *((1_000_000, 2), (1_000_000, 4)),
+        *((2_000_000, 2), (2_000_000, 4)),
     ]
     for row in rows:
         assert row["p50_us"] <= row["p999_us"]
         assert 0 <= row["lost"] < 1
-    by_chips = [row for row in rows if row["rate_per_s"] == 1_000_000]
+    by_chips = [row for row in rows if row["rate_per_s"] == 2_000_000]
     assert by_chips[1]["p999_us"] <= by_chips[0]["p999_us"]
 
 
