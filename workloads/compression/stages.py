@@ -43,6 +43,7 @@ from hyflexsim.workloads.compression.recipe import LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Task
+from hyflexsim.workloads.tasks.seen import seen
 from hyflexsim.workloads.terminal import Say
 
 PROBES = 16
@@ -79,6 +80,7 @@ def compress_recipe(
             "config": opened.config,
             "origin": opened.about,
             "data": task.about,
+            "seen": seen(task.items("train"), task.items("test")),
             "metric": task.metric._asdict(),
             "scores": scores,
             "counts": low_rank.counts(model)._asdict(),
