@@ -245,6 +245,7 @@ def _check_number(file: Path, key: str, value: object) -> None:
 
 
 def read_scenario(path: Path) -> dict[str, Any]:
+    """scenario.json of a run directory, whose classes of ops are words."""
     file = path / "scenario.json"
     scenario = read_json(file, ("op_kinds",))
     kinds = scenario["op_kinds"]

@@ -38,6 +38,7 @@ from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, break_even
 from hyflexsim.models.patch_dropout import some_patches
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver, save_state
+from hyflexsim.workloads.compression.floors import check_floor
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
@@ -65,6 +66,7 @@ def compress_recipe(
         say("loading", 0, 0)
         opened = open_recipe(recipe)
         model, task = opened.model, opened.task
+        check_floor(recipe, model)
         scores: dict[str, Any] = {}
         train_dense(recipe, opened, work, say)
         scores["dense"] = work.fact("dense", lambda: score(model, task))

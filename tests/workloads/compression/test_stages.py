@@ -211,6 +211,10 @@ def test_the_last_epochs_see_all_patches(tiny_recipe):
             {"compress": {"method": "uniform", "budget": 0.01, "reading": "total"}},
             "fraction 0.01 of total cannot be reached",
         ),
+        (
+            {"compress": {"method": "sigmoid", "floor": 99}},
+            r"compress.floor = 99 keeps at least [\d,]+ weight values, more than compress.bud",
+        ),
         ({"train": {"patches": 5}}, "train.patches must be 1 to 4; got 5"),
         ({"compress": {"exclude": ["*"]}}, "no linear layers to compress within the blocks"),
         ({"model": {"frozen": ["*embed_tokens*"]}}, "no parameter matches '\\*embed_tokens\\*'"),
