@@ -104,8 +104,8 @@ def _check_seen(file: Path, value: Any) -> None:
     ranges, tokens = value.get("ranges"), value.get("tokens")
     _must(file, "seen.ranges", ranges, isinstance(ranges, dict), "an object")
     for name, ends in ranges.items():
-        pair = isinstance(ends, list) and len(ends) == 2 and all(map(_number, ends))
-        _must(file, f"seen.ranges.{name}", ends, pair, "two numbers")
+        three = isinstance(ends, list) and len(ends) == 3 and all(map(_number, ends))
+        _must(file, f"seen.ranges.{name}", ends, three, "three numbers: low, high, share beyond")
     if tokens is None:
         return
     _must(file, "seen.tokens", tokens, isinstance(tokens, dict), "an object or null")

@@ -2,8 +2,9 @@
 
 Numbers (brightness of a picture, tokens of a sentence, features of a particle) have a range, which
 holds all but one in a thousand at either end (models/part/feature_ranges.py). Tokens have no order:
-of them it is known which the training text holds, and which share of the checkpoint's own held-out
-text was none of these. Left out: how features go together, so other pictures that are as bright.
+of them it is known which the training text holds. Beside either stands which share of the own
+held-out items is outside: only what is several times that is said. Left out: how features go
+together, so other pictures that are as bright.
 """
 
 from __future__ import annotations
@@ -32,27 +33,25 @@ class Items(NamedTuple):
 def seen(train: Items, test: Items) -> dict[str, Any]:
     """What a checkpoint says of its training: "ranges" by feature, and "tokens" for text.
 
-    "tokens": "known", a bit an id (hexadecimal, the lowest id first), and "new", the share of the
-    tokens held out that are not known.
+    A range is low, high and the share of the held-out numbers beyond them. "tokens": "known", a bit
+    an id (hexadecimal, the lowest id first), and "new", the share of those held out.
 
     >>> pictures = Items("pictures", {"brightness": np.linspace(-1, 1, 2001)})
     >>> seen(pictures, pictures)
-    {'ranges': {'brightness': [-0.998, 0.998]}}
+    {'ranges': {'brightness': [-0.998, 0.998, 0.001999]}}
     >>> seen(Items("texts", {}, np.array([0, 9])), Items("texts", {}, np.array([9, 1])))
     {'ranges': {}, 'tokens': {'known': '8040', 'new': 0.5}}
     """
-    ends = {
-        name: np.quantile(values, (TAIL, 1 - TAIL), method="nearest")
-        for name, values in train.numbers.items()
-    }
-    found: dict[str, Any] = {
-        "ranges": {name: [float(f"{end:.6g}") for end in pair] for name, pair in ends.items()}
-    }
+    ranges = {}
+    for name, values in train.numbers.items():
+        low, high = map(_short, np.quantile(values, (TAIL, 1 - TAIL), method="nearest"))
+        ranges[name] = [low, high, _short(_beyond(test.numbers[name], low, high))]
+    found: dict[str, Any] = {"ranges": ranges}
     if train.tokens is not None and test.tokens is not None:
         known = np.bincount(train.tokens) > 0
         found["tokens"] = {
             "known": np.packbits(known).tobytes().hex(),
-            "new": float(f"{_new(test.tokens, known):.6g}"),
+            "new": _short(_new(test.tokens, known)),
         }
     return found
 
@@ -64,10 +63,9 @@ def far_outside(items: Items, known: Mapping[str, Any] | None) -> list[str]:
     """
     known = known or {}
     said = []
-    for name, (low, high) in known.get("ranges", {}).items():
-        values = items.numbers.get(name, np.zeros(0))
-        share = float(((values < low) | (values > high)).mean()) if len(values) else 0.0
-        if share > FAR:
+    for name, (low, high, usual) in known.get("ranges", {}).items():
+        share = _beyond(items.numbers.get(name, np.zeros(0)), low, high)
+        if share > max(FAR, TIMES * usual):
             said.append(
                 f"{GUESS}: {name} of {share:.1%} of the {items.unit} is outside of {low:.3g} to "
                 f"{high:.3g}, where 99.8 % of those lie that the weights were trained on"
@@ -82,6 +80,15 @@ def far_outside(items: Items, known: Mapping[str, Any] | None) -> list[str]:
                 f"trained on ({tokens['new']:.1%} of those held out then)"
             )
     return said
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _beyond(values: NDArray[Any], low: float, high: float) -> float:
+    """Share of the values outside of a range."""
+    return float(((values < low) | (values > high)).mean()) if len(values) else 0.0
 
 
 def _new(tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> float:

@@ -15,14 +15,22 @@ def tokens(*ids):
 
 
 def test_one_in_a_hundred_may_leave_a_range():
-    known = seen(numbers(np.arange(2001)), numbers([0]))
-    assert known == {"ranges": {"brightness": [2.0, 1998.0]}}
+    known = seen(numbers(np.arange(2001)), numbers([5]))
+    assert known == {"ranges": {"brightness": [2.0, 1998.0, 0.0]}}
     assert far_outside(numbers([2] * 99 + [1]), known) == []
     (line,) = far_outside(numbers([2] * 98 + [1, 1999]), known)
     assert line == (
         "scores are a guess: brightness of 2.0% of the pictures is outside of 2 to 2e+03, where "
         "99.8 % of those lie that the weights were trained on"
     )
+
+
+def test_five_times_as_many_as_of_the_own_held_out_items_may_leave_it():
+    """A twentieth of those held out did: few items, none of which says anything."""
+    known = seen(numbers(np.arange(2001)), numbers([5] * 19 + [0]))
+    assert known["ranges"]["brightness"][2] == 0.05
+    assert far_outside(numbers([5] * 3 + [0]), known) == []
+    assert len(far_outside(numbers([5] * 2 + [0]), known)) == 1
 
 
 def test_tokens_are_new_five_times_as_often_as_in_the_own_held_out_text():
@@ -36,8 +44,8 @@ def test_tokens_are_new_five_times_as_often_as_in_the_own_held_out_text():
 
 def test_what_is_not_known_is_not_said():
     assert far_outside(numbers([5]), None) == []
-    assert far_outside(numbers([5]), {"ranges": {"contrast": [0, 1]}}) == []
-    assert far_outside(tokens(1), {"ranges": {"contrast": [0, 1]}}) == []
+    assert far_outside(numbers([5]), {"ranges": {"contrast": [0, 1, 0]}}) == []
+    assert far_outside(tokens(1), {"ranges": {"contrast": [0, 1, 0]}}) == []
 
 
 def test_held_out_digits_and_help_topics_are_like_those_trained_on():
