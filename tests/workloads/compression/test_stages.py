@@ -44,8 +44,9 @@ def test_a_checkpoint_says_everything_about_itself(checkpoint, checkpoint_recipe
         assert 0 < picture["shares"][state]["0.2"] < 1
     assert set(about) == {
         *("recipe", "config", "origin", "data", "metric", "scores", "counts"),
-        "importance",
+        *("importance", "seen"),
     }
+    assert set(about["seen"]["ranges"]) == {"brightness", "contrast"}
     json.dumps(about, allow_nan=False)
 
 
