@@ -23,8 +23,9 @@ types: $(READY)
 contracts: $(READY)
 	PYTHONPATH=$(VENV)/links $(BIN)/lint-imports
 
+# a file's tests in one process: what they share is made once
 unit: $(READY)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # the site, in build/docs; what is not right about it is an error. Notebooks run
 docs: $(READY)

@@ -1,6 +1,7 @@
 """Hypothesis: no deadline, since machines differ; the same examples every time.
 
 ``make explore`` draws others, and more of them: what it finds becomes a test of its own.
+Each process computes with one thread, as there is one a core; those that it starts do, too.
 """
 
 import os
@@ -16,4 +17,5 @@ settings.register_profile(
 )
 settings.register_profile("fuzz", derandomize=False, print_blob=True, max_examples=2500, **_COMMON)
 settings.register_profile("explore", derandomize=False, print_blob=True, **_COMMON)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -205,7 +205,7 @@ def load(
             f"trace_columns must be of {', '.join(COLUMNS['trace'])}; got {unknown[0]!r}"
         )
     summary = read_summary(path)
-    scenario = _read_scenario(path)
+    scenario = read_scenario(path)
     requests = _table(path, "requests")
     part = None if around is None else around(_traced(requests, scenario))
     return Run(
@@ -244,7 +244,8 @@ def _check_number(file: Path, key: str, value: object) -> None:
         raise InputError(f"{file}: key {key!r} must be a number; got {shortened(value)}")
 
 
-def _read_scenario(path: Path) -> dict[str, Any]:
+def read_scenario(path: Path) -> dict[str, Any]:
+    """scenario.json of a run directory, whose classes of ops are words."""
     file = path / "scenario.json"
     scenario = read_json(file, ("op_kinds",))
     kinds = scenario["op_kinds"]

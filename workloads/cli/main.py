@@ -511,11 +511,14 @@ def compare_(
 ) -> None:
     """Show the headline numbers of several runs beside each other."""
     from hyflexsim.analysis import compare, compare_plot  # noqa: PLC0415
+    from hyflexsim.analysis.run.sooner import sooner  # noqa: PLC0415
     from hyflexsim.workloads.cli import compare_table  # noqa: PLC0415
 
     terminal = console()
     for table in compare_table.comparison(compare(run_dirs), terminal.width):
         terminal.print(table)
+    for note in sooner(run_dirs):
+        print(f"note: {note}")
     if png is not None:
         _draw(compare_plot(run_dirs), png)
 

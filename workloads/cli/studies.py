@@ -167,11 +167,14 @@ def accuracy(
             draw=lambda made: drawn.extend(draw_study(made)),
         )
     console().print(_frame(accuracy_table(target)), "")
-    for noise in load_study(target, "accuracy").info["noise"]:
+    info = load_study(target, "accuracy").info
+    for noise in info["noise"]:
         own = noise["own_wrong_cells"]  # None: no multiplicative noise
         print(
             noise["report"], "" if own is None else f"(of this model's own cells {100 * own:.3g} %)"
         )
+    for note in info.get("notes", ()):
+        print(f"note: {note}")
     for path in drawn:
         print(f"written to {target / path.name}")
 

@@ -34,7 +34,12 @@ from hyflexsim.workloads.compression.devices import (
     noises_of,
     without_converters,
 )
-from hyflexsim.workloads.compression.judged_models import Opened, open_checkpoint, score
+from hyflexsim.workloads.compression.judged_models import (
+    Opened,
+    open_checkpoint,
+    score,
+    unlike_training,
+)
 from hyflexsim.workloads.compression.machines import Machine, own_bits
 from hyflexsim.workloads.compression.protection import (
     SELECTS,
@@ -123,6 +128,7 @@ def sweep(
         with work.result() as folder:
             run_dir.write_rows(folder / "accuracy.parquet", _SCHEMA, rows)
             content = _about(about, settings, noise, known) | {"chip": job["chip"]}
+            content["notes"] += unlike_training(opened, about)
             run_dir.write_json(folder / "accuracy.json", content)
             draw(folder)
     return Path(out)

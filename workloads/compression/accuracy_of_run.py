@@ -19,7 +19,7 @@ from hyflexsim.workloads.compression.accuracy import (
     scores_on_chips,
 )
 from hyflexsim.workloads.compression.devices import device_of, noises_of
-from hyflexsim.workloads.compression.judged_models import open_checkpoint
+from hyflexsim.workloads.compression.judged_models import open_checkpoint, unlike_training
 from hyflexsim.workloads.compression.protection import (
     damage_of,
     masks_of,
@@ -75,6 +75,7 @@ class Judged:
             "noise": rows,
             "notes": [
                 *notes(settings),
+                *unlike_training(self.opened, self.about),
                 *_of_other_jets(scenario),
                 *_exact_in_mlc(graph, placement),
                 *_unseen(graph, placement),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from hyflexsim.workloads.extraction import model_zoo, weights
 from hyflexsim.workloads.scenario.checkpoints import read_about
 from hyflexsim.workloads.tasks.base import Task
 from hyflexsim.workloads.tasks.catalogue import load_task
+from hyflexsim.workloads.tasks.seen import far_outside
 
 
 class Opened(NamedTuple):
@@ -130,6 +132,16 @@ def score(model: nn.Module, task: Task, limit: int | None = None) -> dict[str, f
             return task.score(model, limit)
     finally:
         model.train(training_mode)
+
+
+def unlike_training(opened: Opened, about: Mapping[str, Any]) -> list[str]:
+    """What of the held-out items lies far outside of what a checkpoint was trained on.
+
+    `about`: what :func:`read_about` says of it. The items are those that are there now: a folder
+    of data or a Python may be another one than when it was made.
+    """
+    known = about.get("seen")
+    return far_outside(opened.task.items("test"), known) if known else []
 
 
 def _with_classes(config: dict[str, Any], classes: int) -> dict[str, Any]:

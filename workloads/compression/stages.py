@@ -39,11 +39,13 @@ from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, break_even
 from hyflexsim.models.patch_dropout import some_patches
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver, save_state
+from hyflexsim.workloads.compression.floors import check_floor
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import ACTIVATION_AWARE, LEARNED, Recipe, Training
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.tasks.base import Task
+from hyflexsim.workloads.tasks.seen import seen
 from hyflexsim.workloads.terminal import Say
 
 PROBES = 16
@@ -65,6 +67,7 @@ def compress_recipe(
         say("loading", 0, 0)
         opened = open_recipe(recipe)
         model, task = opened.model, opened.task
+        check_floor(recipe, model)
         scores: dict[str, Any] = {}
         train_dense(recipe, opened, work, say)
         scores["dense"] = work.fact("dense", lambda: score(model, task))
@@ -80,6 +83,7 @@ def compress_recipe(
             "config": opened.config,
             "origin": opened.about,
             "data": task.about,
+            "seen": seen(task.items("train"), task.items("test")),
             "metric": task.metric._asdict(),
             "scores": scores,
             "counts": low_rank.counts(model)._asdict(),

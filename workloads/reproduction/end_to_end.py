@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hyflexsim.workloads.reproduction.blocks import Blocks, Case, Changes, with_set
+from hyflexsim.workloads.reproduction.blocks import Case, Changes, energies, with_set
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
 from hyflexsim.workloads.terminal import Say
 
@@ -30,7 +30,7 @@ SWITCHES: dict[str, Changes] = {
 
 def energy_pj(case: Case) -> float:
     """pJ of a request, all parts of the blocks."""
-    return sum(Blocks.of(case).energy_pj().values())
+    return sum(energies(case)[0].values())
 
 
 def other(case: Case, preset: str) -> Case:
@@ -70,7 +70,7 @@ def fig15(say: Say) -> Figure:
 
 
 def _breakdown(model: str, case: Case) -> list[tuple[str, str, str, float, float]]:
-    parts = Blocks.of(case).energy_pj()
+    parts = energies(case)[0]
     whole = sum(parts.values())
     return [
         (f"{model}: % of HyFlexPIM", part, str(case.tokens), 100 * pj / whole, float("nan"))

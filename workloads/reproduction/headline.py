@@ -43,7 +43,7 @@ def _absolute(name: str, case: Case) -> list[tuple[str, str, str, float, float]]
     """Sentences a second and cm² of both chips."""
     panel = "absolute: sentences of 128 tokens a second and cm²"
     return [
-        (panel, chip, name, 100 * Blocks.of(replace(case, slc_rate=rate)).per_s_mm2, float("nan"))
+        (panel, chip, name, 100 * throughput.per_s_mm2(replace(case, slc_rate=rate)), float("nan"))
         for chip, rate in (("HyFlexPIM, 5 % SLC", 0.05), ("all SLC", 1.0))
     ]
 

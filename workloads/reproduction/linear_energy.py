@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from hyflexsim.workloads.reproduction.blocks import LINEAR, Blocks, Case, Changes, with_set
+from hyflexsim.workloads.reproduction.blocks import LINEAR, Case, Changes, energies, with_set
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
 from hyflexsim.workloads.terminal import Say
 
@@ -41,8 +41,8 @@ def mac_pj(case: Case) -> float:
     >>> round(mac_pj(Case(slc_rate=0.05)), 4)
     1.1752
     """
-    blocks = Blocks.of(case)
-    return blocks.energy_pj()[LINEAR] / blocks.macs()[LINEAR]
+    joules, macs = energies(case)
+    return joules[LINEAR] / macs[LINEAR]
 
 
 def gain(other: Case = SLC, ours: Case = FIVE, changes: Changes = ()) -> float:

@@ -7,6 +7,7 @@ long sequence fit the memory. Area stands with the headline. Row-parallel NOR is
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import networkx as nx
 
@@ -32,11 +33,13 @@ TOGETHER = (1, 8, 64, 1024)
 Rows = list[tuple[str, str, str, float, float]]
 
 
+@cache
 def prompt_us(case: Case) -> float:
     """µs of the part that sets the pace, a token and layer."""
     return Blocks.of(case).bound()[1] / 1e6 / case.tokens
 
 
+@cache
 def generated_us(case: Case) -> float:
     """µs from one generated token to the next, from a run of one request.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from hyflexsim.sim.placement.mapping import is_block, pieces_per_pu
 from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes
@@ -35,8 +36,12 @@ def speed_up(scaled: Scaled, bar: int, overlap: str = "pipelined") -> float:
     >>> round(speed_up(MODELS["GPT-2"], 1), 2)
     1.99
     """
-    first, this = (_blocks(scaled, i, overlap) for i in (0, bar))
-    return this.per_s / first.per_s
+    return _per_s(scaled, bar, overlap) / _per_s(scaled, 0, overlap)
+
+
+@cache
+def _per_s(scaled: Scaled, bar: int, overlap: str) -> float:
+    return _blocks(scaled, bar, overlap).per_s
 
 
 def _blocks(scaled: Scaled, bar: int, overlap: str) -> Blocks:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.reproduction import end_to_end, linear_energy, throughput
-from hyflexsim.workloads.reproduction.blocks import Blocks, Case, Changes, with_set
+from hyflexsim.workloads.reproduction.blocks import Case, Changes, with_set
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper
 from hyflexsim.workloads.sweeping.sensitivity import (
     UNSURE,
@@ -35,7 +35,7 @@ WORST = replace(throughput.TURNS, slc_rate=0.5, tokens=8192)
 
 
 def _over(
-    ours: Case, other: Case, measure: Callable[[Blocks], float]
+    ours: Case, other: Case, measure: Callable[[Case], float]
 ) -> Callable[[Sequence[Move]], float]:
     """A ratio of two chips, other over ours, as a function of what is moved on both."""
     known = [movable(load_chip(case.preset)) for case in (ours, other)]
@@ -46,7 +46,7 @@ def _over(
             changes: Changes = tuple(
                 (m.parameter, m.setting) for m in moved if m.parameter in names
             )
-            sides.append(measure(Blocks.of(with_set(case, changes))))
+            sides.append(measure(with_set(case, changes)))
         return sides[1] / sides[0]
 
     return answer
@@ -55,15 +55,10 @@ def _over(
 def _questions() -> dict[str, tuple[tuple[str, ...], Callable[[Sequence[Move]], float]]]:
     """Panels: what parameters must act on, and the number as a function of them."""
 
-    def linear(blocks: Blocks) -> float:
-        return blocks.energy_pj()["linear"] / blocks.macs()["linear"]
+    def area_time(case: Case) -> float:
+        return 1 / throughput.per_s_mm2(case)
 
-    def whole(blocks: Blocks) -> float:
-        return sum(blocks.energy_pj().values())
-
-    def area_time(blocks: Blocks) -> float:
-        return 1 / blocks.per_s_mm2
-
+    linear, whole = linear_energy.mac_pj, end_to_end.energy_pj
     late = replace(ENERGY, tokens=1024)
     slc = end_to_end.other(ENERGY, "hyflexpim-slc")
     energy, pace = ("energy",), ("time", "area")

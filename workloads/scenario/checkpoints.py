@@ -97,6 +97,7 @@ def _check_scores(file: Path, about: dict[str, Any]) -> None:
         score = figures.get(name)
         _must(file, f"scores.{state}.{name}", score, _number(score), "a number")
     _check_importance(file, about.get("importance"))
+    _check_seen(file, about.get("seen"))
 
 
 def _check_importance(file: Path, importance: Any) -> None:
@@ -113,6 +114,31 @@ def _check_importance(file: Path, importance: Any) -> None:
         _must(file, f"importance.{state}", values, numbers, "a list of numbers")
         numbers = isinstance(share, dict) and all(map(_number, share.values()))
         _must(file, f"importance.shares.{state}", share, numbers, "numbers by share")
+
+
+def _check_seen(file: Path, value: Any) -> None:
+    """What the weights were trained on, as tasks/seen.py keeps it; None in older checkpoints."""
+    if value is None:
+        return
+    _must(file, "seen", value, isinstance(value, dict), "an object or null")
+    ranges, tokens = value.get("ranges"), value.get("tokens")
+    _must(file, "seen.ranges", ranges, isinstance(ranges, dict), "an object")
+    for name, ends in ranges.items():
+        three = isinstance(ends, list) and len(ends) == 3 and all(map(_number, ends))
+        _must(file, f"seen.ranges.{name}", ends, three, "three numbers: low, high, share beyond")
+    if tokens is None:
+        return
+    _must(file, "seen.tokens", tokens, isinstance(tokens, dict), "an object or null")
+    known, new = tokens.get("known"), tokens.get("new")
+    _must(file, "seen.tokens.known", known, _bits(known), "hexadecimal digits, two a byte")
+    _must(file, "seen.tokens.new", new, _number(new) and 0 <= new <= 1, "a share from 0 to 1")
+
+
+def _bits(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(bytes.fromhex(value)) > 0
+    except ValueError:
+        return False
 
 
 def _must(file: Path, key: str, value: object, fits: bool, wanted: str) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from hyflexsim.workloads.tasks.seen import Items
+
 Scores = dict[str, float]
 """Figures of merit by name; the task's own metric comes first."""
+
+
+Split = Literal["train", "test"]
 
 
 class Metric(NamedTuple):
@@ -47,6 +52,10 @@ class Task(Protocol):
 
     def score(self, model: nn.Module, limit: int | None = None) -> Scores:
         """Figures of merit on held-out data (its first `limit` items), in evaluation mode."""
+        ...
+
+    def items(self, split: Split) -> Items:
+        """What the model gets to see, feature by feature (seen.py)."""
         ...
 
 

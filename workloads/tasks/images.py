@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
+from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, Split, in_order
+from hyflexsim.workloads.tasks.seen import Items
 
 
 class Images:
@@ -69,6 +70,11 @@ class Images:
             guess = model(pixel_values=pixels[at]).logits.argmax(-1)
             right += int((guess == labels[at]).sum())
         return {"accuracy": right / len(pixels)}
+
+    def items(self, split: Split) -> Items:
+        """Brightness (mean of the scaled pixels) and contrast (their deviation) of pictures."""
+        pixels = (self._train if split == "train" else self._test).flatten(1).numpy()
+        return Items("pictures", {"brightness": pixels.mean(1), "contrast": pixels.std(1)})
 
 
 def _tensor(pixels: np.ndarray, top: float) -> Tensor:

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hyflexsim.models.part import inputs
 from hyflexsim.models.part.training import JetTensors, scores_of
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.jets.jets import Jets
 from hyflexsim.workloads.jets.sample import LABELS
 from hyflexsim.workloads.jets.tensors import jet_tensors
-from hyflexsim.workloads.tasks.base import Batches, Metric, Scores
+from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, Split
+from hyflexsim.workloads.tasks.seen import Items
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 FEATURES = ("kin", "kinpid", "full")
@@ -64,6 +66,12 @@ class JetClasses:
             jets = jets.take(torch.arange(limit))
         right = scores_of(model, jets, batch=64).argmax(1) == jets.target.numpy()
         return {"accuracy": float(right.mean())}
+
+    def items(self, split: Split) -> Items:
+        """Standardised features of all particles."""
+        jets = self._train if split == "train" else self._test
+        columns = zip(inputs.FEATURES[self.features], jets.x.numpy().T, strict=True)
+        return Items("particles", dict(columns))
 
     def _batch(self, rows: np.ndarray) -> Batch:
         at = torch.from_numpy(rows)

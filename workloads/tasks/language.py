@@ -18,7 +18,8 @@ from torch.nn import functional
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
 from hyflexsim.workloads.extraction import weights
-from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
+from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, Split, in_order
+from hyflexsim.workloads.tasks.seen import Items
 
 BYTES = 256
 """Vocabulary of models without tokenizer."""
@@ -54,6 +55,11 @@ class _Windows:
             total += float(_cross_entropy(model, batch)) * len(batch)
         loss = total / len(rows)
         return {"perplexity": math.exp(min(loss, 700.0)), "loss": loss}
+
+    def items(self, split: Split) -> Items:
+        """Tokens of all windows."""
+        rows = self.train_rows if split == "train" else self.test_rows
+        return Items("windows", {}, rows.flatten().numpy())
 
 
 class NextToken(_Windows):

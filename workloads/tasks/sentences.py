@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import datasets
-from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, in_order
+from hyflexsim.workloads.tasks.base import Batches, Metric, Scores, Split, in_order
+from hyflexsim.workloads.tasks.seen import Items
 
 _METRICS = {"glue/mrpc": "f1", "glue/cola": "matthews", "glue/sst2": "accuracy"}
 
@@ -55,9 +56,7 @@ class Classes:
 
     def batches(self, size: int, seed: int) -> Batches:
         """Mappings of input_ids, attention_mask, token_type_ids (B, T) and labels (B,)."""
-        if self._train is None:
-            self._train = self._rows(datasets.load(self.name, "train", limit=self.train_limit))
-        rows = self._train
+        rows = self._train_rows()
         lengths = [len(ids["input_ids"]) for ids, _ in rows]
         return Batches(lambda at: self._batch(rows, at), len(rows), size, seed, lengths)
 
@@ -77,6 +76,16 @@ class Classes:
             guess[at] = model(**batch).logits.argmax(-1).numpy()
         figures = _figures(np.array([label for _, label in rows]), guess)
         return {self.metric.name: figures[self.metric.name], "accuracy": figures["accuracy"]}
+
+    def items(self, split: Split) -> Items:
+        """Tokens, and how many a sentence or pair has."""
+        rows = self._train_rows() if split == "train" else self._dev
+        return _words([ids["input_ids"] for ids, _ in rows])
+
+    def _train_rows(self) -> list[tuple[Any, Any]]:
+        if self._train is None:
+            self._train = self._rows(datasets.load(self.name, "train", limit=self.train_limit))
+        return self._train
 
     def _rows(self, data: Any) -> list[tuple[Any, Any]]:
         second = () if data.pairs is None else (data.pairs,)
@@ -147,6 +156,17 @@ class Similarity:
             "pearson": float(stats.pearsonr(cosine, wanted).statistic),
         }
 
+    def items(self, split: Split) -> Items:
+        """Tokens, and how many a sentence has."""
+        data = (
+            datasets.load(self.name, "train", limit=self.train_limit)
+            if split == "train"
+            else self._dev
+        )
+        texts = [*data.texts, *data.pairs]
+        rows = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        return _words(rows)
+
     def _embeddings(self, model: nn.Module, texts: list[str]) -> Tensor:
         lengths = np.array([len(text) for text in texts])
         parts: dict[int, Tensor] = {}
@@ -172,6 +192,11 @@ def _embed(model: nn.Module, tokens: dict[str, Tensor]) -> Tensor:
     mask = tokens["attention_mask"][:, :, None].to(hidden.dtype)
     mean: Tensor = (hidden * mask).sum(1) / mask.sum(1)
     return mean
+
+
+def _words(rows: list[list[int]]) -> Items:
+    lengths = np.array([len(row) for row in rows])
+    return Items("sentences", {"number of tokens": lengths}, np.concatenate(rows))
 
 
 def _figures(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:

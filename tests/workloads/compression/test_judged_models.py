@@ -5,7 +5,13 @@ import torch
 
 from hyflexsim.models.errors import ModelError
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression.judged_models import open_recipe, score
+from hyflexsim.workloads.compression.judged_models import (
+    open_checkpoint,
+    open_recipe,
+    score,
+    unlike_training,
+)
+from hyflexsim.workloads.scenario.checkpoints import read_about
 
 
 def test_scores_are_taken_in_evaluation_mode_without_gradients(tiny_recipe):
@@ -64,3 +70,14 @@ def test_mimetic_attention_of_a_model_that_has_none_of_it(tiny_recipe):
     recipe = recipe.model_copy(update={"data": {"name": "pydoc", "window": 16, "test_windows": 2}})
     with pytest.raises(ModelError, match="has no attention with q_proj"):
         open_recipe(recipe)
+
+
+def test_items_unlike_those_that_were_trained_on_are_named(checkpoint):
+    """Negatives of digits: the ground is white, so each of them is brighter than any was."""
+    opened, about = open_checkpoint(checkpoint), read_about(checkpoint)
+    assert unlike_training(opened, about) == []
+    opened.task._test *= -1
+    (line,) = unlike_training(opened, about)
+    assert line.startswith("scores are a guess: brightness of 100.0% of the pictures is outside of")
+    del about["seen"]  # a checkpoint of before 2026-11-28
+    assert unlike_training(opened, about) == []

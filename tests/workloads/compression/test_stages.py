@@ -44,8 +44,9 @@ def test_a_checkpoint_says_everything_about_itself(checkpoint, checkpoint_recipe
         assert 0 < picture["shares"][state]["0.2"] < 1
     assert set(about) == {
         *("recipe", "config", "origin", "data", "metric", "scores", "counts"),
-        "importance",
+        *("importance", "seen"),
     }
+    assert set(about["seen"]["ranges"]) == {"brightness", "contrast"}
     json.dumps(about, allow_nan=False)
 
 
@@ -210,6 +211,10 @@ def test_the_last_epochs_see_all_patches(tiny_recipe):
         (
             {"compress": {"method": "uniform", "budget": 0.01, "reading": "total"}},
             "fraction 0.01 of total cannot be reached",
+        ),
+        (
+            {"compress": {"method": "sigmoid", "floor": 99}},
+            r"compress.floor = 99 keeps at least [\d,]+ weight values, more than compress.bud",
         ),
         ({"train": {"patches": 5}}, "train.patches must be 1 to 4; got 5"),
         ({"compress": {"exclude": ["*"]}}, "no linear layers to compress within the blocks"),

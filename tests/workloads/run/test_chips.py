@@ -6,6 +6,7 @@ import pytest
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.load import presets
 from hyflexsim.workloads import Scenario, simulate
+from hyflexsim.workloads.run.kept import Kept
 
 MODELS = {
     "bert-base": ("bert-base", ["workload.tokens=16", "workload.requests=2"]),
@@ -34,35 +35,37 @@ PRUNED = ("asadi", "hyflexpim-slc", "sprint")
 """Chips that leave keys out."""
 
 
-def run(chip, model, *overrides):
+def run(chip, model, *overrides, kept=None):
     scenario, changes = (MODELS | LARGE)[model]
     chips = CHIPS.get(chip, {}).get(model, 1)
     fixed = [f"chip.preset={chip}", f"chip.chips={chips}", "mapping.pus_per_layer=auto"]
-    return simulate(Scenario.load(scenario, [*fixed, *changes, *overrides]))
+    scenario = Scenario.load(scenario, [*fixed, *changes, *overrides])
+    return simulate(scenario, kept=kept or Kept())
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 @pytest.mark.parametrize("chip", presets())
-def test_both_engines_play_every_chip_alike(chip, model):
-    one, other = (run(chip, model, f"run.engine={engine}") for engine in ("simpy", "compiled"))
+def test_both_engines_play_every_chip_alike_and_it_adds_up(chip, model):
+    kept = Kept()
+    one, other = (
+        run(chip, model, f"run.engine={engine}", kept=kept) for engine in ("simpy", "compiled")
+    )
     for column in ("step", "request", "token", "arrival", "start", "end"):
         assert np.array_equal(
             getattr(one.played.trace, column), getattr(other.played.trace, column)
         )
     assert one.tables["energy"] == other.tables["energy"]
     assert list(one.tables["components"]) == list(other.tables["components"])
+    check_work_and_energy(one, counted=chip not in PRUNED and model != "gpt2")
 
 
-@pytest.mark.parametrize("model", sorted(MODELS))
-@pytest.mark.parametrize("chip", presets())
-def test_work_and_energy_add_up(chip, model):
-    result = run(chip, model)
+def check_work_and_energy(result, counted):
     wanted = sum(
         sum(g.macs(result.graph, request.tokens).values())
         for request in result.requests
         if request.prefill is None
     )
-    if chip not in PRUNED and model != "gpt2":
+    if counted:
         assert result.summary["macs"] == wanted
     rows = result.tables["energy"]
     assert all(row["energy_pj"] == row["count"] * row["unit_pj"] for row in rows)
@@ -83,7 +86,7 @@ def test_larger_models_run_on_every_chip(chip, model):
 
 def test_both_energy_modes_give_multi_level_cells_the_same_advantage():
     """All-SLC against 5 % SLC, linear layers of BERT-Large: 1.26 in both."""
-    gains = []
+    gains, kept = [], Kept()
     for mode in ("action", "power-time"):
         analog = []
         for rate in (1.0, 0.05):
@@ -92,7 +95,7 @@ def test_both_energy_modes_give_multi_level_cells_the_same_advantage():
                 *(f"run.energy={mode}", f"mapping.slc_rate={rate}", "mapping.copies=none"),
                 *("chip.chips=2", "mapping.pus_per_layer=auto"),
             ]
-            rows = simulate(Scenario.load("bert-base", changes)).tables["energy"]
+            rows = simulate(Scenario.load("bert-base", changes), kept=kept).tables["energy"]
             kinds = ("bank", "adc", "shift_add", "input_buffer", "output_buffer")
             analog.append(sum(row["energy_pj"] for row in rows if row["kind"] in kinds))
         gains.append(analog[0] / analog[1])
@@ -108,7 +111,7 @@ def test_logits_that_nobody_reads_are_not_made():
             *("model.name=gpt2", 'workload={kind="tokens", tokens=8}', f"workload.logits={logits}"),
             *("mapping.slc_rate=0.1", "mapping.pus_per_layer=auto"),
         ]
-        runs[logits] = simulate(Scenario.load("bert-base", changes))
+        runs[logits] = simulate(Scenario.load("bert-base", changes), kept=Kept())
     graph = runs["all"].graph
     head = next(op for op, marked in graph.nodes(data="head") if marked)
     saved = 7 * g.unit_macs(graph.nodes[head])

@@ -51,6 +51,16 @@ def test_shipped_checkpoints_are_found_by_name(monkeypatch, checkpoint):
         ("importance.layer", 1, "about.importance.layer must be a word; got 1"),
         ("importance.svd", [], "about.importance.svd must be a list of numbers; got []"),
         ("importance.shares", None, "about.importance.shares must be an object; got None"),
+        ("seen", [], "about.seen must be an object or null; got []"),
+        ("seen.ranges", None, "about.seen.ranges must be an object; got None"),
+        (
+            "seen.ranges.contrast",
+            [0],
+            "about.seen.ranges.contrast must be three numbers: low, high, s",
+        ),
+        ("seen.tokens", 1, "about.seen.tokens must be an object or null; got 1"),
+        ("seen.tokens", {"known": "8"}, "about.seen.tokens.known must be hexadecimal digits, two"),
+        ("seen.tokens", {"known": "80", "new": 2}, "about.seen.tokens.new must be a share from 0"),
         ("importance.shares.tuned", {"0.05": "x"}, "about.importance.shares.tuned must be numbers"),
     ],
 )
