@@ -157,7 +157,7 @@ def _designs(
                 say=say,
             )
         )
-    _show_rows("trained designs", pd.DataFrame(rows).drop(columns="key"))
+    _show_scores(pd.DataFrame(rows))
     print(f"written to {trained}")
 
 
@@ -177,7 +177,7 @@ def _trigger(out: Path, keys: str | None, trained: Path) -> None:
     if trained.is_dir():
         scores = pd.DataFrame(scores_in(trained, own))
         _write(out, "sparsity-designs", scores, answer_plot(frame, scores))
-        _show_rows("what the designs score", scores.drop(columns="key"))
+        _show_scores(scores)
 
 
 def _bound(out: Path) -> None:
@@ -215,6 +215,33 @@ def _show_rows(title: str, frame: pd.DataFrame) -> None:
     for _, row in frame.iterrows():
         rows.add_row(*(str(v) if n in texts else f"{v:.4g}" for n, v in row.items()))
     console().print(rows, "")
+
+
+def _show_scores(frame: pd.DataFrame) -> None:
+    """Accuracy with its 95 % interval, and rejections of QCD with theirs."""
+    from hyflexsim.workloads.cli.terminal_tables import table as rich_table  # noqa: PLC0415
+
+    signals = ("Hbb", "Tbqq")
+    heads = (">parameters", ">accuracy", ">AUC", *(f">{s}: rej. at 50 %" for s in signals))
+    rows = rich_table("trained designs", "design", *heads)
+    for _, row in frame.iterrows():
+        accuracy = f"{row['accuracy']:.3f} ± {1.96 * row['accuracy_error']:.3f}"
+        rejections = (_rejection(row, f"rejection_{signal}") for signal in signals)
+        auc = f"{row['auc_mean']:.3f}"
+        rows.add_row(row["design"], f"{row['parameters']:,}", accuracy, auc, *rejections)
+    console().print(rows, "")
+
+
+def _rejection(row: pd.Series, key: str) -> str:
+    """With its interval; where no jet of QCD passed, what it is above."""
+    import pandas as pd  # noqa: PLC0415
+
+    value, low, high = row[key], row[f"{key}_low"], row[f"{key}_high"]
+    if pd.isna(low):
+        return ""
+    if pd.isna(value):
+        return f"> {low:,.0f}"
+    return f"{value:,.0f} ({low:,.0f} – {high:,.0f})"
 
 
 def _numeric(column: Any) -> bool:
