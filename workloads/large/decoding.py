@@ -15,7 +15,7 @@ from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import place
 from hyflexsim.sim.placement.memory import requests_at_once
 from hyflexsim.sim.plan.copies import component_loads
-from hyflexsim.sim.plan.plan import Plan
+from hyflexsim.sim.plan.plan import Group, Plan
 from hyflexsim.sim.plan.traffic import link_bytes
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.sim.routing import taken
@@ -31,7 +31,7 @@ class Decoding:
     """Least chips and PUs in use; times and energy of the prompt's first and one further token.
 
     ``pace_ps``: of the busiest component, for a token of the prompt. ``bound``: the kind of
-    component that the further token spends most of its longest way in, and ``bound_share`` of it.
+    component that the further token spends most of its longest way in, for ``bound_ps``.
     ``link_bytes``: from chip to chip, of the further token.
     """
 
@@ -42,7 +42,7 @@ class Decoding:
     pace_ps: int
     energy_pj: float
     bound: str
-    bound_share: float
+    bound_ps: int
     link_bytes: int
 
 
@@ -54,7 +54,8 @@ def decode(graph: nx.DiGraph, preset: str, slc_rate: float, context: int) -> Dec
     ready = prepare(_on_fewest(graph, preset, slc_rate, context), graph)
     played = engines.play(ready.plan, ready.requests, keep=Keep(requests=(1, 2)))
     first = played.first_output[0]
-    kind, share = bound_of(ready.plan, context)
+    way = longest_way(ready.plan, context)
+    kind = max(way, key=way.__getitem__)
     before, after = (shape_of(ready.plan, n, context) for n in (context, context + 1))
     spent = [energy.request_energy_pj(ready.plan, s, ready.chip, "action") for s in (before, after)]
     return Decoding(
@@ -65,7 +66,7 @@ def decode(graph: nx.DiGraph, preset: str, slc_rate: float, context: int) -> Dec
         max(component_loads(ready.plan, context)) // context,
         spent[1] - spent[0],
         kind,
-        share,
+        way[kind],
         _crossing(ready, context),
     )
 
@@ -99,30 +100,27 @@ def _on_fewest(graph: nx.DiGraph, preset: str, slc_rate: float, context: int) ->
     return scenario(least)
 
 
-def bound_of(plan: Plan, context: int) -> tuple[str, float]:
-    """(kind, share) of the component that token ``context`` spends most time in, on its longest way
-    from input to output, if nothing else is on the chips.
+def longest_way(plan: Plan, context: int) -> dict[str, int]:
+    """Picoseconds by kind of component on the longest way of token ``context`` (from 0) from input
+    to output, where all before it is done and nothing else is on the chips.
     """
     shape = shape_of(plan, context + 1, context)
+    times: list[int] = []
     ends: list[int] = []
     back: list[int] = []
-    times = []
     for step, count, duration in zip(plan.steps, shape.counts, shape.durations, strict=True):
         served = step.routed is None or context in taken(step.routed, context + 1)
         last = duration[-1] if isinstance(duration, list) else duration
         times.append(int(last) if served and count else 0)
-        earlier = [e.source for e in step.inputs if not getattr(e, "lag", 0)]
-        source = max(earlier, key=ends.__getitem__, default=-1)
-        back.append(source)
-        ends.append(times[-1] + (ends[source] if source >= 0 else 0))
-    by_kind: dict[str, int] = defaultdict(int)
+        earlier = [e.source for e in step.inputs if not (isinstance(e, Group) and e.lag)]
+        back.append(max(earlier, key=ends.__getitem__, default=-1))
+        ends.append(times[-1] + (ends[back[-1]] if earlier else 0))
+    found: dict[str, int] = defaultdict(int)
     at = max(range(len(ends)), key=ends.__getitem__)
-    whole = ends[at]
     while at >= 0:
-        by_kind[plan.steps[at].kind] += times[at]
+        found[plan.steps[at].kind] += times[at]
         at = back[at]
-    kind = max(by_kind, key=by_kind.__getitem__)
-    return kind, by_kind[kind] / whole
+    return dict(found)
 
 
 def _crossing(ready: Prepared, context: int) -> int:

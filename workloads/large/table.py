@@ -26,9 +26,9 @@ class Row(NamedTuple):
 
     ``slc_rate``: share of outputs in single-level cells. ``ways``: chips that share a layer, 1 for
     a pipeline alone. ``first_ms``: from a prompt of ``context`` tokens to its first token;
-    ``further_us`` and ``energy_uj``: of one more. ``bound``: see
-    :class:`~.decoding.Decoding`. ``link_kb``: 1000 bytes from chip to chip, of one more token, each
-    hop counted.
+    ``further_us`` and ``energy_mj``: of one more. ``bound``: the kind of component that it spends
+    most of its longest way in, and for how long (sums between chips count as one). ``link_kb``:
+    1000 bytes from chip to chip, of one more token, each hop counted.
     """
 
     model: str
@@ -40,9 +40,9 @@ class Row(NamedTuple):
     pus: int
     first_ms: float
     further_us: float
-    energy_uj: float
+    energy_mj: float
     bound: str
-    bound_share: float
+    bound_us: float
     link_kb: float
 
 
@@ -99,6 +99,7 @@ def _row(
     waiting = sums * ring.time_ps
     late = (context - 1) * max(0, here - found.pace_ps)
     link = ring.energy_pj(chip) if ways > 1 else 0.0
+    bound, bound_ps = max((found.bound, found.bound_ps), (LINK, waiting), key=lambda kind: kind[1])
     return Row(
         name,
         g.parameters(whole),
@@ -109,9 +110,9 @@ def _row(
         ways * found.pus,
         (found.first_ps + waiting + late) * 1e-9,
         (found.further_ps + waiting) * 1e-6,
-        (ways * found.energy_pj + sums * link) * 1e-6,
-        found.bound if waiting <= found.bound_share * found.further_ps else LINK,
-        found.bound_share,
+        (ways * found.energy_pj + sums * link) * 1e-9,
+        bound,
+        bound_ps * 1e-6,
         (ways * found.link_bytes + sums * ring.bytes) * 1e-3,
     )
 
