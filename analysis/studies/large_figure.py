@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from hyflexsim.analysis import style
 
@@ -27,11 +28,15 @@ def chips_plot(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             line = {"color": colours[model], "lw": 0.8, "ls": ":" if rate else "-"}
             ax.plot(rows["chips"], rows["further_us"], **line, zorder=1)
             for row in rows.itertuples():
-                fill = "white" if rate else colours[model]
+                fill = "none" if rate else colours[model]
                 style_ = {"color": colours[model], "mfc": fill, "ms": 5, "ls": ""}
                 ax.plot(row.chips, row.further_us, marks[row.ways], **style_)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(10, (1, 2, 3, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("chips")
         ax.set_ylabel("latency of a further token (µs)")
         ax.legend(handles=_keys(table, colours, marks), loc="center left", bbox_to_anchor=(1, 0.5))
@@ -46,6 +51,6 @@ def _keys(table: pd.DataFrame, colours: dict[str, str], marks: dict[int, str]) -
     for rate in sorted(set(table["slc_rate"])):
         line = {"color": "0.3", "marker": "o", "ls": ":" if rate else "-"}
         keys.append(
-            Line2D([], [], mfc="white" if rate else "0.3", **line, label=f"{100 * rate:g} % SLC")
+            Line2D([], [], mfc="none" if rate else "0.3", **line, label=f"{100 * rate:g} % SLC")
         )
     return keys
