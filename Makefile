@@ -37,7 +37,7 @@ explore: $(READY)
 
 # five thousand strangers' files of each kind, minutes: what is found becomes a test of its own
 fuzz: $(READY)
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto tests/workloads/test_strangers_files.py
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto tests/workloads/test_strangers_files.py tests/workloads/extraction/test_repeats.py
 
 bench: $(READY)
 	$(BIN)/python -m hyflexsim.workloads.benchmarks.bench

@@ -11,9 +11,12 @@ from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.sim.plan.unrolled import shape_of
 
 
-def link_bytes(plan: Plan, chip: Chip, tokens: int) -> dict[str, int]:
-    """Bytes of a request of so many tokens over each link of the chip (a mesh: times its hops)."""
-    shape = shape_of(plan, tokens)
+def link_bytes(plan: Plan, chip: Chip, tokens: int, prefill: int | None = None) -> dict[str, int]:
+    """Bytes of a request of so many tokens over each link of the chip (a mesh: times its hops).
+
+    ``prefill``: of these, the prompt; all by default.
+    """
+    shape = shape_of(plan, tokens, prefill)
     bits = dict.fromkeys(chip.links, 0)
     for step, count, size in zip(plan.steps, shape.counts, shape.sizes, strict=True):
         if step.unit in bits:

@@ -25,6 +25,7 @@ from hyflexsim.workloads.cli import (
     families,
     faults,
     kinds,
+    large,
     lean_imports,
     part,
     report,
@@ -71,6 +72,7 @@ report.register(app)
 reproduce.register(app)
 sensitivity.register(app)
 sparsity.register(app)
+large.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

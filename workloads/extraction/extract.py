@@ -7,6 +7,8 @@
     read_export.py        exported program -> ops and flows (flowing.py), operators in read_ops.py
                           (products, attention) and read_wires.py (choices, pooling)
     fold.py               ops -> graph in the vocabulary of hyflexsim.sim.graph
+    repeats.py            layers that are alike: three of them are exported
+    unrolling.py          ... and the graph of all of them follows from theirs
 
 What the numbers of an op mean, beyond the vocabulary:
 
@@ -111,7 +113,7 @@ def extract_config(
     key = f"graph-{_key(short, config)}"
     graph = _load(key) if cache else None
     if graph is None:
-        graph = _extract(model_zoo.build(short, dict(config)), None, short)
+        graph = _extract_layers(model_zoo.build(short, dict(config)), short)
         unknown = model_zoo.unknown_keys(config)
         if unknown:
             graph.graph["notes"].append(
@@ -145,11 +147,42 @@ def _extract(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> nx.Di
     return extract_program(model, inputs, name).graph
 
 
+def _extract_layers(model: Any, name: str) -> nx.DiGraph:
+    """The graph of a model that may be changed meanwhile: of layers that are alike three are
+    exported, and the rest follows from them (repeats.py, unrolling.py); else all are.
+    """
+    from hyflexsim.workloads.extraction import repeats, unrolling  # noqa: PLC0415
+
+    runs = repeats.runs_of(model)
+    if not runs:
+        return _extract(model, None, name)
+    try:
+        with repeats.shortened(model, runs):
+            graph = _read(model, None, name).graph
+            left_over = _values(model) - vocabulary.parameters(graph)
+        for run in runs:
+            graph = unrolling.unroll(graph, run)
+        if _values(model) - vocabulary.parameters(graph) != left_over:
+            raise unrolling.UnlikeError("parameters")
+    except (InputError, unrolling.UnlikeError):  # read whole, or refused by the layer in question
+        return _extract(model, None, name)
+    vocabulary.validate(graph)
+    _account(graph, model)
+    return graph
+
+
 def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Extracted:
     """The graph of a torch module and how its ops are computed; refused as by :func:`extract`.
 
     A module with weights gives a program with weights.
     """
+    extracted = _read(model, inputs, name)
+    _account(extracted.graph, model)
+    return extracted
+
+
+def _read(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Extracted:
+    """The same without what compares the graph with the model's parameters."""
     from hyflexsim.workloads.extraction import attention_capture, fold  # noqa: PLC0415
     from hyflexsim.workloads.extraction.read_export import Reader  # noqa: PLC0415
     from hyflexsim.workloads.extraction.read_ops import HANDLERS  # noqa: PLC0415
@@ -191,28 +224,35 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
         attributes["source"] = fixed_source or min(SOURCE, reader.positions.get("source", SOURCE))
         attributes["source_fixed"] = fixed_source is not None
     graph = fold.build(name, ops, output, **attributes)
-    total = sum(p.numel() for p in model.parameters())
+    graph.graph["unreached"] = unreached(model, exported.program, output.op.nodes[-1])
+    by_name = {op.name: op for op in ops if op.kind != "cat"}
+    leaving = reader.leaving[reader.outputs.index(output)]
+    return Extracted(
+        graph, exported.program, by_name, output, leaving, reader.sizes, exported.sources
+    )
+
+
+def _values(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _account(graph: nx.DiGraph, model: Any) -> None:
+    """Say in the graph what of the model is not in it."""
+    total, left = _values(model), graph.graph["unreached"]
     unused = total - vocabulary.parameters(graph)
     if unused < 0:  # not the user's to mend
-        raise RuntimeError(f"{name}: {-unused} parameters counted twice")
+        raise RuntimeError(f"{graph.graph['name']}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
-    left = unreached(model, exported.program, output.op.nodes[-1])
-    graph.graph["unreached"] = left
     if unused:
         where = f" ({', '.join(left)})" if left else ""
         graph.graph["notes"].append(
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
             f"reach{where}: they are not on the chip"
         )
-    if getattr(config, "quantization_config", None) is not None:
+    if getattr(getattr(model, "config", None), "quantization_config", None) is not None:
         graph.graph["notes"].append(
             "quantization_config is not read: weights have as many bits as the chip gives them"
         )
-    by_name = {op.name: op for op in ops if op.kind != "cat"}
-    leaving = reader.leaving[reader.outputs.index(output)]
-    return Extracted(
-        graph, exported.program, by_name, output, leaving, reader.sizes, exported.sources
-    )
 
 
 def _causal(ops: list[Op]) -> bool:
@@ -230,7 +270,7 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
-    sources += ["read_experts", "written_attention", "family_patches"]
+    sources += ["read_experts", "written_attention", "family_patches", "repeats", "unrolling"]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
     files.append(here / "unreached.py")
     files += [

@@ -47,6 +47,20 @@ LONG = "x" * 300
         (["validate", "bert-base", "--set", f"model.name={LONG}"], ": File name too long"),
         (["train-part", "part-small", "--start", LONG], ": File name too long"),
         (["attention", LONG], ": File name too long"),
+        (
+            ["large", "gpt2", "--context", "0"],
+            "--context must be an integer from 1 to 1048576; got 0",
+        ),
+        (["large", "gpt2", "--tensor", "2,x"], "--tensor must be integers from 2 to 1024; got 'x'"),
+        (
+            ["large", "gpt2", "--slc-rate", "nan"],
+            "--slc-rate must be numbers from 0 to 100; got 'n",
+        ),
+        (
+            ["large", "gpt2", "--picture", "x.txt"],
+            "--picture must end in .png, .svg, .pdf; got 'x.",
+        ),
+        (["large", "bert-base"], "bert-base: must be a model that generates text"),
         (["speedup", "--slc-rate", "nan"], "--slc-rate must be from 0 to 100 per cent; got nan"),
         (["speedup", "--slc-rate", "1e308"], "--slc-rate must be from 0 to 100 per cent; got "),
         (["speedup", "--tokens", "0"], "speedup: tokens must be an integer from 1 to "),

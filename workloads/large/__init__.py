@@ -1,0 +1,1 @@
+"""Models that take many chips: how many, and what they cost a token."""
