@@ -10,12 +10,13 @@ import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PASSED = ("HOME", "HYFLEXSIM_CACHE", "OMP_NUM_THREADS")
 
 
 @pytest.mark.slow
 def test_the_page_runs(tmp_path):
     env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    env |= {key: os.environ[key] for key in ("HOME", "HYFLEXSIM_CACHE") if key in os.environ}
+    env |= {key: os.environ[key] for key in PASSED if key in os.environ}
     for language, code in BLOCKS:
         command = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
         done = subprocess.run(

@@ -13,6 +13,7 @@ import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PASSED = ("HOME", "HYFLEXSIM_CACHE", "OMP_NUM_THREADS")
 
 
 @pytest.mark.slow
@@ -31,8 +32,8 @@ def test_the_tutorial_runs(tmp_path):
 
 
 def _home():
-    """Where graphs are cached, so that a second run of the tests is fast."""
-    return {key: os.environ[key] for key in ("HOME", "HYFLEXSIM_CACHE") if key in os.environ}
+    """Where graphs are cached, so that a second run is fast, and how many threads there are."""
+    return {key: os.environ[key] for key in PASSED if key in os.environ}
 
 
 def test_there_are_blocks_in_both_languages():
