@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Literal
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -24,13 +27,13 @@ def chips_plot(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     marks = {way: MARKS[i % len(MARKS)] for i, way in enumerate(ways)}
     with style.context():
         ax = style.new_axes(style.PAGE, 3.2) if ax is None else ax
-        for (model, rate), rows in table.groupby(["model", "slc_rate"], sort=False):
-            line = {"color": colours[model], "lw": 0.8, "ls": ":" if rate else "-"}
-            ax.plot(rows["chips"], rows["further_us"], **line, zorder=1)
-            for row in rows.itertuples():
-                fill = "none" if rate else colours[model]
-                style_ = {"color": colours[model], "mfc": fill, "ms": 5, "ls": ""}
-                ax.plot(row.chips, row.further_us, marks[row.ways], **style_)
+        for model, rate in product(models, sorted(set(table["slc_rate"]))):
+            rows = table[(table["model"] == model) & (table["slc_rate"] == rate)]
+            colour, fill = colours[model], "none" if rate else colours[model]
+            ax.plot(rows["chips"], rows["further_us"], _line(rate), color=colour, lw=0.8, zorder=1)
+            for _, row in rows.iterrows():
+                at = [row["chips"]], [row["further_us"]]
+                ax.plot(*at, marks[row["ways"]], color=colour, mfc=fill, ms=5)
         ax.set_xscale("log")
         ax.set_yscale("log")
         for axis in (ax.xaxis, ax.yaxis):
@@ -49,8 +52,10 @@ def _keys(table: pd.DataFrame, colours: dict[str, str], marks: dict[int, str]) -
         name = "pipeline" if way == 1 else f"{way} chips a layer"
         keys.append(Line2D([], [], color="0.3", marker=mark, ls="", label=name))
     for rate in sorted(set(table["slc_rate"])):
-        line = {"color": "0.3", "marker": "o", "ls": ":" if rate else "-"}
-        keys.append(
-            Line2D([], [], mfc="none" if rate else "0.3", **line, label=f"{100 * rate:g} % SLC")
-        )
+        name, fill = f"{100 * rate:g} % SLC", "none" if rate else "0.3"
+        keys.append(Line2D([], [], color="0.3", marker="o", ls=_line(rate), mfc=fill, label=name))
     return keys
+
+
+def _line(rate: float) -> Literal["-", ":"]:
+    return ":" if rate else "-"

@@ -74,9 +74,9 @@ def _write(found: Any, table_file: Any, picture_file: Any, picture: Path | None)
         frame.to_csv(table_file, index=False, float_format="%.4g")
     if picture is not None:
         from hyflexsim.analysis.studies.large_figure import chips_plot  # noqa: PLC0415
+        from hyflexsim.analysis.studies.score_axes import figure_of  # noqa: PLC0415
 
-        figure = chips_plot(frame).figure
-        figure.savefig(picture_file, format=picture.suffix[1:])
+        figure_of(chips_plot(frame)).savefig(picture_file, format=picture.suffix[1:])
 
 
 def _print(found: Any, notes: list[str]) -> None:

@@ -271,8 +271,7 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     sources += ["read_experts", "written_attention", "family_patches", "repeats", "unrolling"]
-    files = [here / f"{stem}.py" for stem in (*sources, "attention_capture")]
-    files.append(here / "unreached.py")
+    files = [here / f"{stem}.py" for stem in (*sources, "attention_capture", "unreached")]
     files += [
         Path(vocabulary.__file__).with_name(f"{stem}.py")
         for stem in ("graph", "vocabulary", "routing")

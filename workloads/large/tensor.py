@@ -45,7 +45,8 @@ def part_of(name: str, config: Mapping[str, Any], ways: int) -> dict[str, Any]:
             f"{name}: tensor parallel knows {', '.join(FAMILIES)}; got {config['model_type']}"
         )
     heads = config["num_attention_heads"]
-    whole = {"head_dim": config["hidden_size"] // heads, "num_key_value_heads": heads} | config
+    whole = {"head_dim": config["hidden_size"] // heads, "num_key_value_heads": heads}
+    whole |= config
     part = dict(whole)
     for key in SHARED:
         if key in whole:
