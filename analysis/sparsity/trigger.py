@@ -38,11 +38,13 @@ def trigger_plot(table: pd.DataFrame) -> Axes:
                 }
                 ax.plot(mine["p999_us"], heights, "o", **mark)
             for _, row in rows.iterrows():
+                left = row["chips"] == table["chips"].max()  # of two marks, the one further left
                 ax.annotate(
                     f"{row['chips']}",
                     (row["p999_us"], places[row["design"]] + shift),
-                    (4, 0),
+                    (-4 if left else 4, 0),
                     textcoords="offset points",
+                    ha="right" if left else "left",
                     va="center",
                     fontsize=style.SMALL,
                     color=colour,
