@@ -64,7 +64,7 @@ def test_learning_curve(few, tmp_path, capsys):
         (["train-part", "part-small", "none.parquet"], "no such file or folder of jets"),
         (
             ["train-part", "part"],
-            "part: no such recipe; name one of part-small, part-small-best, part-small-long, part-full",
+            "part: no such recipe; name one of part-small, part-small-best",
         ),
         (["attention-cost", "no.pt"], "does not say what it holds"),
         (["jets", "--classes", "top", "--out", "x"], "classes must be of QCD"),
