@@ -65,6 +65,8 @@ def reproduce_(
 ) -> None:
     """Make the paper's evaluation again: ours and theirs in tables, pictures and one page."""
     wanted = what or ["all"]
+    if device != "cpu" and wanted != ["binary"]:
+        raise InputError("--device goes with binary")
     target = out or Path("runs") / "reproduction"
     if not set(wanted) & set(STUDIES):
         if recipe is not None or runs is not None or tables_only:
@@ -78,6 +80,8 @@ def reproduce_(
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
     folder = runs or Path("runs")
+    if recipe is not None and wanted[0] != "accuracy":
+        raise InputError("--recipe goes with accuracy")
     if wanted[0] == "binary":
         failed = _binary(folder, target, device, tables_only)
     else:
@@ -112,8 +116,6 @@ def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: 
     if what == "accuracy":
         names = recipe.split(",") if recipe is not None else list(accuracy_studies.STUDIES)
         return accuracy_studies.run(names, runs, out, tables_only=tables_only)
-    if recipe is not None:
-        raise InputError("--recipe goes with accuracy")
     return attention_studies.run(runs, out, tables_only=tables_only)
 
 

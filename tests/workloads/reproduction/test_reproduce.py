@@ -191,9 +191,14 @@ def test_the_command(hyflexsim, tmp_path):
     ("options", "message"),
     [
         (["fig99"], "no figure 'fig99'; nearest: fig"),
-        (["accuracy", "fig14"], "accuracy and attention go alone; got accuracy fig14"),
-        (["fig2", "--recipe", "x"], "--recipe, --runs and --tables-only go with accuracy or"),
+        (["accuracy", "fig14"], "accuracy and attention and binary go alone; got accuracy fig14"),
+        (
+            ["fig2", "--recipe", "x"],
+            "--recipe, --runs and --tables-only go with accuracy, attention",
+        ),
         (["attention", "--recipe", "x"], "--recipe goes with accuracy"),
+        (["binary", "--recipe", "x"], "--recipe goes with accuracy"),
+        (["fig2", "--device", "cuda"], "--device goes with binary"),
         (["accuracy", "--recipe", "nothing"], "no studies of a recipe 'nothing'; "),
     ],
 )
