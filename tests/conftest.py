@@ -6,6 +6,7 @@ Each process computes with one thread, as there is one a core; those that it sta
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -19,3 +20,12 @@ settings.register_profile("fuzz", derandomize=False, print_blob=True, max_exampl
 settings.register_profile("explore", derandomize=False, print_blob=True, **_COMMON)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+LONG = ("test_tutorial.py", "test_reproduce.py", "test_how_to.py")
+"""Files that take minutes each: begun first, so that no core is alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, all others in their order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
