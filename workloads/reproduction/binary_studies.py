@@ -93,7 +93,8 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
             continue
         curve = pd.read_parquet(folder / arm.name / "curve.parquet")
         curve = curve.drop_duplicates("step", keep="last")
-        curves.append(curve[["step", "loss", "validation_accuracy", *SEEN]].assign(arm=arm.name))
+        shown = ["step", "loss", "accuracy", "validation_accuracy", *SEEN]
+        curves.append(curve[shown].assign(arm=arm.name))
         scores = json.loads((folder / arm.name / "scores.json").read_text("utf-8"))
         row = {"arm": arm.name, "title": arm.title, "steps": arm.steps}
         row |= {key: scores[key] for key in ("jets", "accuracy", "accuracy_error", "auc_mean")}

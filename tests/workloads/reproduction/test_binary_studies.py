@@ -30,7 +30,8 @@ def test_tables_of_the_arms_that_are_done(tmp_path):
     folder = tmp_path / "wide"
     folder.mkdir()
     rows = [
-        {"step": step, "loss": 1 / step, "validation_accuracy": 0.5} | dict.fromkeys(SEEN, value)
+        {"step": step, "loss": 1 / step, "accuracy": 0.6, "validation_accuracy": 0.5}
+        | dict.fromkeys(SEEN, value)
         for step, value in ((250, 0.1), (7000, 0.5), (7000, 0.4))  # looked at twice at the end
     ]
     pd.DataFrame(rows).to_parquet(folder / "curve.parquet")
