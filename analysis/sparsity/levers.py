@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.studies.score_axes import figure_of, panels
+from hyflexsim.analysis.studies.score_axes import beside, figure_of, panels
 
 PANELS = {
     "latency_us": ("latency", 60.0),
@@ -89,16 +89,7 @@ def _marks(
         right = value > 0
         edge = most if right else -most
         ax.plot([edge], [height], ">" if right else "<", **mark)
-        ax.annotate(
-            f"{value:+.0f}",
-            (edge, height),
-            (-4 if right else 4, 0),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="center",
-            fontsize=style.SMALL,
-            color=colour,
-        )
+        beside(ax, f"{value:+.0f}", (edge, height), colour, left=right)
 
 
 def _accuracy(ax: Axes, table: pd.DataFrame, places: dict[tuple[bool, str], int]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hyflexsim.analysis import style
-from hyflexsim.analysis.studies.score_axes import panels
+from hyflexsim.analysis.studies.score_axes import beside, panels
 
 BUDGETS = (12.5, 50.0)  # µs
 COLOURS = ("#56B4E9", "#0072B2", "#D55E00")
@@ -39,16 +39,8 @@ def trigger_plot(table: pd.DataFrame) -> Axes:
                 ax.plot(mine["p999_us"], heights, "o", **mark)
             for _, row in rows.iterrows():
                 left = row["chips"] == table["chips"].max()  # of two marks, the one further left
-                ax.annotate(
-                    f"{row['chips']}",
-                    (row["p999_us"], places[row["design"]] + shift),
-                    (-4 if left else 4, 0),
-                    textcoords="offset points",
-                    ha="right" if left else "left",
-                    va="center",
-                    fontsize=style.SMALL,
-                    color=colour,
-                )
+                at = (row["p999_us"], places[row["design"]] + shift)
+                beside(ax, f"{row['chips']}", at, colour, left=left)
         for budget in BUDGETS:
             ax.axvline(budget, color="#606060", lw=0.6, ls="--")
         ax.set_xscale("log")

@@ -45,6 +45,22 @@ def panels(
     return list(figure.subplots(1, count, squeeze=False, width_ratios=widths, **share)[0])
 
 
+def beside(
+    ax: Axes, text: str, at: tuple[float, float], colour: str, *, left: bool = False
+) -> None:
+    """A small word right of a mark, or left of it, in the mark's colour."""
+    ax.annotate(
+        text,
+        at,
+        (-4 if left else 4, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="center",
+        fontsize=style.SMALL,
+        color=colour,
+    )
+
+
 def figure_of(ax: Axes) -> Figure:
     """The whole figure that axes are on."""
     figure = ax.figure.get_figure(root=True)

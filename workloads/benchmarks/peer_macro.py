@@ -32,7 +32,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hyflexsim.sim import energy
-from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.engines import play
 from hyflexsim.sim.engine.request import Request
@@ -41,6 +40,7 @@ from hyflexsim.sim.plan.copies import component_loads
 from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.benchmarks.peers import measure, products
+from hyflexsim.workloads.reproduction.silicon import one_matrix
 
 TOKENS = 128
 
@@ -88,13 +88,7 @@ def ours(macro: Macro, product: tuple[str, int, int, int]) -> Found:
     """One matrix, dense, in multi-level cells; the plan that any run would play."""
     _, tokens, inputs, outputs = product
     chip = load_chip(macro.preset, dict(macro.changes))
-    graph = g.new_graph("macro")
-    g.add_op(graph, "in", "input", layer="b.0", width=inputs)
-    shape: dict[str, Any] = {"rows": inputs, "cols": outputs, "width": outputs, "weight": "W"}
-    g.add_op(graph, "matrix", "gemv", layer="b.0", **shape)
-    g.add_op(graph, "out", "output", layer="b.0", width=outputs)
-    g.connect(graph, "in", "matrix")
-    g.connect(graph, "matrix", "out")
+    graph = one_matrix(inputs, outputs)
     placement = place(graph, chip, Options(slc_rate=0.0, copies="none"))
     plan = build_plan(graph, placement)
     played = play(plan, [Request(0, tokens)])

@@ -17,6 +17,11 @@ Threads = Annotated[
 of the processor (85 s for 6.6 s, on two cores at load 5)."""
 
 
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="Where a training computes: cpu, cuda or cuda:N.")
+]
+
+
 def use_threads(count: int) -> None:
     """Have torch compute with so many. Raises InputError for less than one, and for too many."""
     if not 1 <= count <= MOST_THREADS:

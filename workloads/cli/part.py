@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Threads, use_threads
+from hyflexsim.workloads.cli.options import Device, Threads, use_threads
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import progress, resumable
 
@@ -99,9 +99,7 @@ def train(
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Learn its answers too (distillation)."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where it trains: cpu, cuda or cuda:N.")
-    ] = "cpu",
+    device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
     """Train a Particle Transformer on jets; prints accuracy, AUC and background rejection."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Device
 from hyflexsim.workloads.sweeping.processes import cores
 from hyflexsim.workloads.terminal import console, progress, resumable
 
@@ -55,9 +56,7 @@ def reproduce_(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew what was interrupted.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Of binary: cpu, cuda or cuda:N.")
-    ] = "cpu",
+    device: Device = "cpu",
     jobs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Figures at once, a process each [default: all cores]."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Device
 from hyflexsim.workloads.cli.part import found_checkpoint, recipe_changes
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import console, progress, resumable
@@ -63,9 +64,7 @@ def sparsity(
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Of designs: learn its answers too."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Of designs: cpu, cuda or cuda:N.")
-    ] = "cpu",
+    device: Device = "cpu",
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Of designs: change a key of the recipe."),

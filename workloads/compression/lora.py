@@ -21,6 +21,7 @@ import torch
 from hyflexsim.models.lowrank.layers import check_weight
 from hyflexsim.models.tensor_files import TensorFiles
 from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.workloads.extraction.config_limits import read_object
 from hyflexsim.workloads.extraction.weight_formats import ADAPTER
 
 WEIGHTS = "adapter_model.safetensors"
@@ -123,14 +124,7 @@ def _is_a(name: str) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not a JSON file ({error})") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{file}: must hold an object; got {type(config).__name__}")
+    config = read_object(file)
     for key, allowed in PLAIN.items():
         if config.get(key) not in allowed:
             raise InputError(

@@ -33,6 +33,13 @@ ALIKE = 0.9
 
 def read_config(path: Path) -> dict[str, Any]:
     """The content of a ``config.json``; refused by file, key, value and what is allowed."""
+    config = read_object(path)
+    check_config(str(path), config)
+    return config
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises InputError for what is none, and for no such file."""
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:
@@ -41,7 +48,6 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: must hold an object; got {type(config).__name__}")
-    check_config(str(path), config)
     return config
 
 

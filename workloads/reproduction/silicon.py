@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import networkx as nx
+
 from hyflexsim.sim import energy
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.placement.mapping import Options, place
@@ -22,13 +24,8 @@ from hyflexsim.workloads.reproduction.silicon_macros import JIA, NEURRAM, WANG
 from hyflexsim.workloads.terminal import Say
 
 
-def matrix_pj(preset: str, changes: Mapping[str, Any], rows: int, columns: int) -> float:
-    """pJ of a multiply-accumulate in the unit that holds a matrix of that size.
-
-    >>> round(matrix_pj("hyflexpim", {}, 64, 16), 2)  # ADC 1 mW, Table 2's power x time
-    1.42
-    """
-    chip = load_chip(preset, changes)
+def one_matrix(rows: int, columns: int) -> nx.DiGraph:
+    """A model that is one matrix, rows x columns: tokens (rows,) in, tokens (columns,) out."""
     graph = g.new_graph("macro")
     g.add_op(graph, "in", "input", layer="b.0", width=rows)
     size: dict[str, Any] = {"rows": rows, "cols": columns, "width": columns, "weight": "W"}
@@ -36,6 +33,17 @@ def matrix_pj(preset: str, changes: Mapping[str, Any], rows: int, columns: int) 
     g.add_op(graph, "out", "output", layer="b.0", width=columns)
     g.connect(graph, "in", "matrix")
     g.connect(graph, "matrix", "out")
+    return graph
+
+
+def matrix_pj(preset: str, changes: Mapping[str, Any], rows: int, columns: int) -> float:
+    """pJ of a multiply-accumulate in the unit that holds a matrix of that size.
+
+    >>> round(matrix_pj("hyflexpim", {}, 64, 16), 2)  # ADC 1 mW, Table 2's power x time
+    1.42
+    """
+    chip = load_chip(preset, changes)
+    graph = one_matrix(rows, columns)
     plan = build_plan(graph, place(graph, chip, Options(slc_rate=1.0, copies="none")))
     shape = shape_of(plan, 1)
     steps = zip(plan.steps, shape.counts, shape.sizes, strict=True)
