@@ -99,7 +99,10 @@ class _Meter:
         self._tokens += len(x)
 
     def inputs(self) -> dict[str, Inputs]:
-        """Of each of the matrices, which all have the same inputs."""
+        """Of each of the matrices, which all have the same inputs.
+
+        Raises ModelError where no data reached them, and for moments that are not finite.
+        """
         if self._moment is None or self._size is None:
             raise ModelError(f"{self._matrices[0]}: the data do not reach it")
         check_weight(self._moment, f"inputs of {self._matrices[0]}")

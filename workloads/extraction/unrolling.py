@@ -44,6 +44,7 @@ class _Unrolling:
         self.step = 0  # of the seeds of routers, a round
 
     def unrolled(self) -> nx.DiGraph:
+        """The graph of all rounds. Raises UnlikeError where a round does not follow."""
         model = self._model()
         followers = self._followers(model)
         result = nx.DiGraph(**self.graph.graph)
@@ -147,7 +148,10 @@ class _Unrolling:
         return self.layer.sub(lambda match: f"{match[1]}.{int(match[2]) + by}", text)
 
     def outer(self, text: str) -> str:
-        """A text of what is not in a round: the last round's layers and those behind move on."""
+        """A text of what is not in a round: the last round's layers and those behind move on.
+
+        Raises UnlikeError for a text of an earlier round.
+        """
         place = self.round(text)
         if place is None:
             return text
@@ -156,7 +160,7 @@ class _Unrolling:
         return self.moved(text, self.run.rounds - ROUNDS)
 
     def source(self, name: str) -> str:
-        """The same for what it reads."""
+        """The same for what it reads. Raises UnlikeError for what an earlier round made."""
         if name in self.same:
             return name
         place = self.place(name)
