@@ -61,7 +61,7 @@ class Rows:
     """Rows done so far, appended one by one to a file of JSON lines."""
 
     def __init__(self, path: Path, key: tuple[str, ...]):
-        self._path, self._key = path, key
+        self._path, self.key = path, key
         self._done: dict[tuple[Any, ...], dict[str, Any]] = {}
         if not path.is_file():
             return
@@ -71,7 +71,10 @@ class Rows:
             self._keep(_parsed(path, line))
 
     def __contains__(self, row: Mapping[str, Any]) -> bool:
-        return tuple(row[name] for name in self._key) in self._done
+        return tuple(row[name] for name in self.key) in self._done
+
+    def __getitem__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return self._done[tuple(row[name] for name in self.key)]
 
     def add(self, row: dict[str, Any]) -> None:
         """One row more, on disk when this returns."""
@@ -84,7 +87,7 @@ class Rows:
         return list(self._done.values())
 
     def _keep(self, row: dict[str, Any]) -> None:
-        self._done[tuple(row[name] for name in self._key)] = row
+        self._done[tuple(row[name] for name in self.key)] = row
 
 
 @contextmanager

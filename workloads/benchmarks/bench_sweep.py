@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hyflexsim.sim.engine import engines
+from hyflexsim.workloads.points.processes import cores
 from hyflexsim.workloads.run.prepare import load_graph, prepare
 from hyflexsim.workloads.run.run import simulate
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.sweeping.processes import cores
 from hyflexsim.workloads.sweeping.sweep import sweep
 
 POINTS, ALONE = 200, 10

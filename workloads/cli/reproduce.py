@@ -9,7 +9,7 @@ import typer
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.options import Device
-from hyflexsim.workloads.sweeping.processes import cores
+from hyflexsim.workloads.points.processes import cores
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:

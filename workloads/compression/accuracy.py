@@ -12,13 +12,12 @@ placed in SLC.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import networkx as nx
 import pyarrow as pa
-from torch import Tensor, nn
+from torch import nn
 
 from hyflexsim.models.cells.broken import Damage
 from hyflexsim.models.cells.on_chip import Device, Masks, on_chip, wrong_cells
@@ -26,13 +25,12 @@ from hyflexsim.models.cells.quantization import Clip
 from hyflexsim.models.lowrank.ranks_file import RANKS_FILE
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement.mapping import Options, weights_on
+from hyflexsim.workloads.compression.accuracy_point import OPEN, accuracy_point, is_dense
 from hyflexsim.workloads.compression.devices import (
     Noise,
     describe,
     device_of,
     noises_of,
-    without_converters,
 )
 from hyflexsim.workloads.compression.judged_models import (
     Opened,
@@ -43,13 +41,10 @@ from hyflexsim.workloads.compression.judged_models import (
 from hyflexsim.workloads.compression.machines import Machine, own_bits
 from hyflexsim.workloads.compression.protection import (
     SELECTS,
-    masks_of,
-    prepared,
-    protected_graph,
 )
-from hyflexsim.workloads.extraction.ranks import exact_ops
 from hyflexsim.workloads.outputs import check_folder
-from hyflexsim.workloads.resumable import Work, working
+from hyflexsim.workloads.points.study import computed
+from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.scenario.checkpoints import read_about
 from hyflexsim.workloads.scenario.schema import Accuracy
@@ -70,6 +65,10 @@ _SCHEMA = {
 Row = dict[str, Any]
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
 class Grid(NamedTuple):
     """What a sweep varies. `rates`: SLC shares from 0 to 1. `adc_bits`: of multi-level columns
     (single-level ones: one less), 0 for converters that lose nothing; none: the chip's own.
@@ -87,6 +86,7 @@ def sweep(
     out: str | Path,
     *,
     machine: Machine | None = None,
+    workers: int | None = None,
     say: Say | None = None,
     fresh: bool = False,
     draw: Callable[[Path], object] = lambda folder: None,
@@ -94,7 +94,8 @@ def sweep(
     """Score a checkpoint over a grid and write directory `out` (accuracy.parquet, .json).
 
     A row a (selection, σ, SLC rate, ADC, seed). At rate 1 nothing is random without SLC noise, so
-    one row stands for all seeds and σ. Interrupted, it goes on where it was. `draw` adds pictures
+    one row stands for all seeds and σ. `workers`: processes, as many as there are cores by default;
+    0: none beside this one. Interrupted, it goes on where it was. `draw` adds pictures
     before the directory appears.
     """
     for rate in grid.rates:
@@ -119,8 +120,22 @@ def sweep(
     with working(out, job, fresh=fresh) as work:
         opened = open_checkpoint(checkpoint)
         known = work.fact("references", lambda: references(opened, about, settings.limit))
-        study = _Study(opened, checkpoint, settings, machine, {n.value: n for n in noises})
-        rows = _rows(study, grid, work, say or _silent)
+        try:
+            rows = computed(
+                work.rows(KEY),
+                [*_wanted(machine, settings, grid)],
+                accuracy_point,
+                common={
+                    "checkpoint": str(checkpoint),
+                    "machine": machine._asdict(),
+                    "accuracy": settings.model_dump(mode="json"),
+                },
+                workers=workers,
+                group=_chip,
+                say=say,
+            )
+        finally:
+            OPEN.close()
         noise = [
             noise_row(opened.model, chip, each, machine.clip) | {"sigma": each.value}
             for each in noises
@@ -151,7 +166,7 @@ def scores_on_chips(
     device: Device,
     masks: Mapping[str, Masks],
     settings: Accuracy,
-    say: Say,
+    say: Say = _silent,
     damage: Mapping[str, Damage] | None = None,
 ) -> list[float]:
     """The task's metric on as many programmed chips as the settings have seeds.
@@ -170,14 +185,6 @@ def scores_on_chips(
     return values
 
 
-def placed_masks(
-    layers: Mapping[str, nn.Module], graph: nx.DiGraph, chip: Chip, rate: float
-) -> dict[str, list[Tensor]]:
-    """What of a model's matrices (by path) is in SLC if its blocks are placed at an SLC rate."""
-    options = Options(slc_rate=rate, slc_rates=dict.fromkeys(exact_ops(graph), 1.0))
-    return masks_of(layers, graph, chip, weights_on(chip, graph, options))
-
-
 def noise_row(model: nn.Module, chip: Chip, noise: Noise, clip: Clip) -> Row:
     """What a noise means, and the share of this model's own cells that read wrong by it."""
     own = wrong_cells(model, device_of(chip, noise, clip))
@@ -185,55 +192,11 @@ def noise_row(model: nn.Module, chip: Chip, noise: Noise, clip: Clip) -> Row:
     return found | {"own_wrong_cells": own}
 
 
-class _Study(NamedTuple):
-    """What all rows of a sweep share; noises by σ."""
-
-    opened: Opened
-    checkpoint: Path
-    settings: Accuracy
-    machine: Machine
-    noises: Mapping[float, Noise]
-
-
-def _rows(study: _Study, grid: Grid, work: Work, say: Say) -> list[Row]:
-    done = work.rows(KEY)
-    wanted = [*_wanted(study, grid)]
-    for chip_rows in _by_chip(wanted):
-        missing = [row for row in chip_rows if row not in done]
-        if missing:
-            for row in _scored(
-                study, missing, lambda: say("scoring", len(done.all()), len(wanted))
-            ):
-                done.add(row)
-    return done.all()
-
-
-def _scored(study: _Study, rows: Sequence[Row], say: Callable[[], None]) -> Iterator[Row]:
-    """Rows of one programmed chip with their scores."""
-    first, opened = rows[0], study.opened
-    chip = study.machine.variant(first["adc_bits"])
-    device = device_of(chip, study.noises[first["sigma"]], study.machine.clip)
-    if not first["adc_bits"]:
-        device = without_converters(device)
-    with prepared(opened.model, first["select"]) as model:
-        graphs = {
-            select: protected_graph(model, study.checkpoint, select)
-            for select in dict.fromkeys(row["select"] for row in rows)
-        }
-        with on_chip(model, device, first["seed"]) as cells:
-            for row in rows:
-                say()
-                cells.protect(
-                    placed_masks(cells.held, graphs[row["select"]], chip, row["slc_rate"])
-                )
-                figures = score(model, opened.task, study.settings.limit)
-                yield row | {"score": figures[opened.task.metric.name]}
-
-
-def _wanted(study: _Study, grid: Grid) -> Iterator[Row]:
+def _wanted(machine: Machine, settings: Accuracy, grid: Grid) -> Iterator[Row]:
     """All rows of a sweep without their scores."""
-    sigmas, settings = [*study.noises], study.settings
-    device = device_of(study.machine.chip(), study.noises[sigmas[0]], study.machine.clip)
+    noises = {noise.value: noise for noise in noises_of(machine.chip(), settings)}
+    sigmas = [*noises]
+    device = device_of(machine.chip(), noises[sigmas[0]], machine.clip)
     for select in grid.selects:
         for adc_bits in grid.adc_bits:
             for sigma in sigmas:
@@ -245,14 +208,9 @@ def _wanted(study: _Study, grid: Grid) -> Iterator[Row]:
                         yield dict(zip(KEY, (select, sigma, rate, adc_bits, seed), strict=True))
 
 
-def _by_chip(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows that one programmed chip serves: all rates and, but for magnitude, all selections."""
-    chips: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        dense = row["select"] == "magnitude"
-        key = (dense, row["sigma"], row["adc_bits"], row["seed"])
-        chips.setdefault(key, []).append(row)
-    return list(chips.values())
+def _chip(row: Mapping[str, Any]) -> str:
+    """One programmed chip serves all rates and, but for magnitude, all selections."""
+    return repr((is_dense(row["select"]), row["sigma"], row["adc_bits"], row["seed"]))
 
 
 def _about(
@@ -284,7 +242,3 @@ def notes(settings: Accuracy) -> list[str]:
             "the floor is of all"
         )
     return said
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    pass

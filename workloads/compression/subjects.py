@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -61,8 +61,11 @@ class Subject(Protocol):
     def opened(self, work: Work, say: Say) -> Opened:
         """The model of the reference, with its task."""
 
-    def compressed(self, opened: Opened, work: Work, say: Say) -> Iterator[Compressed]:
-        """A model a budget."""
+    def compress(self, opened: Opened, work: Work, say: Say) -> None:
+        """Make the model of every budget, in the folder of `work`."""
+
+    def compressed(self, budget: float, folder: Path) -> Compressed:
+        """That of a budget; `folder`: that of `work`."""
 
 
 class OfRecipe:
@@ -91,13 +94,19 @@ class OfRecipe:
         train_dense(self.recipe, opened, work, say)
         return opened
 
-    def compressed(self, opened: Opened, work: Work, say: Say) -> Iterator[Compressed]:
-        """A copy a budget, factorised and fine-tuned, or as an earlier start left it."""
+    def compress(self, opened: Opened, work: Work, say: Say) -> None:
+        """Factorise and fine-tune a copy a budget, but for what an earlier start has made."""
         for budget, trial in self._trials.items():
-            mine = opened._replace(model=copy.deepcopy(opened.model))
-            folder = work.path(f"budget-{budget:g}")
-            _fine_tuned(trial, mine, folder, say)
-            yield Compressed(budget, mine, folder)
+            folder = work.path(_folder(budget))
+            if not folder.is_dir():
+                mine = opened._replace(model=copy.deepcopy(opened.model))
+                _fine_tuned(trial, mine, folder, say)
+
+    def compressed(self, budget: float, folder: Path) -> Compressed:
+        """The copy of a budget."""
+        opened = open_recipe(self.recipe)
+        load_compressed(opened.model, folder / _folder(budget))
+        return Compressed(budget, opened, folder / _folder(budget))
 
 
 class OfCheckpoint:
@@ -125,9 +134,23 @@ class OfCheckpoint:
         """Its model."""
         return open_checkpoint(self.folder)
 
-    def compressed(self, opened: Opened, work: Work, say: Say) -> Iterator[Compressed]:
+    def compress(self, opened: Opened, work: Work, say: Say) -> None:
+        """It is."""
+
+    def compressed(self, budget: float, folder: Path) -> Compressed:
         """The same model."""
-        yield Compressed(self.budgets[0], opened, self.folder)
+        return Compressed(budget, open_checkpoint(self.folder), self.folder)
+
+
+def subject_of(job: Mapping[str, Any]) -> Subject:
+    """The subject whose ``job`` this is."""
+    if "checkpoint" in job:
+        return OfCheckpoint(Path(job["checkpoint"]))
+    return OfRecipe(Recipe.model_validate(job["recipe"]), job["method"], job["budgets"])
+
+
+def _folder(budget: float) -> str:
+    return f"budget-{budget:g}"
 
 
 def _trial(recipe: Recipe, method: str, budget: float) -> Recipe:
@@ -140,9 +163,6 @@ def _trial(recipe: Recipe, method: str, budget: float) -> Recipe:
 
 def _fine_tuned(trial: Recipe, opened: Opened, folder: Path, say: Say) -> None:
     """Factors fine-tuned at a budget, kept in `folder` with the importance of their ranks."""
-    if folder.is_dir():
-        load_compressed(opened.model, folder)
-        return
     factorise(trial, opened.model, opened.task, say)
     scores = {"gradient": recovered(trial, opened.model, opened.task, say).mean}
     save_compressed(low_rank.fold(opened.model), folder, scores=scores)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hyflexsim.workloads.points.done import Answers
+
 STANDARD = (
     "latency_ps.p50",
     "latency_ps.p99",
@@ -23,8 +25,6 @@ STANDARD = (
 
 BY_KIND = ("energy_by_kind_pj.", "utilisation_by_kind.")
 """Answers that points without a kind of component do not have."""
-
-Answers = dict[str, Any]
 
 
 def answers_of(summary: Mapping[str, Any]) -> Answers:

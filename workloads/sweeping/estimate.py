@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import NamedTuple
 
+from hyflexsim.workloads.points.chosen import executor_of
 from hyflexsim.workloads.sweeping.scenario_point import scenario_point
-from hyflexsim.workloads.sweeping.sweep import check, executor_of, first_and_last
+from hyflexsim.workloads.sweeping.sweep import check, first_and_last
 from hyflexsim.workloads.sweeping.sweep_file import Sweep
 from hyflexsim.workloads.terminal import Say
 

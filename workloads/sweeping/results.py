@@ -29,9 +29,10 @@ from hyflexsim.models.whole_file import SCRATCH, whole
 from hyflexsim.sim.cache import write_whole
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.outputs import check_folder, owned
+from hyflexsim.workloads.points.done import Done
+from hyflexsim.workloads.points.store import FullError
 from hyflexsim.workloads.resumable import differing
 from hyflexsim.workloads.run.run_dir import write_json
-from hyflexsim.workloads.sweeping.done import Done
 
 JOB, PARTS, TABLE, RESERVE = "sweep.json", "parts", "points.parquet", ".reserve"
 MERGE = 256
@@ -43,10 +44,6 @@ ROOM = 2**20
 OWN = ("point", "seconds", "peak_mb", "error")
 
 Row = dict[str, Any]
-
-
-class FullError(InputError):
-    """Points can no longer be written; all that had finished are."""
 
 
 class Results:
@@ -64,6 +61,9 @@ class Results:
 
     def __contains__(self, point: int) -> bool:
         return point in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def rows(self) -> list[Row]:
         """All rows, in order of points."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyflexsim.workloads.compression.judged_run import simulate
+from hyflexsim.workloads.points.done import Answers
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.sweeping.answers import Answers, answers_of
+from hyflexsim.workloads.sweeping.answers import answers_of
 
 SCENARIO = "scenario"
 """The setting that names the scenario."""

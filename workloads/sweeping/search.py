@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.points.done import Done
+from hyflexsim.workloads.points.engine import Next
 from hyflexsim.workloads.sweeping.axes import Axis
-from hyflexsim.workloads.sweeping.done import Done
-from hyflexsim.workloads.sweeping.engine import Next
 from hyflexsim.workloads.sweeping.results import Results, plain
 
 STALE = 100
@@ -28,7 +28,7 @@ class _Asked(NamedTuple):
 
 
 class Search:
-    """A :class:`~hyflexsim.workloads.sweeping.engine.Source` of `points` points in all.
+    """A :class:`~hyflexsim.workloads.points.engine.Source` of `points` points in all.
 
     `objectives`: answers, "min" or "max". Raises InputError where optuna is not installed.
     """
@@ -57,7 +57,7 @@ class Search:
             self._learn(optuna, row)
 
     def next(self, group: str) -> Next | None:
-        """See :class:`~hyflexsim.workloads.sweeping.engine.Source`; it knows no groups."""
+        """See :class:`~hyflexsim.workloads.points.engine.Source`; it knows no groups."""
         if self._next >= self.total:
             return None
         for _ in range(STALE):
@@ -73,7 +73,7 @@ class Search:
         return None
 
     def tell(self, done: Done) -> None:
-        """See :class:`~hyflexsim.workloads.sweeping.engine.Source`."""
+        """See :class:`~hyflexsim.workloads.points.engine.Source`."""
         asked = self._asked.pop(done.point)
         values = self._values(done.answers)
         self._known[json.dumps(asked.settings)] = values

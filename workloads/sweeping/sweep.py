@@ -12,14 +12,13 @@ from typing import Any
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import extract
 from hyflexsim.workloads.nearest import nearest
+from hyflexsim.workloads.points.chosen import executor_of
+from hyflexsim.workloads.points.done import Done
+from hyflexsim.workloads.points.engine import Listed, Source, explore
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.sweeping.answers import BY_KIND
 from hyflexsim.workloads.sweeping.axes import Axis
 from hyflexsim.workloads.sweeping.designs import Settings, plan_of
-from hyflexsim.workloads.sweeping.done import Done, PointFunction
-from hyflexsim.workloads.sweeping.engine import Listed, Source, explore
-from hyflexsim.workloads.sweeping.executors import Executor, Here
-from hyflexsim.workloads.sweeping.processes import Processes, cores
 from hyflexsim.workloads.sweeping.results import Results, results
 from hyflexsim.workloads.sweeping.scenario_point import scenario_of, scenario_point
 from hyflexsim.workloads.sweeping.sweep_file import Sweep
@@ -131,20 +130,6 @@ def _check_names(loaded: Sweep, done: Done) -> None:
     for name in loaded.objectives:
         if isinstance(done.answers.get(name, 0), str):
             raise InputError(f"{loaded.name}: an objective must be a number; {name} is a text")
-
-
-def executor_of(function: PointFunction, workers: int | None, dask: str | None) -> Executor:
-    """Where points are computed."""
-    if dask is not None:
-        if workers is not None:
-            raise InputError("--workers goes without --dask, whose workers are the cluster's")
-        from hyflexsim.workloads.sweeping.cluster import Cluster  # noqa: PLC0415 (its extra)
-
-        return Cluster(function, dask)
-    count = cores() if workers is None else workers
-    if count < 0:
-        raise InputError(f"--workers must be an integer from 0; got {count}")
-    return Processes(function, count) if count else Here(function)
 
 
 def _job(loaded: Sweep, first: Scenario) -> dict[str, Any]:

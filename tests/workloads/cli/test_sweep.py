@@ -88,7 +88,7 @@ BAD = {
 def test_bad_input_is_one_line_and_exit_code_2(
     hyflexsim, folder, monkeypatch, vary, options, message
 ):
-    monkeypatch.setattr("hyflexsim.workloads.sweeping.cluster.PATIENCE", "1s")
+    monkeypatch.setattr("hyflexsim.workloads.points.cluster.PATIENCE", "1s")
     if vary:
         (folder / "jets.toml").write_text(f'scenario = "part-jets"\n{vary}\n')
     before = sorted(folder.iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,14 +15,15 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.redistribution import rank_scores
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression import accuracy
-from hyflexsim.workloads.compression.accuracy import Grid, sweep
+from hyflexsim.workloads.compression import accuracy, accuracy_point
+from hyflexsim.workloads.compression.accuracy import Grid
 from hyflexsim.workloads.compression.devices import settings_from
 from hyflexsim.workloads.compression.judged_models import open_checkpoint, score
 from hyflexsim.workloads.compression.machines import Machine, machine_from
 from hyflexsim.workloads.compression.protection import prepared, rank_scores_of
 from hyflexsim.workloads.scenario.checkpoints import read_about
 
+sweep = partial(accuracy.sweep, workers=0)
 KEYS = ["select", "sigma", "slc_rate", "adc_bits", "seed"]
 GRID = Grid((0.0, 0.5, 1.0), ("gradient",), (0,))
 
@@ -36,6 +38,10 @@ def rows_of(folder):
 
 def info_of(folder):
     return json.loads((folder / "accuracy.json").read_text())
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def key_of(row):
@@ -102,6 +108,14 @@ def test_the_same_sweep_gives_the_same_bytes_and_seeds_matter(checkpoint, tmp_pa
     assert len({row["score"] for row in rows_of(loud)}) > 1
 
 
+def test_processes_give_the_same_bytes(checkpoint, tmp_path):
+    grid = Grid((0.0, 0.5, 1.0), ("gradient", "magnitude"), (0,))
+    for name, workers in (("here", 0), ("there", 2)):
+        accuracy.sweep(checkpoint, settings(), grid, tmp_path / name, workers=workers)
+    for file in ("accuracy.parquet", "accuracy.json"):
+        assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()
+
+
 @pytest.mark.parametrize("after", [1, 3, 4])
 def test_an_interrupted_sweep_ends_as_another(checkpoint, tmp_path, monkeypatch, after):
     whole = sweep(checkpoint, settings(), GRID, tmp_path / "whole")
@@ -114,7 +128,7 @@ def test_an_interrupted_sweep_ends_as_another(checkpoint, tmp_path, monkeypatch,
         return score(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(accuracy, "score", counted)
+        patch.setattr(accuracy_point, "score", counted)
         sweep(checkpoint, settings(), GRID, tmp_path / "cut")
     assert (tmp_path / "cut.work").is_dir()
     with pytest.raises(InputError, match="of an unfinished job with another seeds"):
@@ -129,7 +143,9 @@ def test_a_checkpoint_that_changed_is_no_longer_the_same_job(checkpoint, tmp_pat
     mine = tmp_path / "mine"
     shutil.copytree(checkpoint, mine)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(accuracy, "_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            accuracy, "computed", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         sweep(mine, settings(), GRID, tmp_path / "a")
     text = (mine / "ranks.json").read_text()
     (mine / "ranks.json").write_text(text.replace('"title": "tiny"', '"title": "other"'))

@@ -1,6 +1,7 @@
 """Accuracy against cost: every point once, resumable, and what a point rests on."""
 
 import json
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,13 +13,14 @@ from hyflexsim.models.lowrank.layers import break_even
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.compression import cost_on_chip
-from hyflexsim.workloads.compression import pareto as module
+from hyflexsim.workloads.compression import pareto as study
+from hyflexsim.workloads.compression import pareto_point as module
 from hyflexsim.workloads.compression.devices import device_of, noise_named, settings_from
 from hyflexsim.workloads.compression.judged_models import open_checkpoint
 from hyflexsim.workloads.compression.machines import Machine, machines_from
-from hyflexsim.workloads.compression.pareto import pareto
 from hyflexsim.workloads.compression.subjects import OfCheckpoint, OfRecipe
 
+pareto = partial(study.pareto, workers=0)
 BUDGETS, RATES = (0.5, 1.0), (0.0, 1.0)
 NAMES = ("pareto.parquet", "pareto.json")
 
@@ -97,6 +99,13 @@ def test_an_interrupted_study_ends_as_another(finished, recipe, settings, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
+def test_processes_give_the_same_bytes(finished, recipe, settings, tmp_path):
+    subject = OfRecipe(recipe, "uniform", BUDGETS)
+    out = study.pareto(subject, RATES, settings, tmp_path / "whole", workers=2)
+    for name in NAMES:
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
 def test_without_recovery_importance_is_measured(tiny_recipe, settings, tmp_path):
     recipe = tiny_recipe(data={"train_limit": 32}, train={"epochs": 0}, recover={"epochs": 0})
     out = pareto(OfRecipe(recipe, "uniform", (0.5,)), (0.5,), settings, tmp_path / "p")
@@ -164,7 +173,7 @@ def test_what_computes_alike_is_scored_once(grid):
 
 
 def test_with_all_ranks_in_slc_multi_level_cells_do_not_matter(checkpoint, settings):
-    """What :func:`module._as_read` takes away is not read: equal scores with and without it."""
+    """What :func:`module.as_read` takes away is not read: equal scores with and without it."""
     opened = open_checkpoint(checkpoint)
     masks = {
         path: [torch.ones(layer.rank, dtype=torch.bool)] * 2
@@ -172,25 +181,21 @@ def test_with_all_ranks_in_slc_multi_level_cells_do_not_matter(checkpoint, setti
     }
     once = settings.model_copy(update={"seeds": 1})
     device = device_of(load_chip("hyflexpim", {"analog.adc.mlc_bits": 2}), noise_named(0.3))
-    read = module._as_read(device, masks)
+    read = module.as_read(device, in_slc=True)
     assert read.noise is None
     assert read.crossbar.mlc_adc_bits == 6
-    quiet = lambda what, done, total: None  # noqa: E731
     both = [
-        module.scores_on_chips(opened.model, opened, each, masks, once, quiet)
-        for each in (device, read)
+        module.scores_on_chips(opened.model, opened, each, masks, once) for each in (device, read)
     ]
     assert both[0] == both[1]
-    first = next(iter(masks.values()))[0]
-    first[0] = False  # one rank in multi-level cells: these are there
-    assert module._as_read(device, masks) is device
+    assert module.as_read(device, in_slc=False) is device
 
 
 def test_the_front_is_of_score_and_all_costs(grid):
     rows = rows_of(grid[0])
 
     def costs(row):  # to three places, as tables print them
-        found = [float(f"{row[cost]:.2e}") for cost in module.COSTS]
+        found = [float(f"{row[cost]:.2e}") for cost in study.COSTS]
         return [-row["score"], *found]
 
     for row in rows:

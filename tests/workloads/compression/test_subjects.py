@@ -8,7 +8,7 @@ import torch
 
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.compression.subjects import OfCheckpoint, OfRecipe
+from hyflexsim.workloads.compression.subjects import OfCheckpoint, OfRecipe, subject_of
 from hyflexsim.workloads.outputs import Output
 from hyflexsim.workloads.resumable import Work
 
@@ -21,17 +21,21 @@ def test_a_recipe_has_a_model_a_budget_and_keeps_them(tiny_recipe, tmp_path):
     subject = OfRecipe(tiny_recipe(data={"train_limit": 64}), "uniform", (0.5, 1.0))
     work = Work(tmp_path, Output(tmp_path / "out"))
     opened = subject.opened(work, quiet)
-    first = list(subject.compressed(opened, work, quiet))
-    assert [one.budget for one in first] == [0.5, 1.0]
-    shares = [low_rank.counts(one.opened.model) for one in first]
+    subject.compress(opened, work, quiet)
+    models = [subject.compressed(budget, tmp_path) for budget in subject.budgets]
+    assert [one.budget for one in models] == [0.5, 1.0]
+    shares = [low_rank.counts(one.opened.model) for one in models]
     assert shares[0].linears < shares[1].linears <= shares[1].linears_dense
-    assert all(one.opened.model is not opened.model for one in first)
-    again = list(subject.compressed(opened, work, quiet))
-    for one, other in zip(first, again, strict=True):
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    subject.compress(opened, work, quiet)  # is there already
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    other = subject_of(json.loads(json.dumps(subject.job)))  # as another process is told of it
+    for one in models:
+        again = other.compressed(one.budget, tmp_path)
         for a, b in zip(
-            one.opened.model.parameters(), other.opened.model.parameters(), strict=True
+            one.opened.model.parameters(), again.opened.model.parameters(), strict=True
         ):
-            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+            assert torch.equal(a, b)
 
 
 def test_a_checkpoint_is_taken_as_it_is(checkpoint, checkpoint_recipe, tmp_path):
@@ -39,8 +43,8 @@ def test_a_checkpoint_is_taken_as_it_is(checkpoint, checkpoint_recipe, tmp_path)
     assert subject.recipe == checkpoint_recipe
     work = Work(tmp_path, Output(tmp_path / "out"))
     opened = subject.opened(work, quiet)
-    (one,) = subject.compressed(opened, work, quiet)
-    assert one.opened is opened
+    subject.compress(opened, work, quiet)
+    one = subject_of(json.loads(json.dumps(subject.job))).compressed(subject.budgets[0], tmp_path)
     assert one.folder == checkpoint
     counts = low_rank.counts(opened.model)
     assert one.budget == pytest.approx(counts.linears / counts.linears_dense, abs=1e-3)

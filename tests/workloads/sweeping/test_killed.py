@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hyflexsim.workloads.sweeping.engine import Listed, explore
-from hyflexsim.workloads.sweeping.processes import Processes
+from hyflexsim.workloads.points.engine import Listed, explore
+from hyflexsim.workloads.points.processes import Processes
 from hyflexsim.workloads.sweeping.results import results
 
 COUNT = 40
@@ -24,8 +24,8 @@ import sys
 from contextlib import closing
 sys.path.insert(0, {folder!r})
 from tried_points import twice
-from hyflexsim.workloads.sweeping.engine import Listed, explore
-from hyflexsim.workloads.sweeping.processes import Processes
+from hyflexsim.workloads.points.engine import Listed, explore
+from hyflexsim.workloads.points.processes import Processes
 from hyflexsim.workloads.sweeping.results import results
 with results({out!r}, {job!r}) as kept, closing(Processes(twice, 2)) as executor:
     explore(Listed({numbers!r}, kept), executor, kept, common={common!r})

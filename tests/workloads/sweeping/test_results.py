@@ -8,8 +8,8 @@ import pytest
 
 from hyflexsim.models.whole_file import SCRATCH
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.points.done import Done
 from hyflexsim.workloads.sweeping import results as module
-from hyflexsim.workloads.sweeping.done import Done
 from hyflexsim.workloads.sweeping.results import FullError, results
 
 JOB = {"title": "t", "points": {"vary": {"k": [1, 2, 3]}, "design": {"seed": 0}}}

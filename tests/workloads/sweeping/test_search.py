@@ -3,10 +3,10 @@
 import pytest
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.points.done import Done
+from hyflexsim.workloads.points.engine import explore
+from hyflexsim.workloads.points.executors import Here
 from hyflexsim.workloads.sweeping.axes import Axis, axis
-from hyflexsim.workloads.sweeping.done import Done
-from hyflexsim.workloads.sweeping.engine import explore
-from hyflexsim.workloads.sweeping.executors import Here
 from hyflexsim.workloads.sweeping.results import results
 from hyflexsim.workloads.sweeping.search import Search
 

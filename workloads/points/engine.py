@@ -1,7 +1,7 @@
-"""The engine of sweeps: points out to where they are computed, and back into the results folder.
+"""The engine of sweeps and studies: points out to where they are computed, and back to be kept.
 
-A point is any function of a dict of settings, so a study of another kind than scenarios (ranks,
-Pareto points) needs a function and a list of settings, nothing else.
+A point is any function of a dict of settings: sweeps keep theirs in a results folder
+(sweeping/results.py), studies in the table of their job (study.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hyflexsim.workloads.sweeping.done import Done
-from hyflexsim.workloads.sweeping.executors import Executor
-from hyflexsim.workloads.sweeping.results import FullError, Results
+from hyflexsim.workloads.points.done import Done
+from hyflexsim.workloads.points.executors import Executor
+from hyflexsim.workloads.points.store import FullError, Store
 from hyflexsim.workloads.terminal import Say
 
 Settings = Mapping[str, Any]
@@ -48,7 +48,7 @@ class Listed:
     def __init__(
         self,
         points: Sequence[Settings],
-        results: Results,
+        results: Store,
         group: Callable[[Settings], str] = lambda settings: "",
     ) -> None:
         self.total = len(points)
@@ -82,7 +82,7 @@ class Listed:
 def explore(
     source: Source,
     executor: Executor,
-    results: Results,
+    results: Store,
     *,
     common: Settings | None = None,
     seen: Callable[[Done], None] | None = None,
@@ -97,7 +97,7 @@ def explore(
     say = say or (lambda what, done, total: None)
     begun: dict[int, Settings] = {}
     full: FullError | None = None
-    kept = len(results.rows())
+    kept = len(results)
     say("computing points", kept, source.total)
 
     def begin() -> None:

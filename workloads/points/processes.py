@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import IO, Any
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.sweeping.done import Done, PointFunction
+from hyflexsim.workloads.points.done import Done, PointFunction
 
-CODE = "from hyflexsim.workloads.sweeping.zygote import main; main()"
+CODE = "from hyflexsim.workloads.points.zygote import main; main()"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Processes share the cores, and sums come out the same however many there are."""
 
@@ -52,11 +52,11 @@ class Processes:
             _pipe(self._zygote).flush()
 
     def idle(self) -> list[str]:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`."""
         return [worker.group for worker in self._workers if worker.point is None]
 
     def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`."""
         free = [worker for worker in self._workers if worker.point is None]
         worker = next((worker for worker in free if worker.group == group), free[0])
         worker.point, worker.group = point, group
@@ -64,7 +64,7 @@ class Processes:
             worker.send({"point": point, "settings": settings})
 
     def finished(self) -> list[Done]:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`."""
         found: list[Done] = []
         while not found and any(worker.point is not None for worker in self._workers):
             for key, _ in self._ready.select():

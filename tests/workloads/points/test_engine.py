@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyflexsim.workloads.sweeping.engine import Listed
+from hyflexsim.workloads.points.engine import Listed
 
 POINTS = [{"plan": plan, "seed": seed} for seed in range(3) for plan in "ab"]
 

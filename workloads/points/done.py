@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from hyflexsim.models.errors import ModelError
 from hyflexsim.sim.errors import DeadlockError, InputError
-from hyflexsim.workloads.sweeping.answers import Answers
+
+Answers = dict[str, Any]
+"""Plain values by key."""
 
 PointFunction = Callable[[Mapping[str, Any]], Answers]
 """What a sweep computes: from the settings of a point, plain values by key, to its answers."""
@@ -40,7 +43,7 @@ def attempt(function: PointFunction, point: int, settings: Mapping[str, Any]) ->
         answers = dict(function(settings))
     except Exception as refused:
         words = " ".join(str(refused).split())
-        expected = isinstance(refused, InputError | DeadlockError)
+        expected = isinstance(refused, InputError | ModelError | DeadlockError)
         error = words if expected else f"{type(refused).__name__}: {words}".removesuffix(": ")
     return Done(point, answers, error, time.perf_counter() - start, peak_mb())
 

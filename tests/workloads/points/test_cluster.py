@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.sweeping.cluster import Cluster
-from hyflexsim.workloads.sweeping.engine import Listed, explore
+from hyflexsim.workloads.points.cluster import Cluster
+from hyflexsim.workloads.points.engine import Listed, explore
 from hyflexsim.workloads.sweeping.results import results
 
 distributed = pytest.importorskip("distributed")
@@ -135,7 +135,7 @@ def test_a_scheduler_without_workers_is_refused(points, scheduler):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://"])
 def test_an_address_nobody_answers_at_is_refused(points, monkeypatch, address):
-    monkeypatch.setattr("hyflexsim.workloads.sweeping.cluster.PATIENCE", "1s")
+    monkeypatch.setattr("hyflexsim.workloads.points.cluster.PATIENCE", "1s")
     with pytest.raises(InputError, match="nobody answers at") as refused:
         Cluster(points.twice, address)
     assert "\n" not in str(refused.value)

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from hyflexsim.workloads.garbage import collect_less
-from hyflexsim.workloads.sweeping.done import PointFunction, attempt
+from hyflexsim.workloads.points.done import PointFunction, attempt
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from hyflexsim.workloads.sweeping.done import Done, PointFunction, attempt
+from hyflexsim.workloads.points.done import Done, PointFunction, attempt
 
 
 class Executor(Protocol):

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.sweeping.engine import Listed, explore
-from hyflexsim.workloads.sweeping.executors import Here
-from hyflexsim.workloads.sweeping.processes import Processes, name_of
+from hyflexsim.workloads.points.engine import Listed, explore
+from hyflexsim.workloads.points.executors import Here
+from hyflexsim.workloads.points.processes import Processes, name_of
 from hyflexsim.workloads.sweeping.results import results
 
 NUMBERS = [{"n": n} for n in range(12)]

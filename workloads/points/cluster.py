@@ -12,9 +12,9 @@ from importlib import metadata
 from typing import Any
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.sweeping.done import Done, PointFunction, attempt
-from hyflexsim.workloads.sweeping.processes import name_of
-from hyflexsim.workloads.sweeping.zygote import named
+from hyflexsim.workloads.points.done import Done, PointFunction, attempt
+from hyflexsim.workloads.points.processes import name_of
+from hyflexsim.workloads.points.zygote import named
 
 PATIENCE = "10s"
 """How long a scheduler may take to answer."""
@@ -50,19 +50,19 @@ class Cluster:
         self._begun: dict[str, tuple[int, Any]] = {}
 
     def idle(self) -> list[str]:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`; two points a worker, so
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`; two points a worker, so
         that none waits for its next.
         """
         return [""] * (2 * self.workers - len(self._begun))
 
     def submit(self, point: int, settings: Mapping[str, Any], group: str = "") -> None:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`."""
         future = self._client.submit(compute, self._function, point, dict(settings), pure=False)
         self._begun[future.key] = point, future
         self._over.add(future)
 
     def finished(self) -> list[Done]:
-        """See :class:`~hyflexsim.workloads.sweeping.executors.Executor`."""
+        """See :class:`~hyflexsim.workloads.points.executors.Executor`."""
         return [self._done(future) for future in self._over.next_batch()]
 
     def close(self) -> None:
