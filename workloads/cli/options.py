@@ -16,7 +16,10 @@ Threads = Annotated[
 """One by default: where other work runs, two threads that wait for each other take 13 times as much
 of the processor (85 s for 6.6 s, on two cores at load 5)."""
 
-
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes [default: one a core]; 0: none beside this one."),
+]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="Where a training computes: cpu, cuda or cuda:N.")
 ]

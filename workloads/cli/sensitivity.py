@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Workers
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def sensitivity_(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew what was interrupted.")
     ] = False,
+    workers: Workers = None,
 ) -> None:
     """Move each parameter that its paper does not give to half and double; rank what that does."""
     from hyflexsim.sim.chip.provenance import STATUSES  # noqa: PLC0415
@@ -78,7 +80,9 @@ def sensitivity_(
     name = Scenario.load(scenario, changes or ()).name
     target = out or Path("runs") / f"{name}-sensitivity"
     with progress() as say, resumable():
-        rows, still = study.sensitivity(asked, target, statuses=statuses, fresh=fresh, say=say)
+        rows, still = study.sensitivity(
+            asked, target, statuses=statuses, workers=workers, fresh=fresh, say=say
+        )
     console().print(_table(str(asked), rows), "")
     if still:
         print(f"note: 0, so without half and double: {', '.join(still)}")

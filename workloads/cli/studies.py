@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Threads, use_threads
+from hyflexsim.workloads.cli.options import Threads, Workers, use_threads
 from hyflexsim.workloads.outputs import new_file
 from hyflexsim.workloads.resumable import working_folder
 from hyflexsim.workloads.terminal import console, progress, resumable
@@ -133,7 +133,7 @@ def accuracy(
         typer.Option(metavar="DIR", help="Directory [default: runs/<checkpoint>-accuracy]."),
     ] = None,
     fresh: Fresh = False,
-    threads: Threads = 1,
+    workers: Workers = None,
 ) -> None:
     """Score a compressed checkpoint on a chip's cells, over SLC rates, selections, converters."""
     from hyflexsim.analysis import accuracy_table, draw_study, load_study  # noqa: PLC0415
@@ -157,11 +157,12 @@ def accuracy(
     machine = machine_from(preset, [c for c in changes or () if not _is_of(Accuracy, c)])
     target = out or Path("runs") / f"{folder.name}-accuracy"
     drawn: list[Path] = []
-    use_threads(threads)
+    use_threads(1)
     with progress() as say, resumable(working_folder(target)):
         sweep(
             *(folder, settings, grid, target),
             machine=machine,
+            workers=workers,
             say=say,
             fresh=fresh,
             draw=lambda made: drawn.extend(draw_study(made)),
@@ -198,6 +199,7 @@ def ranks(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-ranks].")
     ] = None,
     fresh: Fresh = False,
+    workers: Workers = None,
     threads: Threads = 1,
 ) -> None:
     """Compare ways to choose ranks at equal budgets: quality, and time on the chip."""
@@ -218,6 +220,7 @@ def ranks(
             seeds,
             target,
             slc_rate=slc_rate / 100,
+            workers=workers,
             say=say,
             fresh=fresh,
             draw=lambda made: drawn.extend(draw_study(made)),
@@ -273,6 +276,7 @@ def pareto(
         Path | None, typer.Option(metavar="DIR", help="Directory [default: runs/<recipe>-pareto].")
     ] = None,
     fresh: Fresh = False,
+    workers: Workers = None,
     threads: Threads = 1,
 ) -> None:
     """Accuracy against latency, energy and area, over SLC rates, budgets and chips."""
@@ -300,6 +304,7 @@ def pareto(
         compute(
             *(subject, rates, settings, target),
             machines=machines,
+            workers=workers,
             say=say,
             fresh=fresh,
             draw=lambda made: drawn.extend(draw_study(made)),

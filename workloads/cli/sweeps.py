@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.cli.options import Workers
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.terminal import console, progress, resumable
 
@@ -36,10 +37,7 @@ def sweep_(
     file: Annotated[
         str, typer.Argument(metavar="SWEEP", help="Name (see list) or path of a .toml file.")
     ],
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes [default: one a core]; 0: none beside."),
-    ] = None,
+    workers: Workers = None,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, as tcp://host:8786.")
     ] = None,

@@ -10,7 +10,8 @@ moves ranks to multiples of 64, a tile's wordlines, before the fine-tuning.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,15 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import BASELINES, LEARNED, Recipe
-from hyflexsim.workloads.compression.stages import factorise, fine_tune, train_dense
+from hyflexsim.workloads.compression.stages import (
+    factorise,
+    fine_tune,
+    load_dense,
+    train_dense,
+)
 from hyflexsim.workloads.outputs import check_folder
+from hyflexsim.workloads.points.done import Answers
+from hyflexsim.workloads.points.study import Held, computed
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run import run_dir
 from hyflexsim.workloads.terminal import Say
@@ -73,6 +81,7 @@ def study(
     out: str | Path,
     *,
     slc_rate: float = 1.0,
+    workers: int | None = None,
     say: Say | None = None,
     fresh: bool = False,
     draw: Callable[[Path], object] = lambda folder: None,
@@ -80,7 +89,8 @@ def study(
     """Run all combinations and write directory `out`: study.parquet, ranks.parquet, study.json.
 
     `methods`: learned thresholds and baselines by name. `slc_rate` (0 to 1) of the simulated
-    chip. Interrupted, it goes on where it was. `draw` adds pictures before the directory appears.
+    chip. `workers`: processes, as many as there are cores by default; 0: none beside this one.
+    Interrupted, it goes on where it was. `draw` adds pictures before the directory appears.
     """
     variants = [
         variant(recipe, method, budget, seed)
@@ -106,15 +116,28 @@ def study(
         train_dense(recipe, opened, work, say)
         dense = work.fact("dense", lambda: score(opened.model, opened.task))
         costs = work.fact("costs", lambda: _costs(recipe, opened, {}, slc_rate))
-        rows = work.rows(KEY)
-        for done, (name, trial) in enumerate(variants):
-            row = dict(zip(KEY, (name, trial.compress.budget, trial.seed), strict=True))
-            if row not in rows:
-                say(f"{name} {trial.compress.budget:g} seed {trial.seed}", done, len(variants))
-                rows.add(row | _measured(trial, opened, costs, slc_rate, say))
+        try:
+            rows = computed(
+                work.rows(KEY),
+                [
+                    dict(zip(KEY, (name, trial.compress.budget, trial.seed), strict=True))
+                    for name, trial in variants
+                ],
+                rank_point,
+                common={
+                    "recipe": recipe.resolved(),
+                    "folder": str(work.folder.resolve()),
+                    "slc_rate": slc_rate,
+                    "dense_costs": costs,
+                },
+                workers=workers,
+                say=say,
+            )
+        finally:
+            OPEN.close()
         with work.result() as folder:
-            run_dir.write_rows(folder / "study.parquet", _STUDY, rows.all())
-            run_dir.write_rows(folder / "ranks.parquet", _RANKS, _rank_rows(rows.all()))
+            run_dir.write_rows(folder / "study.parquet", _STUDY, rows)
+            run_dir.write_rows(folder / "ranks.parquet", _RANKS, _rank_rows(rows))
             metric = opened.task.metric
             run_dir.write_json(
                 folder / "study.json",
@@ -151,15 +174,39 @@ def variant(recipe: Recipe, method: str, budget: float, seed: int) -> tuple[str,
     return method, recipe.model_copy(update={"compress": how, "seed": seed})
 
 
+OPEN: Held[Opened] = Held()
+"""The dense model of the study of which this process had the last point."""
+
+
+def rank_point(settings: Mapping[str, Any]) -> Answers:
+    """Shares, scores before and after fine-tuning, costs on the chip, and the ranks.
+
+    `settings`: ``recipe``, ``folder`` of its dense model, ``slc_rate``, ``dense_costs``; and of the
+    point ``method``, ``budget``, ``seed``.
+    """
+    recipe, folder = settings["recipe"], settings["folder"]
+    opened = OPEN.get((repr(recipe), folder), lambda: _dense(recipe, Path(folder)))
+    whole = Recipe.model_validate(recipe)
+    _, trial = variant(whole, settings["method"], settings["budget"], settings["seed"])
+    return _measured(trial, opened, settings["dense_costs"], settings["slc_rate"])
+
+
+@contextmanager
+def _dense(recipe: Mapping[str, Any], folder: Path) -> Iterator[Opened]:
+    opened = open_recipe(Recipe.model_validate(recipe))
+    load_dense(opened.model, folder)
+    yield opened
+
+
 def _measured(
-    trial: Recipe, opened: Opened, dense_costs: dict[str, Any], slc_rate: float, say: Say
+    trial: Recipe, opened: Opened, dense_costs: dict[str, Any], slc_rate: float
 ) -> dict[str, Any]:
     model = copy.deepcopy(opened.model)
     metric = opened.task.metric.name
-    factorise(trial, model, opened.task, say)
+    factorise(trial, model, opened.task, _quietly)
     before = score(model, opened.task)[metric]
     if trial.recover.epochs:
-        fine_tune(trial, trial.recover, model, opened.task, say)
+        fine_tune(trial, trial.recover, model, opened.task, _quietly)
     after = score(model, opened.task)[metric]
     counts = low_rank.counts(model)
     ranks = low_rank.ranks(model)
@@ -182,6 +229,10 @@ def _costs(
 ) -> dict[str, Any]:
     graph = cost_on_chip.ranked(recipe.name, opened.config, ranks)
     return cost_on_chip.cost(recipe, graph, slc_rate)[0]._asdict()
+
+
+def _quietly(what: str, done: int, total: int) -> None:
+    """A point is one step of its study."""
 
 
 def _rank_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

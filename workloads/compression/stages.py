@@ -48,6 +48,7 @@ from hyflexsim.workloads.tasks.base import Task
 from hyflexsim.workloads.tasks.seen import seen
 from hyflexsim.workloads.terminal import Say
 
+DENSE = "dense.pt"
 PROBES = 16
 """Batches over which importance is taken where no epoch of fine-tuning gives it."""
 
@@ -101,13 +102,18 @@ def compress_recipe(
 
 def train_dense(recipe: Recipe, opened: Opened, work: Work, say: Say) -> None:
     """Train the model before compression, or take over what an earlier start trained."""
-    path = work.path("dense.pt")
-    if path.is_file():
-        opened.model.load_state_dict(torch.load(path, weights_only=True))
-    elif recipe.train.epochs:
+    if recipe.train.epochs and not load_dense(opened.model, work.folder):
         saver = Saver(work.path("training.pt"))
         fine_tune(recipe, recipe.train, opened.model, opened.task, say, "training", saver=saver)
-        _save(opened.model, path)
+        _save(opened.model, work.path(DENSE))
+
+
+def load_dense(model: nn.Module, folder: Path) -> bool:
+    """Give a model what :func:`train_dense` has left in a folder; whether there was anything."""
+    path = folder / DENSE
+    if path.is_file():
+        model.load_state_dict(torch.load(path, weights_only=True))
+    return path.is_file()
 
 
 def _factorised(recipe: Recipe, model: nn.Module, task: Task, work: Work, say: Say) -> None:

@@ -99,16 +99,17 @@ def tornado(
     ``of``: the answer with some parameters moved.
     """
     listed = list(found)
-    yield _row(None, of(()))
+    yield row_of(None, of(()))
     for i, move in enumerate(listed):
         say(move.parameter, i, len(listed))
         try:
-            yield _row(move, of((move,)))
+            yield row_of(move, of((move,)))
         except InputError:
             continue
 
 
-def _row(move: Move | None, answer: float) -> Row:
+def row_of(move: Move | None, answer: float) -> Row:
+    """The row of a move; of the base, if there is none."""
     if move is None:
         return {"parameter": "", "status": "", "side": "", "change": "", "answer": answer}
     change = str(move.setting)

@@ -7,15 +7,19 @@ move (``hyflexsim accuracy``, ``pareto``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.nearest import nearest
+from hyflexsim.workloads.points.done import Answers
+from hyflexsim.workloads.points.study import computed
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.run import simulate
@@ -27,7 +31,7 @@ from hyflexsim.workloads.sweeping.sensitivity import (
     Row,
     movable,
     moves,
-    tornado,
+    row_of,
 )
 from hyflexsim.workloads.terminal import Say
 
@@ -65,10 +69,13 @@ def sensitivity(
     out: Path,
     *,
     statuses: Collection[str] = UNSURE,
+    workers: int | None = None,
     fresh: bool = False,
     say: Say,
 ) -> tuple[list[Row], list[str]]:
     """Rows of the tornado (also in ``out/sensitivity.csv``), and parameters that are 0 and stay.
+
+    `workers`: processes, as many as there are cores by default; 0: none beside this one.
 
     Raises InputError for an answer that runs do not have, that is no number, or 0.
     """
@@ -76,27 +83,24 @@ def sensitivity(
 
     chips = question.chips()
     found, still = _moves(chips, statuses)
-    known = [movable(chip) for chip in chips]
-    kept = Kept()
+    listed = [None, *found]
     settings = {"question": str(question), "statuses": sorted(statuses)}
     with working(out, settings, fresh=fresh) as work:
-        done = work.rows(("parameter", "change"))
-        before = {(row["parameter"], row["change"]): row for row in done.all()}
-
-        def of(moved: Sequence[Move]) -> float:
-            key = next(((m.parameter, str(m.setting)) for m in moved), ("", ""))
-            if key in before:
-                return float(before[key]["answer"])
-            values = [
-                _answer(question, side, [m for m in moved if m.parameter in names], kept)
-                for side, names in zip(question.sides(), known, strict=True)
-            ]
-            return values[-1] / values[0] if question.against else values[0]
-
-        for row in tornado(of, found, say):
-            if row not in done:
-                done.add(row)
-        rows = done.all()
+        points = [_point(move) for move in listed]
+        compute = partial(
+            computed,
+            work.rows(("parameter", "change")),
+            function=sensitivity_point,
+            common={"question": asdict(question)},
+            say=say,
+        )
+        compute(points[:1], workers=0)  # refused before others begin
+        done = compute(points, workers=workers)
+        rows = [
+            row_of(move, row["answer"])
+            for move, row in zip(listed, done, strict=True)
+            if row["answer"] is not None
+        ]
         out.mkdir(parents=True, exist_ok=True)
         frame = pd.DataFrame(rows)
         frame.to_csv(out / TABLE, index=False, float_format="%.6g")
@@ -120,9 +124,37 @@ def _moves(chips: Iterable[Chip], statuses: Collection[str]) -> tuple[list[Move]
     return list(found.values()), list(still)
 
 
-def _answer(question: Question, side: Sequence[str], moved: Sequence[Move], kept: Kept) -> float:
-    changes = [*side, *(f"{move.parameter}={move.setting}" for move in moved)]
-    answers = answers_of(simulate(Scenario.load(question.scenario, changes), kept=kept).summary)
+def _point(move: Move | None) -> dict[str, Any]:
+    """What :func:`sensitivity_point` is told of a move."""
+    if move is None:
+        return {"parameter": "", "change": ""}
+    return {"parameter": move.parameter, "change": str(move.setting), "setting": move.setting}
+
+
+_KEPT = Kept()
+
+
+def sensitivity_point(settings: Mapping[str, Any]) -> Answers:
+    """The answer with a parameter moved; None where a chip refuses that.
+
+    `settings`: ``question`` (fields); and of the point ``parameter``, ``setting`` (none: the base).
+    """
+    question = Question(**settings["question"])
+    key = settings["parameter"]
+    try:
+        values = [
+            _answer(question, [*side, *([f"{key}={settings['setting']}"] if key in known else [])])
+            for side, known in zip(question.sides(), map(movable, question.chips()), strict=True)
+        ]
+    except InputError:
+        if not key:
+            raise
+        return {"answer": None}
+    return {"answer": values[-1] / values[0] if question.against else values[0]}
+
+
+def _answer(question: Question, changes: Sequence[str]) -> float:
+    answers = answers_of(simulate(Scenario.load(question.scenario, changes), kept=_KEPT).summary)
     if question.answer not in answers:
         raise InputError(
             f"--of: no answer {question.answer!r}; {nearest(question.answer, answers)}"

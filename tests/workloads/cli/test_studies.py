@@ -57,6 +57,7 @@ def test_compress_then_accuracy(hyflexsim, folder):
     assert f"{about['scores']['fine-tuned']['accuracy']:.4f}" in out
     code, out, err = hyflexsim(
         *("accuracy", "runs/tiny", "--slc-rate", "0,50,100", "--sigma", "released,0.3"),
+        *("--workers", 0),
         *("--select", "gradient,rank", "--seeds", 2, "--limit", 20, "--adc", "0,8"),
     )
     assert (code, err) == (0, "")
@@ -93,7 +94,7 @@ def test_ranks_and_pareto(hyflexsim, folder):
     for word in ("uniform", "tanh", "linears_share", "runs/tiny-ranks/recovery.png"):
         assert word in out
     code, out, err = hyflexsim(
-        *("pareto", "tiny.toml", "--method", "uniform", "--budget", "0.5,1"),
+        *("pareto", "tiny.toml", "--method", "uniform", "--budget", "0.5,1", "--workers", 0),
         *("--slc-rate", "0,100", "--seeds", 2, "--sigma", "0.2"),
     )
     assert (code, err) == (0, "")
@@ -105,6 +106,7 @@ def test_ranks_and_pareto(hyflexsim, folder):
 def test_pareto_of_chips_and_a_checkpoint(hyflexsim, folder, checkpoint):
     code, out, err = hyflexsim(
         *("pareto", checkpoint, "--compressed", "--slc-rate", 100, "--seeds", 1, "--limit", 20),
+        *("--workers", 0),
         *("--vary", "adc.slc_bits:adc.mlc_bits=2:3,6:7", "--out", "runs/chips"),
     )
     assert (code, err) == (0, "")

@@ -1,6 +1,7 @@
 """Methods side by side: shares that can be counted again, the same study after an interruption."""
 
 import json
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from hyflexsim.analysis import rank_table
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import rank_study
-from hyflexsim.workloads.compression.rank_study import study, variant
+from hyflexsim.workloads.compression.rank_study import variant
 
+study = partial(rank_study.study, workers=0)
 METHODS = ("tanh", "uniform", "fwsvd")
 
 

@@ -1,5 +1,7 @@
 """One parameter at a time: which move, what comes out, what is kept and refused."""
 
+from functools import partial
+
 import pandas as pd
 import pytest
 
@@ -10,6 +12,9 @@ from hyflexsim.workloads.sweeping import sensitivity_study as study
 from hyflexsim.workloads.sweeping.sensitivity import Move, movable, moves, span, tornado
 
 SMALL = ("workload.tokens=4", "workload.requests=1", "mapping.copies=none")
+
+
+sensitivity = partial(study.sensitivity, workers=0)
 
 
 def nothing(*_):
@@ -72,7 +77,7 @@ def test_a_tornado_of_a_closed_form():
 @pytest.fixture(scope="module")
 def energies(tmp_path_factory):
     out = tmp_path_factory.mktemp("tornado") / "energy"
-    rows, _ = study.sensitivity(
+    rows, _ = sensitivity(
         study.Question("bert-base", "energy_per_request_pj", SMALL), out, say=nothing
     )
     return out, rows
@@ -104,7 +109,7 @@ def test_a_ratio_is_of_two_runs_and_moves_what_both_have(tmp_path):
     slc = ("chip.preset=hyflexpim-slc",)
     changes = ("workload.tokens=16", *SMALL[1:])  # so many that halves of an eighth differ
     asked = study.Question("bert-base", "energy_per_request_pj", changes, slc)
-    rows, _ = study.sensitivity(asked, tmp_path / "ratio", statuses=["third-party"], say=nothing)
+    rows, _ = sensitivity(asked, tmp_path / "ratio", statuses=["third-party"], say=nothing)
     one, other = (
         simulate(Scenario.load("bert-base", side)).summary["energy_per_request_pj"]
         for side in (changes, (*changes, *slc))
@@ -127,9 +132,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "simulate", counted)
     asked = study.Question("bert-base", "latency_ps.p50", SMALL)
     with pytest.raises(KeyboardInterrupt):
-        study.sensitivity(asked, tmp_path / "out", statuses=["third-party"], say=nothing)
+        sensitivity(asked, tmp_path / "out", statuses=["third-party"], say=nothing)
     assert not (tmp_path / "out").exists()
-    rows, _ = study.sensitivity(asked, tmp_path / "out", statuses=["third-party"], say=nothing)
+    rows, _ = sensitivity(asked, tmp_path / "out", statuses=["third-party"], say=nothing)
     done = [settings for settings in runs if settings]
     assert len(runs) == len(rows) + 1
     assert sum(runs.count(settings) == 2 for settings in done) == 2  # the one that was stopped
