@@ -65,6 +65,8 @@ def scale(column: pd.Series, name: str) -> Scale:
 
     >>> scale(pd.Series([2.5e7, 5e7]), "latency_ps.p99")[:2]
     (array([25., 50.]), 'latency p99 (µs)')
+    >>> scale(pd.Series([2.5e7, 5e7]), "models.mlp.latency_ps.p99").label
+    'models mlp latency p99 (µs)'
     >>> scale(pd.Series(["50 ns", "100 ns"]), "analog.read_cycle")[:2]
     (array([ 50., 100.]), 'analog.read_cycle (ns)')
     >>> scale(pd.Series(["b", "a", "b"]), "kind")[:3:2]
@@ -79,14 +81,15 @@ def scale(column: pd.Series, name: str) -> Scale:
             return Scale(measured[0].to_numpy(float), f"{name} ({measured[1].iloc[0]})")
         return _words(texts, name)
     values = column.to_numpy(float)
-    stem, _, last = name.partition(".")
-    word, _, unit = stem.rpartition("_")
-    if unit not in _UNITS or not word:
-        return Scale(values, _spoken(name), whole=bool((values == np.round(values)).all()))
-    base, factor = _UNITS[unit]
-    best = style.scale(float(np.nanmax(np.abs(values))) * factor, base)
-    shown = f"{_spoken(word)} {last}".strip()
-    return Scale(values * factor / best.factor, f"{shown} ({best.unit})")
+    pieces = name.split(".")
+    for at, piece in enumerate(pieces):
+        word, _, unit = piece.rpartition("_")
+        if word and unit in _UNITS:
+            base, factor = _UNITS[unit]
+            best = style.scale(float(np.nanmax(np.abs(values))) * factor, base)
+            shown = " ".join((*pieces[:at], _spoken(word), *pieces[at + 1 :]))
+            return Scale(values * factor / best.factor, f"{shown} ({best.unit})")
+    return Scale(values, _spoken(name), whole=bool((values == np.round(values)).all()))
 
 
 def _which(axis: Axis) -> str:

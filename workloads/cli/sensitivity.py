@@ -67,7 +67,7 @@ def sensitivity_(
 ) -> None:
     """Move each parameter that its paper does not give to half and double; rank what that does."""
     from hyflexsim.sim.chip.provenance import STATUSES  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
     from hyflexsim.workloads.sweeping import sensitivity_study as study  # noqa: PLC0415
 
     statuses = status.split(",")
@@ -77,7 +77,7 @@ def sensitivity_(
     asked = study.Question(
         scenario, ANSWERS.get(of, of), tuple(changes or ()), tuple(against or ())
     )
-    name = Scenario.load(scenario, changes or ()).name
+    name = load(scenario, changes or ()).name
     target = out or Path("runs") / f"{name}-sensitivity"
     with progress() as say, resumable():
         rows, still = study.sensitivity(

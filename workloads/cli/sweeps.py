@@ -131,8 +131,8 @@ def _texts(name: str, column: Any) -> list[str]:
     """Times, energies and powers with their units, all else as it is."""
     from hyflexsim.workloads.cli.terminal_tables import si  # noqa: PLC0415
 
-    _, _, unit = name.partition(".")[0].rpartition("_")
-    symbol, factor = UNITS.get(unit, ("", 0.0))
+    units = [piece.rpartition("_")[2] for piece in name.split(".")]
+    symbol, factor = next((UNITS[unit] for unit in units if unit in UNITS), ("", 0.0))
     if symbol and column.dtype.kind in "if":
         return [si(float(value) * factor, symbol) for value in column]
     return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in column]

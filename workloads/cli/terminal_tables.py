@@ -137,7 +137,7 @@ def by_model(summary: Mapping[str, Any]) -> Table:
         latency = row["latency_ps"]
         result.add_row(
             name,
-            str(row["pus"]),
+            str(row["pus_used"]),
             f"{row['requests']:,}",
             f"{row['lost']:,}",
             si(latency["p50"] * 1e-12, "s"),

@@ -86,7 +86,7 @@ def simulate(
             raise InputError(
                 f"{scenario.name} has several models: graph, chip, servers and values go with one"
             )
-        return colocated.simulate(scenario, progress=progress, folder=folder)
+        return colocated.simulate(scenario, progress=progress, folder=folder, kept=kept)
     judge: run.Judge | None = None
     explain = graph is None and chip is None and kept is None
     if _scored(scenario):

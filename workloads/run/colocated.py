@@ -25,6 +25,7 @@ from hyflexsim.sim.placement.memory import table_bytes
 from hyflexsim.sim.plan.members import beside, together
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run.column_table import Row
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import (
     Limited,
     Planned,
@@ -33,6 +34,7 @@ from hyflexsim.workloads.run.prepare import (
     load_requests,
     memory_of,
     place_and_plan,
+    plan_key,
 )
 from hyflexsim.workloads.run.run import Result, played_and_counted, timed
 from hyflexsim.workloads.run.stream import lost_by, stream
@@ -55,6 +57,20 @@ class Part(NamedTuple):
     limited: Limited | None
 
 
+class _Same:
+    """Things, to compare by whether they are the same ones; held, so that no others are."""
+
+    def __init__(self, things: tuple[tuple[str, Planned], ...]) -> None:
+        self._things = things
+        self._ids = tuple((name, id(planned.plan)) for name, planned in things)
+
+    def __hash__(self) -> int:
+        return hash(self._ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._ids == self._ids
+
+
 class Ready(NamedTuple):
     """All models together, ready to be played, and each of them."""
 
@@ -62,37 +78,42 @@ class Ready(NamedTuple):
     parts: list[Part]
 
 
-def prepare(colocation: Colocation) -> Ready:
-    """Everything up to the first event.
+def prepare(colocation: Colocation, kept: Kept | None = None) -> Ready:
+    """Everything up to the first event. ``kept``: what earlier runs have made.
 
     Raises :class:`InputError` for what any of the models refuses, with its name.
     """
+    kept = kept or Kept()
     chip = colocation.hardware()
     pus = chip.values.pus * colocation.chip.chips
     shares = colocation.shares(pus)
     parts = [
-        _named(name, _part, name, colocation.alone(name), chip, number, shares[name])
+        _named(name, _part, name, colocation.alone(name), chip, number, shares[name], kept)
         for number, name in enumerate(colocation.models)
     ]
     _check_tables(colocation, chip, parts)
     deals = {part.scenario.mapping.deal for part in parts}
     if len(deals) > 1:
         raise InputError(f"{colocation.name}: mapping.deal must be the same for all models")
-    return Ready(_joined(colocation, chip, pus, parts), parts)
+    return Ready(_joined(colocation, chip, pus, parts, kept), parts)
 
 
 def simulate(
-    colocation: Colocation, *, progress: Say | None = None, folder: Path | None = None
+    colocation: Colocation,
+    *,
+    progress: Say | None = None,
+    folder: Path | None = None,
+    kept: Kept | None = None,
 ) -> Result:
     """Run all models of a scenario together.
 
-    ``progress``, ``folder``: as in :func:`hyflexsim.workloads.run.run.simulate`.
+    ``progress``, ``folder``, ``kept``: as in :func:`hyflexsim.workloads.run.run.simulate`.
     """
     seconds: dict[str, float] = {}
     say = progress or (lambda what, done, total: None)
     with timed(seconds, "prepare"):
         say(f"placing {', '.join(colocation.models)}", 0, 0)
-        ready = prepare(colocation)
+        ready = prepare(colocation, kept)
     result = played_and_counted(colocation, ready.joined, seconds, say, folder=folder)
     told = {
         part.name: _told(part, number, ready.joined, result)
@@ -118,12 +139,16 @@ def _named(name: str, make: Any, *given: Any) -> Part:
     return part
 
 
-def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range) -> Part:
-    graph = load_graph(scenario)
+def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range, kept: Kept) -> Part:
+    graph = kept.once("graph", scenario.model.model_dump_json(), lambda: load_graph(scenario))
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
-    planned = place_and_plan(scenario, graph, chip, usual, longest, share)
+    planned = kept.once(
+        "plan",
+        (id(graph), share, plan_key(scenario, usual, longest)),
+        lambda: place_and_plan(scenario, graph, chip, usual, longest, share),
+    )
     window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
     if limited is not None:
         window = len(requests)
@@ -153,7 +178,9 @@ def _check_tables(colocation: Colocation, chip: Chip, parts: list[Part]) -> None
 # --- joined --------------------------------------------------------------------------------------
 
 
-def _joined(colocation: Colocation, chip: Chip, pus: int, parts: list[Part]) -> Prepared:
+def _joined(
+    colocation: Colocation, chip: Chip, pus: int, parts: list[Part], kept: Kept
+) -> Prepared:
     machines = [[part for part in parts if part.name in names] for names in colocation.machines()]
     inside = [part for machine in machines for part in machine]  # in order of members
     replicas, count = colocation.host.replicas, len(parts)
@@ -173,8 +200,14 @@ def _joined(colocation: Colocation, chip: Chip, pus: int, parts: list[Part]) -> 
         windows=[part.window for part in inside] * replicas,
         page=colocation.host.page if colocation.host.admission == "paged" else None,
     )
-    plans = [_machine(machine, pus * number) for number, machine in enumerate(machines)]
-    plan = replace(beside(plans * replicas), replicas=replicas)
+
+    def joined() -> Plan:
+        plans = [_machine(machine, pus * number) for number, machine in enumerate(machines)]
+        return replace(beside(plans * replicas), replicas=replicas)
+
+    own = tuple((part.name, part.planned) for part in inside)
+    places = tuple(colocation.models[part.name].chip for part in inside)
+    plan = kept.once("joined", (_Same(own), places, replicas), joined)
     return Prepared(
         chip=chip,
         graph=_graph(parts),
@@ -248,7 +281,7 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     return {
         "model": part.planned.graph.graph["name"],
-        "pus": len({pu for group in part.planned.placement.pus.values() for pu in group}),
+        "pus_used": len({pu for group in part.planned.placement.pus.values() for pu in group}),
         "requests": count,
         "lost": len(played.lost),
         "lost_by": lost_by(played),

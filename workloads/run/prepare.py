@@ -101,7 +101,7 @@ def prepare(
         planned = place_and_plan(scenario, graph, machine, usual, longest)
         return planned._replace(plan=side_by_side(planned.plan, scenario.host.replicas))
 
-    key = (id(graph), _plan_key(scenario, usual, longest))
+    key = (id(graph), plan_key(scenario, usual, longest))
     planned = kept.once("plan", key, plan)
     placement, window = planned.placement, planned.window
     if scenario.run.window is not None:
@@ -138,7 +138,7 @@ def memory_of(
     return None
 
 
-def _plan_key(scenario: Scenario, usual: int, longest: int) -> str:
+def plan_key(scenario: Scenario, usual: int, longest: int) -> str:
     """All that is read for a plan beside the graph; sections that it may read count as a whole."""
     run, workload = scenario.run, scenario.workload
     others = {"name", "title", "accuracy", "workload", "host", "run", "trace"}

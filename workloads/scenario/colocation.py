@@ -116,6 +116,11 @@ class Colocation(Experiment, Section):
         return [share.workload.arrivals for share in self.models.values()]
 
     @property
+    def sources(self) -> list[Model]:
+        """Where its models come from."""
+        return [share.model for share in self.models.values()]
+
+    @property
     def scored(self) -> bool:
         """Values of checkpoints are not computed here."""
         return False

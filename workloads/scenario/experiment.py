@@ -8,7 +8,15 @@ from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.workloads.scenario.schema import MOST_REQUESTS, Arrivals, Chip, Host, Run, Tracing
+from hyflexsim.workloads.scenario.schema import (
+    MOST_REQUESTS,
+    Arrivals,
+    Chip,
+    Host,
+    Model,
+    Run,
+    Tracing,
+)
 
 
 class Experiment:
@@ -27,6 +35,11 @@ class Experiment:
     @property
     def arrivals(self) -> list[Arrivals]:
         """How requests come, of each model."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> list[Model]:
+        """What runs."""
         raise NotImplementedError
 
     @property

@@ -213,6 +213,11 @@ class Scenario(Experiment, Section):
             raise refusal(cls, path.name, error, changed) from None
 
     @property
+    def sources(self) -> list[Model]:
+        """Where its model comes from."""
+        return [self.model]
+
+    @property
     def arrivals(self) -> list[Arrivals]:
         """How requests come."""
         return [self.workload.arrivals]

@@ -9,6 +9,7 @@ from typing import Any
 from hyflexsim.workloads.compression.judged_run import simulate
 from hyflexsim.workloads.points.done import Answers
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.scenario.colocation import Colocation, load
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.sweeping.answers import answers_of
 
@@ -29,7 +30,7 @@ def scenario_point(settings: Mapping[str, Any]) -> Answers:
         return answers_of(simulate(scenario_of(settings), kept=_KEPT).summary)
 
 
-def scenario_of(settings: Mapping[str, Any]) -> Scenario:
-    """The scenario of a point."""
+def scenario_of(settings: Mapping[str, Any]) -> Scenario | Colocation:
+    """The scenario of a point, of one model or of several."""
     changes = {key: value for key, value in settings.items() if key != SCENARIO}
-    return Scenario.load(settings[SCENARIO], changes)
+    return load(settings[SCENARIO], changes)

@@ -21,9 +21,9 @@ from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.points.done import Answers
 from hyflexsim.workloads.points.study import computed
 from hyflexsim.workloads.resumable import working
+from hyflexsim.workloads.run import colocated, run
 from hyflexsim.workloads.run.kept import Kept
-from hyflexsim.workloads.run.run import simulate
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.colocation import Colocation, load
 from hyflexsim.workloads.sweeping.answers import answers_of
 from hyflexsim.workloads.sweeping.sensitivity import (
     UNSURE,
@@ -61,7 +61,7 @@ class Question:
 
     def chips(self) -> list[Chip]:
         """The chips that they run on."""
-        return [Scenario.load(self.scenario, side).hardware() for side in self.sides()]
+        return [load(self.scenario, side).hardware() for side in self.sides()]
 
 
 def sensitivity(
@@ -154,7 +154,12 @@ def sensitivity_point(settings: Mapping[str, Any]) -> Answers:
 
 
 def _answer(question: Question, changes: Sequence[str]) -> float:
-    answers = answers_of(simulate(Scenario.load(question.scenario, changes), kept=_KEPT).summary)
+    scenario = load(question.scenario, changes)
+    if isinstance(scenario, Colocation):
+        found = colocated.simulate(scenario, kept=_KEPT)
+    else:
+        found = run.simulate(scenario, kept=_KEPT)
+    answers = answers_of(found.summary)
     if question.answer not in answers:
         raise InputError(
             f"--of: no answer {question.answer!r}; {nearest(question.answer, answers)}"

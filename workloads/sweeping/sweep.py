@@ -15,7 +15,7 @@ from hyflexsim.workloads.nearest import nearest
 from hyflexsim.workloads.points.chosen import executor_of
 from hyflexsim.workloads.points.done import Done
 from hyflexsim.workloads.points.engine import Listed, Source, explore
-from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.experiment import Experiment
 from hyflexsim.workloads.sweeping.answers import BY_KIND
 from hyflexsim.workloads.sweeping.axes import Axis
 from hyflexsim.workloads.sweeping.designs import Settings, plan_of
@@ -78,7 +78,7 @@ def as_sweep(what: Sweep | str | Path | Mapping[str, Any]) -> Sweep:
     return Sweep.of(what) if isinstance(what, Mapping) else Sweep.load(what)
 
 
-def check(loaded: Sweep) -> Scenario:
+def check(loaded: Sweep) -> Experiment:
     """The scenario of the first point, when every value of every axis has been tried beside it.
 
     Raises InputError for an unknown key, and for a value that is not allowed.
@@ -89,9 +89,9 @@ def check(loaded: Sweep) -> Scenario:
     for axis in loaded.axes:
         for value in _some(axis):
             scenario_of({**loaded.common, **start, axis.key: value}).hardware()
-    if first.model.name is not None:
-        # once, and not by all workers at the same time
-        extract(first.model.name, leave_out=first.model.leave_out)
+    for model in first.sources:
+        if model.name is not None:  # once, and not by all workers at the same time
+            extract(model.name, leave_out=model.leave_out)
     return first
 
 
@@ -132,7 +132,7 @@ def _check_names(loaded: Sweep, done: Done) -> None:
             raise InputError(f"{loaded.name}: an objective must be a number; {name} is a text")
 
 
-def _job(loaded: Sweep, first: Scenario) -> dict[str, Any]:
+def _job(loaded: Sweep, first: Experiment) -> dict[str, Any]:
     chip = {row.key: row.value for row in first.hardware().describe()}
     points = {
         "hyflexsim": metadata.version("hyflexsim"),

@@ -110,7 +110,7 @@ def test_jets_and_a_network():
     result = colocated.simulate(Colocation.load("jets-and-mlp", few))
     jets = result.summary["models"]["tagger"]
     tokens = [r.tokens for r in result.requests if r.model == 1]
-    assert (jets["requests"], jets["tokens"], jets["pus"]) == (2, sum(tokens), 13)
+    assert (jets["requests"], jets["tokens"], jets["pus_used"]) == (2, sum(tokens), 13)
     assert jets["stream"]["first_token_ps"] is None
     rows = result.tables["energy"]
     of_jets = sum(row["energy_pj"] for row in rows if row["layer"].startswith("tagger/"))

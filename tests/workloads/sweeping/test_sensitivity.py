@@ -129,7 +129,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return simulate(scenario, **keys)
 
-    monkeypatch.setattr(study, "simulate", counted)
+    monkeypatch.setattr(study.run, "simulate", counted)
     asked = study.Question("bert-base", "latency_ps.p50", SMALL)
     with pytest.raises(KeyboardInterrupt):
         sensitivity(asked, tmp_path / "out", statuses=["third-party"], say=nothing)

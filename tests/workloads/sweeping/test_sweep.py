@@ -6,6 +6,7 @@ import pytest
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate, sweep
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.scenario.colocation import load
 from hyflexsim.workloads.sweeping import sweep as module
 from hyflexsim.workloads.sweeping.answers import answers_of
 from hyflexsim.workloads.sweeping.estimate import estimate
@@ -53,10 +54,10 @@ def test_plans_that_are_kept_change_nothing():
 
 def test_every_key_that_a_plan_may_read_makes_another():
     """Sections of a scenario count unless they are of what comes after the plan."""
-    from hyflexsim.workloads.run.prepare import _plan_key  # noqa: PLC0415
+    from hyflexsim.workloads.run.prepare import plan_key  # noqa: PLC0415
 
     def key(*changes):
-        return _plan_key(Scenario.load("part-jets", changes), 48, 99)
+        return plan_key(Scenario.load("part-jets", changes), 48, 99)
 
     for change in (
         "faults.arrays=0.1",
@@ -79,6 +80,33 @@ def test_a_plan_is_made_once_for_points_that_differ_in_arrivals(monkeypatch):
         scenario = Scenario.load("bert-base", {"workload.requests": 1, "run.seed": seed})
         simulate(scenario, kept=kept)
     assert len(made) == 1
+
+
+TWO = {
+    "scenario": "jets-and-mlp",
+    "set": {"models.mlp.workload.requests": 30, "models.tagger.workload.count": 2},
+    "vary": {
+        "models.tagger.workload.arrivals.rate_per_s": [1e4, 1e5],
+        "models.tagger.pus": [12, 23],
+        "models.mlp.mapping.copies": ["none", "fill"],
+    },
+}
+
+
+def test_several_models_are_swept_as_one(tmp_path, monkeypatch):
+    from hyflexsim.workloads.run import prepare  # noqa: PLC0415
+
+    made = []
+    real = prepare.build_plan
+    monkeypatch.setattr(prepare, "build_plan", lambda *a, **k: made.append(1) or real(*a, **k))
+    rows = table(sweep(TWO, tmp_path / "two", workers=0))
+    assert len(made) == 2 + 2  # of the MLP with copies and without, of ParT on 12 PUs and on 23
+    assert len(rows) == 8
+    for _, row in rows.iterrows():
+        changes = {key: _plain(row[key]) for key in TWO["vary"]} | TWO["set"]
+        answers = answers_of(simulate(load("jets-and-mlp", changes)).summary)
+        assert {name: row[name] for name in answers} == answers
+    assert set(rows["models.tagger.pus"]) == {12, 23}
 
 
 def test_a_point_that_fails_has_an_error_line(tmp_path):
