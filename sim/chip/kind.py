@@ -52,7 +52,8 @@ class Part(Protocol):
     """A matrix, or one of its two factors, as a unit stores it.
 
     ``part``: ``W``, ``V`` or ``U``. ``pieces``: what it takes of the unit's capacity.
-    ``row_tiles``: pieces that a vector is cut into, whose partial sums are added.
+    ``row_tiles``: pieces that a vector is cut into, whose partial sums are added. Equal ones are
+    hashed alike: what a unit does with a part is asked once for all that are equal.
     """
 
     @property

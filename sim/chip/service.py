@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 
@@ -184,6 +185,7 @@ def transfer(
     return Service(rate, actions)
 
 
+@lru_cache(maxsize=256)  # a chip has a few bandwidths, a plan thousands of transfers
 def millionths(value: float) -> Fraction:
     """The fraction that a decimal number stands for, of at most a million parts.
 

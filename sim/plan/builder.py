@@ -8,6 +8,7 @@ follow from the graph and the placement alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import networkx as nx
@@ -188,6 +189,7 @@ class Board:
         return len(self.steps) - 1
 
 
+@lru_cache(maxsize=1024)  # asked for by every step
 def pu_name(pus: tuple[int, ...]) -> str:
     """Name of a group of PUs.
 

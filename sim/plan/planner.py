@@ -98,6 +98,7 @@ class _Builder:
         self.board = Board(graph, placement, self.wave)
         self.routes = Routes(graph, placement, self.board, self.heads)
         self.names = matrix_names(placement)
+        self.multiplied: dict[tuple[str, Part, Task], Chain] = {}
         self.shards: set[str] = set()  # ops whose result is spread over the PUs of a group
 
     def build(self) -> Plan:
@@ -252,7 +253,7 @@ class _Builder:
         for position, part in enumerate(weight.parts):
             where = replace(where, copies=weight.part_copies[position])
             gather = sharded and self._gathers(part, unit, pus)
-            chain = unit.kind.multiply(unit, part, task, self.bit)
+            chain = self._multiplied(unit, part, task)
             if position == 0:
                 last = self._first_part(where, op, chain, gather, fetched)
             else:
@@ -266,6 +267,13 @@ class _Builder:
         if sharded:
             self.shards.add(name)
         return last, pus
+
+    def _multiplied(self, unit: Unit, part: Part, task: Task) -> Chain:
+        """What a unit does for a vector and a part; layers that are alike ask for the same."""
+        key = (unit.name, part, task)
+        if key not in self.multiplied:
+            self.multiplied[key] = unit.kind.multiply(unit, part, task, self.bit)
+        return self.multiplied[key]
 
     def _first_part(
         self, where: _Where, op: dict[str, Any], chain: Chain, gather: bool, fetched: list[Input]
