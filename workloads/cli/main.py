@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +47,6 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="hyflexsim",
-    help="Simulate hybrid SLC/MLC RRAM processing-in-memory chips running transformers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,18 +61,22 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario key or a chip parameter."),
 ]
 Picture = Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw a picture.")]
-studies.register(app)
-part.register(app)
-kinds.register(app)
-families.register(app)
-faults.register(app)
-sweeps.register(app)
-trace.register(app)
-report.register(app)
-reproduce.register(app)
-sensitivity.register(app)
-sparsity.register(app)
-large.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hyflexsim {metadata.version('hyflexsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hyflexsim(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and end."),
+    ] = False,
+) -> None:
+    """Simulate hybrid SLC/MLC RRAM processing-in-memory chips running transformers."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -597,6 +601,21 @@ def _draw(axes: Any, path: Path) -> None:
     with outputs.new_file(path) as scratch:
         save(axes, scratch)
     print(f"written to {path}")
+
+
+# --- commands of other files, after the ones that everybody needs first
+sweeps.register(app)
+report.register(app)
+trace.register(app)
+faults.register(app)
+sensitivity.register(app)
+studies.register(app)
+part.register(app)
+sparsity.register(app)
+large.register(app)
+families.register(app)
+kinds.register(app)
+reproduce.register(app)
 
 
 if __name__ == "__main__":

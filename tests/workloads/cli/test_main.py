@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -357,6 +358,11 @@ def test_nothing_given_shows_help(hyflexsim):
     code, out, _ = hyflexsim()
     assert code == 2
     assert "Usage:" in out
+
+
+def test_the_version_is_that_of_the_package(hyflexsim):
+    code, out, err = hyflexsim("--version")
+    assert (code, out, err) == (0, f"hyflexsim {metadata.version('hyflexsim')}\n", "")
 
 
 def test_help_imports_nothing_heavy():
