@@ -23,6 +23,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.dealing import dealt_otherwise
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import Prepared, load_host, load_requests, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 
@@ -37,12 +38,15 @@ APART = (
 
 
 class Ran(NamedTuple):
-    """A run. ``values``: whether numbers are computed: a checkpoint is scored, or ``--values``."""
+    """A run. ``values``: whether numbers are computed: a checkpoint is scored, or ``--values``;
+    ``kept``: what it has made, which most settings leave as it is.
+    """
 
     scenario: Scenario
     ready: Prepared
     played: Played
     values: bool
+    kept: Kept
 
 
 def idle_settings(ran: Ran) -> list[str]:
@@ -95,7 +99,7 @@ def _is_idle(ran: Ran, key: str) -> bool:
         other = _without(ran.scenario, key)
         if key.startswith(("workload.", "host.", "run.seed")) and not _same_requests(ran, other):
             return False
-        return _same(ran, prepare(other, ran.ready.graph))
+        return _same(ran, prepare(other, ran.ready.graph, kept=ran.kept))
     except (ValidationError, InputError):
         return False  # nothing runs without it
 

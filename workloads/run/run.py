@@ -138,6 +138,7 @@ def simulate(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     seconds: dict[str, float] = {}
+    kept = Kept() if kept is None else kept
     say = progress or (lambda what, done, total: None)
     with timed(seconds, "prepare"):
         what = scenario.model.name or scenario.model.graph or scenario.model.checkpoint
@@ -164,7 +165,7 @@ def simulate(
     if explain:
         scored = judge is not None and scenario.model.checkpoint is not None
         summary["notes"] += low_rank_note(scenario, ready)
-        summary["notes"] += idle_note(Ran(scenario, ready, result.played, values or scored))
+        summary["notes"] += idle_note(Ran(scenario, ready, result.played, values or scored, kept))
     return result
 
 
