@@ -23,7 +23,7 @@ COLOURS = dict(zip(NAMES, ("#303030", *style.LABEL_COLOURS), strict=False))
 
 
 def ways_plot(table: pd.DataFrame) -> Axes:
-    """Rows of workloads/sparsity/ways.py; the dashed line is full attention's accuracy.
+    """Rows of workloads/sparsity/ways.py; the dashed line is full attention's score.
 
     Error bars: one standard error of the paired change from full attention. Beside a mark stands
     how many keys are kept (:func:`mark_of`).
@@ -44,14 +44,17 @@ def ways_plot(table: pd.DataFrame) -> Axes:
                     "capsize": 1.5,
                 }
                 across = rows[column] / (1e3 if column == "attention_nj" else 1)
-                ax.errorbar(across, rows["accuracy"], rows["change_error"], label=name, **marks)
+                ax.errorbar(across, rows["score"], rows["change_error"], label=name, **marks)
                 if ax is axes[0]:
                     _name(ax, across, rows, COLOURS[by])
-            ax.axhline(full["accuracy"], color="#606060", lw=0.6, ls="--")
+            ax.axhline(full["score"], color="#606060", lw=0.6, ls="--")
             ax.grid(axis="y")
-        axes[0].set_xlabel("energy of attention (µJ a jet); numbers: keys kept, H: of each head")
-        axes[1].set_xlabel("latency of a jet alone, p50 (µs)")
-        axes[0].set_ylabel("accuracy")
+        item = "jet" if full["metric"] == "accuracy" else "text"
+        axes[0].set_xlabel(
+            f"energy of attention (µJ a {item}); numbers: keys kept, H: of each head"
+        )
+        axes[1].set_xlabel(f"latency of a {item} alone, p50 (µs)")
+        axes[0].set_ylabel(full["metric"])
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), **style.LEGEND}
         axes[0].legend(ncols=2, **above)
     first: Axes = axes[0]
@@ -71,7 +74,7 @@ def mark_of(way: str) -> str:
 
 
 def _name(ax: Axes, across: pd.Series, rows: pd.DataFrame, colour: str) -> None:
-    for x, y, way in zip(across, rows["accuracy"], rows["way"], strict=True):
+    for x, y, way in zip(across, rows["score"], rows["way"], strict=True):
         mark = mark_of(way)
         right = mark.startswith(
             "≤"

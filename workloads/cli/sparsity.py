@@ -16,6 +16,8 @@ from hyflexsim.workloads.terminal import console, progress, resumable
 if TYPE_CHECKING:
     import pandas as pd
 
+WINDOW = 128
+"""Tokens of a text."""
 STUDIES = ("bound", "ways", "levers", "designs", "trigger")
 
 
@@ -29,7 +31,9 @@ def sparsity(
     checkpoint: Annotated[
         Path,
         typer.Option(
-            metavar="CHECKPOINT", help="Of ways and levers: part-small, a folder or a file."
+            metavar="CHECKPOINT",
+            help="Of ways and levers: a ParT (part-small, a file); of ways also a decoder made by "
+            "compress (gpt2-pydoc, a folder).",
         ),
     ] = Path("part-small"),
     jets: Annotated[
@@ -42,6 +46,9 @@ def sparsity(
     per_class: Annotated[
         int, typer.Option(metavar="N", help="Of ways and levers: jets of each class.")
     ] = 10,
+    windows: Annotated[
+        int, typer.Option(metavar="N", help="Of ways of a decoder: texts of 128 tokens.")
+    ] = 16,
     keys: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Of ways: keys.parquet of attention-cost, or CSV."),
@@ -80,7 +87,7 @@ def sparsity(
     if what == "bound":
         _bound(out)
     elif what == "ways":
-        _ways(out, found_checkpoint(checkpoint), jets, per_class, keys)
+        _ways(out, checkpoint, jets, per_class, windows, keys)
     elif what == "levers":
         _levers(out, found_checkpoint(checkpoint), jets, per_class)
     elif what == "designs":
@@ -98,22 +105,39 @@ def sparsity(
 
 
 def _ways(
-    out: Path, checkpoint: Path, jets: Path | None, per_class: int, keys: Path | None
+    out: Path,
+    checkpoint: Path,
+    jets: Path | None,
+    per_class: int,
+    windows: int,
+    keys: Path | None,
 ) -> None:
     import pandas as pd  # noqa: PLC0415
 
     from hyflexsim.analysis.sparsity.ways import ways_plot  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import read_keys  # noqa: PLC0415
-    from hyflexsim.workloads.sparsity.ways import ways  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.checkpoints import is_compressed  # noqa: PLC0415
+    from hyflexsim.workloads.sparsity.ways import ways, ways_of_text  # noqa: PLC0415
 
-    table = None if keys is None else read_keys(keys)
-    with progress() as say:
-        rows = ways(checkpoint, jets, per_class=per_class, table=table, say=say)
+    if windows < 1:
+        raise InputError(f"--windows must be at least 1; got {windows}")
+    name = "sparsity-ways"
+    if is_compressed(str(checkpoint)):
+        if jets is not None or keys is not None:
+            raise InputError("--jets and --keys go with a ParT")
+        name = f"{name}-{checkpoint.name}"
+        with progress() as say:
+            rows = ways_of_text(str(checkpoint), window=WINDOW, windows=windows, say=say)
+    else:
+        table = None if keys is None else read_keys(keys)
+        with progress() as say:
+            rows = ways(
+                found_checkpoint(checkpoint), jets, per_class=per_class, table=table, say=say
+            )
     frame = pd.DataFrame(rows)
-    _write(out, "sparsity-ways", frame, ways_plot(frame))
-    _show_rows(
-        f"ways to use sparse attention, {frame['jets'].iloc[0]} jets", frame.drop(columns="jets")
-    )
+    _write(out, name, frame, ways_plot(frame))
+    what = f"{frame['items'].iloc[0]} {'texts' if name.count('-') > 1 else 'jets'}"
+    _show_rows(f"ways to use sparse attention, {what}", frame.drop(columns=["items", "metric"]))
 
 
 def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> None:

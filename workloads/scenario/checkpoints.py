@@ -46,6 +46,11 @@ def is_shipped(name: str) -> bool:
     return (CHECKPOINTS / name / "ranks.json").is_file()
 
 
+def is_compressed(name_or_path: str | Path) -> bool:
+    """Whether there is a checkpoint made by ``compress`` of this name or at this path."""
+    return is_shipped(str(name_or_path)) or (Path(name_or_path) / "ranks.json").is_file()
+
+
 def is_scored(path: Path) -> bool:
     """Whether a checkpoint has scores: it was compressed by a recipe, not from weights alone.
 

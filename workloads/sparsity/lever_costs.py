@@ -29,7 +29,7 @@ from hyflexsim.workloads.extraction.ranks import break_even, exact_ops, with_ran
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.sparsity.levers import Setting
-from hyflexsim.workloads.sparsity.ways import run_jets
+from hyflexsim.workloads.sparsity.ways import run_apart
 
 Floats = NDArray[np.float64]
 
@@ -116,7 +116,7 @@ def _pairs_of(
 
 
 def _latency_us(ready: Prepared, tokens: Sequence[int]) -> float:
-    took, _, _ = run_jets(ready, tokens, [None] * len(tokens))
+    took, _, _ = run_apart(ready, tokens, [None] * len(tokens))
     return float(np.median(took)) / 1e6
 
 

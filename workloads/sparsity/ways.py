@@ -1,13 +1,14 @@
-"""Ways to use sparse attention, on one chip and the same jets: accuracy, latency, energy, keys.
+"""Ways to use sparse attention, on one chip and the same items: score, latency, energy, keys.
 
-A way is how keys are chosen and how many stay. Its accuracy comes from the quantised model over
-held-out jets, its times and counts from a run of the plan in which every query of every jet has the
-work that these very scores leave (sim/plan/work.py). Jets come one by one, far enough apart that
-none waits for another.
+A way is how keys are chosen and how many stay. Its score comes from the quantised model over
+held-out jets or texts, its times and counts from a run of the plan in which every query of every
+item has the work that these very scores leave (sim/plan/work.py). Items come one by one, far enough
+apart that none waits for another.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,32 @@ from hyflexsim.sim.plan.work import Work
 from hyflexsim.sim.units.selector import CHOICES
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.scenario.schema import Chip, Jets, Model, Placing
+from hyflexsim.workloads.scenario.schema import Chip, Jets, Model, Placing, Tokens
 from hyflexsim.workloads.sparsity.parts import ATTENTION, steps_of
-from hyflexsim.workloads.sparsity.scored_jets import Outcome, ScoredJets, Way
+from hyflexsim.workloads.sparsity.scored import Outcome, Scored, Way
+from hyflexsim.workloads.sparsity.scored_jets import ScoredJets
+from hyflexsim.workloads.sparsity.scored_texts import ScoredTexts
 from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.values.keeping import MASK, UPPER, Choice
 
 Row = dict[str, Any]
 PRESET = "hyflexpim-topk"
-APART_PS = 500_000_000
-"""Between two jets: far longer than one takes."""
+APART_PS = 100_000_000_000
+"""Between two items: far longer than one takes."""
 KEYS = (1, 4, 16)
 WITHIN = (3.0,)  # nats below the largest score
-BY_BIAS, BY_MASK, BY_UPPER = (4, 16), (9,), (4,)
+BY_BIAS, BY_MASK = (4, 16), (9,)
 
 
-def ways_of(layers: Mapping[str, int], table: Sequence[Sequence[int]] | None = None) -> list[Way]:
-    """All ways for a model with these layers (name -> heads); ``table``: keys of each head.
+def ways_of(
+    layers: Mapping[str, int],
+    table: Sequence[Sequence[int]] | None = None,
+    *,
+    biased: bool = True,
+    counts: Sequence[int] = KEYS,
+) -> list[Way]:
+    """All ways for a model with these layers (name -> heads); ``table``: keys of each head,
+    ``biased``: whether scores have a bias to choose by, ``counts``: keys a query keeps.
 
     >>> [way.name for way in ways_of({"blocks.0": 4})][:3]
     ['all keys', 'top 1', 'top 4']
@@ -47,11 +57,12 @@ def ways_of(layers: Mapping[str, int], table: Sequence[Sequence[int]] | None = N
         return {layer: [k] * heads for layer, heads in layers.items()}
 
     found = [Way("all keys", None)]
-    found += [Way(f"top {k}", Choice("scores", each(k))) for k in KEYS]
-    found += [Way(f"top {k}, bit by bit", Choice("bits", each(k))) for k in (1, 4)]
+    found += [Way(f"top {k}", Choice("scores", each(k))) for k in counts]
+    found += [Way(f"top {k}, bit by bit", Choice("bits", each(k))) for k in counts[:2]]
     found += [Way(f"within {t:g}", Choice("scores", each(1), t)) for t in WITHIN]
-    found += [Way(f"top {k} by U", Choice("bias", each(k))) for k in BY_BIAS]
-    found += [Way(f"top {k} by upper bits", Choice(UPPER, each(k))) for k in BY_UPPER]
+    if biased:
+        found += [Way(f"top {k} by U", Choice("bias", each(k))) for k in BY_BIAS]
+    found += [Way(f"top {k} by upper bits", Choice(UPPER, each(k))) for k in counts[1:2]]
     found += [Way(f"{k} diagonals", Choice(MASK, each(k))) for k in BY_MASK]
     if table is not None:
         chosen = {layer: list(row) for layer, row in zip(layers, table, strict=True)}
@@ -68,19 +79,31 @@ def ways(
     table: Sequence[Sequence[int]] | None = None,
     say: Say = lambda *_: None,
 ) -> list[Row]:
-    """A row a way: accuracy and its change from all keys (paired, with one standard error), shares
-    of keys kept and bits multiplied, latency (µs: p50, p99), energy of a jet and of its attention
-    (nJ).
+    """Ways of a ParT: a row a way, see :func:`row_of`.
 
-    Ways that choose before the scores are made run on a chip whose selector looks there; what that
-    look costs is the selector's, whatever it looks at. Raises InputError as reading does.
+    Ways that choose before the scores are made run on a chip whose selector looks at the bias;
+    what that look costs is the selector's, whatever it looks at. Raises InputError as reading does.
     """
     subject = ScoredJets(checkpoint, jets, per_class, _scenario("scores").hardware())
-    chosen = ways_of(subject.layers(), table)
-    found = subject.run(chosen, say)
     machines = {by: prepare(_scenario(by), subject.graph) for by in CHOICES}
-    full = found[chosen[0].name]
-    return [_row(way, found[way.name], full, machines, subject.tokens) for way in chosen]
+    return _rows(subject, ways_of(subject.layers(), table), machines, say)
+
+
+def ways_of_text(
+    checkpoint: str | Path, *, window: int, windows: int, say: Say = lambda *_: None
+) -> list[Row]:
+    """Ways of a compressed decoder over ``windows`` held-out texts of ``window`` tokens each.
+
+    There is no bias to choose by: ways that choose before run on the chip that multiplies keys bit
+    by bit, of which they take all bits of the keys that stay and none (a mask) or half of them
+    (upper bits) of the others. Raises InputError for a checkpoint without a text.
+    """
+    scenarios = {by: _texts(checkpoint, by, window, windows) for by in ("scores", "bits")}
+    subject = ScoredTexts(scenarios["scores"])
+    machines = {by: prepare(each, subject.graph) for by, each in scenarios.items()}
+    machines["bias"] = machines["bits"]
+    chosen = ways_of(subject.layers(), biased=False, counts=(4, 16, 32))
+    return _rows(subject, chosen, machines, say)
 
 
 def _scenario(by: str) -> Scenario:
@@ -94,33 +117,60 @@ def _scenario(by: str) -> Scenario:
     )
 
 
-def _row(
-    way: Way, got: Outcome, full: Outcome, machines: Mapping[str, Prepared], tokens: list[int]
+def _texts(checkpoint: str | Path, by: str, window: int, windows: int) -> Scenario:
+    """A compressed decoder in single-level cells that reads texts, with a selector."""
+    return Scenario(
+        name="sparsity",
+        model=Model(checkpoint=str(checkpoint)),
+        chip=Chip(preset=PRESET, set={"selector.by": by}),
+        mapping=Placing(slc_rate=1.0, copies="fill"),
+        workload=Tokens(tokens=window, requests=windows),
+    )
+
+
+def _rows(
+    subject: Scored, chosen: Sequence[Way], machines: Mapping[str, Prepared], say: Say
+) -> list[Row]:
+    found = subject.run(chosen, say)
+    full = found[chosen[0].name]
+    return [row_of(way, found[way.name], full, machines, subject) for way in chosen]
+
+
+def row_of(
+    way: Way, got: Outcome, full: Outcome, machines: Mapping[str, Prepared], subject: Scored
 ) -> Row:
-    right, before = np.array(got.right), np.array(full.right)
+    """Score and its change from all keys (paired, with one standard error), shares of keys kept and
+    bits multiplied, latency (µs: p50, p99), energy of an item and of its attention (nJ).
+    """
     by = "scores" if way.choice is None else way.choice.by
     ready = machines[by if by in CHOICES else "bias"]
-    latency, joules, attention = run_jets(ready, tokens, got.work)
+    latency, joules, attention = run_apart(ready, subject.tokens, got.work)
+    change, error = got.change(full)
+    score, before = got.mean, full.mean
+    if subject.metric == "perplexity":
+        score, before = math.exp(score), math.exp(before)
+        change, error = score - before, score * error
     return {
         "way": way.name,
         "by": "" if way.choice is None else way.choice.by,
-        "accuracy": got.accuracy,
-        "change": got.accuracy - full.accuracy,
-        "change_error": float(np.sqrt((right != before).sum()) / len(right)),
+        "metric": subject.metric,
+        "score": score,
+        "change": change,
+        "change_error": error,
         "kept": got.kept_share,
-        "bits": sum(got.bits) / (8 * sum(got.keys)) if sum(got.bits) else 1.0,
+        "bits": got.bit_share,
         "p50_us": float(np.percentile(latency, 50, method="higher")) / 1e6,
         "p99_us": float(np.percentile(latency, 99, method="higher")) / 1e6,
         "energy_nj": joules / 1e3,
         "attention_nj": attention / 1e3,
-        "jets": len(right),
+        "items": len(got.quality),
     }
 
 
-def run_jets(
+def run_apart(
     ready: Prepared, tokens: Sequence[int], work: Sequence[Work | None], engine: str = "compiled"
 ) -> tuple[np.ndarray, float, float]:
-    """Latency of each jet (ps), mean energy of a jet and of its attention (pJ)."""
+    """Latency of each item (ps), mean energy of one and of its attention (pJ)."""
     requests = [
         Request(i * APART_PS, n, work=each)
         for i, (n, each) in enumerate(zip(tokens, work, strict=True))

@@ -1,14 +1,21 @@
 """Ways to leave keys out: real scores drive times and counts; all keys kept costs what all cost."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from hyflexsim.sim import energy
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression.judged_models import open_checkpoint
 from hyflexsim.workloads.run.prepare import prepare
-from hyflexsim.workloads.sparsity.scored_jets import Way
-from hyflexsim.workloads.sparsity.ways import _row, _scenario, run_jets, ways_of
+from hyflexsim.workloads.scenario.checkpoints import find_checkpoint
+from hyflexsim.workloads.sparsity.scored import Way, bits_before
+from hyflexsim.workloads.sparsity.ways import _scenario, row_of, run_apart, ways_of, ways_of_text
 from hyflexsim.workloads.values.keeping import Choice
 
 PARTICLES = 6
@@ -45,9 +52,9 @@ def test_all_keys_kept_is_full_attention(subject, found, machines):
     """Each way with more keys than particles: the same answers, counts and times as without."""
     for by in ("scores", "bits", "bias"):
         full, many = found["all"], found[f"{by} 50"]
-        assert many.right == full.right
+        assert many.quality == full.quality
         assert many.kept_share == 1
-        runs = [run_jets(machines[by], subject.tokens, w.work) for w in (full, many)]
+        runs = [run_apart(machines[by], subject.tokens, w.work) for w in (full, many)]
         assert runs[0][0].tolist() == runs[1][0].tolist()
         assert runs[0][1:] == runs[1][1:]
     assert found["bits 50"].bits == [8 * keys for keys in found["bits 50"].keys]
@@ -76,7 +83,7 @@ def played(ready, subject, work):
 def test_early_stop_is_right_where_the_exact_choice_is(found):
     for k in (1, 2):
         early, exact = found[f"bits {k}"], found[f"scores {k}"]
-        assert early.right == exact.right
+        assert early.quality == exact.quality
         assert early.kept == exact.kept
         assert sum(exact.kept) * 8 <= sum(early.bits) < 8 * sum(early.keys)
 
@@ -85,7 +92,7 @@ def test_early_stop_is_right_where_the_exact_choice_is(found):
 def test_both_engines_play_real_scores_alike(subject, found, machines, by):
     work = found[f"{by} 2"].work
     one, other = (
-        run_jets(machines[by], subject.tokens, work, engine) for engine in ("simpy", "compiled")
+        run_apart(machines[by], subject.tokens, work, engine) for engine in ("simpy", "compiled")
     )
     assert one[0].tolist() == other[0].tolist()
     assert one[1:] == other[1:]
@@ -93,8 +100,8 @@ def test_both_engines_play_real_scores_alike(subject, found, machines, by):
 
 def test_a_row_of_the_table(found, machines, subject):
     way = Way("top 2", Choice("scores", each(subject, 2)))
-    row = _row(way, found["scores 2"], found["all"], machines, subject.tokens)
-    full = _row(Way("all", None), found["all"], found["all"], machines, subject.tokens)
+    row = row_of(way, found["scores 2"], found["all"], machines, subject)
+    full = row_of(Way("all", None), found["all"], found["all"], machines, subject)
     assert row["kept"] == pytest.approx(2 / PARTICLES)
     assert row["attention_nj"] < full["attention_nj"]
     saved = full["energy_nj"] - row["energy_nj"]
@@ -107,7 +114,7 @@ def test_a_jet_of_one_particle_keeps_it(subject_of):
     ways = [Way("all", None)] + [Way(by, Choice(by, each(alone, 3))) for by in ("scores", "bits")]
     found = alone.run(ways)
     assert found["scores"].kept == found["bits"].kept == [2 * 2] * 2
-    assert found["scores"].right == found["bits"].right == found["all"].right
+    assert found["scores"].quality == found["bits"].quality == found["all"].quality
     sizes = found["bits"].work[0].sizes
     assert {name: s.tolist() for name, s in sizes.items() if "blocks.0" in name} == {
         "blocks.0.attn.softmax": [2],
@@ -120,16 +127,14 @@ def test_permuting_particles_permutes_their_work(subject, monkeypatch):
     """A jet's particles in another order: the same work for each of them, in that order."""
     draw = np.random.default_rng(5)
     order = draw.permutation(PARTICLES)
-    from hyflexsim.workloads.sparsity import scored_jets  # noqa: PLC0415
-
     way = [Way("scores", Choice("scores", each(subject, 2), 1.0))]
     straight = subject.run(way)["scores"].work[0].sizes
-    plain = scored_jets._inputs
+    plain = subject.inputs
 
-    def shuffled(spec, jets, j):
-        return {name: value[:, :, order] for name, value in plain(spec, jets, j).items()}
+    def shuffled(i):
+        return {name: value[:, :, order] for name, value in plain(i).items()}
 
-    monkeypatch.setattr(scored_jets, "_inputs", shuffled)
+    monkeypatch.setattr(subject, "inputs", shuffled)
     turned = subject.run(way)["scores"].work[0].sizes
     assert any(len(set(sizes.tolist())) > 1 for sizes in straight.values())
     for name, sizes in straight.items():
@@ -140,3 +145,47 @@ def test_names_of_ways():
     names = [way.name for way in ways_of({"blocks.0": 4}, [[1, 2, 3, 4]])]
     assert len(set(names)) == len(names)
     assert "keys a head, bit by bit" in names
+
+
+@pytest.fixture(scope="module")
+def text_rows():
+    return {row["way"]: row for row in ways_of_text("gpt2-pydoc", window=16, windows=2)}
+
+
+def test_a_decoder_without_choice_has_the_perplexity_of_its_integers(text_rows):
+    full = text_rows["all keys"]
+    assert (full["metric"], full["items"], full["change"], full["kept"]) == ("perplexity", 2, 0, 1)
+    opened = open_checkpoint(find_checkpoint("gpt2-pydoc"))
+    rows = opened.task.test_rows.flatten()[:32].reshape(2, 16)
+    with torch.no_grad():
+        logits = opened.model(input_ids=rows).logits[:, :-1].flatten(0, 1)
+        exact = math.exp(functional.cross_entropy(logits, rows[:, 1:].flatten()))
+    assert full["score"] == pytest.approx(exact, rel=0.05)  # in INT8
+    assert full["score"] != exact
+
+
+def test_ways_of_a_decoder(text_rows):
+    """16 tokens see 1 + 2 + ... + 16 keys; of these a query keeps at most 4, or 16: all."""
+    full, many, few = (text_rows[name] for name in ("all keys", "top 16", "top 4"))
+    assert many["kept"] == 1
+    assert (many["score"], many["change"]) == (full["score"], 0)
+    assert few["kept"] == pytest.approx((1 + 2 + 3 + 13 * 4) / sum(range(1, 17)))
+    early = text_rows["top 4, bit by bit"]
+    assert (early["score"], early["kept"]) == (few["score"], few["kept"])
+    assert few["kept"] < early["bits"] < 1
+    assert early["attention_nj"] < few["attention_nj"] < full["attention_nj"]
+    nine, rough = text_rows["9 diagonals"], text_rows["top 16 by upper bits"]
+    assert nine["kept"] == pytest.approx((sum(range(1, 10)) + 7 * 9) / sum(range(1, 17)))
+    assert (rough["kept"], rough["score"]) == (1, full["score"])
+
+
+def test_bits_of_keys_that_are_chosen_before():
+    kept = torch.tensor([[True, False, False], [True, True, False]])[:, :, None]
+    seen = torch.tensor([[True, False, False], [True, True, True]])[:, :, None]
+    assert bits_before("mask", kept, seen).tolist() == [8, 16]
+    assert bits_before("upper bits", kept, seen).tolist() == [8, 16 + 4]
+
+
+def test_a_checkpoint_without_text_is_refused():
+    with pytest.raises(InputError, match="judged by perplexity; it is judged by acc"):
+        ways_of_text("vit-digits", window=5, windows=1)

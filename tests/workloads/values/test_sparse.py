@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.sparsity.scored_jets import work_of
+from hyflexsim.workloads.sparsity.scored import work_of
 from hyflexsim.workloads.values.executed import Sides
 from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.reference import Reference
@@ -63,6 +63,36 @@ def test_other_families(opened, run, family):
     assert played(sides, run, Choice("scores", keys(sides, 2))).unequal() == []
     full, many = run(sides), played(sides, run, Choice("scores", keys(sides, 99)))
     assert many.rows == full.rows
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_early_stop_of_a_causal_model_looks_at_no_later_key(opened, run, family):
+    sides = sides_of(opened, family, "bits")
+    exact = reference(sides, Choice("scores", keys(sides, 2)))
+    early = reference(sides, Choice("bits", keys(sides, 2)))
+    assert all(torch.equal(exact.results[key], early.results[key]) for key in exact.results)
+    for name, bits in early.chooser.bits.items():
+        later = torch.ones(bits.shape[:2]).triu(1).bool()[:, :, None].expand_as(bits)
+        assert (bits[later] == 0).all()
+        assert (bits[~later] >= 1).all()
+        kept, seen = early.chooser.kept[name], early.chooser.seen[name]
+        assert (bits[kept] == 8).all()
+        assert torch.equal(seen, ~later)
+        first = torch.arange(len(kept)).clamp(max=1) + 1  # the first token has no second key
+        assert torch.equal(kept.sum(1), first[:, None].expand(-1, kept.shape[2]))
+    assert played(sides, run, Choice("bits", keys(sides, 2))).unequal() == []
+
+
+@pytest.mark.parametrize("by", ["mask", "upper bits"])
+def test_what_is_chosen_before_is_among_what_may_be_seen(opened, by):
+    sides = sides_of(opened, "gpt2", "scores")
+    made = reference(sides, Choice(by, keys(sides, 2)))
+    for name, kept in made.chooser.kept.items():
+        assert not (kept & ~made.chooser.seen[name]).any()
+        assert (kept.sum(1)[1:] == 2).all()
+        if by == "mask":  # the token itself and the one before it
+            assert kept.diagonal().all()
+            assert kept.diagonal(-1).all()
 
 
 @pytest.mark.parametrize("by", ["scores", "bits", "bias"])
