@@ -11,6 +11,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.options import Device
 from hyflexsim.workloads.cli.part import found_checkpoint, recipe_changes
 from hyflexsim.workloads.outputs import owned
+from hyflexsim.workloads.resumable import working, working_folder
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def sparsity(
     windows: Annotated[
         int, typer.Option(metavar="N", help="Of ways of a decoder: texts of 128 tokens.")
     ] = 16,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Of ways of a decoder: train so much further with keys left out."
+        ),
+    ] = 0,
     keys: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Of ways: keys.parquet of attention-cost, or CSV."),
@@ -87,7 +94,7 @@ def sparsity(
     if what == "bound":
         _bound(out)
     elif what == "ways":
-        _ways(out, checkpoint, jets, per_class, windows, keys)
+        _ways(out, checkpoint, jets, per_class, windows, epochs, keys)
     elif what == "levers":
         _levers(out, found_checkpoint(checkpoint), jets, per_class)
     elif what == "designs":
@@ -110,6 +117,7 @@ def _ways(
     jets: Path | None,
     per_class: int,
     windows: int,
+    epochs: int,
     keys: Path | None,
 ) -> None:
     import pandas as pd  # noqa: PLC0415
@@ -121,13 +129,18 @@ def _ways(
 
     if windows < 1:
         raise InputError(f"--windows must be at least 1; got {windows}")
+    if epochs < 0:
+        raise InputError(f"--epochs must be at least 0; got {epochs}")
     name = "sparsity-ways"
     if is_compressed(str(checkpoint)):
         if jets is not None or keys is not None:
             raise InputError("--jets and --keys go with a ParT")
         name = f"{name}-{checkpoint.name}"
-        with progress() as say:
-            rows = ways_of_text(str(checkpoint), window=WINDOW, windows=windows, say=say)
+        target = out / name
+        about = {"checkpoint": str(checkpoint), "epochs": epochs}
+        with progress() as say, resumable(working_folder(target)), working(target, about) as work:
+            sizes = {"window": WINDOW, "windows": windows, "epochs": epochs}
+            rows = ways_of_text(str(checkpoint), **sizes, work=work, say=say)
     else:
         table = None if keys is None else read_keys(keys)
         with progress() as say:

@@ -20,6 +20,7 @@ from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.plan.work import Work
 from hyflexsim.sim.units.selector import CHOICES
+from hyflexsim.workloads import resumable
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Chip, Jets, Model, Placing, Tokens
@@ -27,6 +28,7 @@ from hyflexsim.workloads.sparsity.parts import ATTENTION, steps_of
 from hyflexsim.workloads.sparsity.scored import Outcome, Scored, Way
 from hyflexsim.workloads.sparsity.scored_jets import ScoredJets
 from hyflexsim.workloads.sparsity.scored_texts import ScoredTexts
+from hyflexsim.workloads.sparsity.tuned import tuned
 from hyflexsim.workloads.terminal import Say
 from hyflexsim.workloads.values.keeping import MASK, UPPER, Choice
 
@@ -35,6 +37,7 @@ PRESET = "hyflexpim-topk"
 APART_PS = 100_000_000_000
 """Between two items: far longer than one takes."""
 KEYS = (1, 4, 16)
+COUNTS = (4, 16, 32)  # of text
 WITHIN = (3.0,)  # nats below the largest score
 BY_BIAS, BY_MASK = (4, 16), (9,)
 
@@ -86,24 +89,47 @@ def ways(
     """
     subject = ScoredJets(checkpoint, jets, per_class, _scenario("scores").hardware())
     machines = {by: prepare(_scenario(by), subject.graph) for by in CHOICES}
-    return _rows(subject, ways_of(subject.layers(), table), machines, say)
+    chosen = ways_of(subject.layers(), table)
+    found = subject.run(chosen, say)
+    full = found[chosen[0].name]
+    return [row_of(way, found[way.name], full, machines, subject) for way in chosen]
 
 
 def ways_of_text(
-    checkpoint: str | Path, *, window: int, windows: int, say: Say = lambda *_: None
+    checkpoint: str | Path,
+    *,
+    window: int,
+    windows: int,
+    epochs: int = 0,
+    work: resumable.Work | None = None,
+    say: Say = lambda *_: None,
 ) -> list[Row]:
     """Ways of a compressed decoder over ``windows`` held-out texts of ``window`` tokens each.
 
     There is no bias to choose by: ways that choose before run on the chip that multiplies keys bit
     by bit, of which they take all bits of the keys that stay and none (a mask) or half of them
-    (upper bits) of the others. Raises InputError for a checkpoint without a text.
+    (upper bits) of the others. ``epochs``: rows more, of models trained so much further with their
+    keys left out, and with all, kept in ``work`` (:mod:`.tuned`). Raises InputError for a
+    checkpoint without a text.
     """
     scenarios = {by: _texts(checkpoint, by, window, windows) for by in ("scores", "bits")}
     subject = ScoredTexts(scenarios["scores"])
     machines = {by: prepare(each, subject.graph) for by, each in scenarios.items()}
     machines["bias"] = machines["bits"]
-    chosen = ways_of(subject.layers(), biased=False, counts=(4, 16, 32))
-    return _rows(subject, chosen, machines, say)
+    chosen = ways_of(subject.layers(), biased=False, counts=COUNTS)
+    found = subject.run(chosen, say)
+    full = found[chosen[0].name]
+    rows = [row_of(way, found[way.name], full, machines, subject) for way in chosen]
+    if work is None or not epochs:
+        return rows
+    for keys in (None, *COUNTS[:2]):
+        folder = tuned(checkpoint, keys, epochs, work, say)
+        taught = ScoredTexts(_texts(folder, "scores", window, windows))
+        name = "all keys" if keys is None else f"top {keys}"
+        way = next(way for way in chosen if way.name == name)
+        got = taught.run([way], say)[way.name]
+        rows.append(row_of(Way(f"{way.name}, trained", way.choice), got, full, machines, taught))
+    return rows
 
 
 def _scenario(by: str) -> Scenario:
@@ -126,14 +152,6 @@ def _texts(checkpoint: str | Path, by: str, window: int, windows: int) -> Scenar
         mapping=Placing(slc_rate=1.0, copies="fill"),
         workload=Tokens(tokens=window, requests=windows),
     )
-
-
-def _rows(
-    subject: Scored, chosen: Sequence[Way], machines: Mapping[str, Prepared], say: Say
-) -> list[Row]:
-    found = subject.run(chosen, say)
-    full = found[chosen[0].name]
-    return [row_of(way, found[way.name], full, machines, subject) for way in chosen]
 
 
 def row_of(

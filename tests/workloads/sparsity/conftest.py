@@ -5,6 +5,8 @@ import torch
 
 from hyflexsim.models.part.checkpoint import PartSpec, save_part
 from hyflexsim.sim.units.catalogue import load_chip
+from hyflexsim.workloads.compression.recipe import Recipe
+from hyflexsim.workloads.compression.stages import compress_recipe
 from hyflexsim.workloads.sparsity.scored_jets import ScoredJets
 
 TINY = {
@@ -36,3 +38,33 @@ def subject_of(tmp_path_factory):
         return kept[particles]
 
     return made
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of_text(tmp_path_factory):
+    """A tiny GPT-2 that has read a few lines, compressed."""
+    config = {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": 256,
+        "n_positions": 16,
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    recipe = Recipe.of(
+        "text",
+        {
+            "model": {"config": config},
+            "data": {"name": "pydoc", "window": 12, "train_windows": 64, "test_windows": 4},
+            "train": {"epochs": 1, "batch": 16, "lr": 1e-2},
+            "recover": {"epochs": 1, "batch": 16, "lr": 1e-2},
+            "workload": {"kind": "tokens", "tokens": 12, "requests": 1},
+        },
+        "text.toml",
+    )
+    folder = tmp_path_factory.mktemp("text") / "text"
+    compress_recipe(recipe, folder)
+    return folder

@@ -12,6 +12,7 @@ from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.judged_models import open_checkpoint
+from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run.prepare import prepare
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint
 from hyflexsim.workloads.sparsity.scored import Way, bits_before
@@ -189,3 +190,20 @@ def test_bits_of_keys_that_are_chosen_before():
 def test_a_checkpoint_without_text_is_refused():
     with pytest.raises(InputError, match="judged by perplexity; it is judged by acc"):
         ways_of_text("vit-digits", window=5, windows=1)
+
+
+def test_a_model_that_was_trained_with_keys_left_out(checkpoint_of_text, tmp_path):
+    """Rows more, of checkpoints that stay in the folder of the job for the next start."""
+    with working(tmp_path / "ways", {}) as work:
+        sizes = {"window": 12, "windows": 2, "epochs": 1, "work": work}
+        rows = {row["way"]: row for row in ways_of_text(checkpoint_of_text, **sizes)}
+        kept = sorted(path.name for path in work.folder.glob("tuned-*") if path.is_dir())
+    assert kept == ["tuned-16", "tuned-4", "tuned-all"]
+    for keys in ("all keys", "top 4", "top 16"):
+        one, other = rows[keys], rows[f"{keys}, trained"]
+        assert other["score"] != one["score"]
+        assert (other["kept"], other["items"]) == (one["kept"], 2)
+    # 12 keys are all, though sums are made in another order in training
+    every, many = rows["all keys, trained"]["score"], rows["top 16, trained"]["score"]
+    assert many == pytest.approx(every, rel=1e-3)
+    assert rows["top 4, trained"]["energy_nj"] == rows["top 4"]["energy_nj"]
