@@ -349,14 +349,20 @@ def layers(placement: Placement) -> Table:
         total = sum(w.taken for w in weights)
         result.add_row(
             layer,
-            span(own),
+            _pus(placement, own),
             span(sorted({placement.chip_of(pu) for pu in own})),
             *(f"{sum(w.cells(column) for w in weights):,}" for column in modes.values()),
             span((f"{each:.3g}" for each in _copies(weights)), "–") or "–",
             f"{total:,}",
-            f"{total / (size * len(own)):.1%}",
+            f"{total / float(size * placement.share(own)):.1%}",
         )
     return result
+
+
+def _pus(placement: Placement, own: tuple[int, ...]) -> str:
+    """PUs of a layer, and how many they are where it shares one with a neighbour."""
+    share = placement.share(own)
+    return span(own) if share.denominator == 1 else f"{span(own)} ({float(share):g})"
 
 
 def _copies(weights: Sequence[Weight]) -> list[float]:

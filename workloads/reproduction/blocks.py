@@ -54,7 +54,7 @@ class Case:
     tiles: Literal["row-tile", "ideal"] = "row-tile"
     overlap: Literal["pipelined", "layer-serial"] = "pipelined"
     copies: Literal["none", "fill", "fill-factors", "even"] = "none"
-    pus_per_layer: Literal["auto", "fill", "packed"] | int = "auto"
+    pus_per_layer: Literal["auto", "fill", "packed"] | float = "auto"
     set: Changes = ()
 
     def scenario(self) -> Scenario:
