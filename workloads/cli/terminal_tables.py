@@ -370,12 +370,17 @@ def _copies(weights: Sequence[Weight]) -> list[float]:
     return sorted({weight.taken / weight.pieces for weight in weights})
 
 
+def mean_tokens(ready: Prepared) -> int:
+    """Tokens of a request of mean length."""
+    lengths = [request.tokens for request in ready.requests]
+    return -(-sum(lengths) // len(lengths))
+
+
 def traffic(ready: Prepared) -> Table:
     """What the mapping costs on the links: a row each, for a request of mean length."""
     from hyflexsim.sim.plan.traffic import link_bytes  # noqa: PLC0415
 
-    lengths = [request.tokens for request in ready.requests]
-    tokens = -(-sum(lengths) // len(lengths))
+    tokens = mean_tokens(ready)
     result = table(f"a request of {tokens} tokens moves", "link", ">bytes", ">a token", ">energy")
     for name, size in link_bytes(ready.plan, ready.chip, tokens).items():
         bit, _ = ready.chip.action_energy(name, "bit")
