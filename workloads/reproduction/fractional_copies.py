@@ -91,16 +91,16 @@ def copies_a_pu(case: Case) -> float:
     blocks = Blocks.of(case)
     placement = blocks.ready.placement
     mine = [w for w in placement.weights.values() if placement.pus[w.layer][0] in blocks.groups]
-    layers = {weight.layer for weight in mine}
-    pus = sum(len(placement.pus[layer]) for layer in layers) / len(layers)
-    return sum(w.taken for w in mine) / sum(w.pieces for w in mine) / pus
+    groups = {placement.pus[weight.layer] for weight in mine}
+    pus = sum(placement.share(group) for group in groups) / len(groups)
+    return sum(w.taken for w in mine) / sum(w.pieces for w in mine) / float(pus)
 
 
 def _others(rate: float, tokens: int) -> tuple[Switch, ...]:
     """The same for other mappings, as one would set them."""
     found = []
     for case in WAYS.values():
-        for pus in (PUS[0], PUS[2]):
+        for pus in ("auto", 3):
             words = f"copies = {case.copies}, pus_per_layer = {pus}, tiles = {case.tiles}"
             found.append(Switch(words, at(rate, tokens, replace(case, pus_per_layer=pus))))
     return tuple(found)
@@ -136,8 +136,8 @@ def _played_claim(ends: dict[str, float], panel: str, rests: str, why: str) -> C
     switches = []
     for pus, row in rows.iterrows():
         flight = f"{row['in_flight']} and {row['slc_in_flight']} in flight"
-        switches.append(Switch(f"pus_per_layer = {pus}, played, {flight}", row["played_ratio"]))
-        switches.append(Switch(f"pus_per_layer = {pus}, closed form", row["closed_ratio"]))
+        for what, how in ((f"played, {flight}", "played_ratio"), ("closed form", "closed_ratio")):
+            switches.append(Switch(f"pus_per_layer = {pus}, {what}", float(row[how])))
     return Claim(
         figure="copies",
         claim=f"played, all layers: {panel}, pus_per_layer = auto",
@@ -223,9 +223,10 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             "50 % SLC, N = 8192",
             "sentences in flight, fewer than layers: as many as the memory of one layer's PUs "
             "could hold all at once",
-            "ASADI† on two PUs a layer has memory for twice as many as ours on one, and its gain "
-            "is twice what its area costs. Where both have the same PUs they have the same number "
-            "in flight, and the ratio is that of the closed form.",
+            "Layers without a sentence stand idle, so the pace is that of so many on their way "
+            "through all layers, not of the slowest layer. ASADI† on two PUs a layer has memory "
+            "for more than twice as many as ours on one, beside whose first block the embeddings "
+            "lie, which undoes the gain; on the same PUs both have the same number.",
         ),
         _played_claim(ends, "50 % SLC, N = 128", "the same as at 5 %", "ρ is 1.333."),
         Claim(

@@ -85,9 +85,9 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
             "arrays (13 PUs for 25) it follows ρ, but both chips are bound by partial sums on the "
             "global bus, at two fifths of the rate, and at 8192 tokens digital PIM bounds all. So "
             "the paper must have meant steps that follow each other, and copies in the arrays "
-            "that MLC frees. Fractional copies are not needed: whole ones of single matrices come "
-            "to the same, and so do those of factors and of several PUs together (the section on "
-            "copies).",
+            "that MLC frees. Fractional copies are not needed, nor layers that share a PU, nor "
+            "ideal tiles: whole copies of single matrices come to the same, and so do those of "
+            "factors, of several PUs together, and of one and a half (the section on copies).",
             switches=tuple(
                 Switch(name, throughput.at(0.05, 128, case))
                 for name, case in throughput.MAPPINGS.items()
