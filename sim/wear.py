@@ -100,12 +100,13 @@ def _longest_module(placement: Placement, module: AnalogValues) -> int:
     row = {"slc": write.slc_pulses * write.pulse, "mlc": write.mlc_pulses * verified}
     if write.slc_pulses > 1:  # more than one pulse is verified too
         row["slc"] = write.slc_pulses * verified
-    waiting: dict[int, list[float]] = defaultdict(list)
+    waiting: dict[tuple[int, tuple[int, ...]], list[float]] = defaultdict(list)
     for each in placement.rows():
         times = [row["slc"]] * each["arrays_slc"] + [row["mlc"]] * each["arrays_mlc"]
-        waiting[each["pu"]] += times * each["copies"]
-    for pu, slc, mlc in _of_single_factors(placement):
-        waiting[pu] += [row["slc"]] * slc + [row["mlc"]] * mlc
+        # neighbours that share a PU have modules of their own there
+        waiting[each["pu"], placement.pus[each["layer"]]] += times * each["copies"]
+    for pu, pus, slc, mlc in _of_single_factors(placement):
+        waiting[pu, pus] += [row["slc"]] * slc + [row["mlc"]] * mlc
     longest = 0.0
     for times in waiting.values():
         for start in range(0, len(times), module.arrays):
@@ -114,8 +115,8 @@ def _longest_module(placement: Placement, module: AnalogValues) -> int:
     return math.ceil(longest)
 
 
-def _of_single_factors(placement: Placement) -> Iterator[tuple[int, int, int]]:
-    """PU, SLC arrays and MLC arrays there of a matrix's copies of one factor alone."""
+def _of_single_factors(placement: Placement) -> Iterator[tuple[int, tuple[int, ...], int, int]]:
+    """PU, its group, SLC and MLC arrays there of a matrix's copies of one factor alone."""
     for weight, pus, first, slots in placement.dealt():
         further = list(zip(weight.parts, weight.further, strict=False))
         slc, mlc = (
@@ -124,7 +125,8 @@ def _of_single_factors(placement: Placement) -> Iterator[tuple[int, int, int]]:
         )
         after = first + weight.pieces * weight.copies
         for position, pu in enumerate(pus):
-            yield pu, slots.dealt(after, slc, position), slots.dealt(after + slc, mlc, position)
+            held = (slots.dealt(after, slc, position), slots.dealt(after + slc, mlc, position))
+            yield pu, pus, *held
 
 
 def wear(placement: Placement, ledger: Sequence[Row], requests: int) -> Wear | None:
@@ -162,7 +164,7 @@ def _of_pus(placement: Placement, pus: tuple[int, ...], counts: _Counts, request
     unit = placement.chip.unit("results")
     module: NorValues = unit.values
     operands, results = counts.total("cell_write", requests), counts.total("nor", requests)
-    modules = unit.total * len(pus)
+    modules = unit.working(placement.share(pus))
     cells = modules * module.arrays * module.rows * module.columns
     at_once = modules * module.arrays * (module.columns // module.columns_per_nor)
     levelled = {"operands": operands / cells, "operands and results": (operands + results) / cells}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Protocol
 
 from hyflexsim.sim.chip.parameters import Section, parameter
@@ -31,6 +32,10 @@ class Unit:
     total: int
     values: Any
     beside: str = ""
+
+    def working(self, places: Fraction | int) -> int:
+        """How many of it work as one in so many places, of some of which only a part."""
+        return int(self.total * places)
 
 
 class UnitValues(Section):
@@ -173,7 +178,9 @@ class Kind:
         """Bytes that wait in one place, for units that serve ``results``."""
         raise NotImplementedError
 
-    def waiting_tokens(self, unit: Unit, side: str, token_bytes: int, group: int) -> int | None:
+    def waiting_tokens(
+        self, unit: Unit, side: str, token_bytes: int, group: Fraction | int
+    ) -> int | None:
         """Tokens that fit into an op's ``input`` or ``output`` buffer; None: as many as memory."""
         return None
 

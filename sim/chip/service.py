@@ -130,7 +130,7 @@ class Access:
     label: str
     size_bytes: int
     write: bool = False
-    group: int = 1
+    group: Fraction | int = 1
 
 
 Chain = tuple[Visit | Hop | Sum | Access, ...]
@@ -142,7 +142,8 @@ class Task:
 
     ``op``: its class. ``macs``: multiply-accumulates. ``elements``: that go through. ``width``: of
     the result. ``heads``: rows it is made of. ``probabilities``: one operand is a row of
-    probabilities. ``format``: of numbers (formats.py). ``group``: places that share the work.
+    probabilities. ``format``: of numbers (formats.py). ``group``: places that share the work, parts
+    of places included.
     ``by_bit``: a unit of size is one bit of a stored operand, not all of them.
     """
 
@@ -153,7 +154,7 @@ class Task:
     heads: int = 1
     probabilities: bool = False
     format: str = ""
-    group: int = 1
+    group: Fraction | int = 1
     by_bit: bool = False
 
 
@@ -171,11 +172,11 @@ def transfer(
     gb_per_s: float,
     latency_ps: int,
     actions: tuple[Action, ...],
-    width: int = 1,
+    width: Fraction | int = 1,
 ) -> Service:
     """Move ``size_bytes`` per unit of size: a latency, then size / bandwidth.
 
-    ``width``: ways side by side.
+    ``width``: ways side by side; of one that is shared with others, the part that is there.
 
     >>> transfer(768, 128.0, 0, ()).rate.ps(1)     # 6 cycles of 1 ns
     6000

@@ -5,7 +5,8 @@ follow each other in the order of the model, so that tokens flow from PU to PU a
 (HyFlexPIM §3.1). Small layers outside the blocks (embedding, pair features, classifier) get PUs
 of their own while any are left, else they move in with the nearest block that has free arrays.
 Packed, neighbouring blocks share PUs by arrays: each is then spread over all PUs of its group, and
-its partial sums cross between them.
+its partial sums cross between them. With a number that is not whole a block takes a part of a PU
+more, and its neighbour the rest of that PU (extent.py).
 
 Arrays that a layer leaves free hold *copies*: a matrix with c copies serves c tokens at once, each
 copy its share of them; its two factors may have copies of their own (weight.py). On several PUs a
@@ -22,6 +23,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import networkx as nx
@@ -29,6 +32,14 @@ import networkx as nx
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import CapacityError, InputError
+from hyflexsim.sim.placement.extent import (
+    WHOLE,
+    Extent,
+    extent_of,
+    is_number,
+    number_of,
+    refuse_split_units,
+)
 from hyflexsim.sim.placement.faults import FaultMap, Faults
 from hyflexsim.sim.placement.slots import Slots
 from hyflexsim.sim.placement.weight import Weight
@@ -53,8 +64,9 @@ class Options:
     of every matrix of the blocks as fit), a number for every matrix of the blocks, or numbers by
     pattern of op name, or of op name and factor (``*.fc1.V``). ``pus_per_layer``:
     ``"auto"`` (as many as the layer needs), ``"fill"`` (share all PUs among the blocks),
-    ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number. ``chips``: how
-    many there are, and ``share`` the PUs of them that the model may use (None: all).
+    ``"packed"`` (blocks share PUs, so that all take as few as possible) or a number from 1, with a
+    part of a PU or without (extent.py). ``chips``: how many there are, and ``share`` the PUs of
+    them that the model may use (None: all).
     ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where that holds the
     weights). ``deal``: which copy of a matrix takes which token: ``"by-token"`` (the first one
     token 0 of every request) or ``"in-turn"`` (the next request begins one copy further on).
@@ -65,7 +77,7 @@ class Options:
     slc_rates: dict[str, float] = field(default_factory=dict)
     tiles: str = "row-tile"
     copies: str | int | dict[str, int] = "fill"
-    pus_per_layer: str | int = "auto"
+    pus_per_layer: str | float = "auto"
     chips: int = 1
     share: range | None = None
     spare_arrays: int = 0
@@ -80,9 +92,9 @@ class Options:
                 f"copies must be {', '.join(COPIES)}, a positive integer or a table of such by "
                 f"pattern; got {copies!r}"
             )
-        if not _positive(self.pus_per_layer) and self.pus_per_layer not in WAYS:
+        if not is_number(self.pus_per_layer) and self.pus_per_layer not in WAYS:
             raise InputError(
-                "pus_per_layer must be auto, fill, packed or a positive integer; "
+                "pus_per_layer must be auto, fill, packed or a number from 1; "
                 f"got {self.pus_per_layer!r}"
             )
         if not _positive(self.chips):
@@ -107,7 +119,7 @@ class Placement:
     """Layers on PUs. ``pus[layer]``: global PU numbers, several layers may name the same ones.
 
     ``order``: the graph's ops as :func:`hyflexsim.sim.graph.order` has them. ``faults``: what of
-    the machine is broken.
+    the machine is broken. ``extents``: of groups of PUs that share one with their neighbours.
     """
 
     chip: Chip
@@ -116,6 +128,14 @@ class Placement:
     weights: dict[str, Weight]
     order: tuple[str, ...]
     faults: FaultMap
+    extents: Mapping[tuple[int, ...], Extent] = field(default_factory=dict)
+
+    def share(self, pus: tuple[int, ...]) -> Fraction:
+        """How many PUs a group has: those that it shares count by its part of them."""
+        return self._extent(pus).share(pus)
+
+    def _extent(self, pus: tuple[int, ...]) -> Extent:
+        return self.extents.get(pus, WHOLE)
 
     def chip_of(self, pu: int) -> int:
         """Number of the chip that a PU is on."""
@@ -146,12 +166,12 @@ class Placement:
         """Pieces on a group of PUs that copies may take; below 0 where spare ones are in use."""
         layers = self.groups()[pus]
         used = sum(w.taken for w in self.weights.values() if w.layer in layers)
-        spare = self.options.spare_arrays * len(pus)
-        return room(self.chip, self.faults, pus) - spare - used
+        spare = ceil(self.options.spare_arrays * self.share(pus))
+        return room(self.chip, self.faults, pus, self._extent(pus)) - spare - used
 
     def slots(self, pus: tuple[int, ...]) -> Slots:
         """Where the arrays of a group of PUs lie."""
-        return Slots([self.faults.left_out(pu) for pu in pus])
+        return Slots(self._extent(pus).left_out(self.faults, pus, pieces_per_pu(self.chip)))
 
     def with_copies(self, copies: dict[str, int]) -> Placement:
         """The same with other numbers of copies, whole ones."""
@@ -222,9 +242,10 @@ def pieces_per_pu(chip: Chip) -> int:
     return capacity if holder.where == "pu" else capacity // chip.values.pus
 
 
-def room(chip: Chip, faults: FaultMap, pus: Sequence[int]) -> int:
-    """Pieces that so many PUs hold, without what is broken."""
-    return sum(pieces_per_pu(chip) - len(faults.left_out(pu)) for pu in pus)
+def room(chip: Chip, faults: FaultMap, pus: Sequence[int], extent: Extent = WHOLE) -> int:
+    """Pieces that a layer has on some PUs, without what is broken."""
+    size = pieces_per_pu(chip)
+    return sum(size - len(out) for out in extent.left_out(faults, pus, size))
 
 
 def is_block(layer: str) -> bool:
@@ -247,9 +268,11 @@ def layer_order(graph: nx.DiGraph, order: Sequence[str]) -> list[str]:
 def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     """Put every layer of ``graph`` on PUs, one copy each (see :mod:`hyflexsim.sim.plan.copies`).
 
-    Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays.
+    Raises :class:`~hyflexsim.sim.errors.CapacityError` with the shortfall in arrays, and
+    :class:`~hyflexsim.sim.errors.InputError` for a part of a PU that the chip cannot give.
     """
     _refuse_idle_patterns(graph, options)
+    refuse_split_units(chip, number_of(options.pus_per_layer) or Fraction(1))
     order = g.order(graph)
     weights = weights_on(chip, graph, options, order)
     layers = layer_order(graph, order)
@@ -257,8 +280,8 @@ def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     for weight in weights.values():
         pieces[weight.layer] += weight.pieces
     faults = FaultMap(options.faults, chip, chip.values.pus * options.chips, options.share)
-    pus = _assign(layers, pieces, faults, options)
-    return Placement(chip, options, pus, weights, tuple(order), faults)
+    pus, extents = _assign(layers, pieces, faults, options)
+    return Placement(chip, options, pus, weights, tuple(order), faults, extents)
 
 
 def _refuse_idle_patterns(graph: nx.DiGraph, options: Options) -> None:
@@ -307,9 +330,14 @@ def protection(op: Mapping[str, Any]) -> Sequence[int]:
     return tuple(sorted(range(size), key=lambda i: -scores[i]))
 
 
+_Pus = dict[str, tuple[int, ...]]
+_Extents = dict[tuple[int, ...], Extent]
+_Wanted = dict[str, Fraction]
+
+
 def _assign(
     layers: list[str], pieces: dict[str, int], faults: FaultMap, options: Options
-) -> dict[str, tuple[int, ...]]:
+) -> tuple[_Pus, _Extents]:
     """Numbers of PUs, then the PUs themselves in the order of the model.
 
     One block a PU at first; where the PUs do not suffice, two neighbours share, then three ...
@@ -320,7 +348,8 @@ def _assign(
     total = len(faults.working)
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
     _refuse_narrow(blocks, pieces, size, chip.holder.kind.holds, options)
-    runs = range(1, len(blocks) + 1) if isinstance(options.pus_per_layer, str) and blocks else (1,)
+    worded = isinstance(options.pus_per_layer, str)
+    runs = range(1, len(blocks) + 1) if worded and blocks else (1,)
     tried = []
     for lodgers, wanted, needed in _shared(layers, blocks, pieces, runs, total, size, options):
         if needed <= total:
@@ -330,9 +359,11 @@ def _assign(
     least = max(-(-sum(pieces.values()) // size), min(tried[0], tried[-1]))
     word = chip.holder.kind.holds
     _refuse_full(pieces, chip, options)
+    each = number_of(options.pus_per_layer) or Fraction(1)
+    why = "whole ones" if each.denominator == 1 else f"{float(each):g} each"
     raise CapacityError(
         f"the model's {sum(pieces.values())} {word} take {least} PUs ({least * size} {word}), "
-        f"since layers take whole ones; {_there(faults, options)} ({total * size} {word}): "
+        f"since layers take {why}; {_there(faults, options)} ({total * size} {word}): "
         f"{least - total} PU(s) ({(least - total) * size} {word}) short"
     )
 
@@ -356,7 +387,7 @@ def _shared(
     total: int,
     size: int,
     options: Options,
-) -> Iterator[tuple[dict[str, str], dict[str, int], int]]:
+) -> Iterator[tuple[dict[str, str], _Wanted, int]]:
     """Ways to let neighbours share, best first: who lives with whom, PUs of each, of all."""
     ways = (_sharing(layers, blocks, pieces, run, total, size, options) for run in runs)
     return iter(sorted(ways, key=lambda way: way[2])) if options.pus_per_layer == "packed" else ways
@@ -370,7 +401,7 @@ def _sharing(
     total: int,
     size: int,
     options: Options,
-) -> tuple[dict[str, str], dict[str, int], int]:
+) -> tuple[dict[str, str], _Wanted, int]:
     """The same for one number of neighbours."""
     leaders = {layer: blocks[i - i % run] for i, layer in enumerate(blocks)}
     joint = dict(pieces)
@@ -416,14 +447,15 @@ def _refuse_full(pieces: dict[str, int], chip: Chip, options: Options) -> None:
 def _refuse_narrow(
     blocks: list[str], pieces: dict[str, int], size: int, word: str, options: Options
 ) -> None:
-    each = options.pus_per_layer
-    if not isinstance(each, int):
+    each = number_of(options.pus_per_layer)
+    if each is None:
         return
+    hold = int(each * size)
     for block in blocks:
-        if pieces[block] > each * size:
+        if pieces[block] > hold:
             raise CapacityError(
-                f"{block} needs {pieces[block]} {word}; {each} PU(s) per layer hold "
-                f"{each * size}: {pieces[block] - each * size} {word} short"
+                f"{block} needs {pieces[block]} {word}; {float(each):g} PU(s) per layer hold "
+                f"{hold}: {pieces[block] - hold} {word} short"
             )
 
 
@@ -438,17 +470,15 @@ def _refuse_wide(needed: int, options: Options) -> None:
 
 def _share_out(
     layers: list[str], pieces: dict[str, int], total: int, size: int, options: Options
-) -> tuple[dict[str, str], dict[str, int]]:
+) -> tuple[dict[str, str], _Wanted]:
     """Layers that live with another, and how many PUs each of the rest gets."""
     blocks = [layer for layer in layers if is_block(layer) and pieces[layer]]
-    wanted = {layer: -(-pieces[layer] // size) for layer in layers}
-    least = 1
-    if isinstance(options.pus_per_layer, int):
-        least = options.pus_per_layer
-    elif options.pus_per_layer == "fill" and blocks:
-        least = max(1, total // len(blocks))
+    wanted = {layer: Fraction(-(-pieces[layer] // size)) for layer in layers}
+    least = number_of(options.pus_per_layer) or Fraction(1)
+    if options.pus_per_layer == "fill" and blocks:
+        least = Fraction(max(1, total // len(blocks)))
     while True:
-        given = wanted | {layer: max(wanted[layer], least) for layer in blocks}
+        given = wanted | {layer: _at_least(wanted[layer], least) for layer in blocks}
         lodgers = _lodgers(layers, blocks, pieces, given, total, size)
         fits = _needed(layers, lodgers, given) <= total
         if fits or least == 1 or options.pus_per_layer != "fill":
@@ -456,22 +486,36 @@ def _share_out(
         least -= 1
 
 
-def _needed(layers: list[str], lodgers: dict[str, str], wanted: dict[str, int]) -> int:
-    return sum(wanted[layer] for layer in layers if layer not in lodgers)
+def _at_least(wanted: Fraction, least: Fraction) -> Fraction:
+    """A number that is not whole is not enlarged: what does not fit into it was refused."""
+    return max(wanted, least) if least.denominator == 1 else least
+
+
+def _needed(layers: list[str], lodgers: dict[str, str], wanted: _Wanted) -> int:
+    end = Fraction(0)
+    for layer in layers:
+        if layer not in lodgers:
+            end = _begin(end, wanted[layer]) + wanted[layer]
+    return ceil(end)
+
+
+def _begin(following: Fraction, wanted: Fraction) -> Fraction:
+    """Where on the line of PUs a layer begins: whole ones begin with a PU."""
+    return following if wanted.denominator > 1 else Fraction(ceil(following))
 
 
 def _lodgers(
     layers: list[str],
     blocks: list[str],
     pieces: dict[str, int],
-    wanted: dict[str, int],
+    wanted: _Wanted,
     total: int,
     size: int,
 ) -> dict[str, str]:
     """Layers without PUs of their own, and with whom they live (the nearest that has room)."""
     lodgers: dict[str, str] = {}
-    spare = total - sum(wanted[layer] for layer in blocks)
-    room = {layer: wanted[layer] * size - pieces[layer] for layer in layers}
+    spare = total - ceil(sum(wanted[layer] for layer in blocks))
+    room = {layer: int(wanted[layer] * size) - pieces[layer] for layer in layers}
     hosts = list(blocks)
     others = [layer for layer in layers if layer not in blocks]
     for layer in sorted(others, key=lambda layer: -pieces[layer]):
@@ -479,8 +523,8 @@ def _lodgers(
         host = next((host for host in near if room[host] >= pieces[layer]), None)
         if host is None or 0 < wanted[layer] <= spare:
             # a PU of its own while there are some; if there are none, the refusal counts it
-            wanted[layer] = max(wanted[layer], 1)
-            spare -= wanted[layer]
+            wanted[layer] = max(wanted[layer], Fraction(1))
+            spare -= int(wanted[layer])
             hosts.append(layer)
         else:
             room[host] -= pieces[layer]
@@ -491,26 +535,33 @@ def _lodgers(
 def _number(
     layers: list[str],
     lodgers: dict[str, str],
-    wanted: dict[str, int],
+    wanted: _Wanted,
     pieces: dict[str, int],
     faults: FaultMap,
     options: Options,
-) -> dict[str, tuple[int, ...]]:
+) -> tuple[_Pus, _Extents]:
     """PU numbers in model order; a layer does not straddle chips if that costs no chip."""
     joint = dict.fromkeys(layers, 0)
     for layer in layers:
         joint[lodgers.get(layer, layer)] += pieces[layer]
     owners = [layer for layer in layers if layer not in lodgers]
     for whole in (True, False):
-        pus: dict[str, tuple[int, ...]] = {}
-        following = 0
+        pus: _Pus = {}
+        extents: _Extents = {}
+        following = Fraction(0)
         for layer in owners:
-            following = _start(following, wanted[layer], faults) if whole else following
-            pus[layer] = _working(following, wanted[layer], joint[layer], faults, options)
-            following += len(pus[layer])
-        if following <= len(faults.working):
-            return {layer: pus[lodgers.get(layer, layer)] for layer in layers}
-    short = following - len(faults.working)
+            begin = _begin(following, wanted[layer])
+            first, count, extent = extent_of(begin, wanted[layer])
+            if whole and (moved := _start(first, count, faults)) != first:
+                first, count, extent = extent_of(Fraction(moved), wanted[layer])
+            pus[layer] = _working(first, count, joint[layer], faults, options, extent)
+            following = first + len(pus[layer]) - (1 - extent.end)
+            if extent != WHOLE:
+                extents[pus[layer]] = extent
+        needed = ceil(following)
+        if needed <= len(faults.working):
+            return {layer: pus[lodgers.get(layer, layer)] for layer in layers}, extents
+    short = needed - len(faults.working)
     raise CapacityError(
         f"what is broken leaves {len(faults.working)} PUs with too few "
         f"{faults.chip.holder.kind.holds} for the model: {short} PU(s) short"
@@ -529,7 +580,7 @@ def _start(following: int, wanted: int, faults: FaultMap) -> int:
 
 
 def _working(
-    first: int, wanted: int, needed: int, faults: FaultMap, options: Options
+    first: int, wanted: int, needed: int, faults: FaultMap, options: Options, extent: Extent
 ) -> tuple[int, ...]:
     """So many working PUs, or more where they have too much that is broken.
 
@@ -538,9 +589,9 @@ def _working(
     working, holder = faults.working, faults.chip.holder
     pus = tuple(working[first : first + wanted])
     missing = wanted - len(pus)
-    while not missing and needed > room(faults.chip, faults, pus):
-        short = needed - room(faults.chip, faults, pus)
-        if isinstance(options.pus_per_layer, int):
+    while not missing and needed > room(faults.chip, faults, pus, extent):
+        short = needed - room(faults.chip, faults, pus, extent)
+        if not isinstance(options.pus_per_layer, str):
             raise CapacityError(
                 f"PU {', '.join(map(str, pus))} lacks {short} {holder.kind.holds} for what is "
                 f"broken; mapping.pus_per_layer = {options.pus_per_layer} forbids another PU"

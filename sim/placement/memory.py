@@ -19,8 +19,8 @@ from hyflexsim.sim.errors import CapacityError
 from hyflexsim.sim.placement.mapping import Placement
 
 
-def capacity_bytes(chip: Chip, pus: int) -> int:
-    """Bytes that wait in so many PUs; a memory that all PUs of a chip share is shared evenly.
+def capacity_bytes(chip: Chip, pus: Fraction | int) -> int:
+    """Bytes that wait in so many PUs, or parts; a memory of all PUs of a chip is shared evenly.
 
     >>> from hyflexsim.sim.units.catalogue import load_chip
     >>> capacity_bytes(load_chip("hyflexpim"), 1) // 2**20       # MiB
@@ -28,7 +28,7 @@ def capacity_bytes(chip: Chip, pus: int) -> int:
     """
     memory = chip.unit("results")
     size = memory.kind.memory_bytes(memory)
-    return pus * size if memory.where == "pu" else pus * size // chip.values.pus
+    return int(pus * size if memory.where == "pu" else pus * size // chip.values.pus)
 
 
 def request_bytes(graph: nx.DiGraph, placement: Placement, tokens: int) -> dict[str, int]:
@@ -115,23 +115,24 @@ def _needs(graph: nx.DiGraph, placement: Placement, tokens: int) -> Iterator[tup
     memory = chip.served_by("results").unit
     what = "fetched weights and tables" if chip.served_by("gemv").weights else "tables"
     attending = {op["layer"] for _, op in graph.nodes(data=True) if op["context"]}
-    for pus, layers in placement.groups().items():
+    for group, layers in placement.groups().items():
+        pus = placement.share(group)
         longest = max(tokens, graph.graph.get("source", 1))
         attends = next((layer for layer in layers if layer in attending), None)
-        if attends is not None and longest > chip.values.max_tokens * len(pus):
+        if attends is not None and longest > chip.values.max_tokens * pus:
             raise CapacityError(
                 f"{longest} tokens need {-(-longest // chip.values.max_tokens)} PUs per layer "
-                f"(chip.max_tokens = {chip.values.max_tokens}); {attends} has {len(pus)}"
+                f"(chip.max_tokens = {chip.values.max_tokens}); {attends} has {float(pus):g}"
             )
         tables = sum(stored.get(layer, 0) for layer in layers)
-        room = capacity_bytes(chip, len(pus)) - tables
+        room = capacity_bytes(chip, pus) - tables
         need = sum(sizes[layer] for layer in layers)
         if need > room:
             beside = f" beside {tables} bytes of {what}" if tables else ""
             raise CapacityError(
                 f"{', '.join(layers)}: a request of {tokens} tokens keeps {need} bytes waiting"
-                f"{beside}; {memory} of {len(pus)} PU(s) holds "
-                f"{capacity_bytes(chip, len(pus))} bytes: {need - room} short"
+                f"{beside}; {memory} of {float(pus):g} PU(s) holds "
+                f"{capacity_bytes(chip, pus)} bytes: {need - room} short"
             )
         yield need, room
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import networkx as nx
@@ -383,9 +384,9 @@ class _Builder:
                 found.append(each)
         return tuple(found)
 
-    def _group(self, unit: Unit, pus: tuple[int, ...]) -> int:
+    def _group(self, unit: Unit, pus: tuple[int, ...]) -> Fraction | int:
         """How many of a unit's places work as one for a layer on ``pus``."""
-        return len(pus) if unit.where == "pu" else 1
+        return self.placement.share(pus) if unit.where == "pu" else 1
 
     def _link(
         self,
@@ -414,7 +415,7 @@ class _Builder:
     def _hop(self, where: _Where, hop: Hop, inputs: list[Input]) -> int:
         link = self.chip.need_link(where.unit.name, self.memory.name)
         bus = self.board.link(link, where.pus, inside=True)
-        service = link_service(link, hop.size_bytes, width=len(where.pus))
+        service = link_service(link, hop.size_bytes, width=self.placement.share(where.pus))
         return self.board.add(
             f"{where.name}{hop.label}",
             where.name,
@@ -487,7 +488,7 @@ class _Builder:
         """
         if waiting_bytes is None or where.flow.axis == "pair" or where.weight is None:
             return None
-        memory, pus = self.memory, len(where.pus)
+        memory, pus = self.memory, self.placement.share(where.pus)
         tokens = memory.kind.waiting_tokens(memory, side, waiting_bytes, pus)
         return None if tokens is None else where.copies * tokens
 

@@ -9,6 +9,7 @@ outputs pass the host's port: that of the first chip, or that of the chip where 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from math import isqrt
 from typing import Any
 
@@ -185,7 +186,7 @@ class Routes:
         return self.chip.unit("matmul", "values") if served else None
 
 
-def link_service(link: Link, size_bytes: int, hops: int = 1, width: int = 1) -> Service:
+def link_service(link: Link, size_bytes: int, hops: int = 1, width: Fraction | int = 1) -> Service:
     """Moving bytes per unit of size over ``width`` links side by side, in so many hops."""
     values = link.values
     action = Action(f"{link.name}_bit", 0, 8 * size_bytes * hops)

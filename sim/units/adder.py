@@ -60,8 +60,8 @@ class Adder(Kind):
     def serve(self, unit: Unit, task: Task) -> Chain:
         """``task.macs`` additions."""
         values: AdderValues = unit.values
-        rate = cycles(values.clock_period, task.macs, values.adders * unit.total * task.group)
-        power = values.power.adders * unit.total * task.group
+        rate = cycles(values.clock_period, task.macs, values.adders * unit.working(task.group))
+        power = values.power.adders * unit.working(task.group)
         service = Service(rate, (Action("partial_sum_add", 0, task.macs),))
         return (Visit("accumulator", service, power_mw=power),)
 

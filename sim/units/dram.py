@@ -12,6 +12,7 @@ bandwidth takes: energy a byte times bytes a second. Sources of values: the chip
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, ClassVar
 
 from hyflexsim.sim.chip.kind import Kind, Unit, UnitValues
@@ -80,15 +81,15 @@ class Dram(Kind):
         """One read or write of results."""
         return (self._stream(unit, access.size_bytes, access.label, access.group),)
 
-    def _stream(self, unit: Unit, size_bytes: int, label: str, group: int = 1) -> Visit:
+    def _stream(self, unit: Unit, size_bytes: int, label: str, group: Fraction | int = 1) -> Visit:
         values: DramValues = unit.values
         actions = (
             Action("dram_activation", 0, -(-size_bytes // values.row_bytes)),
             Action("dram_bit", 0, 8 * size_bytes),
         )
-        ways = values.channels * unit.total * group
+        ways = values.channels * unit.working(group)
         service = transfer(size_bytes, _speed(values), values.latency, actions, ways)
-        power = sum(self.power(unit).values()) * unit.total * group
+        power = sum(self.power(unit).values()) * unit.working(group)
         return Visit("dram", service, label, power_mw=power)
 
     def power(self, unit: Unit) -> dict[str, float]:

@@ -103,11 +103,11 @@ class MacArray(Kind):
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: MacValues = unit.values
         number = _number(task.format, task.probabilities)
-        lanes = values.lanes * unit.total * task.group
+        lanes = values.lanes * unit.working(task.group)
         service = Service(
             cycles(values.clock_period, macs, lanes), (Action(f"mac_{number}", 0, macs),)
         )
-        power = values.power.lanes * unit.total * task.group
+        power = values.power.lanes * unit.working(task.group)
         return Visit("mac_array", service, label, power_mw=power, macs=(0, macs))
 
     def area(self, unit: Unit) -> dict[str, float]:

@@ -144,7 +144,7 @@ class NearBank(Kind):
     def access(self, unit: Unit, access: Access) -> Chain:
         """Bytes spread over all banks."""
         values: BankValues = unit.values
-        ways = values.banks * unit.total * access.group
+        ways = values.banks * unit.working(access.group)
         actions = self._reading(access.size_bytes)
         service = transfer(access.size_bytes, values.bandwidth, values.row_latency, actions, ways)
         return (Visit("near_bank", service, access.label, power_mw=self._busy(unit, access.group)),)
@@ -154,16 +154,16 @@ class NearBank(Kind):
 
     def _visit(self, unit: Unit, task: Task, macs: int, label: str = "") -> Visit:
         values: BankValues = unit.values
-        banks = values.banks * unit.total * task.group
+        banks = values.banks * unit.working(task.group)
         slower = min(_reading(values), _working(values)) * banks
         rate = Rate(values.row_latency, work=macs * slower.denominator, speed=slower.numerator)
         service = Service(rate, (*self._reading(macs), Action("bank_mac", 0, macs)))
         power = self._busy(unit, task.group)
         return Visit("near_bank", service, label, power_mw=power, macs=(0, macs))
 
-    def _busy(self, unit: Unit, group: int) -> float:
+    def _busy(self, unit: Unit, group: Fraction | int) -> float:
         """mW of all stacks of so many places."""
-        return sum(self.power(unit).values()) * unit.total * group
+        return sum(self.power(unit).values()) * unit.working(group)
 
     def moves(self, unit: Unit) -> bool:
         """Whether banks give weights more slowly than lanes could multiply them."""

@@ -19,6 +19,7 @@ behind the module's shift-and-add units; the paper gives it no cost.
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import ClassVar
 
 from hyflexsim.sim.chip.formats import FORMATS, float_product_nors
@@ -63,7 +64,7 @@ class NorPim(Kind):
             bits = task.width * unit.values.value_bits
             return (_visit(unit, task, _reading(unit, task, bits)),)
         nors, bits = product_nors(unit, task), _parts_of_product(unit, task)
-        speed = products_per_cycle(unit, nors) * bits * unit.total * task.group
+        speed = products_per_cycle(unit, nors) * bits * unit.working(task.group)
         service = Service(
             cycles(unit.values.clock_period, task.macs, speed),
             (Action("nor", 0, task.macs * nors // bits),),
@@ -92,11 +93,11 @@ class NorPim(Kind):
         """Those of a key or value."""
         return int(unit.values.value_bits)
 
-    def waiting_tokens(self, unit: Unit, side: str, token_bytes: int, group: int) -> int:
+    def waiting_tokens(self, unit: Unit, side: str, token_bytes: int, group: Fraction | int) -> int:
         """Tokens in the modules' registers, at least one: a larger one streams through."""
         register = unit.values.registers
         size = register.input_bytes if side == "input" else register.output_bytes
-        return max(1, group * unit.total * int(size) // token_bytes)
+        return max(1, unit.working(group) * int(size) // token_bytes)
 
     def area(self, unit: Unit) -> dict[str, float]:
         """Parts of a module."""
@@ -177,13 +178,13 @@ def _writing(unit: Unit, task: Task, bits: int) -> Service:
 
 def _row_bits(unit: Unit, task: Task) -> int:
     """A row of every module."""
-    return int(unit.values.columns * unit.total * task.group)
+    return int(unit.values.columns * unit.working(task.group))
 
 
 def _visit(unit: Unit, task: Task, service: Service, macs: int = 0, label: str = "") -> Visit:
     busy = ("arrays", "wordline_drivers", "sample_holds", "input_register", "output_register")
     parts = _parts(unit.values, unit.values.power)
-    power = sum(parts[name] for name in busy) * unit.total * task.group
+    power = sum(parts[name] for name in busy) * unit.working(task.group)
     return Visit("digital_pim", service, label, power_mw=power, macs=(0, macs))
 
 

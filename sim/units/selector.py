@@ -74,7 +74,7 @@ class Selector(Kind):
         """One query against the scores of its context, a unit of size each."""
         values: SelectorValues = unit.values
         work = values.passes
-        rate = cycles(values.clock_period, work, values.lanes * unit.total * task.group)
+        rate = cycles(values.clock_period, work, values.lanes * unit.working(task.group))
         return (Visit("selector", Service(rate, (Action("comparison", 0, work),)), ".choose"),)
 
     def area(self, unit: Unit) -> dict[str, float]:

@@ -73,12 +73,12 @@ class Sfu(Kind):
         """``task.elements`` per unit of size, as often as the op class passes."""
         values: SfuValues = unit.values
         passes = {"softmax": values.softmax_passes, "norm": values.norm_passes}.get(task.op, 1)
-        work, lanes = passes * task.elements, values.lanes * unit.total * task.group
+        work, lanes = passes * task.elements, values.lanes * unit.working(task.group)
         service = Service(
             cycles(values.clock_period, work, lanes, values.depth),
             (Action("sfu_element", 0, work),),
         )
-        return (Visit("sfu", service, power_mw=values.power.lanes * unit.total * task.group),)
+        return (Visit("sfu", service, power_mw=values.power.lanes * unit.working(task.group)),)
 
     def area(self, unit: Unit) -> dict[str, float]:
         """One unit."""

@@ -101,7 +101,7 @@ class Sram(Kind):
         """One read or write, over all buffers of the place."""
         values: SramValues = unit.values
         action = Action("sram_byte", 0, access.size_bytes)
-        ways = unit.total * access.group
+        ways = unit.working(access.group)
         service = transfer(access.size_bytes, values.bandwidth, 0, (action,), ways)
         power = values.power.buffer * ways
         return (Visit("sram", service, access.label, power_mw=power),)

@@ -57,7 +57,7 @@ class Threshold(Kind):
     def serve(self, unit: Unit, task: Task) -> Chain:
         """One query against all keys of its context."""
         values: ThresholdValues = unit.values
-        rate = cycles(values.read_cycle, task.heads, values.keys * unit.total * task.group)
+        rate = cycles(values.read_cycle, task.heads, values.keys * unit.working(task.group))
         actions = Action("threshold_mac", 0, task.macs), Action("comparison", 0, task.heads)
         return (Visit("threshold", Service(rate, actions), ".threshold"),)
 

@@ -371,6 +371,10 @@ def map_(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --cells: all of them, as CSV.")
     ] = None,
+    pus: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,…", help="PUs a layer: what these would cost on the buses."),
+    ] = None,
     png: Picture = None,
 ) -> None:
     """Show where each layer sits: PUs, arrays, copies; or where a matrix lies, array by array."""
@@ -382,6 +386,8 @@ def map_(
     loaded = Scenario.load(scenario, changes or ())
     if cells is None and out is not None:
         raise InputError("--out goes with --cells")
+    if cells is not None and pus is not None:
+        raise InputError("--pus does not go with --cells")
     ready = prepare(loaded, placed_graph(loaded))
     placement = ready.placement
     if cells is not None:
@@ -394,6 +400,11 @@ def map_(
             print(f"written to {out}")
         return
     console().print(terminal_tables.layers(placement), "", terminal_tables.traffic(ready))
+    if pus is not None:
+        from hyflexsim.workloads.cli.mappings_table import mappings_table  # noqa: PLC0415
+
+        rows, refused = mappings_table(scenario, changes or (), pus.split(","))
+        console().print("", rows, *(f"no room for {line}" for line in refused))
     if png is not None:
         import pandas as pd  # noqa: PLC0415
 

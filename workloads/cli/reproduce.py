@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hyflexsim.workloads.reproduction.claims import Claim
 
-STUDIES = ("accuracy", "attention", "binary")
+STUDIES = ("accuracy", "attention", "binary", "played")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def reproduce_(
         list[str] | None,
         typer.Argument(
             metavar="WHAT…",
-            help="headline, sensitivity, table2, fig2, fig11 to fig17, reviewers, silicon, all "
-            "[default]; or accuracy, attention, binary: the studies behind docs/accuracy.md and "
-            "docs/attention.md, some hours.",
+            help="headline, sensitivity, table2, fig2, fig11 to fig17, copies, reviewers, silicon, "
+            "all [default]; or accuracy, attention, binary: the studies behind docs/accuracy.md "
+            "and docs/attention.md, some hours; or played: the runs behind copies, half an hour.",
         ),
     ] = None,
     out: Annotated[
@@ -81,6 +81,11 @@ def reproduce_(
     folder = runs or Path("runs")
     if recipe is not None and wanted[0] != "accuracy":
         raise InputError("--recipe goes with accuracy")
+    if wanted[0] == "played":
+        if runs is not None or tables_only:
+            raise InputError("--runs and --tables-only do not go with played")
+        _played(target / "results", fresh)
+        return
     if wanted[0] == "binary":
         failed = _binary(folder, target, device, tables_only)
     else:
@@ -104,6 +109,14 @@ def _figures(wanted: list[str], target: Path, fresh: bool, jobs: int) -> None:
         print(f"written to {target / 'pictures' / f'reproduction-{figure.name}.png'}")
     if is_whole(wanted):
         print(f"written to {target / PAGE}")
+
+
+def _played(out: Path, fresh: bool) -> None:
+    from hyflexsim.workloads.reproduction.played_copies import played_copies  # noqa: PLC0415
+
+    with progress() as say, resumable():
+        file = played_copies(out, say=say, fresh=fresh)
+    print(f"written to {file}")
 
 
 def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: bool) -> int:

@@ -349,14 +349,20 @@ def layers(placement: Placement) -> Table:
         total = sum(w.taken for w in weights)
         result.add_row(
             layer,
-            span(own),
+            _pus(placement, own),
             span(sorted({placement.chip_of(pu) for pu in own})),
             *(f"{sum(w.cells(column) for w in weights):,}" for column in modes.values()),
             span((f"{each:.3g}" for each in _copies(weights)), "–") or "–",
             f"{total:,}",
-            f"{total / (size * len(own)):.1%}",
+            f"{total / float(size * placement.share(own)):.1%}",
         )
     return result
+
+
+def _pus(placement: Placement, own: tuple[int, ...]) -> str:
+    """PUs of a layer, and how many they are where it shares one with a neighbour."""
+    share = placement.share(own)
+    return span(own) if share.denominator == 1 else f"{span(own)} ({float(share):g})"
 
 
 def _copies(weights: Sequence[Weight]) -> list[float]:
@@ -364,12 +370,17 @@ def _copies(weights: Sequence[Weight]) -> list[float]:
     return sorted({weight.taken / weight.pieces for weight in weights})
 
 
+def mean_tokens(ready: Prepared) -> int:
+    """Tokens of a request of mean length."""
+    lengths = [request.tokens for request in ready.requests]
+    return -(-sum(lengths) // len(lengths))
+
+
 def traffic(ready: Prepared) -> Table:
     """What the mapping costs on the links: a row each, for a request of mean length."""
     from hyflexsim.sim.plan.traffic import link_bytes  # noqa: PLC0415
 
-    lengths = [request.tokens for request in ready.requests]
-    tokens = -(-sum(lengths) // len(lengths))
+    tokens = mean_tokens(ready)
     result = table(f"a request of {tokens} tokens moves", "link", ">bytes", ">a token", ">energy")
     for name, size in link_bytes(ready.plan, ready.chip, tokens).items():
         bit, _ = ready.chip.action_energy(name, "bit")

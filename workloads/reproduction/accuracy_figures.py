@@ -6,16 +6,9 @@ docs/accuracy.md, whose studies (``hyflexsim reproduce accuracy``) take hours: n
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
-
-from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, paper, table
+from hyflexsim.workloads.reproduction.study_tables import read
 from hyflexsim.workloads.terminal import Say
-
-TABLES = Path(__file__).parents[2] / "docs" / "results"
-"""Where ``hyflexsim reproduce accuracy --out docs`` leaves them in a source tree."""
 
 NAN = float("nan")
 STATES = {"before": "before SVD", "svd": "after SVD", "tuned": "fine-tuned"}
@@ -23,16 +16,6 @@ RELEASED, CALIBRATED = 0.025, 0.11185
 """σ of the authors' code, and the one of 4.04 % wrong cells."""
 ENCODERS = ("minilm-mrpc", "minilm-cola", "minilm-stsb", "minilm-sst2", "vit-cifar10", "part-jets")
 DECODERS = ("gpt2-pydoc", "mamba-pydoc", "stories260k", "smollm2-wikitext2")
-
-
-def read(name: str) -> pd.DataFrame:
-    """A committed table; raises InputError where there is none."""
-    file = TABLES / f"{name}.csv"
-    if not file.is_file():
-        raise InputError(
-            f"{file}: not there; figs 11 to 13 need the tables of hyflexsim reproduce accuracy"
-        )
-    return pd.read_csv(file)
 
 
 def fig11(say: Say) -> Figure:

@@ -1,11 +1,12 @@
 """What the blocks of a model take on a chip, in closed form: energy by part, rate, PUs and area.
 
 The paper's figures are of the rows of equal blocks: embeddings, pooler and head are left out of all
-sums here. Everything comes from the plan of a scenario (``prepare``); only ``played_per_s`` plays::
+sums here. Everything comes from the plan of a scenario (``prepare``); only ``played`` plays::
 
     energy      counts of a request x energy of an action     (equal to a run's ledger)
     rate        1 / busy time of the busiest part (pipelined), or of the busiest PU group, in turns
-                (layer-serial): what a long stream of requests approaches
+                (layer-serial): what a long stream of requests approaches, if memory lets as many in
+                as there are groups and none waits for a bus between them
     area        PUs that hold blocks x area of a PU
 """
 
@@ -15,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hyflexsim.sim import energy
 from hyflexsim.sim.chip.area import pu_area, shared_area
@@ -28,7 +29,7 @@ from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.run.run import simulate
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.scenario.schema import Chip, Model, Placing, Run, Tokens
+from hyflexsim.workloads.scenario.schema import Chip, Model, Placing, Run, Tokens, Tracing
 
 CHIPS = 16
 """Enough for every case: layers outside the blocks then have PUs of their own."""
@@ -54,7 +55,7 @@ class Case:
     tiles: Literal["row-tile", "ideal"] = "row-tile"
     overlap: Literal["pipelined", "layer-serial"] = "pipelined"
     copies: Literal["none", "fill", "fill-factors", "even"] = "none"
-    pus_per_layer: Literal["auto", "fill", "packed"] | int = "auto"
+    pus_per_layer: Literal["auto", "fill", "packed"] | float = "auto"
     set: Changes = ()
 
     def scenario(self) -> Scenario:
@@ -77,6 +78,15 @@ class Case:
 def with_set(case: Case, changes: Changes) -> Case:
     """A case with more parameters changed."""
     return replace(case, set=(*case.set, *changes))
+
+
+class Pace(NamedTuple):
+    """Answers a second of a run, of how many, requests in flight meanwhile, visits of it all."""
+
+    per_s: float
+    answers: int
+    in_flight: int
+    visits: int
 
 
 @dataclass(frozen=True)
@@ -178,13 +188,24 @@ class Blocks:
         """Requests a second of a long stream."""
         return 1e12 / self.bound()[1]
 
-    def played_per_s(self, requests: int = 40, last: int = 10) -> float:
-        """The same from a run: so many requests at once, the pace of the last ones' answers."""
-        scenario = self.case.scenario()
-        workload = scenario.workload.model_copy(update={"requests": requests})
-        played = simulate(scenario.model_copy(update={"workload": workload}), kept=_KEPT).played
+    def played(self, answers: int = 16) -> Pace:
+        """The same from a run: requests at once, the pace of so many answers after the first.
+
+        While these are given, each group of PUs has a request to work on, or as many are in flight
+        as memory lets in. In the second case they leave in waves: of whole ones the pace is taken.
+        """
+        scenario, window = self.case.scenario(), self.ready.window
+        in_flight = min(window, len(self.groups))
+        if window < len(self.groups):
+            answers = -(-answers // window) * window
+        changes = {
+            "workload": scenario.workload.model_copy(update={"requests": answers + in_flight}),
+            "trace": Tracing(components=["host*"]),
+        }
+        played = simulate(scenario.model_copy(update=changes), kept=_KEPT).played
         finished = sorted(played.finished)
-        return 1e12 * last / (finished[-1] - finished[-1 - last])
+        per_s = 1e12 * answers / (finished[answers] - finished[0])
+        return Pace(per_s, answers, in_flight, int(played.tally.visits.sum()))
 
     @property
     def per_s_mm2(self) -> float:

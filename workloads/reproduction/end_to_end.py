@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hyflexsim.workloads.reproduction.blocks import Case, Changes, energies, with_set
+from hyflexsim.workloads.reproduction.blocks import (
+    LINEAR,
+    PARTS,
+    Blocks,
+    Case,
+    Changes,
+    energies,
+    with_set,
+)
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
 from hyflexsim.workloads.terminal import Say
 
@@ -18,6 +26,7 @@ OTHERS = {
     "SPRINT": "sprint",
     "non-PIM": "non-pim",
 }
+TRANSFERS = "transfers"
 EQUAL = "all-SLC, equal attention"
 """HyFlexPIM with all ranks in single-level cells: what is left of ASADI† without its attention."""
 
@@ -69,8 +78,18 @@ def fig15(say: Say) -> Figure:
     )
 
 
+def breakdown(case: Case) -> dict[str, float]:
+    """pJ of a request by part, with what moves over buses and links in a part of its own."""
+    blocks = Blocks.of(case)
+    links = blocks.ready.chip.links
+    parts = {LINEAR: 0.0, TRANSFERS: 0.0} | dict.fromkeys(PARTS, 0.0)
+    for (part, kind), pj in blocks.energy_by_kind_pj().items():
+        parts[TRANSFERS if kind in links else part] += pj
+    return parts
+
+
 def _breakdown(model: str, case: Case) -> list[tuple[str, str, str, float, float]]:
-    parts = energies(case)[0]
+    parts = breakdown(case)
     whole = sum(parts.values())
     return [
         (f"{model}: % of HyFlexPIM", part, str(case.tokens), 100 * pj / whole, float("nan"))

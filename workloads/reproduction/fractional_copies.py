@@ -9,7 +9,7 @@ fractions that serve some, all of them in arrays and in turns (``mapping.copies`
                     tokens
 
 Beside them stands the bound of uniform copies, ρ(s) = 2 / (1 + s), which whole copies of those
-matrices that save most per array may pass.
+matrices that save most per array may pass; and some of it played (played_copies.py).
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import pandas as pd
+
 from hyflexsim.workloads.reproduction.blocks import Blocks, Case
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
+from hyflexsim.workloads.reproduction.played_copies import TABLE
+from hyflexsim.workloads.reproduction.study_tables import read
 from hyflexsim.workloads.reproduction.throughput import TURNS, at
 from hyflexsim.workloads.terminal import Say
 
-PUS: tuple[Literal["auto"] | int, ...] = ("auto", 2, 3, 4, 6)
-"""PUs a layer; ``auto`` is one, and two for a layer of ASADI† in row tiles."""
+PUS: tuple[Literal["auto"] | float, ...] = ("auto", 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6)
+"""PUs a layer; ``auto`` is one, and two for a layer of ASADI† in row tiles. Of a PU and a part, the
+part is in modules that a neighbour leaves (sim/placement/extent.py)."""
 WAYS = {
     "of single matrices": TURNS,
     "of single factors": replace(TURNS, copies="fill-factors"),
@@ -35,6 +40,12 @@ POINTS = {
     "50 % SLC, N = 128": (0.5, 128, ""),
 }
 THREE = replace(TURNS, pus_per_layer=3)
+HALF = replace(TURNS, pus_per_layer=1.5)
+RHO = 2 / 1.5
+"""The bound of uniform copies at 50 % SLC."""
+NAN = float("nan")
+NEAR_BOTH = 0.05
+"""How far a mapping may be from either end of the paper's range to be counted as near both."""
 
 
 def fractional_copies(say: Say) -> Figure:
@@ -47,7 +58,11 @@ def fractional_copies(say: Say) -> Figure:
             done += 1
             for pus in PUS:
                 ours = at(rate, tokens, replace(case, pus_per_layer=pus))
-                rows.append((panel, way, str(pus), ours, ends[end] if end else float("nan")))
+                rows.append((panel, way, str(pus), ours, ends[end] if end else NAN))
+        rows += [
+            (panel, "of single matrices, played", each.pus_per_layer, each.played_ratio, NAN)
+            for each in _of(played(), rate, tokens).itertuples()
+        ]
     return Figure(
         "copies",
         "Fractional copies: throughput per area over ASADI† with copies, by PUs a layer",
@@ -55,6 +70,15 @@ def fractional_copies(say: Say) -> Figure:
         ("PUs a layer", "ratio of TOPS/mm²"),
         _claims(ends),
     )
+
+
+def played() -> pd.DataFrame:
+    """The table of ``hyflexsim reproduce played``."""
+    return read(TABLE, "played")
+
+
+def _of(rows: pd.DataFrame, rate: float, tokens: int) -> pd.DataFrame:
+    return rows[(rows["slc_rate"] == rate) & (rows["tokens"] == tokens)]
 
 
 def copies_a_pu(case: Case) -> float:
@@ -67,22 +91,68 @@ def copies_a_pu(case: Case) -> float:
     blocks = Blocks.of(case)
     placement = blocks.ready.placement
     mine = [w for w in placement.weights.values() if placement.pus[w.layer][0] in blocks.groups]
-    layers = {weight.layer for weight in mine}
-    pus = sum(len(placement.pus[layer]) for layer in layers) / len(layers)
-    return sum(w.taken for w in mine) / sum(w.pieces for w in mine) / pus
+    groups = {placement.pus[weight.layer] for weight in mine}
+    pus = sum(placement.share(group) for group in groups) / len(groups)
+    return sum(w.taken for w in mine) / sum(w.pieces for w in mine) / float(pus)
 
 
 def _others(rate: float, tokens: int) -> tuple[Switch, ...]:
     """The same for other mappings, as one would set them."""
     found = []
     for case in WAYS.values():
-        for pus in (PUS[0], PUS[2]):
+        for pus in ("auto", 3):
             words = f"copies = {case.copies}, pus_per_layer = {pus}, tiles = {case.tiles}"
             found.append(Switch(words, at(rate, tokens, replace(case, pus_per_layer=pus))))
     return tuple(found)
 
 
+def _over_pus(rate: float, tokens: int) -> tuple[Switch, ...]:
+    """Copies of single matrices on every number of PUs a layer."""
+    return tuple(
+        Switch(f"pus_per_layer = {pus}", at(rate, tokens, replace(TURNS, pus_per_layer=pus)))
+        for pus in PUS
+    )
+
+
+def near_both(ends: dict[str, float]) -> dict[tuple[str, str], float]:
+    """Mappings of the table that are near both ends of the paper's range, by way and PUs a layer;
+    and what they give at 50 % and N = 128 over ρ.
+    """
+    wanted = {(0.05, 128): ends["best"], (0.5, 8192): ends["worst"]}
+    found = {}
+    for way, case in WAYS.items():
+        for pus in PUS:
+            mapping = replace(case, pus_per_layer=pus)
+            away = (at(*point, mapping) / value for point, value in wanted.items())
+            if all(max(each, 1 / each) - 1 <= NEAR_BOTH for each in away):
+                found[way, str(pus)] = at(0.5, 128, mapping) / RHO
+    return found
+
+
+def _played_claim(ends: dict[str, float], panel: str, rests: str, why: str) -> Claim:
+    """Whole PUs a layer, played; others beside, and closed forms."""
+    rate, tokens, end = POINTS[panel]
+    rows = _of(played(), rate, tokens).set_index("pus_per_layer")
+    switches = []
+    for pus, row in rows.iterrows():
+        flight = f"{row['in_flight']} and {row['slc_in_flight']} in flight"
+        for what, how in ((f"played, {flight}", "played_ratio"), ("closed form", "closed_ratio")):
+            switches.append(Switch(f"pus_per_layer = {pus}, {what}", float(row[how])))
+    return Claim(
+        figure="copies",
+        claim=f"played, all layers: {panel}, pus_per_layer = auto",
+        paper=ends[end] if end else NAN,
+        ours=float(rows.loc["auto", "played_ratio"]),
+        rests=rests,
+        why=why,
+        kind="derived" if end else "shape",
+        how="run",
+        switches=tuple(switches),
+    )
+
+
 def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
+    near = near_both(ends)
     even = replace(WAYS["of all alike (ideal tiles)"], slc_rate=0.05, pus_per_layer=6)
     return (
         Claim(
@@ -109,9 +179,61 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
         ),
         Claim(
             figure="copies",
+            claim="a part of a PU more: 5 % SLC, N = 128, one and a half PUs a layer",
+            paper=ends["best"],
+            ours=at(0.05, 128, HALF),
+            rests="ASADI† fitting into one and a half PUs, where it leaves a third for copies",
+            why="Two neighbours share a PU by its modules. The paper says nothing of it, and how "
+            "much comes out hangs on the number:",
+            switches=_over_pus(0.05, 128),
+        ),
+        Claim(
+            figure="copies",
+            claim="the same: 50 % SLC, N = 8192, one and a half PUs a layer",
+            paper=ends["worst"],
+            ours=at(0.5, 8192, HALF),
+            rests="the same",
+            why="The other numbers:",
+            switches=_over_pus(0.5, 8192),
+        ),
+        Claim(
+            figure="copies",
+            claim=f"mappings within {NEAR_BOTH:.0%} of both ends, of the {len(WAYS) * len(PUS)} "
+            "in the table",
+            paper=NAN,
+            ours=len(near),
+            rests="the same mapping for both chips",
+            why="So the two ends do not say which mapping the paper meant. What each of them gives "
+            "at 50 % and N = 128, over the bound of uniform copies:",
+            kind="shape",
+            switches=tuple(
+                Switch(f"copies {way}, pus_per_layer = {pus}", over)
+                for (way, pus), over in near.items()
+            ),
+        ),
+        _played_claim(
+            ends,
+            "5 % SLC, N = 128",
+            "tokens waiting for the buses between PUs, which the closed form leaves out",
+            "Layers on several PUs send what they gather over the bus of the chip, which all of "
+            "its layers share.",
+        ),
+        _played_claim(
+            ends,
+            "50 % SLC, N = 8192",
+            "sentences in flight, fewer than layers: as many as the memory of one layer's PUs "
+            "could hold all at once",
+            "Layers without a sentence stand idle, so the pace is that of so many on their way "
+            "through all layers, not of the slowest layer. ASADI† on two PUs a layer has memory "
+            "for more than twice as many as ours on one, beside whose first block the embeddings "
+            "lie, which undoes the gain; on the same PUs both have the same number.",
+        ),
+        _played_claim(ends, "50 % SLC, N = 128", "the same as at 5 %", "ρ is 1.333."),
+        Claim(
+            figure="copies",
             claim="copies where they save most, over the bound of uniform ones (50 %, N = 128)",
-            paper=float("nan"),
-            ours=at(0.5, 128) / (2 / 1.5),
+            paper=NAN,
+            ours=at(0.5, 128) / RHO,
             rests="square matrices, which take as long as those of the FFN and fewer arrays",
             why="ρ bounds the mean over arrays of equal worth. It is passed on one PU a layer and "
             "on two; on more, ASADI† has arrays for such copies, too.",
@@ -121,7 +243,7 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
         Claim(
             figure="copies",
             claim="copies a PU of each matrix: 5 % SLC, as many of all, six PUs a layer",
-            paper=float("nan"),
+            paper=NAN,
             ours=copies_a_pu(even),
             rests="eleven copies in the arrays of six PUs",
             kind="shape",

@@ -67,7 +67,7 @@ def _over_lengths(theirs: dict[str, float]) -> list[tuple[str, str, str, float, 
 
 def _played(case: Case) -> float:
     ours, other = (Blocks.of(each) for each in (case, replace(case, slc_rate=1.0)))
-    return ours.played_per_s() / ours.area_mm2 * other.area_mm2 / other.played_per_s()
+    return ours.played().per_s / ours.area_mm2 * other.area_mm2 / other.played().per_s
 
 
 def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
@@ -85,9 +85,9 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
             "arrays (13 PUs for 25) it follows ρ, but both chips are bound by partial sums on the "
             "global bus, at two fifths of the rate, and at 8192 tokens digital PIM bounds all. So "
             "the paper must have meant steps that follow each other, and copies in the arrays "
-            "that MLC frees. Fractional copies are not needed: whole ones of single matrices come "
-            "to the same, and so do those of factors and of several PUs together (the section on "
-            "copies).",
+            "that MLC frees. Fractional copies are not needed, nor layers that share a PU, nor "
+            "ideal tiles: whole copies of single matrices come to the same, and so do those of "
+            "factors, of several PUs together, and of one and a half (the section on copies).",
             switches=tuple(
                 Switch(name, throughput.at(0.05, 128, case))
                 for name, case in throughput.MAPPINGS.items()
@@ -95,7 +95,7 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
         ),
         Claim(
             figure="headline",
-            claim="the same, played: 40 sentences at once, pace of the last ten answers",
+            claim="the same, played: 40 sentences at once, pace while each layer works on one",
             paper=theirs["throughput_per_area"],
             ours=_played(five),
             rests="the same",

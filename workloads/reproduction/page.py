@@ -13,7 +13,9 @@ HEAD = """# The paper's evaluation, derived again
 says, and where: [workloads/reproduction/paper.toml](../workloads/reproduction/paper.toml).
 "Closed form": from the plan of a scenario, without playing it (counts × energy of an action, time
 of the busiest part); a run has the same energy to the last digit. "Run": played event by event.
-The column "paper" of the last section has measured chips, which the paper does not compare with.
+The column "paper" of the last section has measured chips, which the paper does not compare with;
+energy and latency of BERT-Base's layers beside a public tool's on the same macro:
+[peers.md](peers.md#the-same-macro).
 Sums are over the blocks of a model; all chips have the ranks of the hard threshold.
 
 **Verdicts.** *Derived*: ours comes from columns, conversions, copies, bytes and queues, and no

@@ -1,18 +1,20 @@
 """What reviewers of the paper have asked, answered in its own machine: no figure of the paper's.
 
-Absolute latency of a prompt and of generated text, cells of more bits, and whether the scores of a
-long sequence fit the memory. Area stands with the headline. Row-parallel NOR is not modelled.
+Absolute latency of a prompt and of generated text, the area that each speed-up takes, cells of
+more bits, whether the scores of a long sequence fit the memory, sequences beyond what a PU takes,
+and NOR logic that works on many rows of an array at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
 import networkx as nx
 
 from hyflexsim.sim.placement.memory import capacity_bytes, request_bytes
-from hyflexsim.workloads.reproduction import end_to_end, linear_energy, throughput
+from hyflexsim.workloads.reproduction import end_to_end, linear_energy, scaling, throughput
 from hyflexsim.workloads.reproduction.blocks import Blocks, Case
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
 from hyflexsim.workloads.run.run import simulate
@@ -71,7 +73,7 @@ def reviewers(say: Say) -> Figure:
             case = replace(GPT2, overlap=overlap, tokens=tokens)  # type: ignore[arg-type]
             panel = "µs a generated token after a prompt: GPT-2, 30 % SLC"
             rows.append((panel, word, f"N = {tokens}", generated_us(case), NAN))
-    rows += _cells() + _memory() + _beyond() + _row_parallel()
+    rows += _areas() + _cells() + _memory() + _beyond() + _row_parallel()
     return Figure(
         "reviewers",
         "What reviewers asked: absolute latency, cells of more bits, long sequences",
@@ -90,6 +92,33 @@ def _cells() -> Rows:
         rows.append(("cells: linear energy, % of single bits, 5 % SLC", "", label, energy, NAN))
         rows.append(("cells: throughput per area over all-SLC, 5 % SLC", "", label, pace, NAN))
     return sorted(rows)
+
+
+def _areas() -> Rows:
+    """Every speed-up of the paper with the area that it takes."""
+    rows: Rows = []
+    for bar, ours, other in _speed_ups():
+        panel = "every speed-up with its area: over ASADI†, or over fewer PUs"
+        rows.append((panel, "throughput", bar, ours.per_s / other.per_s, NAN))
+        rows.append((panel, "area", bar, ours.area_mm2 / other.area_mm2, NAN))
+    for bar, ours, other in _speed_ups():
+        panel = "the same: mm² at 65 nm of the PUs that hold blocks"
+        rows.append((panel, "with it", bar, ours.area_mm2, NAN))
+        rows.append((panel, "without", bar, other.area_mm2, NAN))
+    return rows
+
+
+def _speed_ups() -> Iterator[tuple[str, Blocks, Blocks]]:
+    """Figs 16 and 17: bar, blocks that are faster, and those that they are compared with."""
+    for rate, tokens in ((0.05, 128), (0.5, LONGEST)):
+        case = replace(throughput.TURNS, slc_rate=rate, tokens=tokens)
+        other = replace(case, slc_rate=1.0)
+        yield f"{100 * rate:g} % SLC, N = {tokens}", Blocks.of(case), Blocks.of(other)
+    for name, scaled in scaling.MODELS.items():
+        few = scaling.blocks_of(scaled, 0)
+        for bar, pus in enumerate(scaled.pus[1:], start=1):
+            label = f"{name}, {pus} for {scaled.pus[0]} PUs a layer"
+            yield label, scaling.blocks_of(scaled, bar), few
 
 
 def _beyond() -> Rows:

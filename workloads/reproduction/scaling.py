@@ -41,10 +41,11 @@ def speed_up(scaled: Scaled, bar: int, overlap: str = "pipelined") -> float:
 
 @cache
 def _per_s(scaled: Scaled, bar: int, overlap: str) -> float:
-    return _blocks(scaled, bar, overlap).per_s
+    return blocks_of(scaled, bar, overlap).per_s
 
 
-def _blocks(scaled: Scaled, bar: int, overlap: str) -> Blocks:
+def blocks_of(scaled: Scaled, bar: int, overlap: str = "pipelined") -> Blocks:
+    """The blocks of a bar, at 8,192 tokens."""
     return Blocks.of(
         Case(
             model=scaled.model,
@@ -70,7 +71,7 @@ def fig17(say: Say) -> Figure:
                 ("throughput", "ideal", label, pus / scaled.pus[0], float("nan")),
             )
     for name, scaled in MODELS.items():
-        rows += _memory(name, _blocks(scaled, 0, "pipelined"))
+        rows += _memory(name, blocks_of(scaled, 0, "pipelined"))
     return Figure(
         "fig17",
         "Fig 17: PUs a layer at N = 8192: throughput over the first, GiB of memory",

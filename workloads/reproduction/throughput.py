@@ -19,7 +19,7 @@ ALL_SLC, DAGGER = "hyflexpim", "hyflexpim-slc"
 """ASADI† read as the same chip in single-level cells, and with its FP32 attention beside."""
 
 RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-LENGTHS = (128, 1024, 8192)
+LENGTHS = (128, 512, 1024, 2048, 4096, 8192)
 PANELS = {
     "ASADI† with equal attention; nothing overlaps": (TURNS, ALL_SLC),
     "ASADI† with equal attention; everything overlaps": (
@@ -32,6 +32,7 @@ PANELS = {
 MAPPINGS = {
     "in turns, copies, row tiles": TURNS,
     "in turns, copies, ideal tiles": replace(TURNS, tiles="ideal"),
+    "in turns, copies, 1.5 PUs a layer": replace(TURNS, pus_per_layer=1.5),
     "in turns, no copies, row tiles": replace(TURNS, copies="none"),
     "in turns, no copies, ideal tiles": replace(TURNS, copies="none", tiles="ideal"),
     "pipelined, copies, row tiles": replace(TURNS, overlap="pipelined"),
@@ -40,7 +41,7 @@ MAPPINGS = {
         TURNS, overlap="pipelined", copies="none", pus_per_layer="packed"
     ),
 }
-"""What one may have meant; whole PUs a layer but in the last."""
+"""What one may have meant; whole PUs a layer where nothing else is said."""
 
 
 @cache

@@ -244,12 +244,14 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
     """The placements of all, PUs numbered through the machines."""
     total = pus * len(colocation.machines())
     placed: dict[str, tuple[int, ...]] = {}
-    weights, order = {}, []
+    weights, order, extents = {}, [], {}
     for part in parts:
         name, placement = part.name, part.planned.placement
         first = pus * colocation.models[name].chip
         for layer, group in placement.pus.items():
             placed[f"{name}/{layer}"] = tuple(pu + first for pu in group)
+        for group, extent in placement.extents.items():
+            extents[tuple(pu + first for pu in group)] = extent
         for key, weight in placement.weights.items():
             weights[f"{name}/{key}"] = replace(
                 weight,
@@ -260,7 +262,8 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
         order += [f"{name}/{op}" for op in placement.order]
     options = parts[0].planned.placement.options
     options = replace(options, chips=total // chip.values.pus, share=None)
-    return Placement(chip, options, placed, weights, tuple(order), FaultMap(Faults(), chip, total))
+    faults = FaultMap(Faults(), chip, total)
+    return Placement(chip, options, placed, weights, tuple(order), faults, extents)
 
 
 # --- told ----------------------------------------------------------------------------------------

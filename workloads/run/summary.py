@@ -252,7 +252,7 @@ def _broken(ready: Prepared) -> list[str]:
     """What is not used because it is broken, and spare arrays that stand in."""
     placement = ready.placement
     dead = placement.faults.pus - len(placement.faults.working)
-    used = [pu for pus in placement.groups() for pu in pus]
+    used = {pu for pus in placement.groups() for pu in pus}
     out = sum(len(placement.faults.left_out(pu)) for pu in used)
     spare = sum(max(0, -placement.free(pus)) for pus in placement.groups())
     notes = []

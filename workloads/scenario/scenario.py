@@ -30,7 +30,8 @@ Every key, with its default::
     copies = "fill"              # "none", "fill", "fill-factors" (each factor for itself), "even"
                                  # (the same of all matrices of a block), a number (of the blocks'
                                  # matrices), or numbers by pattern: { "*.fc1" = 2, "*.fc1.V" = 3 }
-    pus_per_layer = "auto"       # "auto", "fill", "packed" or a number
+    pus_per_layer = "auto"       # "auto", "fill", "packed" or a number from 1; 2.5: two neighbours
+                                 # share a PU by its modules
     weight_clip = "max"          # where weights are clipped before they become codes, or
                                  # "second-signed", as HyFlexPIM's released code does
     spare_arrays = 0             # of each PU: free until something is broken

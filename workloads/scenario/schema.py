@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from hyflexsim.sim.chip import measure
+from hyflexsim.sim.placement.extent import is_number
 
 MOST_TOKENS = 2**20
 MOST_REQUESTS = 10**6
@@ -30,6 +31,12 @@ def _count(most: int) -> Any:
 
 def _word_or_count(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value <= MOST_REQUESTS:
+        raise ValueError
+    return value
+
+
+def _word_or_number(value: Any) -> Any:
+    if not isinstance(value, str) and not (is_number(value) and value <= MOST_REQUESTS):
         raise ValueError
     return value
 
@@ -134,9 +141,9 @@ class Placing(Section):
         allows("none, fill, fill-factors, even, a positive integer or a table of such by pattern"),
     ] = "fill"
     pus_per_layer: Annotated[
-        Literal["auto", "fill", "packed"] | int,
-        AfterValidator(_word_or_count),
-        allows("auto, fill, packed or a positive integer"),
+        Literal["auto", "fill", "packed"] | int | float,
+        AfterValidator(_word_or_number),
+        allows("auto, fill, packed or a number from 1"),
     ] = "auto"
     weight_clip: Annotated[Literal["max", "second-signed"], allows("max or second-signed")] = "max"
     spare_arrays: Annotated[int, allows("an integer from 0", ge=0, le=2**31)] = 0

@@ -42,7 +42,7 @@ def placements(draw):
     scores = draw(st.lists(st.floats(0, 1), min_size=rank or cols, max_size=rank or cols))
     options = Options(
         slc_rate=draw(st.floats(0, 1)),
-        pus_per_layer=draw(st.integers(1, 3)),
+        pus_per_layer=draw(st.sampled_from([1, 2, 3, 1.5, 2.125])),
     )
     placement = place(matrix(rows, cols, rank, scores), load_chip("hyflexpim", changes), options)
     each = st.integers(1, 3)

@@ -245,8 +245,8 @@ COPIES = (
         ({"copies": "many"}, COPIES + "'many'"),
         ({"copies": True}, COPIES + "True"),
         (
-            {"pus_per_layer": 1.5},
-            "pus_per_layer must be auto, fill, packed or a positive integer; got 1.5",
+            {"pus_per_layer": 0.5},
+            "pus_per_layer must be auto, fill, packed or a number from 1; got 0.5",
         ),
         ({"chips": 0}, "chips must be a positive integer; got 0"),
         ({"chips": 1.5}, "chips must be a positive integer; got 1.5"),

@@ -161,7 +161,7 @@ def chips(draw):
     options = Options(
         slc_rate=draw(st.sampled_from([0.0, 0.3, 1.0])),
         copies=draw(st.sampled_from(["none", "fill", "fill-factors", "even", 2, 3])),
-        pus_per_layer=draw(st.sampled_from(["auto", 2])),
+        pus_per_layer=draw(st.sampled_from(["auto", 2, 1.5])),
         deal=draw(st.sampled_from(DEALS)),
     )
     return load_chip("hyflexpim", overrides), options

@@ -10,10 +10,10 @@ from hyflexsim.sim.plan.planner import build_plan
 from hyflexsim.sim.plan.traffic import link_bytes
 
 
-@pytest.mark.parametrize("options", [{}, {"pus_per_layer": 2}, {"pus_per_layer": "packed"}])
-def test_bytes_are_those_of_a_run(hw, chain_of, options):
+@pytest.mark.parametrize("pus", ["auto", 2, "packed", 1.5])
+def test_bytes_are_those_of_a_run(hw, chain_of, pus):
     graph = chain_of({"b.0": [(256, 64), (64, 128)], "b.1": [(128, 128)]})
-    placement = place(graph, hw, Options(copies="none", **options))
+    placement = place(graph, hw, Options(copies="none", pus_per_layer=pus))
     plan = build_plan(graph, placement)
     played = play(plan, [Request(0, 5)])
     bits = dict.fromkeys(hw.links, 0)

@@ -330,6 +330,28 @@ def test_map_shows_and_draws(hyflexsim, folder):
     assert (folder / "map.png").is_file()
 
 
+def test_map_says_what_pus_a_layer_cost_on_the_buses(hyflexsim, folder):
+    """Two matrices of 64 x 64: where they lie in two PUs, 64 bytes a token are gathered between."""
+    graph = tiny()
+    graph.remove_edge("fc", "norm")
+    shape = {"width": 64, "rows": 64, "cols": 64}
+    g.add_op(graph, "fc2", "gemv", layer="h.0", weight="fc2.weight", **shape)
+    g.connect(graph, "fc", "fc2")
+    g.connect(graph, "fc2", "norm")
+    g.save(graph, folder / "tiny.json")
+    code, out, _ = hyflexsim("map", "tiny.toml", "--pus", "2,1.5,packed,25")
+    assert code == 0
+    lines = out[out.index("what PUs a layer") :].splitlines()
+    found = {line.split()[0]: line.split() for line in lines[2:6]}
+    assert [found[way][-7] for way in ("auto", "2", "1.5", "packed")] == ["1", "2", "2", "1"]
+    between = {way: int(row[-4]) for way, row in found.items()}
+    assert between["2"] == between["1.5"] == between["auto"] + 64
+    assert between["packed"] == between["auto"]
+    assert lines[6].startswith("no room for 25: the model's")
+    assert hyflexsim("map", "tiny.toml", "--pus", "2", "--cells", "fc")[0] == 2
+    assert hyflexsim("map", "tiny.toml", "--pus", "some")[0] == 2
+
+
 def test_plot_and_compare(hyflexsim, folder):
     hyflexsim("run", "tiny.toml", "--no-plots")
     hyflexsim("run", "tiny.toml", "--no-plots", "--out", "runs/two", "--set", "adc.rate=2 GS/s")

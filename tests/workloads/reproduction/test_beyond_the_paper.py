@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hyflexsim.sim.units.catalogue import load_chip
-from hyflexsim.workloads.reproduction import reviewers, silicon, throughput
+from hyflexsim.workloads.reproduction import reviewers, scaling, silicon, throughput
 from hyflexsim.workloads.reproduction.claims import paper
 
 
@@ -43,3 +43,16 @@ def test_scores_of_a_long_sequence_are_four_times_a_pu():
 def test_a_generated_token_takes_longer_the_more_has_been_said():
     times = [reviewers.generated_us(replace(reviewers.GPT2, tokens=n)) for n in (4, 64)]
     assert 0 < times[0] < times[1]
+
+
+def test_every_speed_up_stands_beside_its_area():
+    """GPT-2 on two PUs a layer is 1.99 times as fast on twice the area; Fig 16 is on half of it."""
+    found = {(series, bar): value for _, series, bar, value, _ in reviewers._areas()}
+    assert found["area", "GPT-2, 2 for 1 PUs a layer"] == pytest.approx(2, rel=1e-12)
+    assert found["throughput", "GPT-2, 2 for 1 PUs a layer"] == scaling.speed_up(
+        scaling.MODELS["GPT-2"], 1
+    )
+    bar = "5 % SLC, N = 128"
+    assert found["area", bar] == 0.5
+    assert found["throughput", bar] / found["area", bar] == throughput.at(0.05, 128)
+    assert found["with it", bar] == pytest.approx(24 * (11.239 + 64.051), rel=1e-4)

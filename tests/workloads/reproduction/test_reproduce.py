@@ -16,6 +16,7 @@ from hyflexsim.workloads.reproduction import (
     fractional_copies,
     linear_energy,
     reproduce,
+    study_tables,
     throughput,
 )
 from hyflexsim.workloads.reproduction.blocks import Blocks, Case
@@ -90,7 +91,7 @@ def test_the_page_is_what_the_command_makes(tmp_path):
 def test_closed_forms_are_those_of_a_run(overlap, copies):
     case = Case(model="bert-base", slc_rate=0.1, tokens=16, overlap=overlap, copies=copies)
     blocks = Blocks.of(case)
-    assert blocks.played_per_s() == pytest.approx(blocks.per_s, rel=0.005)
+    assert blocks.played().per_s == pytest.approx(blocks.per_s, rel=0.005)
     rows = simulate(case.scenario()).tables["energy"]
     played = sum(row["energy_pj"] for row in rows if is_block(row["layer"]))
     assert sum(blocks.energy_pj().values()) == pytest.approx(played, rel=1e-12)
@@ -191,7 +192,11 @@ def test_the_command(hyflexsim, tmp_path):
     ("options", "message"),
     [
         (["fig99"], "no figure 'fig99'; nearest: fig"),
-        (["accuracy", "fig14"], "accuracy and attention and binary go alone; got accuracy fig14"),
+        (
+            ["accuracy", "fig14"],
+            "accuracy and attention and binary and played go alone; got accuracy fig14",
+        ),
+        (["played", "--tables-only"], "--runs and --tables-only do not go with played"),
         (
             ["fig2", "--recipe", "x"],
             "--recipe, --runs and --tables-only go with accuracy, attention",
@@ -211,9 +216,11 @@ def test_refusals(hyflexsim, tmp_path, monkeypatch, options, message):
 
 
 def test_tables_that_are_not_there_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(accuracy_figures, "TABLES", tmp_path)
-    with pytest.raises(InputError, match="not there; figs 11 to 13 need the tables"):
+    monkeypatch.setattr(study_tables, "TABLES", tmp_path)
+    with pytest.raises(InputError, match="not there; hyflexsim reproduce accuracy --out docs"):
         accuracy_figures.fig13(lambda *_: None)
+    with pytest.raises(InputError, match="not there; hyflexsim reproduce played --out docs"):
+        fractional_copies.played()
 
 
 def test_figures_side_by_side_are_the_same(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.mapping import is_block
 from hyflexsim.workloads.run import colocated, run
 from hyflexsim.workloads.scenario.colocation import Colocation
 
@@ -115,6 +116,16 @@ def test_jets_and_a_network():
     rows = result.tables["energy"]
     of_jets = sum(row["energy_pj"] for row in rows if row["layer"].startswith("tagger/"))
     assert of_jets == pytest.approx(2 * jets["energy_per_request_pj"], rel=1e-12)
+
+
+def test_parts_of_pus_keep_their_owners():
+    """Blocks of 1.125 PUs behind the MLP's one: the joined placement has them where they are."""
+    tagger = {"model.name": "part-full", "mapping.pus_per_layer": 1.125}
+    parts = {f"models.tagger.{key}": value for key, value in tagger.items()}
+    joined = colocated.prepare(together(**parts)).joined.placement
+    shares = {float(joined.share(pus)) for layer, pus in joined.pus.items() if is_block(layer)}
+    assert shares == {1.125}
+    assert all(joined.free(pus) >= 0 for pus in joined.groups())
 
 
 @pytest.mark.parametrize(

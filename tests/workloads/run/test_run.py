@@ -15,6 +15,7 @@ from hyflexsim.workloads import Scenario, simulate
 from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.outputs import new_folder
 from hyflexsim.workloads.run import run_dir
+from hyflexsim.workloads.run.prepare import prepare
 
 WIDTH = 64
 
@@ -300,3 +301,18 @@ def test_padded_jets_are_as_many_tokens_as_particles(tmp_path):
     pq.write_table(whole.set_column(place, "part_px", milli), tmp_path / "padded.parquet")
     with pytest.raises(InputError, match="part_px must be from -7000 to 7000 GeV"):
         simulate(Scenario.load("part-jets", changes))
+
+
+def test_a_shared_pu_that_dies_takes_both_its_layers_along(tmp_path):
+    """Two blocks of a PU and a half: PU 1 holds parts of both, PU 2 of the second only."""
+    tiny(tmp_path / "tiny.json")
+    for dead, gone in (("pu1", {"pu00-01", "pu01-02"}), ("pu2", {"pu01-02"})):
+        content = {
+            "name": "tiny",
+            "model": {"graph": str(tmp_path / "tiny.json")},
+            "mapping": {"pus_per_layer": 1.5},
+            "workload": {"kind": "tokens", "tokens": 3},
+            "faults": {"deaths": {dead: "1 ns"}},
+        }
+        ready = prepare(Scenario.model_validate(content))
+        assert {ready.plan.components[i].name.partition(".")[0] for i in ready.deaths} == gone

@@ -204,7 +204,15 @@ REFUSED = [
     ),
     (
         "mapping.pus_per_layer=-2",
-        "mapping.pus_per_layer must be auto, fill, packed or a positive integer",
+        "mapping.pus_per_layer must be auto, fill, packed or a number from 1; got -2",
+    ),
+    (
+        "mapping.pus_per_layer=0.5",
+        "mapping.pus_per_layer must be auto, fill, packed or a number from 1; got 0.5",
+    ),
+    (
+        "mapping.pus_per_layer=inf",
+        "mapping.pus_per_layer must be auto, fill, packed or a number from 1; got inf",
     ),
     ("mapping.tiles=round", "mapping.tiles must be row-tile or ideal; got 'round'"),
     ("model.rank=2", "model.rank must be dense, hard-threshold or a share of its rank, above 0"),

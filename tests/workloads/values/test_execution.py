@@ -105,3 +105,10 @@ def test_attention_in_floating_point(opened, run, tmp_path):
     done = run(opened("gpt2", chip={"preset": str(file)}))
     assert done.unequal() == []
     assert not any(row.what == "product" for row in done.rows)
+
+
+@pytest.mark.parametrize("pus", [2, 1.5])
+def test_layers_on_several_pus_and_on_parts_of_them(opened, run, pus):
+    """Two blocks; of a PU and a half each, they share one by its modules."""
+    sides = opened("bert", "converters", mapping={"pus_per_layer": pus, "copies": 3})
+    assert run(sides).unequal() == []
