@@ -7,6 +7,7 @@ held to that reference bit by bit elsewhere (``hyflexsim run --values``).
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -120,6 +121,7 @@ class Scored:
                     )
                     output = made.run()["output", "values"]
                     _add(found[way.name], made, self.quality(i, output))
+                gc.collect()  # computations point to themselves, and hold every tensor they made
         return found
 
     def _scales(self, plain: Reference) -> dict[str, Tensor]:
