@@ -97,6 +97,9 @@ def twice(settings):
     if log:
         with Path(log).open("a") as file:
             file.write(f"{settings['n']}\\n")
+    if "processes" in settings:
+        with Path(settings["processes"]).open("a") as file:
+            file.write(f"{os.getpid()}\\n")
     time.sleep(settings.get("seconds", 0))
     if settings["n"] == settings.get("fails"):
         raise ValueError("no such number\\nin two lines")

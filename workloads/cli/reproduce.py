@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Device
-from hyflexsim.workloads.points.processes import cores
+from hyflexsim.workloads.cli.options import Device, Workers
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -57,10 +56,7 @@ def reproduce_(
         bool, typer.Option("--fresh", help="Start anew what was interrupted.")
     ] = False,
     device: Device = "cpu",
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Figures at once, a process each [default: all cores]."),
-    ] = None,
+    workers: Workers = None,
 ) -> None:
     """Make the paper's evaluation again: ours and theirs in tables, pictures and one page."""
     wanted = what or ["all"]
@@ -70,12 +66,10 @@ def reproduce_(
     if not set(wanted) & set(STUDIES):
         if recipe is not None or runs is not None or tables_only:
             raise InputError(f"--recipe, --runs and --tables-only go with {', '.join(STUDIES)}")
-        if jobs is not None and jobs < 1:
-            raise InputError(f"--jobs must be at least 1; got {jobs}")
-        _figures(wanted, target, fresh, jobs or cores())
+        _figures(wanted, target, fresh, workers)
         return
-    if jobs is not None:
-        raise InputError(f"--jobs goes with figures, not with {', '.join(STUDIES)}")
+    if workers is not None:
+        raise InputError(f"--workers goes with figures, not with {', '.join(STUDIES)}")
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
     folder = runs or Path("runs")
@@ -95,7 +89,7 @@ def reproduce_(
         raise typer.Exit(1)
 
 
-def _figures(wanted: list[str], target: Path, fresh: bool, jobs: int) -> None:
+def _figures(wanted: list[str], target: Path, fresh: bool, workers: int | None) -> None:
     from hyflexsim.workloads.reproduction.reproduce import (  # noqa: PLC0415
         PAGE,
         is_whole,
@@ -103,7 +97,7 @@ def _figures(wanted: list[str], target: Path, fresh: bool, jobs: int) -> None:
     )
 
     with progress() as say, resumable():
-        figures = reproduce(wanted, target, say=say, fresh=fresh, jobs=jobs)
+        figures = reproduce(wanted, target, say=say, fresh=fresh, workers=workers)
     console().print(_table([claim for figure in figures for claim in figure.claims]), "")
     for figure in figures:
         print(f"written to {target / 'pictures' / f'reproduction-{figure.name}.png'}")

@@ -28,6 +28,7 @@ def main() -> None:
     collect_less()
     asked = json.loads(sys.stdin.readline())
     sockets = [socket.socket(fileno=number) for number in asked["sockets"]]
+    _end_with_whoever_asked(sockets)
     try:
         function = named(asked["function"])
     except Exception as error:
@@ -38,10 +39,25 @@ def main() -> None:
     workers = {_fork(each, sockets, function, None): each for each in sockets}
     while workers:
         process, status = os.wait()
-        own = workers.pop(process)
+        own = workers.pop(process, None)
+        if own is None:  # who waits for the end
+            continue
         code = os.waitstatus_to_exitcode(status)
         if code:
             workers[_fork(own, sockets, function, how(code))] = own
+
+
+def _end_with_whoever_asked(sockets: list[socket.socket]) -> None:
+    """Have a process wait for the end of standard input, which whoever asked keeps open, and end
+    them all then: one that is killed outright could not do so, and its points would go on.
+    """
+    if os.fork():
+        return
+    for each in sockets:
+        each.close()
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def named(function: str) -> PointFunction:

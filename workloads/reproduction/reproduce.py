@@ -5,14 +5,14 @@ What a figure gave is kept until all are done: a command that was interrupted go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.nearest import nearest
+from hyflexsim.workloads.points.done import Answers
+from hyflexsim.workloads.points.study import computed
 from hyflexsim.workloads.reproduction.accuracy_figures import fig11, fig12, fig13
 from hyflexsim.workloads.reproduction.claims import Figure
 from hyflexsim.workloads.reproduction.end_to_end import fig15
@@ -27,7 +27,7 @@ from hyflexsim.workloads.reproduction.silicon import silicon
 from hyflexsim.workloads.reproduction.table2 import table2
 from hyflexsim.workloads.reproduction.throughput import fig16
 from hyflexsim.workloads.reproduction.unknowns import sensitivity
-from hyflexsim.workloads.resumable import Work, working
+from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.terminal import Say
 
 if TYPE_CHECKING:
@@ -71,24 +71,31 @@ def is_whole(names: Iterable[str]) -> bool:
 
 
 def reproduce(
-    names: Iterable[str], out: Path, *, say: Say, fresh: bool = False, jobs: int = 1
+    names: Iterable[str], out: Path, *, say: Say, fresh: bool = False, workers: int | None = None
 ) -> list[Figure]:
     """Compute figures; write tables into ``out/results``, pictures into ``out/pictures``.
 
-    The page ``out/reproduction.md`` is written where all figures are asked for. ``jobs``: figures
-    that are computed at once, each by a process of its own where there are several.
+    The page ``out/reproduction.md`` is written where all figures are asked for. ``workers``:
+    processes, as many as there are cores by default, where there are several; 0: none beside this.
     """
     from hyflexsim.analysis import save  # noqa: PLC0415
 
     names = names_of(names)
-    settings = {"figures": names}
-    with working(out / "reproduction", settings, fresh=fresh) as work:
-        if jobs > 1:
-            _side_by_side([name for name in names if not work.has(name)], jobs, work, say)
-        figures = [
-            Figure.from_json(work.fact(name, lambda name=name: FIGURES[name](say).as_json()))  # type: ignore[misc]
-            for name in names
-        ]
+
+    def here(settings: Mapping[str, Any]) -> Answers:
+        return figure_point(settings, say)  # with the progress of the figure itself
+
+    with working(out / "reproduction", {"figures": names}, fresh=fresh) as work:
+        several = len(names) > 1 and workers != 0
+        made = computed(
+            work.rows(("figure",)),
+            [{"figure": name} for name in names],
+            figure_point if several else here,
+            common={},
+            workers=workers if several else 0,
+            say=say,
+        )
+        figures = [Figure.from_json(row["made"]) for row in made]
         for folder in ("results", "pictures"):
             (out / folder).mkdir(parents=True, exist_ok=True)
         for i, figure in enumerate(figures):
@@ -101,23 +108,9 @@ def reproduce(
     return figures
 
 
-def _side_by_side(names: list[str], jobs: int, work: Work, say: Say) -> None:
-    """Compute figures in processes; each is kept when it is done."""
-    if len(names) < 2:
-        return
-    pool = ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn"))
-    try:
-        left = {pool.submit(_computed, name): name for name in names}
-        say("figures", 0, len(left))
-        for done, future in enumerate(as_completed(left), start=1):
-            work.fact(left[future], future.result)
-            say("figures", done, len(left))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _computed(name: str) -> dict[str, Any]:
-    return FIGURES[name](lambda *_: None).as_json()
+def figure_point(settings: Mapping[str, Any], say: Say = lambda *_: None) -> Answers:
+    """A figure as plain values; ``settings``: ``figure``, its name."""
+    return {"made": FIGURES[settings["figure"]](say).as_json()}
 
 
 def _drawn(figure: Figure) -> Axes:

@@ -78,7 +78,7 @@ def test_committed_bars_of_fractional_copies_are_what_comes_out():
 
 @pytest.mark.slow
 def test_the_page_is_what_the_command_makes(tmp_path):
-    reproduce.reproduce(["all"], tmp_path, say=lambda *_: None)
+    reproduce.reproduce(["all"], tmp_path, say=lambda *_: None, workers=0)
     made = {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
     for file in made:
         if file.suffix != ".png":  # fonts differ by machine
@@ -169,9 +169,9 @@ def test_an_interrupted_command_goes_on_with_the_next_figure(tmp_path, monkeypat
 
     monkeypatch.setattr(reproduce, "FIGURES", {"one": first, "two": second})
     with pytest.raises(KeyboardInterrupt):
-        reproduce.reproduce(["all"], tmp_path, say=lambda *_: None)
+        reproduce.reproduce(["all"], tmp_path, say=lambda *_: None, workers=0)
     assert list(tmp_path.rglob("*.csv")) == []
-    reproduce.reproduce(["all"], tmp_path, say=lambda *_: None)
+    reproduce.reproduce(["all"], tmp_path, say=lambda *_: None, workers=0)
     assert made == ["one", "two", "two"]
     assert not (tmp_path / "reproduction.work").exists()
     assert len(list(tmp_path.rglob("*.png"))) == 2
@@ -224,11 +224,11 @@ def test_tables_that_are_not_there_are_named(tmp_path, monkeypatch):
 
 
 def test_figures_side_by_side_are_the_same(tmp_path):
-    for jobs in (1, 2):
-        out = tmp_path / str(jobs)
-        reproduce.reproduce(["table2", "fig2"], out, say=lambda *_: None, jobs=jobs)
-    tables = sorted(path.name for path in (tmp_path / "1" / "results").iterdir())
+    for workers in (0, 2):
+        out = tmp_path / str(workers)
+        reproduce.reproduce(["table2", "fig2"], out, say=lambda *_: None, workers=workers)
+    tables = sorted(path.name for path in (tmp_path / "0" / "results").iterdir())
     assert tables == ["reproduction-fig2.csv", "reproduction-table2.csv"]
     for name in tables:
-        one, two = (tmp_path / jobs / "results" / name for jobs in "12")
+        one, two = (tmp_path / workers / "results" / name for workers in "02")
         assert one.read_bytes() == two.read_bytes()

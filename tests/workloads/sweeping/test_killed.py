@@ -37,14 +37,33 @@ def stored(out):
     return [n for part in parts for n in pq.read_table(part).column("n").to_pylist()]
 
 
+def code_of(points, out, common):
+    folder = str(Path(points.__file__).parent)
+    code = CODE.format(folder=folder, out="OUT", job=JOB, numbers=NUMBERS, common=common)
+    return code.replace("'OUT'", f"__import__('pathlib').Path({str(out)!r})")
+
+
+def test_no_process_goes_on_with_a_point_that_nobody_waits_for(points, tmp_path):
+    begun = tmp_path / "processes"
+    common = {"seconds": 600, "processes": str(begun)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code_of(points, tmp_path / "out", common)]
+    ) as process:
+        while not begun.is_file() or len(begun.read_text().split()) < 2:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    for worker in map(int, begun.read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            for _ in range(3000):  # until the system has cleared it away
+                os.kill(worker, 0)
+                time.sleep(0.01)
+
+
 @pytest.mark.parametrize("after", [1, 7, 20])
 def test_killed_and_resumed(points, tmp_path, after):
     out, log = tmp_path / "out", tmp_path / "log"
     common = {"log": str(log), "seconds": 0.01}
-    folder = str(Path(points.__file__).parent)
-    code = CODE.format(folder=folder, out="OUT", job=JOB, numbers=NUMBERS, common=common)
-    code = code.replace("'OUT'", f"__import__('pathlib').Path({str(out)!r})")
-    with subprocess.Popen([sys.executable, "-c", code]) as process:
+    with subprocess.Popen([sys.executable, "-c", code_of(points, out, common)]) as process:
         while len(list(out.glob("parts/*.parquet"))) < after and process.poll() is None:
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGKILL)
