@@ -198,8 +198,8 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
         ),
         Claim(
             figure="copies",
-            claim=f"mappings within {100 * NEAR_BOTH:g} % of both ends, of the {len(WAYS) * len(PUS)} "
-            "in the table",
+            claim=f"mappings within {100 * NEAR_BOTH:g} % of both ends, of the "
+            f"{len(WAYS) * len(PUS)} in the table",
             paper=NAN,
             ours=len(near),
             rests="the same mapping for both chips",
