@@ -480,6 +480,10 @@ def _share_out(
     while True:
         given = wanted | {layer: _at_least(wanted[layer], least) for layer in blocks}
         lodgers = _lodgers(layers, blocks, pieces, given, total, size)
+        over = _needed(layers, lodgers, given) - total
+        if over > 0 and least.denominator > 1:
+            # a layer with a PU of its own between blocks leaves a gap before and after it
+            lodgers = _lodgers(layers, blocks, pieces, given, total - over, size)
         fits = _needed(layers, lodgers, given) <= total
         if fits or least == 1 or options.pus_per_layer != "fill":
             return lodgers, given

@@ -85,8 +85,8 @@ def test_weights_in_memory_are_not_programmed():
     assert programming(place(matrix(8, 8), load_chip("non-pim"), Options())) is None
 
 
-def ledger(graph, chip, tokens, requests=1):
-    placed = place(graph, chip, Options(copies="none"))
+def ledger(graph, chip, tokens, requests=1, pus="auto"):
+    placed = place(graph, chip, Options(copies="none", pus_per_layer=pus))
     plan = build_plan(graph, placed)
     played = play(plan, [Request(0, tokens)] * requests)
     return placed, energy.ledger(plan, played, chip)
@@ -118,6 +118,18 @@ def test_requests_are_counted_apart_and_layers_that_share_together():
     both = wear(*ledger(graph, small, 3), 1)
     assert (both.layer, both.results) == ("b.0+b.1", 2 * alone.results)
     assert both.operands == alone.operands  # they multiply the same
+
+
+def test_a_layer_with_a_part_of_a_pu_wears_its_modules_there():
+    """Twelve modules of NOR arrays instead of eight, and as many writes."""
+    graph = product(64)
+    shape = {"rows": 64, "cols": 64, "width": 64}
+    g.add_op(graph, "b.0.a", "gemv", layer="b.0", weight="a", **shape)
+    g.connect(graph, "in", "b.0.a")
+    one, part = (wear(*ledger(graph, load_chip("hyflexpim"), 3, pus=each), 1) for each in (1, 1.5))
+    assert (part.operands, part.results) == (one.operands, one.results)
+    assert part.levelled["operands"] == one.operands / (12 * 256 * 1024 * 1024)
+    assert part.hottest["operands"] == one.hottest["operands"]
 
 
 def test_what_the_literature_has_by_hand():

@@ -135,7 +135,7 @@ def _played_claim(ends: dict[str, float], panel: str, rests: str, why: str) -> C
     rows = _of(played(), rate, tokens).set_index("pus_per_layer")
     switches = []
     for pus, row in rows.iterrows():
-        flight = f"{row['in_flight']} and {row['slc_in_flight']} in flight"
+        flight = f"{int(row['in_flight'])} and {int(row['slc_in_flight'])} in flight"
         for what, how in ((f"played, {flight}", "played_ratio"), ("closed form", "closed_ratio")):
             switches.append(Switch(f"pus_per_layer = {pus}, {what}", float(row[how])))
     return Claim(
@@ -182,7 +182,7 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             claim="a part of a PU more: 5 % SLC, N = 128, one and a half PUs a layer",
             paper=ends["best"],
             ours=at(0.05, 128, HALF),
-            rests="ASADI† fitting into one and a half PUs, where it leaves a third for copies",
+            rests="ASADI† fitting into one and a half PUs, a third of which is left for copies",
             why="Two neighbours share a PU by its modules. The paper says nothing of it, and how "
             "much comes out hangs on the number:",
             switches=_over_pus(0.05, 128),
@@ -198,13 +198,14 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
         ),
         Claim(
             figure="copies",
-            claim=f"mappings within {NEAR_BOTH:.0%} of both ends, of the {len(WAYS) * len(PUS)} "
-            "in the table",
+            claim=f"mappings within {100 * NEAR_BOTH:g} % of both ends, of the "
+            f"{len(WAYS) * len(PUS)} in the table",
             paper=NAN,
             ours=len(near),
             rests="the same mapping for both chips",
-            why="So the two ends do not say which mapping the paper meant. What each of them gives "
-            "at 50 % and N = 128, over the bound of uniform copies:",
+            why="So the two ends do not say which mapping the paper meant. As many copies of all "
+            "matrices are none of these: on one and three quarters of a PU ours has three and "
+            "ASADI† one. What each gives at 50 % and N = 128, over the bound of uniform copies:",
             kind="shape",
             switches=tuple(
                 Switch(f"copies {way}, pus_per_layer = {pus}", over)
@@ -224,9 +225,10 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             "sentences in flight, fewer than layers: as many as the memory of one layer's PUs "
             "could hold all at once",
             "Layers without a sentence stand idle, so the pace is that of so many on their way "
-            "through all layers, not of the slowest layer. ASADI† on two PUs a layer has memory "
-            "for more than twice as many as ours on one, beside whose first block the embeddings "
-            "lie, which undoes the gain; on the same PUs both have the same number.",
+            "through all layers, not of the slowest layer. On two PUs a layer ASADI† has memory "
+            "for more than twice as many as ours has on one, and the gain is undone; on the same "
+            "number of PUs both have as many. A chip that let sentences in layer by layer would "
+            "come to the closed form.",
         ),
         _played_claim(ends, "50 % SLC, N = 128", "the same as at 5 %", "ρ is 1.333."),
         Claim(

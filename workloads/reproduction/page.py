@@ -12,7 +12,8 @@ HEAD = """# The paper's evaluation, derived again
 `hyflexsim reproduce all --out docs` makes this page, its tables and its pictures. What the paper
 says, and where: [workloads/reproduction/paper.toml](../workloads/reproduction/paper.toml).
 "Closed form": from the plan of a scenario, without playing it (counts × energy of an action, time
-of the busiest part); a run has the same energy to the last digit. "Run": played event by event.
+of the busiest part); a run has the same energy to the last digit. "Run": played event by event;
+those in the section on copies by `hyflexsim reproduce played --out docs`, in some ten minutes.
 The column "paper" of the last section has measured chips, which the paper does not compare with;
 energy and latency of BERT-Base's layers beside a public tool's on the same macro:
 [peers.md](peers.md#the-same-macro).

@@ -83,6 +83,21 @@ def test_others_take_whole_pus_behind_a_part_that_is_left(chip_of, chain_of):
     assert placement.free((4, 5)) == 15 - 9 - 2
 
 
+def test_a_layer_between_blocks_lodges_where_a_pu_of_its_own_would_leave_gaps(chip_of, chain_of):
+    """Of its own it would begin at PU 2 and the next block at 3: 4.5 PUs of 4."""
+    layers = {"b.0": [9], "between": [5], "c.0": [9]}
+    placed = {
+        pus: place(
+            chain_of(layers),
+            chip_of(pus=pus, arrays=5, analog__count=2),
+            Options(copies="none", pus_per_layer=1.5),
+        ).pus
+        for pus in (3, 4, 5)
+    }
+    assert placed[3] == placed[4] == {"b.0": (0, 1), "between": (0, 1), "c.0": (1, 2)}
+    assert placed[5] == {"b.0": (0, 1), "between": (2,), "c.0": (3, 4)}
+
+
 def test_no_layer_straddles_chips_where_that_costs_no_chip(put):
     """1.5 + 1.5 on a chip of 4; the third begins with the next chip, for PU 3 is half of it."""
     placement = put([9, 9, 9], chips=2, pus_per_layer=1.5)
