@@ -21,7 +21,7 @@ from hyflexsim.models.cells.quantization import Clip
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import cost_on_chip
-from hyflexsim.workloads.compression.accuracy import scores_on_chips
+from hyflexsim.workloads.compression.accuracy import notes, scores_on_chips
 from hyflexsim.workloads.compression.devices import Noise, device_of, noises_of
 from hyflexsim.workloads.compression.judged_models import Opened, score
 from hyflexsim.workloads.compression.machines import Machine, machines_from, varied
@@ -129,6 +129,7 @@ def pareto(
                     "chips": varied(machines),
                     "accuracy": settings.model_dump(mode="json"),
                     "subject": subject.job,
+                    "notes": [*notes(settings), *subject.unlike_training(opened)],
                 },
             )
             draw(target)
