@@ -9,8 +9,9 @@ import typer
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.options import Device
-from hyflexsim.workloads.cli.part import found_checkpoint, recipe_changes
+from hyflexsim.workloads.cli.part import found_checkpoint
 from hyflexsim.workloads.outputs import owned
+from hyflexsim.workloads.scenario.overrides import pairs
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def sparsity(
             test,
             found_checkpoint(teacher) if teacher else None,
             device,
-            recipe_changes(changes),
+            dict(pairs(changes or ())),
         )
     else:
         _trigger(out, designs, trained)
@@ -103,7 +104,9 @@ def _ways(
     import pandas as pd  # noqa: PLC0415
 
     from hyflexsim.analysis.sparsity.ways import ways_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli.part_tables import show_notes  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import read_keys  # noqa: PLC0415
+    from hyflexsim.workloads.part.attention_run import unlike_training  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.ways import ways  # noqa: PLC0415
 
     table = None if keys is None else read_keys(keys)
@@ -114,12 +117,15 @@ def _ways(
     _show_rows(
         f"ways to use sparse attention, {frame['jets'].iloc[0]} jets", frame.drop(columns="jets")
     )
+    show_notes(unlike_training(checkpoint, jets, per_class))
 
 
 def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> None:
     import pandas as pd  # noqa: PLC0415
 
     from hyflexsim.analysis.sparsity.levers import levers_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli.part_tables import show_notes  # noqa: PLC0415
+    from hyflexsim.workloads.part.attention_run import unlike_training  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.lever_study import lever_rows  # noqa: PLC0415
 
     with progress() as say:
@@ -127,6 +133,7 @@ def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> N
     _write(out, "sparsity-levers", frame, levers_plot(frame))
     for model, rows in frame.groupby("model", sort=False):
         _show_rows(f"levers of {model}", rows.drop(columns="model").dropna(axis=1, how="all"))
+    show_notes(unlike_training(checkpoint, jets, 2 * per_class))  # half of them choose, half judge
 
 
 def _designs(

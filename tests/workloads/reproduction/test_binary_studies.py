@@ -7,7 +7,6 @@ import pytest
 from typer.main import get_command
 
 from hyflexsim.workloads.cli.main import app
-from hyflexsim.workloads.cli.part import recipe_changes
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.reproduction.binary_studies import ARMS, SEEN, command, tables
 
@@ -16,7 +15,7 @@ from hyflexsim.workloads.reproduction.binary_studies import ARMS, SEEN, command,
 def test_an_arm_is_a_command_and_a_recipe(arm, tmp_path):
     words = command(arm, tmp_path, "cuda")
     context = get_command(app).commands[words[0]].make_context(words[0], list(words[1:]))
-    recipe = PartRecipe.load("part-small-long", recipe_changes(context.params["changes"]))
+    recipe = PartRecipe.load("part-small-long", context.params["changes"])
     assert recipe.steps == arm.steps
     assert context.params["device"] == "cuda"
 
