@@ -18,6 +18,7 @@ import pandas as pd
 
 from hyflexsim.analysis.shown import Shown
 from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.sim.regular_file import regular
 
 COLUMNS: dict[str, dict[str, str]] = {
     "trace": {
@@ -270,7 +271,7 @@ def _traced(requests: pd.DataFrame, scenario: dict[str, Any]) -> pd.DataFrame:
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object that must have these keys."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(regular(file).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
