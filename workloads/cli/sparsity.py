@@ -11,7 +11,6 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.options import Device
 from hyflexsim.workloads.cli.part import found_checkpoint
 from hyflexsim.workloads.outputs import owned
-from hyflexsim.workloads.scenario.overrides import pairs
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def sparsity(
     ] = Path("runs/sparsity"),
 ) -> None:
     """What sparse attention is worth in hardware: energy and time that it saves, and accuracy."""
+    from hyflexsim.workloads.scenario.overrides import pairs  # noqa: PLC0415
+
     if what not in STUDIES:
         raise InputError(f"sparsity: must be one of {', '.join(STUDIES)}; got {what!r}")
     if what == "bound":
