@@ -81,7 +81,13 @@ def reproduce_(
     folder = runs or Path("runs")
     if recipe is not None and wanted[0] != "accuracy":
         raise InputError("--recipe goes with accuracy")
+    if not folder.is_dir() and (tables_only or folder.exists()):
+        raise InputError(f"--runs must be a folder of runs; got {folder}")
     if wanted[0] == "binary":
+        if not tables_only:  # before eight trainings say the same
+            from hyflexsim.models.device import device_of  # noqa: PLC0415
+
+            device_of(device)
         failed = _binary(folder, target, device, tables_only)
     else:
         failed = _studies(wanted[0], recipe, folder, target / "results", tables_only)

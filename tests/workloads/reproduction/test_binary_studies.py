@@ -40,3 +40,20 @@ def test_tables_of_the_arms_that_are_done(tmp_path):
     (end,) = found["part-small-arms"].to_dict("records")
     assert (end["arm"], end["accuracy"], end["share_50"]) == ("wide", 0.8, 0.4)
     assert found["part-small-arms-curve"]["step"].tolist() == [250, 7000]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "gpu"), "device must be cpu, cuda or cuda:N; got 'gpu'"),
+        (("--tables-only", "--runs", "none"), "--runs must be a folder of runs; got none"),
+        (("--runs", "file"), "--runs must be a folder of runs; got file"),
+    ],
+)
+def test_what_no_training_can_do_is_one_line_before_any(
+    hyflexsim, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert hyflexsim("reproduce", "binary", *arguments) == (2, "", f"hyflexsim: {message}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
