@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from hyflexsim.models.errors import ModelError
+from hyflexsim.models.errors import LossError, ModelError
 from hyflexsim.models.optimisers import Name, optimisers
 from hyflexsim.models.saver import Progress, Saver, Stateful
 from hyflexsim.models.schedules import Schedule, schedule
@@ -64,7 +64,7 @@ def backward(model: nn.Module, batch: Any, loss: Loss) -> Tensor:
     """The loss of a batch, after calling backward on it. Raises ModelError if it is not finite."""
     value = loss(model, batch)
     if value.dim() or not bool(torch.isfinite(value)):
-        raise ModelError(f"loss must be one finite number; got {value.detach().tolist()}")
+        raise LossError(f"loss must be one finite number; got {value.detach().tolist()}")
     value.backward()  # type: ignore[no-untyped-call]
     return value.detach()
 

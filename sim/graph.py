@@ -13,6 +13,7 @@ from typing import Any
 import networkx as nx
 
 from hyflexsim.sim.op_classes import KINDS
+from hyflexsim.sim.regular_file import regular
 from hyflexsim.sim.routing import frozen, taken
 from hyflexsim.sim.vocabulary import (
     FORMAT,
@@ -235,7 +236,7 @@ def dumps(graph: nx.DiGraph) -> str:
 def load(path: str | Path) -> nx.DiGraph:
     """Read a graph written by :func:`save`; raise :class:`GraphError` for anything else."""
     try:
-        content = Path(path).read_bytes()
+        content = regular(Path(path)).read_bytes()
     except OSError as error:
         raise GraphError(f"{path}: {error.strerror}") from error
     return loads(content, path)
@@ -244,7 +245,7 @@ def load(path: str | Path) -> nx.DiGraph:
 def loads(content: bytes, file: str | Path) -> nx.DiGraph:
     """The graph of a file's content; ``file`` is named in what is refused."""
     try:
-        data = json.loads(content.decode())
+        data = json.loads(content.decode("utf-8-sig"))
         _check_single(data)
         graph = nx.node_link_graph(data, directed=True, multigraph=False, edges="edges")
         if not isinstance(graph.graph, dict) or not graph.is_directed() or graph.is_multigraph():

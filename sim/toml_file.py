@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.regular_file import regular
 
 DEEPEST = 64
 """Tables and lists inside each other; no file of ours has more than five."""
@@ -21,7 +22,7 @@ def read(path: Path, named: str = "") -> dict[str, Any]:
     """
     at = named or str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular(path).read_text(encoding="utf-8-sig")
         content = deepcopy(_parsed(text))
     except UnicodeDecodeError as error:
         raise InputError(

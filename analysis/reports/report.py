@@ -85,7 +85,7 @@ def _of_run(folder: Path) -> Page:
         lead=f"{summary['requests']:,} requests, {summary['tokens']:,} tokens, "
         f"{summary['visits']:,} visits, energy mode {summary['energy_mode']}.",
         facts=shown.facts(summary),
-        notes=summary["notes"],
+        notes=[*summary["notes"], *summary.get("accuracy", {}).get("notes", ())],
         live=[zoomable_timeline(run)],
         pictures=[(CAPTIONS[name], folder / name) for name in (*PICTURES, *more)],
         tables=[
@@ -119,6 +119,7 @@ def _of_study(folder: Path) -> Page:
     return Page(
         title=folder.resolve().name,
         lead=f"A study of {', '.join(study.kind for study in studies)}.",
+        notes=[note for study in studies for note in study.info.get("notes", ())],
         pictures=[(path.stem.replace("_", ", ").capitalize(), path) for path in draw_study(folder)],
         tables=[Table(study.kind.capitalize(), study.table) for study in studies],
         texts=[("Settings", json.dumps([study.info for study in studies], indent=1, default=str))],

@@ -18,6 +18,7 @@ import pandas as pd
 
 from hyflexsim.analysis.shown import Shown
 from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.sim.regular_file import regular
 
 COLUMNS: dict[str, dict[str, str]] = {
     "trace": {
@@ -270,7 +271,7 @@ def _traced(requests: pd.DataFrame, scenario: dict[str, Any]) -> pd.DataFrame:
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object that must have these keys."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(regular(file).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -295,6 +296,8 @@ def _table(
         source = pq.ParquetFile(
             file, read_dictionary=[name for name, kind in columns.items() if kind == "category"]
         )
+    except KeyError as error:
+        raise InputError(f"{file}: column {error.args[0].decode()!r} is missing") from None
     except OSError as error:
         reason = (
             (error.strerror or "cannot be read") if file.exists() else "No such file or directory"
@@ -326,12 +329,12 @@ def _table(
 
 @contextmanager
 def undamaged(file: Path) -> Iterator[None]:
-    """What pyarrow says of pages that cannot be read, in one line."""
+    """What is said of pages that cannot be read, or of words that are none, in one line."""
     import pyarrow as pa  # noqa: PLC0415
 
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, IndexError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file}: is damaged; {shortened(reason)}") from None
 

@@ -14,6 +14,10 @@ from typing import Any
 
 from hyflexsim.analysis.run.run import Run, read_scenario, read_summary
 
+REASON = (
+    "copies of a matrix take tokens in turn and meet on buses, and one token more changes who "
+    "meets whom (with mapping.copies=none latency grows with every token)"
+)
 Told = tuple[str, dict[str, Any], dict[str, Any]]  # name, summary, scenario
 
 
@@ -55,7 +59,5 @@ def _rest(scenario: dict[str, Any]) -> dict[str, Any]:
 def _line(less: Told, more: Told) -> str:
     (name, one, _), (other, two, _) = less, more
     return (
-        f"{other} answers {two['tokens']:,} tokens sooner than {name} {one['tokens']:,}: copies of "
-        "a matrix take tokens in turn and meet on buses, and one token more changes who meets whom "
-        "(with mapping.copies=none latency grows with every token)"
+        f"{other} answers {two['tokens']:,} tokens sooner than {name} {one['tokens']:,}: {REASON}"
     )

@@ -98,6 +98,8 @@ def read_ranks(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path) / RANKS_FILE
     try:
+        if not file.is_file():  # a device may have no end
+            raise FileNotFoundError
         entry = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
         raise ModelError(

@@ -1,6 +1,8 @@
 """Fixtures: tiny recipes on data that ship, and a checkpoint made by one of them."""
 
 import copy
+import json
+import shutil
 import sys
 
 import pytest
@@ -67,6 +69,17 @@ def checkpoint(tmp_path_factory, checkpoint_recipe):
     """The folder of a compressed checkpoint on digits. Do not change it."""
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     compress_recipe(checkpoint_recipe, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dark_checkpoint(tmp_path_factory, checkpoint):
+    """The same, as if it had been trained on black pictures: all that are scored are brighter."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "dark"
+    shutil.copytree(checkpoint, folder)
+    entry = json.loads((folder / "ranks.json").read_text())
+    entry["about"]["seen"]["ranges"]["brightness"] = [-9, -8, 0]
+    (folder / "ranks.json").write_text(json.dumps(entry))
     return folder
 
 

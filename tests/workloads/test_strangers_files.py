@@ -152,6 +152,15 @@ other = st.one_of(
     factors.map(lambda f: _change(MOMENTA[3:], lambda v: f * v)),
     st.floats(0.3, 6).map(lambda a: _change(["jet_phi"], lambda v: v + a)),
     st.just(_change(["jet_phi"], np.degrees)),
+    st.sampled_from(["part_d0", "part_dz"]).flatmap(
+        lambda n: st.sampled_from([1e-3, 0.1, 1e3]).map(lambda f: _change([n], lambda v: f * v))
+    ),
+    st.floats(0.7, 6).map(lambda a: _change(["jet_eta"], lambda v: v + a)),
+    st.just(_change(["jet_eta"], np.degrees)),
+    st.sampled_from(["jet_energy", "part_pz"]).flatmap(
+        lambda n: factors.map(lambda f: _change([n], lambda v: f * v))
+    ),
+    st.just(_change(["part_mass"], lambda v: 1000 * v)),
     st.sampled_from([2, 3, 1 / 3]).map(lambda f: _change(["part_charge"], lambda v: f * v)),
     st.integers(5, 2**62).map(lambda n: _change(["part_pid"], lambda v: v + n)),
     st.sampled_from(JETS.column_names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,11 +37,7 @@ def faults(
     with progress() as say:
         found = list(compared(loaded, say))
     console().print(outcome_table(found), "")
-    said: dict[str, None] = {}
-    for one in found:
-        notes = [*one.summary["notes"], *one.summary.get("accuracy", {}).get("notes", ())]
-        said |= dict.fromkeys(f"{one.name}: {note}" for note in notes if _about_faults(note))
-    for note in said:
+    for note in _notes(found):
         print(f"note: {note}")
 
 
@@ -83,5 +79,11 @@ def _scores(summaries: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     return rows
 
 
-def _about_faults(note: str) -> bool:
-    return any(word in note for word in ("broken", "lost", "spare"))
+def _notes(found: Sequence[Outcome]) -> Iterator[str]:
+    """Notes of the runs, each once; with the names of those that it is of where not of all."""
+    said: dict[str, list[str]] = {}
+    for one in found:
+        for note in [*one.summary["notes"], *one.summary.get("accuracy", {}).get("notes", ())]:
+            said.setdefault(note, []).append(one.name)
+    for note, names in said.items():
+        yield note if len(names) == len(found) else f"{', '.join(names)}: {note}"

@@ -110,7 +110,7 @@ def train(
     from hyflexsim.workloads.part.train_part import DONE, STATE, train_part  # noqa: PLC0415
 
     use_threads(threads)
-    loaded = PartRecipe.load(recipe, recipe_changes(changes))
+    loaded = PartRecipe.load(recipe, changes or ())
     if sizes is not None:
         if start is not None:
             raise InputError("--sizes trains from random weights; leave out --start")
@@ -281,19 +281,3 @@ def _spec(model: str | None) -> Any:
     from hyflexsim.workloads.jets.sample import LABELS  # noqa: PLC0415
 
     return named_spec(model, LABELS)
-
-
-def recipe_changes(given: list[str] | None) -> dict[str, Any]:
-    """Keys and values of ``--set`` options."""
-    import tomllib  # noqa: PLC0415
-
-    out: dict[str, Any] = {}
-    for text in given or ():
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--set must be KEY=VALUE; got {text!r}")
-        try:
-            out[key.strip()] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
-            out[key.strip()] = value.strip()
-    return out

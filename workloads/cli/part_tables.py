@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hyflexsim.workloads.cli.terminal_tables import table
@@ -27,6 +28,7 @@ def show_scores(scores: dict[str, Any], trees: dict[str, Any] | None) -> None:
             cells += _cells(trees["classes"][name])
         rows.add_row(*cells)
     console().print(rows)
+    show_notes(scores.get("notes", ()))  # a training of before 2026-11-28 has none
 
 
 def show_learning_curve(rows: list[dict[str, Any]]) -> None:
@@ -55,7 +57,7 @@ def show_attention(found: dict[str, Any]) -> None:
             accuracy = f"{found[model]['accuracy']:.3f}" if view == "with U" else ""
             rows.add_row(f"{model}, {view}", accuracy, *shares, *rest)
     console().print(rows)
-    _show_notes(found)
+    show_notes(found["notes"])
 
 
 def show_cost(found: dict[str, Any]) -> None:
@@ -73,11 +75,12 @@ def show_cost(found: dict[str, Any]) -> None:
         f"can be cut first: {first}; within {found['tolerance']:g} of accuracy "
         f"{found['mean_keys']:.1f} keys a head on average"
     )
-    _show_notes(found)
+    show_notes(found["notes"])
 
 
-def _show_notes(found: dict[str, Any]) -> None:
-    for note in found["notes"]:
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes below a table."""
+    for note in notes:
         print(f"note: {note}")
 
 

@@ -80,6 +80,8 @@ def reproduce_(
             raise InputError("--runs and --tables-only do not go with played")
         _played(target / "results", fresh)
         return
+    if not folder.is_dir() and (tables_only or folder.exists()):
+        raise InputError(f"--runs must be a folder of runs; got {folder}")
     if wanted[0] == "binary":
         failed = _binary(folder, target, device, tables_only)
     else:
@@ -128,8 +130,11 @@ def _studies(what: str, recipe: str | None, runs: Path, out: Path, tables_only: 
 def _binary(runs: Path, target: Path, device: str, tables_only: bool) -> int:
     from hyflexsim.analysis import save  # noqa: PLC0415
     from hyflexsim.analysis.attention.arms import arms_plot  # noqa: PLC0415
+    from hyflexsim.models.device import device_of  # noqa: PLC0415
     from hyflexsim.workloads.reproduction import binary_studies  # noqa: PLC0415
 
+    if not tables_only:
+        device_of(device)  # before eight trainings say the same
     failed = binary_studies.run(runs, target / "results", device, tables_only=tables_only)
     found = binary_studies.tables(runs / binary_studies.FOLDER)
     if found:

@@ -9,7 +9,7 @@ import typer
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.cli.options import Device
-from hyflexsim.workloads.cli.part import found_checkpoint, recipe_changes
+from hyflexsim.workloads.cli.part import found_checkpoint
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.resumable import working, working_folder
 from hyflexsim.workloads.terminal import console, progress, resumable
@@ -89,6 +89,8 @@ def sparsity(
     ] = Path("runs/sparsity"),
 ) -> None:
     """What sparse attention is worth in hardware: energy and time that it saves, and accuracy."""
+    from hyflexsim.workloads.scenario.overrides import pairs  # noqa: PLC0415
+
     if what not in STUDIES:
         raise InputError(f"sparsity: must be one of {', '.join(STUDIES)}; got {what!r}")
     if what == "bound":
@@ -105,7 +107,7 @@ def sparsity(
             test,
             found_checkpoint(teacher) if teacher else None,
             device,
-            recipe_changes(changes),
+            dict(pairs(changes or ())),
         )
     else:
         _trigger(out, designs, trained)
@@ -123,7 +125,9 @@ def _ways(
     import pandas as pd  # noqa: PLC0415
 
     from hyflexsim.analysis.sparsity.ways import ways_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli.part_tables import show_notes  # noqa: PLC0415
     from hyflexsim.workloads.part.attention_cost import read_keys  # noqa: PLC0415
+    from hyflexsim.workloads.part.attention_run import unlike_training  # noqa: PLC0415
     from hyflexsim.workloads.scenario.checkpoints import is_compressed  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.ways import ways, ways_of_text  # noqa: PLC0415
 
@@ -131,7 +135,7 @@ def _ways(
         raise InputError(f"--windows must be at least 1; got {windows}")
     if epochs < 0:
         raise InputError(f"--epochs must be at least 0; got {epochs}")
-    name = "sparsity-ways"
+    name, notes = "sparsity-ways", []
     if is_compressed(str(checkpoint)):
         if jets is not None or keys is not None:
             raise InputError("--jets and --keys go with a ParT")
@@ -143,20 +147,23 @@ def _ways(
             rows = ways_of_text(str(checkpoint), **sizes, work=work, say=say)
     else:
         table = None if keys is None else read_keys(keys)
+        found = found_checkpoint(checkpoint)
         with progress() as say:
-            rows = ways(
-                found_checkpoint(checkpoint), jets, per_class=per_class, table=table, say=say
-            )
+            rows = ways(found, jets, per_class=per_class, table=table, say=say)
+        notes = unlike_training(found, jets, per_class)
     frame = pd.DataFrame(rows)
     _write(out, name, frame, ways_plot(frame))
     what = f"{frame['items'].iloc[0]} {'texts' if name.count('-') > 1 else 'jets'}"
     _show_rows(f"ways to use sparse attention, {what}", frame.drop(columns=["items", "metric"]))
+    show_notes(notes)
 
 
 def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> None:
     import pandas as pd  # noqa: PLC0415
 
     from hyflexsim.analysis.sparsity.levers import levers_plot  # noqa: PLC0415
+    from hyflexsim.workloads.cli.part_tables import show_notes  # noqa: PLC0415
+    from hyflexsim.workloads.part.attention_run import unlike_training  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.lever_study import lever_rows  # noqa: PLC0415
 
     with progress() as say:
@@ -164,6 +171,7 @@ def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> N
     _write(out, "sparsity-levers", frame, levers_plot(frame))
     for model, rows in frame.groupby("model", sort=False):
         _show_rows(f"levers of {model}", rows.drop(columns="model").dropna(axis=1, how="all"))
+    show_notes(unlike_training(checkpoint, jets, 2 * per_class))  # half of them choose, half judge
 
 
 def _designs(

@@ -174,8 +174,7 @@ def accuracy(
         print(
             noise["report"], "" if own is None else f"(of this model's own cells {100 * own:.3g} %)"
         )
-    for note in info.get("notes", ()):
-        print(f"note: {note}")
+    _say(info)
     for path in drawn:
         print(f"written to {target / path.name}")
 
@@ -312,6 +311,7 @@ def pareto(
     study = load_study(target, "pareto")
     several = len(machines) > 1
     console().print(pareto_table.fronts(study) if several else _frame(study.table), "")
+    _say(study.info)
     for path in drawn:
         print(f"written to {target / path.name}")
 
@@ -395,6 +395,12 @@ def data() -> None:
     for entry in datasets.names():
         rows.add_row(*(str(value) for value in entry))
     console().print(rows)
+
+
+def _say(info: Mapping[str, Any]) -> None:
+    """The notes of a study; those of before 2026-11-28 have none."""
+    for note in info.get("notes", ()):
+        print(f"note: {note}")
 
 
 def _scores(about: dict[str, Any]) -> Table:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from hyflexsim.analysis import on_front
 from hyflexsim.sim.errors import InputError
+from hyflexsim.workloads.compression.accuracy import notes
 from hyflexsim.workloads.compression.devices import device_of, noises_of
 from hyflexsim.workloads.compression.judged_models import score
 from hyflexsim.workloads.compression.machines import Machine, machines_from, varied
@@ -127,6 +128,7 @@ def pareto(
                     "chips": varied(machines),
                     "accuracy": settings.model_dump(mode="json"),
                     "subject": subject.job,
+                    "notes": [*notes(settings), *subject.unlike_training(opened)],
                 },
             )
             draw(target)

@@ -15,8 +15,8 @@ took: all else is the same for equal recipes.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from hyflexsim.models import training
 from hyflexsim.models.cells.on_chip import Device, on_chip
 from hyflexsim.models.cutmix import CutMix
+from hyflexsim.models.errors import LossError, too_long
 from hyflexsim.models.lowrank import calibration, rank_baselines, rank_learning, redistribution
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import (
@@ -39,6 +40,7 @@ from hyflexsim.models.lowrank.layers import HARD_THRESHOLD, break_even
 from hyflexsim.models.patch_dropout import some_patches
 from hyflexsim.models.precision import matrix_products
 from hyflexsim.models.saver import Saver, save_state
+from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.floors import check_floor
 from hyflexsim.workloads.compression.judged_models import Opened, open_recipe, score
 from hyflexsim.workloads.compression.recipe import ACTIVATION_AWARE, LEARNED, Recipe, Training
@@ -232,10 +234,15 @@ def fine_tune(
     meter: redistribution.GradientMeter | None = None,
     saver: Saver | None = None,
 ) -> None:
-    """Train by one of a recipe's plans; order of data and dropout depend on its seed alone."""
+    """Train by one of a recipe's plans; order of data and dropout depend on its seed alone.
+
+    Raises InputError, by the plan's key, where the loss is not finite.
+    """
     batches = task.batches(plan.batch, recipe.seed)
     partly = plan.epochs * (1 - plan.whole)
+    key = "train" if plan is recipe.train else "recover"
     with (
+        _finite(plan, key),
         torch.random.fork_rng(),
         matrix_products(recipe.precision),
         some_patches(model, plan.patches, lambda: batches.epoch < partly)
@@ -258,6 +265,16 @@ def fine_tune(
             saver=saver,
             after_step=lambda done, steps, loss: say(f"{what} (loss {loss:.3f})", done, steps),
         )
+
+
+@contextmanager
+def _finite(plan: Training, key: str) -> Iterator[None]:
+    """A loss that is not finite, by the key of the recipe that makes it so."""
+    try:
+        yield
+    except LossError:
+        names = f"{key}.lr", f"{key}.weight_decay"
+        raise InputError(too_long(plan.lr, plan.weight_decay, names)) from None
 
 
 # -- numbers --------------------------------------------------------------------------------------

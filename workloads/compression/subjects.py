@@ -23,6 +23,7 @@ from hyflexsim.workloads.compression.judged_models import (
     open_checkpoint,
     open_recipe,
     recipe_of,
+    unlike_training,
 )
 from hyflexsim.workloads.compression.rank_study import variant
 from hyflexsim.workloads.compression.recipe import Recipe
@@ -67,6 +68,9 @@ class Subject(Protocol):
     def compressed(self, budget: float, folder: Path) -> Compressed:
         """That of a budget; `folder`: that of `work`."""
 
+    def unlike_training(self, opened: Opened) -> list[str]:
+        """What of the items that are scored is unlike those that the model was trained on."""
+
 
 class OfRecipe:
     """A recipe, factorised by a method to budgets above 0 and up to 1 (1: hard threshold).
@@ -108,6 +112,10 @@ class OfRecipe:
         load_compressed(opened.model, folder / _folder(budget))
         return Compressed(budget, opened, folder / _folder(budget))
 
+    def unlike_training(self, opened: Opened) -> list[str]:
+        """Nothing: both are of the data that are there now."""
+        return []
+
 
 class OfCheckpoint:
     """A checkpoint made by ``hyflexsim compress``, as it is: its budget is what it has.
@@ -119,9 +127,9 @@ class OfCheckpoint:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        about = read_about(folder)
-        self.recipe = recipe_of(folder, about)
-        counts = about["counts"]
+        self.about = read_about(folder)
+        self.recipe = recipe_of(folder, self.about)
+        counts = self.about["counts"]
         self.budgets = (round(counts["linears"] / counts["linears_dense"], 3),)
 
     @property
@@ -140,6 +148,10 @@ class OfCheckpoint:
     def compressed(self, budget: float, folder: Path) -> Compressed:
         """The same model."""
         return Compressed(budget, open_checkpoint(self.folder), self.folder)
+
+    def unlike_training(self, opened: Opened) -> list[str]:
+        """As the checkpoint tells of its training."""
+        return unlike_training(opened, self.about)
 
 
 def subject_of(job: Mapping[str, Any]) -> Subject:

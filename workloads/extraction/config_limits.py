@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.sim.regular_file import regular
 
 LAYERS = (
     *("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_cls_layers"),
@@ -41,7 +42,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises InputError for what is none, and for no such file."""
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(regular(path).read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -183,7 +183,11 @@ def extract_program(model: Any, inputs: Mapping[str, Shape] | None, name: str) -
 
 def _read(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Extracted:
     """The same without what compares the graph with the model's parameters."""
-    from hyflexsim.workloads.extraction import attention_capture, fold  # noqa: PLC0415
+    from hyflexsim.workloads.extraction import (  # noqa: PLC0415
+        attention_capture,
+        family_patches,
+        fold,
+    )
     from hyflexsim.workloads.extraction.read_export import Reader  # noqa: PLC0415
     from hyflexsim.workloads.extraction.read_ops import HANDLERS  # noqa: PLC0415
 
@@ -210,6 +214,11 @@ def _read(model: Any, inputs: Mapping[str, Shape] | None, name: str) -> Extracte
         "prefix": prefix,
         "notes": sorted(set(reader.notes)),
     }
+    if family_patches.rotary_by_length(model):
+        attributes["notes"].append(
+            "rotary frequencies change with the length (rope_scaling); here they are those of "
+            "inputs no longer than in training, which takes as much time and energy"
+        )
     vocab = getattr(config, "vocab_size", None)
     if isinstance(vocab, int):
         attributes["vocab"] = vocab

@@ -64,6 +64,20 @@ PATCHES: dict[str, Callable[..., Any]] = {
 """By class and method of the module that defines a model."""
 
 
+def rotary_by_length(model: Any) -> list[Any]:
+    """Classes of a model's rotary embeddings whose frequencies change with the input's length.
+
+    An export cannot follow that; up to the length that a model was trained on they are the first.
+    """
+    return sorted({type(m) for m in model.modules() if _by_length(m)}, key=lambda c: c.__name__)
+
+
+def _by_length(module: Any) -> bool:
+    kinds = getattr(module, "rope_type", None)
+    names = kinds.values() if isinstance(kinds, dict) else [kinds]
+    return any(name == "longrope" or "dynamic" in str(name) for name in names)
+
+
 def apply(model: Any, ops: Any, stack: ExitStack) -> None:
     """Put the methods in place until ``stack`` is closed."""
     module = sys.modules[type(model).__module__]
@@ -71,6 +85,8 @@ def apply(model: Any, ops: Any, stack: ExitStack) -> None:
         cls, _, name = path.partition(".")
         if hasattr(module, cls):
             stack.enter_context(mock.patch.object(getattr(module, cls), name, method))
+    for rotary in rotary_by_length(model):
+        stack.enter_context(mock.patch.object(rotary, "forward", inspect.unwrap(rotary.forward)))
     for experts in {type(m) for m in model.modules() if _is_experts(type(m))}:
         own = functools.partialmethod(functools.partial(_experts, ops))
         stack.enter_context(mock.patch.object(experts, "forward", own))

@@ -93,6 +93,8 @@ ZOO: dict[str, dict[str, Any]] = {
 
 COMMON = ("num_labels", "id2label", "label2id", "architectures", "tie_word_embeddings")
 """Keys that all families know."""
+SAID = ("quantization_config",)
+"""Keys that have a note of their own (extract.py)."""
 BOOKKEEPING = ("model_type", "transformers_version", "torch_dtype", "dtype", "auto_map")
 """Keys of files that say nothing of a model's shape."""
 
@@ -203,13 +205,22 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
 
 
 def _reason(error: Exception, values: dict[str, Any]) -> str:
-    """What another library says, in one line: where its first one is a heading, the next, too."""
+    """What another library says, in one line: where its first one is a heading, the next."""
     if isinstance(error, KeyError):
         given = error.args[0] if error.args else None
         keys = [key for key, value in values.items() if isinstance(value, str) and value == given]
-        return f"{' and '.join(keys) or 'a key'} {given!r} is not known"
+        near = f"; {nearest(str(given), _activations())}" if any("act" in k for k in keys) else ""
+        return f"{' and '.join(keys) or 'a key'} {given!r} is not known{near}"
     lines = [line.strip() for line in (str(error).strip() or repr(error)).splitlines()]
-    return f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    if lines[0].endswith(":") and len(lines) > 1:
+        return lines[1].removeprefix("ValueError: ")
+    return lines[0]
+
+
+def _activations() -> list[str]:
+    from transformers.activations import ACT2CLS  # noqa: PLC0415
+
+    return list(ACT2CLS)
 
 
 def _check_keys(name: str, family: str, values: dict[str, Any]) -> None:
@@ -233,7 +244,7 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     """
     if config["model_type"] == "part":
         return []
-    known = _known_keys(config["model_type"]) | set(BOOKKEEPING)
+    known = _known_keys(config["model_type"]) | {*BOOKKEEPING, *SAID}
     return sorted(key for key in config if key not in known and not key.startswith("_"))
 
 

@@ -6,7 +6,7 @@ there                                      here
 `part_energy`                              `part_mass`: sqrt(max(E² - p², 0))
 `part_isChargedHadron` … `part_isMuon`     `part_pid`: which of the five it is
 `part_d0val`, `part_dzval` (mm)            `part_d0`, `part_dz`
-`part_d0err`, `part_dzerr` (mm)            `part_d0_err`, `part_dz_err`, as they are
+`part_d0err`, `part_dzerr` (mm)            `part_d0_err`, `part_dz_err`, as they are, if there
 `jet_energy`, `jet_pt`, `jet_eta`          `jet_mass` too; the groomed `jet_sdmass` is another
 `label_QCD` … `label_Tbl`                  `label`: the one that is not 0
 ========================================== ====================================================
@@ -34,10 +34,12 @@ FLAGS = tuple(
 MOMENTA = ("part_px", "part_py", "part_pz")
 TRACKS = {"part_d0": "part_d0val", "part_dz": "part_dzval"}
 ERRORS = {"part_d0_err": "part_d0err", "part_dz_err": "part_dzerr"}
-LISTS = (*MOMENTA, "part_energy", "part_charge", *FLAGS, *TRACKS.values(), *ERRORS.values())
+LISTS = (*MOMENTA, "part_energy", "part_charge", *FLAGS, *TRACKS.values())
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 CLASSES = tuple(f"label_{name}" for name in LABELS)
 COLUMNS = (*JET, *LISTS, *CLASSES)
+OPTIONAL = tuple(ERRORS.values())
+"""As of our own columns: what a file does not say is that of the tracker assumed here."""
 
 
 def is_jetclass(names: Collection[str]) -> bool:
@@ -55,13 +57,14 @@ def translated(path: Path, table: Any) -> Any:
     Raises InputError for lists of unequal length, a particle that is of no kind or of several, a
     jet with no label or several, and numbers that are not finite.
     """
-    counts, flat = ragged(path, table, LISTS)
+    known = {ours: name for ours, name in ERRORS.items() if name in table.column_names}
+    counts, flat = ragged(path, table, (*LISTS, *known.values()))
     energy = {name: flat[name].astype(np.float64) for name in (*MOMENTA, "part_energy")}
     square = energy["part_energy"] ** 2 - sum(energy[name] ** 2 for name in MOMENTA)
     lists: dict[str, NDArray[Any]] = {name: flat[name] for name in (*MOMENTA, "part_charge")}
     lists["part_mass"] = np.sqrt(np.maximum(square, 0.0))
     lists["part_pid"] = _kinds(path, flat, counts)
-    for ours, theirs in (TRACKS | ERRORS).items():
+    for ours, theirs in (TRACKS | known).items():
         lists[ours] = flat[theirs]
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     columns: dict[str, Any] = {

@@ -227,7 +227,7 @@ def _wanted(path: Path, names: Sequence[str], truth: bool) -> Sequence[str]:
     if missing:
         raise InputError(f"{path}: column {missing[0]} is missing; jets need it")
     if theirs:
-        return needed
+        return [*needed, *(n for n in jetclass.OPTIONAL if n in names)]
     optional = [n for n in ("label", *ERROR_COLUMNS) if n in names]
     decays = TRUTH_COLUMNS if truth and set(names).issuperset(TRUTH_COLUMNS) else ()
     return [*needed, *optional, *decays]

@@ -128,6 +128,16 @@ def choose(path: str | Path | None, classes: tuple[str, ...], per_class: int) ->
     return loaded.take(found)
 
 
+def unlike_training(checkpoint: str | Path, jets: str | Path | None, per_class: int) -> list[str]:
+    """What of these jets lies far outside of what a checkpoint was trained on, by feature.
+
+    Raises InputError and ModelError as reading them does.
+    """
+    _, spec = load_part(checkpoint)
+    data = tensors(choose(jets, spec.classes, per_class), spec)
+    return far_outside(data, spec.features, spec.ranges)
+
+
 def _about(report: Report, name: str, jets: int) -> Callable[[int], None]:
     return lambda done: report(f"{name} attention", done, jets)
 

@@ -18,101 +18,118 @@ Recipes that come with the package: part-small, part-small-best, part-small-long
 
 from __future__ import annotations
 
-import tomllib
-from importlib import resources
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator
 
 from hyflexsim.models import schedules
 from hyflexsim.sim import toml_file
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.jets.sample import LABELS
+from hyflexsim.workloads.scenario import overrides
+from hyflexsim.workloads.scenario.refusals import refusal
+from hyflexsim.workloads.scenario.schema import Section, Text, allows
 
+DATA = Path(__file__).parents[1] / "data"
 SHIPPED = ("part-small", "part-small-best", "part-small-long", "part-full")
 
 
-class PartRecipe(BaseModel):
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Natural = Annotated[int, allows("an integer from 1", ge=1)]
+Above = Annotated[float, allows("a number above 0", gt=0)]
+From = Annotated[float, allows("a number from 0", ge=0)]
+Below = Annotated[float, allows("a number from 0 and below 1", ge=0, lt=1)]
+Held = Annotated[float, allows("a number above 0 and below 0.5", gt=0, lt=0.5)]
+Classes = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_tuple),
+    allows(f"at least two of {', '.join(LABELS)}, each once"),
+]
+
+
+class PartRecipe(Section):
     """One training, fully determined with the jets it is given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = "part-small"
-    classes: tuple[str, ...] = LABELS
-    particles: int = Field(64, ge=1, le=128)
-    steps: int = Field(1000, ge=1)
-    batch: int = Field(128, ge=2)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1)  # share of the steps
-    schedule: schedules.Name = "linear"
-    cycle: int | None = Field(None, ge=1, validate_default=True)  # steps; of the schedule restarts
-    optimiser: Literal["adamw", "lookahead-radam"] = "adamw"
-    shape: dict[str, Any] = Field(default_factory=dict)
-    dropout: float = Field(0.0, ge=0, lt=1)  # of particle blocks; the published models take 0.1
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    mirror: bool = True  # reflect half of the jets, drawn anew at each step
-    seed: int = Field(1, ge=0, lt=2**31)
-    train_jets: int | None = Field(None, ge=1)
-    top_k: int | None = Field(None, ge=1)
-    entropy_penalty: float = Field(0.0, ge=0)  # on the mean entropy of attention rows, per nat
-    distil: float = Field(0.7, gt=0, le=1)  # of a teacher's answers, where there is one
-    validation: float = Field(0.1, gt=0, lt=0.5)
-    test: float = Field(0.1, gt=0, lt=0.5)
-    watch_every: int = Field(50, ge=1)  # steps between looks at validation jets
-    snapshots: tuple[int, ...] = ()  # steps after which a model is kept: model-00500.safetensors
+    model: Text = "part-small"
+    classes: Classes = LABELS
+    particles: Annotated[int, allows("an integer from 1 to 128", ge=1, le=128)] = 64
+    steps: Natural = 1000
+    batch: Annotated[int, allows("an integer from 2", ge=2)] = 128
+    learning_rate: Above = 2e-3
+    weight_decay: From = 0.01
+    warmup: Below = 0.05  # share of the steps
+    schedule: Annotated[
+        schedules.Name, allows("linear, constant, cosine, restarts or flat-decay")
+    ] = "linear"
+    cycle: Annotated[
+        int | None,
+        allows(
+            "an integer from 1, the steps of the schedule restarts", ge=1, validate_default=True
+        ),
+    ] = None
+    optimiser: Annotated[
+        Literal["adamw", "lookahead-radam"], allows("adamw or lookahead-radam")
+    ] = "adamw"
+    shape: Annotated[dict[str, Any], allows("a table", default_factory=dict)]
+    dropout: Below = 0.0  # of particle blocks; the published models take 0.1
+    label_smoothing: Below = 0.0
+    mirror: Annotated[bool, allows("true or false")] = True  # half of the jets, drawn at each step
+    seed: Annotated[int, allows(f"an integer from 0 to {2**31 - 1}", ge=0, lt=2**31)] = 1
+    train_jets: Annotated[int | None, allows("an integer from 1", ge=1)] = None
+    top_k: Annotated[int | None, allows("an integer from 1", ge=1)] = None
+    entropy_penalty: From = 0.0  # on the mean entropy of attention rows, per nat
+    distil: Annotated[float, allows("a number above 0 and up to 1", gt=0, le=1)] = 0.7
+    validation: Held = 0.1
+    test: Held = 0.1
+    watch_every: Natural = 50  # steps between looks at validation jets
+    snapshots: Annotated[
+        tuple[int, ...], BeforeValidator(_tuple), allows("a list of steps")
+    ] = ()  # after which a model is kept: model-00500.safetensors
 
     @field_validator("classes")
     @classmethod
     def _known(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [n for n in classes if n not in LABELS or classes.count(n) > 1]
-        if wrong or len(classes) < 2:
-            raise ValueError(
-                f"must be at least two of {', '.join(LABELS)}, each once; "
-                f"got {wrong[0] if wrong else ', '.join(classes)!r}"
-            )
+        if len(classes) < 2 or len(set(classes)) < len(classes) or set(classes) - set(LABELS):
+            raise ValueError
         return classes
 
     @field_validator("cycle")
     @classmethod
     def _of_restarts(cls, cycle: int | None, info: ValidationInfo) -> int | None:
         if cycle is None and info.data.get("schedule") == "restarts":
-            raise ValueError("schedule restarts needs one")
+            raise ValueError
         return cycle
 
     @classmethod
-    def load(cls, recipe: str | Path | None, changes: dict[str, Any] | None = None) -> Self:
-        """A shipped recipe by name, a TOML file, or the defaults; `changes` go over it.
+    def load(
+        cls, recipe: str | Path | None, changes: Iterable[str] | Mapping[str, Any] = ()
+    ) -> Self:
+        """A shipped recipe by name, a TOML file, or the defaults.
 
-        >>> PartRecipe.load("part-small").model
-        'part-small'
+        `changes` go over it: values by dotted key, or texts ``key=value``.
+
+        >>> PartRecipe.load("part-small", ["steps=7"]).steps
+        7
         """
-        given: dict[str, Any] = {}
-        if recipe is not None:
-            given = _read(str(recipe))
-        given |= {key: value for key, value in (changes or {}).items() if value is not None}
+        given: dict[str, Any] = {} if recipe is None else _read(str(recipe))
+        changed = overrides.put(given, changes)
         try:
-            return cls(**given)
+            return cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{recipe or 'recipe'}: {key}: {message}; {_got(first)}") from None
-
-
-def _got(error: Any) -> str:
-    return f"got {error['input']!r}"
+            raise refusal(cls, str(recipe or "recipe"), error, changed) from None
 
 
 def _read(recipe: str) -> dict[str, Any]:
     path = Path(recipe)
     if recipe in SHIPPED:
-        text = (resources.files("hyflexsim.workloads.data") / f"{recipe}.toml").read_text("utf-8")
-    elif path.suffix == ".toml" and path.is_file():
-        return toml_file.read(path, recipe)
-    else:
+        path = DATA / f"{recipe}.toml"
+    elif path.suffix != ".toml" or not path.is_file():
         raise InputError(
             f"{recipe}: no such recipe; name one of {', '.join(SHIPPED)} or a .toml file"
         )
-    return tomllib.loads(text)
+    return toml_file.read(path, recipe)

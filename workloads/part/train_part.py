@@ -30,9 +30,9 @@ from torch.nn import functional
 
 from hyflexsim.analysis import classification
 from hyflexsim.models.device import device_of
-from hyflexsim.models.errors import ModelError
+from hyflexsim.models.errors import ModelError, too_long
 from hyflexsim.models.part.checkpoint import PartSpec, load_part, named_spec, save_part
-from hyflexsim.models.part.feature_ranges import ranges_of
+from hyflexsim.models.part.feature_ranges import far_outside, ranges_of
 from hyflexsim.models.part.topk import set_top_k
 from hyflexsim.models.part.training import (
     JetTensors,
@@ -125,6 +125,7 @@ def _trained(
             write_json(folder / RECIPE, about)
         curve = _fit(out, model, parts, recipe, spec, report)
         scores = evaluate(model, parts.test, spec, report)
+        scores["notes"] = far_outside(parts.test, spec.features, spec.ranges)
         with output.more(last=DONE) as folder:
             curve.write(folder / "curve.parquet")
             save_part(folder / "model.safetensors", model, spec)
@@ -209,9 +210,8 @@ def _loss(
         logits, penalty = model(x, v, mask), torch.zeros((), device=x.device)
     loss = functional.cross_entropy(logits, goal, label_smoothing=recipe.label_smoothing)
     if not torch.isfinite(loss):
-        raise InputError(
-            f"learning_rate: the loss is not finite with {recipe.learning_rate:g}; take a lower one"
-        )
+        names = "learning_rate", "weight_decay"
+        raise InputError(too_long(recipe.learning_rate, recipe.weight_decay, names))
     curve.trained(float(loss.detach()), int((logits.argmax(-1) == target).sum()), len(rows))
     return loss + penalty
 

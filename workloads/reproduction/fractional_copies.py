@@ -60,8 +60,8 @@ def fractional_copies(say: Say) -> Figure:
                 ours = at(rate, tokens, replace(case, pus_per_layer=pus))
                 rows.append((panel, way, str(pus), ours, ends[end] if end else NAN))
         rows += [
-            (panel, "of single matrices, played", each.pus_per_layer, each.played_ratio, NAN)
-            for each in _of(played(), rate, tokens).itertuples()
+            (panel, "of single matrices, played", row["pus_per_layer"], row["played_ratio"], NAN)
+            for row in _of(played(), rate, tokens).to_dict("records")
         ]
     return Figure(
         "copies",
@@ -142,7 +142,7 @@ def _played_claim(ends: dict[str, float], panel: str, rests: str, why: str) -> C
         figure="copies",
         claim=f"played, all layers: {panel}, pus_per_layer = auto",
         paper=ends[end] if end else NAN,
-        ours=float(rows.loc["auto", "played_ratio"]),
+        ours=float(rows["played_ratio"].to_dict()["auto"]),
         rests=rests,
         why=why,
         kind="derived" if end else "shape",

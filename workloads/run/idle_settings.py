@@ -22,6 +22,8 @@ from hyflexsim.sim.chip.area import chip_area, link_power, pu_area, shared_area,
 from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import InputError
+from hyflexsim.sim.placement.broken_cells import BrokenCell, broken_cells
+from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.dealing import dealt_otherwise
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import Prepared, load_host, load_requests, prepare
@@ -131,7 +133,13 @@ def _same(ran: Ran, other: Prepared) -> bool:
         and list(ready.placement.rows()) == list(other.placement.rows())
         and ready.deaths == other.deaths
         and ready.plan == other.plan
+        and not (ran.values and _broken(ready.placement) != _broken(other.placement))
     )
+
+
+def _broken(placement: Placement) -> list[list[BrokenCell]]:
+    """What is not what was written, which numbers alone tell."""
+    return [list(broken_cells(placement, name)) for name in placement.weights]
 
 
 def _prices(ran: Ran, chip: Chip) -> tuple[Any, ...]:

@@ -33,6 +33,7 @@ from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.idle_settings import Ran, idle_note
 from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.low_rank_note import low_rank_note
+from hyflexsim.workloads.run.one_more_note import one_more_note
 from hyflexsim.workloads.run.painter import Painter
 from hyflexsim.workloads.run.precision import enough
 from hyflexsim.workloads.run.precision import notes as precision_notes
@@ -132,8 +133,8 @@ def simulate(
 
     ``judge``: says how right the scenario's checkpoint is; without it only how long and how much.
     ``folder``: where the trace is written while the engine plays, for :meth:`Result.fill`.
-    ``explain``: with notes on low rank and on settings without effect; ``values``: for these, see
-    idle_settings.py.
+    ``explain``: with notes on low rank, on one token more and on settings without effect;
+    ``values``: for these, see idle_settings.py.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -165,6 +166,8 @@ def simulate(
     if explain:
         scored = judge is not None and scenario.model.checkpoint is not None
         summary["notes"] += low_rank_note(scenario, ready)
+        if servers is None:  # else another run would need components of their kind
+            summary["notes"] += one_more_note(scenario, ready, result.played)
         summary["notes"] += idle_note(Ran(scenario, ready, result.played, values or scored, kept))
     return result
 

@@ -30,14 +30,13 @@ def apply(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any])
     >>> content
     {'workload': {'kind': 'tokens', 'tokens': 64}, 'chip': {'set': {'analog.read_cycle': '50 ns'}}}
     """
-    given = overrides.items() if isinstance(overrides, Mapping) else pairs(overrides)
     # kinds, the chip and the checkpoint first, since they decide which other keys there are
     first = ("kind", "chip.preset", "model.checkpoint")
-    ordered = sorted(given, key=lambda pair: not pair[0].endswith(first))
+    ordered = sorted(_given(overrides), key=lambda pair: not pair[0].endswith(first))
     return [_apply(content, key, value) for key, value in ordered]
 
 
-def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
+def put(content: dict[str, Any], overrides: Iterable[str] | Mapping[str, Any]) -> list[str]:
     """Put overrides of plain dotted keys into the content of a TOML file; return the keys.
 
     >>> content = {"train": {"epochs": 3}}
@@ -45,7 +44,7 @@ def put(content: dict[str, Any], overrides: Iterable[str]) -> list[str]:
     (['train.epochs'], {'train': {'epochs': 1}})
     """
     keys = []
-    for key, value in pairs(overrides):
+    for key, value in _given(overrides):
         *sections, last = key.split(".")
         table = content
         for section in sections:
@@ -64,6 +63,10 @@ def pairs(overrides: Iterable[str]) -> Iterator[tuple[str, Any]]:
     [('seeds', 3), ('sign', 'biased')]
     """
     return map(_pair, overrides)
+
+
+def _given(overrides: Iterable[str] | Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return overrides.items() if isinstance(overrides, Mapping) else pairs(overrides)
 
 
 def _pair(text: str) -> tuple[str, Any]:

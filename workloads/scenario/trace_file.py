@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.sim.regular_file import regular
 from hyflexsim.workloads.scenario.schema import MOST_TOKENS
 
 LATEST = 2**62
@@ -62,6 +63,7 @@ def read_trace(path: Path, count: int, speed: float = 1.0, model: str | None = N
     times or of models, or has times that do not ascend, or lengths that are not positive.
     """
     with _reading(path):
+        regular(path)
         if path.suffix in (".csv", ".jsonl", ".parquet"):
             trace = _columns(path, count, Fraction(speed), model)
         elif model is not None:
@@ -90,7 +92,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _text(path: Path, count: int, speed: Fraction) -> list[int]:
     result: list[int] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             text = line.partition("#")[0].strip()
             if len(result) == count:

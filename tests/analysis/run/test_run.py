@@ -3,14 +3,16 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hyflexsim import analysis
-from hyflexsim.analysis.run.run import COLUMNS, SUMMARY
+from hyflexsim.analysis.run.run import COLUMNS, SUMMARY, _Words, undamaged
 from hyflexsim.sim.errors import InputError
 
 ARCHITECTURE = "docs/architecture.md"
@@ -77,7 +79,13 @@ def test_missing_file(copy, name):
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [("trace", "plane"), ("components", "pu"), ("requests", "latency_ps")]
+    ("table", "column"),
+    [
+        ("trace", "plane"),
+        ("trace", "layer"),  # of words, which is looked for before it is read
+        ("components", "pu"),
+        ("requests", "latency_ps"),
+    ],
 )
 def test_missing_column(copy, table, column):
     file = copy / f"{table}.parquet"
@@ -115,6 +123,14 @@ def test_a_column_twice(copy):
     whole = pq.read_table(file)
     pq.write_table(whole.append_column("layer", whole["layer"]), file)
     assert _message(copy) == f"{file}: column 'layer' must be there once"
+
+
+def test_a_word_that_is_none():
+    """A flipped byte of a page may name the tenth of one word, which pyarrow does not mind."""
+    piece = pa.DictionaryArray.from_arrays(pa.array([9], pa.int32()), pa.array(["a"]), safe=False)
+    damaged = pytest.raises(InputError, match=r"^t\.parquet: is damaged; .index 9 is out of bound")
+    with damaged, undamaged(Path("t.parquet")):
+        _Words().codes(piece)
 
 
 @pytest.mark.parametrize("table", COLUMNS)

@@ -56,3 +56,24 @@ def test_a_rate_above_one_is_refused(hyflexsim):
     code, _, err = hyflexsim(*RUN, "--set", "faults.columns=2")
     assert code == 2
     assert "faults.columns must be a number from 0 to 1; got 2" in err
+
+
+def test_notes_are_said_once_with_the_runs_that_they_are_of(hyflexsim):
+    _, out, _ = hyflexsim(*RUN, "--set", "faults.arrays=0.5")
+    weights = "weights are on the chip when the run starts: programming them is not counted"
+    assert out.count(weights) == 1
+    assert f"note: {weights}" in out
+    assert "note: repaired: left out as broken" in out
+
+
+def test_scores_of_pictures_unlike_those_of_the_training_are_said_by_feature(
+    hyflexsim, dark_checkpoint
+):
+    workload = "workload={kind='tokens', tokens=5, requests=1}"
+    few = ("accuracy.seeds=1", "accuracy.limit=20", "accuracy.sigma=['chip']")
+    changes = (f"model.checkpoint={dark_checkpoint}", workload, "faults.columns=0.01", *few)
+    code, out, err = hyflexsim("faults", "hybrid-jets", *(f"--set={c}" for c in changes))
+    assert (code, err) == (0, "")
+    said = "note: scores are a guess: brightness of 100.0% of the pictures is outside of -9 to -8"
+    assert out.count(said) == 1
+    assert "faults.columns" not in next(n for n in out.splitlines() if "without effect" in n)

@@ -274,7 +274,7 @@ def test_a_map_of_memory_counts_bytes(hyflexsim):
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_a_number_that_is_none_is_refused_by_its_parameter(hyflexsim, value):
     code, _, err = hyflexsim("run", "tiny.toml", "--set", f"analog.rows={value}")
-    said = f"overrides: analog.rows must be a whole number from 1 to 65536; got '{value}'"
+    said = f"tiny: chip.set: analog.rows must be a whole number from 1 to 65536; got '{value}'"
     assert (code, err) == (2, f"hyflexsim: {said}\n")
 
 

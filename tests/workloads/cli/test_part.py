@@ -58,7 +58,7 @@ def test_learning_curve(few, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train-part", "part-small", "--set", "steps"], "--set must be KEY=VALUE; got 'steps'"),
+        (["train-part", "part-small", "--set", "steps"], "--set must be key=value; got 'steps'"),
         (["train-part", "part-small", "--sizes", "a"], "--sizes must be positive integers"),
         (["train-part", "part-small", "--sizes", "1", "--start", "x"], "leave out --start"),
         (["train-part", "part-small", "none.parquet"], "no such file or folder of jets"),

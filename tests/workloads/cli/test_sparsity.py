@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from hyflexsim.workloads.jets.sample import SAMPLE
 from hyflexsim.workloads.sparsity import bound as study
 from hyflexsim.workloads.sparsity import lever_study
 
@@ -41,6 +44,21 @@ def test_levers_writes_a_table_and_a_picture(hyflexsim, tmp_path, monkeypatch):
     assert table["lever"].tolist() == rows["lever"].tolist()
     picture = tmp_path / "pictures" / "sparsity-levers.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_jets_unlike_those_of_the_training_are_named_by_feature(hyflexsim, tmp_path, monkeypatch):
+    """d0 20 times as large, as of particles that live long."""
+    rows = pd.read_csv(RESULTS / "sparsity-levers.csv").to_dict("records")
+    monkeypatch.setattr(lever_study, "lever_rows", lambda *_, **__: rows)
+    table = pq.read_table(SAMPLE).slice(0, 60)
+    d0 = [[20 * d for d in jet] for jet in table["part_d0"].to_pylist()]
+    at = table.schema.get_field_index("part_d0")
+    pq.write_table(table.set_column(at, "part_d0", pa.array(d0)), tmp_path / "far.parquet")
+    out = ("--out", str(tmp_path))
+    assert "note:" not in hyflexsim("sparsity", "levers", *out)[1]
+    said = hyflexsim("sparsity", "levers", "--jets", tmp_path / "far.parquet", *out)[1]
+    (note,) = (line for line in said.splitlines() if line.startswith("note: "))
+    assert note.startswith("note: d0 of ")
 
 
 @pytest.mark.parametrize("what", ["bounds", ""])

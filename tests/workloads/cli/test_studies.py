@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,23 @@ def test_pareto_of_chips_and_a_checkpoint(hyflexsim, folder, checkpoint):
     assert "2:3" in other
     assert other.split()[-2:][1] == "mm²"
     assert "written to runs/chips/pareto.png" in out
+
+
+GUESS = "note: scores are a guess: brightness of 100.0% of the pictures is outside of -9 to -8, wh"
+
+
+def test_scores_of_pictures_unlike_those_of_the_training_are_said_by_feature(
+    hyflexsim, folder, dark_checkpoint
+):
+    few = ("--slc-rate", 100, "--seeds", 1, "--limit", 20)
+    for command in ("pareto", "accuracy"):
+        more = ("--compressed",) * (command == "pareto")
+        code, out, _ = hyflexsim(command, dark_checkpoint, *more, *few, "--out", f"runs/{command}")
+        assert code == 0
+        assert out.count(GUESS) == 1
+        assert "note: all scores, also of the reference, are of the first 20 held-out items" in out
+        assert hyflexsim("report", f"runs/{command}")[0] == 0
+        assert GUESS.removeprefix("note: ") in Path(f"runs/{command}/report.html").read_text()
 
 
 def test_data_lists_what_there_is(hyflexsim, checkpoint, monkeypatch):

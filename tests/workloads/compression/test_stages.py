@@ -10,6 +10,7 @@ from hyflexsim.models.errors import ModelError
 from hyflexsim.models.lowrank import compress as low_rank
 from hyflexsim.models.lowrank.checkpoint import read_ranks
 from hyflexsim.models.lowrank.layers import break_even
+from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression import stages
 from hyflexsim.workloads.compression.judged_models import open_checkpoint, open_recipe, score
 from hyflexsim.workloads.compression.recipe import BASELINES, LEARNED
@@ -249,3 +250,15 @@ def test_a_model_without_linear_layers_is_refused_before_training(tiny_recipe, t
 
 def no_training(what, done, total):
     assert "training" not in what
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("train", "lr", 1e30), ("recover", "lr", 1e30), ("recover", "weight_decay", 1e60)],
+)
+def test_a_loss_that_is_not_finite_names_the_key(tiny_recipe, tmp_path, section, key, value):
+    recipe = tiny_recipe(**{section: {key: value}})
+    message = rf"^{section}\.{key}: the loss is not finite with 1e\+[36]0; take a lower one$"
+    with pytest.raises(InputError, match=message):
+        compress_recipe(recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -132,10 +132,23 @@ def test_refusals(ours, tmp_path, change, message):
 
 def test_a_column_that_is_missing(ours, tmp_path):
     file, columns = tmp_path / "jets.parquet", jetclass_columns(ours)
-    del columns["part_dzerr"]
+    del columns["part_dzval"]
     pq.write_table(pa.table(columns), file)
-    with pytest.raises(InputError, match=r"jets\.parquet: column part_dzerr is missing; jets nee"):
+    with pytest.raises(InputError, match=r"jets\.parquet: column part_dzval is missing; jets nee"):
         load_jets(file)
+
+
+def test_errors_of_tracks_may_be_missing_as_in_our_own_files(ours, tmp_path):
+    """Then they are those of the tracker assumed here, so the same jets are the same."""
+    file, columns = tmp_path / "jets.parquet", jetclass_columns(ours)
+    del columns["part_d0err"], columns["part_dzerr"]
+    pq.write_table(pa.table(columns), file)
+    found = load_jets(file)
+    assert not {"part_d0_err", "part_dz_err"} & set(found.particles)
+    for j in range(len(ours)):
+        x, _ = jet_features(found.inputs(j), "full", found.axis(j))
+        own, _ = jet_features(ours.inputs(j), "full", ours.axis(j))
+        assert np.allclose(x, own, atol=1e-6)
 
 
 def test_root_files_need_uproot(tmp_path, monkeypatch):

@@ -77,8 +77,9 @@ def test_file_named_after_its_class_needs_no_label(write):
 
 def test_particles_beyond_128_are_left(write):
     px = [[1 + i / 100 for i in range(130)], [140, 141]]
-    own = {"part_px": px, "jet_pt": [sum(p) for p in px]}
-    found = load_jets(write(table((130, 2), ("QCD", "QCD"), jet_energy=[300.0] * 2, **own)))
+    total = [float(sum(p)) for p in px]
+    own = {"part_px": px, "jet_pt": total, "jet_energy": total}
+    found = load_jets(write(table((130, 2), ("QCD", "QCD"), **own)))
     assert found.counts.tolist() == [128, 2]
     assert found.inputs(0)["px"][-1] == 1 + 127 / 100
     assert found.inputs(1)["px"].tolist() == [140, 141]

@@ -57,6 +57,10 @@ def test_the_sample_adds_up(changed):
         ({"jet_pt": lambda v: 1.5 * v}, "must add up to jet_pt and jet_phi within 20%; got "),
         ({"part_px": lambda v: -v}, "part_px and part_py must add up to jet_pt and jet_phi"),
         ({"part_mass": lambda v: v - 1}, "part_mass must be from 0 to 7000 GeV; got -"),
+        ({"part_mass": lambda v: 1000 * v}, "part_mass must add up to jet_energy within 20%; got "),
+        ({"jet_energy": lambda v: min(7000, 1.5 * v)}, "must add up to jet_energy within 20%; got"),
+        ({"jet_eta": lambda v: v + 1}, "part_pz must add up to jet_pt sinh(jet_eta) within 20%"),
+        ({"part_pz": lambda v: v / 2}, "part_pz must add up to jet_pt sinh(jet_eta) within 20%"),
         ({"part_charge": lambda v: v / 3}, "part_charge must be -1, 0 or 1; got "),
         ({"part_charge": lambda v: 3 * v}, "part_charge must be -1, 0 or 1; got "),
         ({"part_pid": lambda v: 211}, "part_pid must be 0 to 4 (0 charged hadron, 1 neutral "),
@@ -77,5 +81,46 @@ def test_other_units_and_codes_are_refused(changed, functions, message, row):
         assert text.endswith(" in row 13")
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "message"),
+    [
+        (
+            "part_d0",
+            0.1,
+            "part_d0 must be in mm, its median over charged particles from 0.005 to 2;",
+        ),
+        (
+            "part_d0",
+            1000,
+            "part_d0 must be in mm, its median over charged particles from 0.005 to 2;",
+        ),
+        (
+            "part_dz",
+            0.1,
+            "part_dz must be in mm, its median over charged particles from 0.015 to 20",
+        ),
+        (
+            "part_dz",
+            1000,
+            "part_dz must be in mm, its median over charged particles from 0.015 to 20",
+        ),
+    ],
+)
+def test_distances_of_tracks_in_cm_or_um_are_refused(changed, name, factor, message):
+    path = changed({name: lambda v: factor * v})
+    with pytest.raises(InputError) as caught:
+        load_jets(path, limit=2)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_distances_that_are_not_there_or_of_few_tracks_are_not_judged(changed):
+    assert len(load_jets(changed({"part_d0": lambda v: 0.0, "part_dz": lambda v: 1e-9}))) == 20
+    path = changed({"part_d0": lambda v: v / 10})
+    few = pq.read_table(path).slice(0, 2)  # 46 and 19 charged ones
+    pq.write_table(few, path)
+    assert len(load_jets(path)) == 2
+
+
 def test_a_calibration_and_a_cut_are_allowed(changed):
-    assert len(load_jets(changed({"jet_pt": lambda v: 1.1 * v}))) == 20
+    scaled = {name: lambda v: 1.1 * v for name in ("jet_pt", "jet_energy", "jet_mass")}
+    assert len(load_jets(changed(scaled))) == 20

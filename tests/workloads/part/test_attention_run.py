@@ -96,16 +96,16 @@ def test_the_last_jets_are_taken():
 
 
 def test_jets_unlike_those_of_the_training_are_named_by_feature(tmp_path):
-    """d0 in um where the weights learned mm: what is charged is far outside."""
+    """d0 20 times as large, as of particles that live long: what is charged is far outside."""
     table = pq.read_table(SAMPLE).slice(0, 60)
-    d0 = [[1000 * d for d in jet] for jet in table["part_d0"].to_pylist()]
+    d0 = [[20 * d for d in jet] for jet in table["part_d0"].to_pylist()]
     at = table.schema.get_field_index("part_d0")
-    pq.write_table(table.set_column(at, "part_d0", pa.array(d0)), tmp_path / "um.parquet")
-    pq.write_table(table, tmp_path / "mm.parquet")
+    pq.write_table(table.set_column(at, "part_d0", pa.array(d0)), tmp_path / "displaced.parquet")
+    pq.write_table(table, tmp_path / "prompt.parquet")
     own = SAMPLE.with_name("part-small.safetensors")
     like, unlike = (
-        take(tmp_path / unit, own, jets=tmp_path / f"{unit}.parquet", per_class=2).manifest["notes"]
-        for unit in ("mm", "um")
+        take(tmp_path / kind, own, jets=tmp_path / f"{kind}.parquet", per_class=2).manifest["notes"]
+        for kind in ("prompt", "displaced")
     )
     assert like == []
     assert [note.split(" of ")[0] for note in unlike] == ["d0"]

@@ -17,29 +17,31 @@ def test_shipped(name):
 def test_file_and_changes(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('classes = ["QCD", "Tbl"]\nsteps = 7\n')
-    recipe = PartRecipe.load(file, {"steps": 9, "top_k": None})
+    recipe = PartRecipe.load(file, {"steps": 9})
     assert (recipe.classes, recipe.steps, recipe.top_k) == (("QCD", "Tbl"), 9, None)
+    recipe = PartRecipe.load(file, ["steps=9", "shape.num_layers=2", "snapshots=[3]"])
+    assert (recipe.steps, recipe.shape, recipe.snapshots) == (9, {"num_layers": 2}, (3,))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("steps = 0", "steps: Input should be greater than or equal to 1; got 0"),
-        ("particles = 129", "particles: Input should be less than or equal to 128; got 129"),
+        ("steps = 0", "steps must be an integer from 1; got 0"),
+        ('steps = "7"', "steps must be an integer from 1; got '7'"),
+        ("particles = 129", "particles must be an integer from 1 to 128; got 129"),
+        ("learning_rate = inf", "learning_rate must be a number above 0; got inf"),
         (
             'schedule = "step"',
-            "schedule: Input should be 'linear', 'constant', 'cosine', 'restarts' or 'flat-decay'; "
-            "got 'step'",
+            "schedule must be linear, constant, cosine, restarts or flat-decay; got 'step'",
         ),
         (
             'schedule = "restarts"',
-            "cycle: schedule restarts needs one; got None",
+            "cycle must be an integer from 1, the steps of the schedule restarts; got None",
         ),
-        ("epochs = 3", "epochs: Extra inputs are not permitted; got 3"),
+        ("learning_rat = 3", "unknown key 'learning_rat'; nearest: learning_rate"),
         (
             'classes = ["QCD", "top"]',
-            f"classes: must be at least two of {', '.join(LABELS)}, each once; got 'top'; "
-            "got ['QCD', 'top']",
+            f"classes must be at least two of {', '.join(LABELS)}, each once; got ['QCD', 'top']",
         ),
     ],
 )
@@ -49,6 +51,18 @@ def test_bad_keys_in_one_line(tmp_path, content, message):
     with pytest.raises(InputError) as error:
         PartRecipe.load(file)
     assert str(error.value) == f"{file}: {message}"
+    with pytest.raises(InputError) as error:
+        PartRecipe.load("part-small", [content])
+    source = "part-small" if message.startswith("cycle") else "--set"  # which --set did not give
+    assert str(error.value) == f"{source}: {message}"
+
+
+@pytest.mark.parametrize("change", ["steps", "=3", "steps=", "steps=" + 5000 * "["])
+def test_a_change_that_is_none(change):
+    with pytest.raises(
+        InputError, match=r"^--set(: steps)? must be (key=value|an integer from 1); "
+    ):
+        PartRecipe.load("part-small", [change])
 
 
 def test_no_such_recipe(tmp_path):

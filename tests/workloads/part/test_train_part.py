@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -165,11 +166,31 @@ def test_an_entropy_penalty_sharpens_attention(jets, tmp_path):
     assert entropy[3.0] < entropy[0.0] - 0.1
 
 
+def test_jets_unlike_those_of_the_training_are_named_by_feature(jets, tmp_path):
+    """Scored: the same jets, and such with d0 20 times as large."""
+    table = pq.read_table(jets)
+    d0 = [[20 * d for d in jet] for jet in table["part_d0"].to_pylist()]
+    place = table.schema.get_field_index("part_d0")
+    pq.write_table(table.set_column(place, "part_d0", pa.array(d0)), tmp_path / "far.parquet")
+    notes = [
+        train_part(tmp_path / str(i), recipe(steps=1, train_jets=None), jets, test=test)["notes"]
+        for i, test in enumerate((jets, tmp_path / "far.parquet"))
+    ]
+    assert notes[0] == []
+    assert [note.split(" of ")[0] for note in notes[1]] == ["d0"]
+    again = train_part(
+        tmp_path / "1", recipe(steps=1, train_jets=None), jets, test=tmp_path / "far.parquet"
+    )
+    assert again["notes"] == notes[1]
+
+
 def test_a_loss_that_is_not_finite_names_the_key(jets, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="learning_rate: the loss is not finite with 1e\\+30"):
         train_part(out, recipe(learning_rate=1e30, snapshots=[1]), jets)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="weight_decay: the loss is not finite with 1e\\+60"):
+        train_part(out, recipe(weight_decay=1e60), jets)
     out.mkdir()
     (out / "recipe.json").write_text("{}")  # of a training that was killed before it saved a step
     assert train_part(out, recipe(steps=1), jets)["jets"] == 20

@@ -7,7 +7,6 @@ import pytest
 from typer.main import get_command
 
 from hyflexsim.workloads.cli.main import app
-from hyflexsim.workloads.cli.part import recipe_changes
 from hyflexsim.workloads.part.recipe import PartRecipe
 from hyflexsim.workloads.reproduction.binary_studies import ARMS, SEEN, command, tables
 
@@ -16,7 +15,7 @@ from hyflexsim.workloads.reproduction.binary_studies import ARMS, SEEN, command,
 def test_an_arm_is_a_command_and_a_recipe(arm, tmp_path):
     words = command(arm, tmp_path, "cuda")
     context = get_command(app).commands[words[0]].make_context(words[0], list(words[1:]))
-    recipe = PartRecipe.load("part-small-long", recipe_changes(context.params["changes"]))
+    recipe = PartRecipe.load("part-small-long", context.params["changes"])
     assert recipe.steps == arm.steps
     assert context.params["device"] == "cuda"
 
@@ -41,3 +40,20 @@ def test_tables_of_the_arms_that_are_done(tmp_path):
     (end,) = found["part-small-arms"].to_dict("records")
     assert (end["arm"], end["accuracy"], end["share_50"]) == ("wide", 0.8, 0.4)
     assert found["part-small-arms-curve"]["step"].tolist() == [250, 7000]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "gpu"), "device must be cpu, cuda or cuda:N; got 'gpu'"),
+        (("--tables-only", "--runs", "none"), "--runs must be a folder of runs; got none"),
+        (("--runs", "file"), "--runs must be a folder of runs; got file"),
+    ],
+)
+def test_what_no_training_can_do_is_one_line_before_any(
+    hyflexsim, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert hyflexsim("reproduce", "binary", *arguments) == (2, "", f"hyflexsim: {message}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

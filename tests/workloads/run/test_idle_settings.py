@@ -57,3 +57,18 @@ def test_parameters_of_values_act_where_numbers_are_computed(values, idle):
     notes = simulate(scenario, values=values).summary["notes"]
     found = [note for note in notes if note.startswith("without effect")]
     assert found == [f"without effect in this run: {', '.join(idle)}"] * bool(idle)
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_broken_columns_act_where_numbers_are_computed(values):
+    """Not repaired they move no time and no energy, but what is computed."""
+    broken = {"faults.columns": 0.01, "faults.repair": "none", "mapping.spare_arrays": 1}
+    scenario = Scenario.load("part-jets", {**FEW, "mapping.copies": "none", **broken})
+    (note,) = (
+        note
+        for note in simulate(scenario, values=values).summary["notes"]
+        if note.startswith("without effect")
+    )
+    idle = note.removeprefix("without effect in this run: ").split(", ")
+    assert ("faults.columns" in idle) != values
+    assert "mapping.spare_arrays" in idle  # nothing is repaired

@@ -81,6 +81,12 @@ def test_own_names(tmp_path):
     assert read_trace(tmp_path / "a.csv", 2) == ([0, 25_000], [30, 12], [1, 2])
 
 
+@pytest.mark.parametrize("name", ["t.txt", "t.csv", "t.jsonl"])
+def test_a_byte_order_mark_is_no_content(tmp_path, name):
+    text = {"t.txt": "0 s\n1 s\n", "t.csv": "time_s\n0\n1\n", "t.jsonl": MOONCAKE}[name]
+    assert read_trace(write(tmp_path, name, "\ufeff" + text), 2).times[0] == 0
+
+
 def test_text(tmp_path):
     path = write(tmp_path, "a.txt", "# beam\n0 ns\n12.5 us   # second\n\n12.5 us\n1 ms\n")
     assert read_trace(path, 3) == ([0, 12_500_000, 12_500_000], None, None)
