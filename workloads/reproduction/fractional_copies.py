@@ -227,8 +227,7 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             "Layers without a sentence stand idle, so the pace is that of so many on their way "
             "through all layers, not of the slowest layer. On two PUs a layer ASADI† has memory "
             "for more than twice as many as ours has on one, and the gain is undone; on the same "
-            "number of PUs both have as many. A chip that let sentences in layer by layer would "
-            "come to the closed form.",
+            "number of PUs both have as many. The closed form is of layers that all have one.",
         ),
         _played_claim(ends, "50 % SLC, N = 128", "the same as at 5 %", "ρ is 1.333."),
         Claim(
