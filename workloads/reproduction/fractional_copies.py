@@ -15,9 +15,7 @@ matrices that save most per array may pass; and some of it played (played_copies
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
-
-import pandas as pd
+from typing import Any, Literal
 
 from hyflexsim.workloads.reproduction.blocks import Blocks, Case
 from hyflexsim.workloads.reproduction.claims import Claim, Figure, Switch, paper, table
@@ -60,8 +58,8 @@ def fractional_copies(say: Say) -> Figure:
                 ours = at(rate, tokens, replace(case, pus_per_layer=pus))
                 rows.append((panel, way, str(pus), ours, ends[end] if end else NAN))
         rows += [
-            (panel, "of single matrices, played", row["pus_per_layer"], row["played_ratio"], NAN)
-            for row in _of(played(), rate, tokens).to_dict("records")
+            (panel, "of single matrices, played", pus, row["played_ratio"], NAN)
+            for pus, row in played(rate, tokens).items()
         ]
     return Figure(
         "copies",
@@ -72,13 +70,11 @@ def fractional_copies(say: Say) -> Figure:
     )
 
 
-def played() -> pd.DataFrame:
-    """The table of ``hyflexsim reproduce played``."""
-    return read(TABLE, "played")
-
-
-def _of(rows: pd.DataFrame, rate: float, tokens: int) -> pd.DataFrame:
-    return rows[(rows["slc_rate"] == rate) & (rows["tokens"] == tokens)]
+def played(rate: float, tokens: int) -> dict[str, dict[str, Any]]:
+    """Rows of the table of ``hyflexsim reproduce played`` by PUs a layer."""
+    rows = read(TABLE, "played")
+    mine = rows[(rows["slc_rate"] == rate) & (rows["tokens"] == tokens)]
+    return {str(row["pus_per_layer"]): row for row in mine.to_dict("records")}  # type: ignore[misc]
 
 
 def copies_a_pu(case: Case) -> float:
@@ -132,17 +128,16 @@ def near_both(ends: dict[str, float]) -> dict[tuple[str, str], float]:
 def _played_claim(ends: dict[str, float], panel: str, rests: str, why: str) -> Claim:
     """Whole PUs a layer, played; others beside, and closed forms."""
     rate, tokens, end = POINTS[panel]
-    rows = _of(played(), rate, tokens).set_index("pus_per_layer")
-    switches = []
-    for pus, row in rows.iterrows():
-        flight = f"{int(row['in_flight'])} and {int(row['slc_in_flight'])} in flight"
+    rows, switches = played(rate, tokens), []
+    for pus, row in rows.items():
+        flight = f"{row['in_flight']} and {row['slc_in_flight']} in flight"
         for what, how in ((f"played, {flight}", "played_ratio"), ("closed form", "closed_ratio")):
-            switches.append(Switch(f"pus_per_layer = {pus}, {what}", float(row[how])))
+            switches.append(Switch(f"pus_per_layer = {pus}, {what}", row[how]))
     return Claim(
         figure="copies",
         claim=f"played, all layers: {panel}, pus_per_layer = auto",
         paper=ends[end] if end else NAN,
-        ours=float(rows["played_ratio"].to_dict()["auto"]),
+        ours=rows["auto"]["played_ratio"],
         rests=rests,
         why=why,
         kind="derived" if end else "shape",
@@ -227,8 +222,7 @@ def _claims(ends: dict[str, float]) -> tuple[Claim, ...]:
             "Layers without a sentence stand idle, so the pace is that of so many on their way "
             "through all layers, not of the slowest layer. On two PUs a layer ASADI† has memory "
             "for more than twice as many as ours has on one, and the gain is undone; on the same "
-            "number of PUs both have as many. A chip that let sentences in layer by layer would "
-            "come to the closed form.",
+            "number of PUs both have as many. The closed form is of layers that all have one.",
         ),
         _played_claim(ends, "50 % SLC, N = 128", "the same as at 5 %", "ρ is 1.333."),
         Claim(

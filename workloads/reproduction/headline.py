@@ -99,7 +99,8 @@ def _claims(theirs: dict[str, float]) -> tuple[Claim, ...]:
             paper=theirs["throughput_per_area"],
             ours=_played(five),
             rests="the same",
-            why="A token waits for the buses between PUs too, which the closed form leaves out.",
+            why="A token waits for the buses between PUs too, which the closed form leaves out. Of "
+            "sixteen answers; the section on copies has a hundred.",
             how="run",
         ),
         Claim(

@@ -220,7 +220,7 @@ def test_tables_that_are_not_there_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not there; hyflexsim reproduce accuracy --out docs"):
         accuracy_figures.fig13(lambda *_: None)
     with pytest.raises(InputError, match="not there; hyflexsim reproduce played --out docs"):
-        fractional_copies.played()
+        fractional_copies.played(0.05, 128)
 
 
 def test_figures_side_by_side_are_the_same(tmp_path):
