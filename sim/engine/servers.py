@@ -137,10 +137,11 @@ class Sequencer:
     At any time one step has the turn. Each of its lanes serves one token; when all have ended, the
     sequencer decides anew, among the tokens that are first in line at a lane for a step: the
     request that had the turn goes on as long as it can, and with it the step that had it; then
-    the first by (request, arrival, step, token), requests in the order in which they came. The first that has its places gives its step the
-    turn, and the other lanes of that step take the first in their lines along, lane by lane from
-    there on. So a request's tokens go through a step together, and the request leaves the group
-    before the next one walks through it: requests that come together are in several groups at once.
+    the first by (request, arrival, step, token), requests in the order in which they came. The
+    first that has its places gives its step the turn, and the other lanes of that step take the
+    first in their lines along, lane by lane from there on. So a request's tokens go through a step
+    together, and the request leaves the group before the next one walks through it: requests that
+    come together are in several groups at once.
     """
 
     def __init__(self, engine: Run, index: int) -> None:

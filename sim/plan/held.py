@@ -65,4 +65,4 @@ def _crosses(producer: Step, reader: Step, edge: Group | Threshold) -> str:
         return "" if alike or reader.axis == "single" else "joins or splits tokens"
     if edge.rule in ("chunk", "routed") or (edge.rule, edge.ahead, edge.stride) == ("prefix", 0, 1):
         return ""
-    return f"waits for tokens of {producer.op} by the rule {edge.rule}"
+    return f"waits for {producer.op} by the rule {edge.rule}"

@@ -156,7 +156,8 @@ class Shape:
     ``durations[s]``: ps, an int where all tokens are alike,
     else a list. ``outputs[s]``: what a finished token releases, as tuples
     ``(DIRECT, step)`` (the same token, which waits for nothing else), ``(STREAM, step)`` (the same
-    token, one input of several), ``(GROUP, step, every, spread, shift, last, count, broadcast, begin)``,
+    token, one input of several),
+    ``(GROUP, step, every, spread, shift, last, count, broadcast, begin)``,
     ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token
     waits for (None where all wait for exactly one). ``initial[s]``: tokens that wait for nothing.
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.

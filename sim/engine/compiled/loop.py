@@ -430,18 +430,18 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[HOST_DUE] = True
-    following, at = np.uint32(NONE), now + t.thinks[request]
+    following = np.uint32(NONE)
     if r[TALKS]:
         row = t.talks[request]
+        following = row.after
         if row.keeps:
             member = t.members[t.shapes[t.requests[request].shape].member]
             talks.keep(t.talks, member, request, t.requests[request].need, now)
-        following = row.after
+    if r[CLOSED] or following != NONE:
+        client, at = t.clients[request], now + t.thinks[request]
+        t.asks[client] = following
         if following != NONE:
             at = max(at, t.talks[following].earliest)
-    if r[CLOSED] or following != NONE:
-        client = t.clients[request]
-        t.asks[client] = following
         event = np.uint32(r[HOST]) + np.uint32(1) + client
         wheel.schedule(r, t.events, t.slots, t.bits, at, event)
 

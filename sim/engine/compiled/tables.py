@@ -78,9 +78,11 @@ def tables(
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     host = host or Host()
     check_members(plan, host)
+    arrivals = arrivals_of(requests, host)
     talk = any(request.after is not None or request.keeps for request in requests)
     firsts = first_turns(requests)
     shapes, place = on_members(requests, host)
+    shape_of_each = [place[_key(request)] for request in requests]
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
@@ -98,10 +100,9 @@ def tables(
     registers[CLOSED] = host.clients is not None
     registers[COMING] = NONE
     registers[TALKS] = talk
-    clients = _clients(requests, host)
+    clients, asking = _clients(requests, host)
     begin = [requests[first].arrival for first in firsts[: host.clients or 0]]
     registers[IDLING] = len(begin)
-    asking = host.clients or 1 + int(clients.max(initial=0))
     events = np.zeros(int(registers[HOST]) + 1 + asking, dtype=EVENT)
     events["time"][int(registers[HOST]) + 1 :][: len(begin)] = begin
     registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
@@ -112,7 +113,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(plan, requests, [place[_key(each)] for each in requests], host),
+        requests=_requests(plan, requests, shape_of_each, host, arrivals),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -131,7 +132,7 @@ def tables(
         refused=np.zeros(len(requests), dtype=bool),
         thinks=np.array([*host.think, 0], dtype=np.int64),
         clients=clients,
-        asks=np.full(asking, NONE, dtype=np.uint32),
+        asks=np.full(max(asking, 1), NONE, dtype=np.uint32),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -210,9 +211,7 @@ def _growing(requests: Sequence[Request]) -> np.ndarray:
     return rows
 
 
-def _talks(
-    requests: Sequence[Request], host: Host, place: Mapping[Hashable, int]
-) -> np.ndarray:
+def _talks(requests: Sequence[Request], host: Host, place: Mapping[Hashable, int]) -> np.ndarray:
     rows = np.zeros(len(requests), dtype=TALK)
     for name in ("before", "after", "begun", "older", "newer"):
         rows[name] = NONE
@@ -227,19 +226,20 @@ def _talks(
     return rows
 
 
-def _clients(requests: Sequence[Request], host: Host) -> np.ndarray:
-    """Whose each request is: of clients, not known yet; else one sends each conversation."""
-    rows = np.zeros(len(requests), dtype=np.uint32)
+def _clients(requests: Sequence[Request], host: Host) -> tuple[np.ndarray, int]:
+    """Whose each request is, and how many there are: in a closed loop that turns out as it goes;
+    else whoever has more than one turn sends these.
+    """
+    rows, used = np.zeros(len(requests), dtype=np.uint32), 0
     if host.clients is not None:
-        return rows
-    used = 0
+        return rows, host.clients
     for i, request in enumerate(requests):
         if request.after is None:
             continue
         if requests[request.after].after is None:
             rows[request.after], used = used, used + 1
         rows[i] = rows[request.after]
-    return rows
+    return rows, used
 
 
 def _present(requests: int, host: Host, window: int) -> np.ndarray:
@@ -345,9 +345,15 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(plan: Plan, requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
+def _requests(
+    plan: Plan,
+    requests: Sequence[Request],
+    shape: list[int],
+    host: Host,
+    arrivals: list[int],
+) -> np.ndarray:
     rows = np.zeros(len(requests), dtype=REQUEST)
-    rows["arrival"] = arrivals_of(requests, host)
+    rows["arrival"] = arrivals
     rows["shape"] = rows["base"] = shape
     serving = host.serving
     rows["choices"] = [len(serving[request.model]) for request in requests]

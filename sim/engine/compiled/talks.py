@@ -1,4 +1,4 @@
-"""Conversations of the compiled loop: what stays for a next turn; the rules are those of sessions.py.
+"""Conversations of the compiled loop: what stays for next turns; the rules: sessions.py.
 
 Written for numba: a function takes the records it needs (table_types.py has their fields).
 """

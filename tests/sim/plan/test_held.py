@@ -1,4 +1,4 @@
-"""Texts whose first tokens were computed before: what is left of a plan, by hand and by reference."""
+"""Texts whose first tokens were computed before: what is left of a plan, by hand and reference."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,9 @@ def test_the_first_chunk_begins_where_computing_does(plan_of):
     """Chunks of three of a prompt of nine, of which two tokens are there: 2-4, 5-7, 8."""
     waits = [Group(2, lag=1), Threshold(1, "chunk", stride=3)]
     plan = plan_of(
-        (0, 1, waits, None, {}), (1, 1, [Group(0)], None, {}), (2, 1, [Group(1)], None, {"head": True})
+        (0, 1, waits, None, {}),
+        (1, 1, [Group(0)], None, {}),
+        (2, 1, [Group(1)], None, {"head": True}),
     )
     shape = shape_of(plan, 9, 9, held=2)
     need = next(edge.need for edge in shape.class_edges if edge.need is not None)
@@ -81,11 +83,14 @@ def test_the_first_chunk_begins_where_computing_does(plan_of):
 @pytest.mark.parametrize(
     ("reader", "what"),
     [
-        (([Threshold(0, "all")], {}), "s1 waits for tokens of s0 by the rule all"),
-        (([Threshold(0, "last")], {"axis": "single"}), "s1 waits for tokens of s0 by the rule last"),
-        (([Threshold(0, "first")], {}), "s1 waits for tokens of s0 by the rule first"),
-        (([Threshold(0, "prefix", ahead=1)], {}), "s1 waits for tokens of s0 by the rule prefix"),
-        (([Threshold(0, "prefix", stride=2)], {}), "s1 waits for tokens of s0 by the rule prefix"),
+        (([Threshold(0, "all")], {}), "s1 waits for s0 by the rule all"),
+        (
+            ([Threshold(0, "last")], {"axis": "single"}),
+            "s1 waits for s0 by the rule last",
+        ),
+        (([Threshold(0, "first")], {}), "s1 waits for s0 by the rule first"),
+        (([Threshold(0, "prefix", ahead=1)], {}), "s1 waits for s0 by the rule prefix"),
+        (([Threshold(0, "prefix", stride=2)], {}), "s1 waits for s0 by the rule prefix"),
         (([Threshold(0, "pair")], {"axis": "pair"}), "s1 serves pairs"),
         (([Group(0)], {"axis": "source", "extra": 4}), "s1 serves the tokens of an encoder"),
         (([Group(0)], {"extra": 1}), "s1 serves 1 tokens beside those of the text"),
@@ -97,7 +102,8 @@ def test_the_first_chunk_begins_where_computing_does(plan_of):
 def test_what_cannot_begin_so(plan_of, reader, what):
     inputs, options = reader
     plan = plan_of((0, 1, [], None, {}), (1, 1, inputs, None, options))
-    with pytest.raises(InputError, match=f"^keys and values of a text cannot be used again: {what}$"):
+    said = f"keys and values of a text cannot be used again: {what}"
+    with pytest.raises(InputError, match=f"^{said}$"):
         shape_of(plan, 4, 4, held=2)
     shape_of(plan, 4, 4)  # nobody asks
 
