@@ -1,5 +1,9 @@
 """Conversations on a real plan: what is found is not computed, and all of it is told."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -11,9 +15,11 @@ from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads import simulate
 from hyflexsim.workloads.cli.stream_table import stream as stream_table
 from hyflexsim.workloads.run import colocated
+from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.prepare import check_sessions, prepare
 from hyflexsim.workloads.scenario.colocation import Colocation
 from hyflexsim.workloads.scenario.scenario import Scenario
+from hyflexsim.workloads.scenario.schema import dotted
 
 SESSIONS = {"kind": "fixed", "turns": 3, "think": "300 us"}
 BASE = {
@@ -53,6 +59,7 @@ def kept(ready):
 
 @pytest.fixture(scope="module")
 def short(ready):
+    """With so little memory that conversations are dropped."""
     return simulate(scenario(**SHORT), graph=ready.graph)
 
 
@@ -269,3 +276,38 @@ def test_the_table_of_the_command_line(short):
     found = f"found {told['found']} of 6 next turns of 3 sessions found their keys and values"
     assert found in said
     assert f"dropped {told['dropped']} sessions, as others needed their pages" in said
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (43|64) \| (.*) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def of_page():
+    """The sweep of docs/how-to.md, and what its points share."""
+    sweep = tomllib.loads(PAGE.partition("sessions.toml <<'TOML'\n")[2].partition("TOML\n")[0])
+    return dotted(sweep["set"]) | {"trace.stop": 1}, Kept()
+
+
+@pytest.mark.parametrize(("arrays", "cells"), ROWS)
+def test_the_table_of_the_page(of_page, arrays, cells):
+    """Least and most memory."""
+    settings, plans = of_page
+    settings = settings | {"digital.arrays": int(arrays)}
+    results = [
+        simulate(Scenario.load("gpt2-chat", settings | {"host.sessions": each}), kept=plans)
+        for each in ("kept", "forgotten")
+    ]
+    told = results[0].summary["stream"]["sessions"]
+    assert told["next_turns"] == 29
+    made = [str(told["found"]), str(told["dropped"])]
+    for result in results:
+        wait = result.summary["stream"]["first_token_ps"]["mean"]
+        spent = result.summary["energy_per_request_pj"]
+        made += [f"{wait * 1e-6:.0f} µs", f"{spent * 1e-9:.1f} mJ"]
+    memory = prepare(results[0].scenario, kept=plans).host.memory
+    assert " | ".join([str(memory), *made]) == cells
+
+
+def test_the_table_of_the_page_is_there():
+    assert [arrays for arrays, _ in ROWS] == ["43", "64"]
