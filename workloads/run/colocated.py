@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from hyflexsim.sim.chip.chip import Chip
-from hyflexsim.sim.engine.request import Host, Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.faults import FaultMap, Faults
@@ -31,6 +31,7 @@ from hyflexsim.workloads.run.prepare import (
     Prepared,
     check_sessions,
     load_graph,
+    load_host,
     load_requests,
     memory_of,
     place_and_plan,
@@ -169,10 +170,9 @@ def _joined(colocation: Colocation, chip: Chip, pus: int, parts: list[Part]) -> 
     )
     memories = [part.limited.memory for part in inside if part.limited]
     needs = [part.limited.needs if part.limited else [] for part in parts]
-    host = Host(
-        colocation.host.queue,
+    host = replace(
+        load_host(parts[0].scenario, len(parts[0].requests)),  # queue, dispatcher, clients of one
         members=count * replicas,
-        shortest=colocation.host.dispatch == "shortest-queue",
         memory=memories * replicas or None,
         needs=[needs[model][i] for model, i in order if needs[model]],
         models=[[inside.index(part) + count * k for k in range(replicas)] for part in parts],

@@ -236,6 +236,13 @@ def test_what_cannot_begin_with_what_was_kept(ready):
         check_sessions(ready.requests, dataclasses.replace(plan, steps=steps))
 
 
+def test_values_are_of_whole_requests(ready):
+    from hyflexsim.workloads.values.executed import Sides  # noqa: PLC0415 (torch)
+
+    with pytest.raises(InputError, match=r"host.sessions must be forgotten; got 'kept'"):
+        Sides(scenario(), ready=ready)
+
+
 def test_several_models_of_which_one_talks():
     """Its conversations are as if it were alone on its chip; the other's requests have none."""
     mlp = Colocation.load("jets-and-mlp").models["mlp"].model.graph
