@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from hyflexsim.sim.engine.compiled import growing, queues, talks, wheel
+from hyflexsim.sim.engine.compiled import growing, queues, sessions, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
     ASKED,
@@ -52,9 +52,9 @@ from hyflexsim.sim.engine.compiled.registers import (
     ROOM,
     ROWS,
     SEEN,
+    SESSIONS,
     SHAPE,
     SHORTEST,
-    TALKS,
     TIMED,
     TURN,
     WANTED,
@@ -431,17 +431,17 @@ def _leave(t, request, now):
     r[LEFT] += 1
     r[HOST_DUE] = True
     following = np.uint32(NONE)
-    if r[TALKS]:
-        row = t.talks[request]
+    if r[SESSIONS]:
+        row = t.sessions[request]
         following = row.after
         if row.keeps:
             member = t.members[t.shapes[t.requests[request].shape].member]
-            talks.keep(t.talks, member, request, t.requests[request].need, now)
+            sessions.keep(t.sessions, member, request, t.requests[request].need, now)
     if r[CLOSED] or following != NONE:
         client, at = t.clients[request], now + t.thinks[request]
         t.asks[client] = following
         if following != NONE:
-            at = max(at, t.talks[following].earliest)
+            at = max(at, t.sessions[following].earliest)
         event = np.uint32(r[HOST]) + np.uint32(1) + client
         wheel.schedule(r, t.events, t.slots, t.bits, at, event)
 
@@ -452,7 +452,7 @@ def _ask(t, client, now):
     r = t.registers
     request = t.asks[client]
     if request != NONE:
-        talks.comes(r, t.behind, request)
+        sessions.comes(r, t.behind, request)
     elif r[ASKED] < len(t.firsts):
         request = t.firsts[r[ASKED]]
         r[ASKED] += 1
@@ -463,16 +463,16 @@ def _ask(t, client, now):
 
 
 @called
-def choose(r, members, shapes, requests, spoken, number):
+def choose(r, members, shapes, requests, turns, number):
     """The shape of a request on the member that it goes to: that which holds its conversation; else
     each of those that serve its model in turn, or the one with the fewest requests, the first of
     equals."""
     request = requests[number]
-    if r[TALKS]:
-        before = spoken[number].before
-        if before != NONE and spoken[before].kept == KEPT:
+    if r[SESSIONS]:
+        before = turns[number].before
+        if before != NONE and turns[before].kept == KEPT:
             member = shapes[requests[before].shape].member
-            return talks.on_member(shapes, request.base, request.choices, member)
+            return sessions.on_member(shapes, request.base, request.choices, member)
     if not r[SHORTEST]:
         return np.uint32(request.base + request.turn)
     best = np.uint32(request.base)
@@ -509,7 +509,7 @@ def see(r, came, behind, request):
 
 
 @called
-def next_to_enter(r, members, shapes, requests, firsts, spoken, came, behind, refused, now):
+def next_to_enter(r, members, shapes, requests, firsts, turns, came, behind, refused, now):
     """The next request that there is room for, or NONE; those before it wait or are refused."""
     for i in range(len(members)):
         if members[i].waiting and fits(members[i], requests[members[i].first].need):
@@ -518,7 +518,7 @@ def next_to_enter(r, members, shapes, requests, firsts, spoken, came, behind, re
         request = next_come(r, requests, firsts, now)
         if request == NONE:
             return request
-        requests[request].shape = choose(r, members, shapes, requests, spoken, request)
+        requests[request].shape = choose(r, members, shapes, requests, turns, request)
         member = members[shapes[requests[request].shape].member]
         if member.waiting == 0 and fits(member, requests[request].need):
             return request  # and will be again, if the tables are too small for it now
@@ -629,8 +629,8 @@ def _settle(t, now):
                 request = np.uint32(found)
                 row = t.growing[request]
                 growing.grant(t.registers, row, t.requests[request], member)
-                if t.registers[TALKS]:
-                    talks.make_room(t.talks, member, t.requests)
+                if t.registers[SESSIONS]:
+                    sessions.make_room(t.sessions, member, t.requests)
                 _feed_back(t, np.uint32(row.step), request, row.token, now)
             else:
                 request = np.uint32(-1 - found)
@@ -650,13 +650,13 @@ def _host(t, now):
         _settle(t, now)
     while True:
         request = next_to_enter(
-            *(r, t.members, t.shapes, t.requests, t.firsts, t.talks),
+            *(r, t.members, t.shapes, t.requests, t.firsts, t.sessions),
             *(t.came, t.behind, t.refused, now),
         )
         if request == NONE:
             break
-        if r[TALKS] and t.entered[request] < 0:
-            shape = talks.shape_at_entry(t.talks, t.shapes, t.requests, request)
+        if r[SESSIONS] and t.entered[request] < 0:
+            shape = sessions.shape_at_entry(t.sessions, t.shapes, t.requests, request)
             t.requests[request].shape = shape
         if r[PAGE] and t.growing[request].again:
             r[WANTED] = request
@@ -666,11 +666,11 @@ def _host(t, now):
             r[HOST_DUE] = True
             return ROOM
         take_out(r, t.members, t.shapes, t.requests, t.came, t.behind, t.present, request)
-        if r[TALKS]:
+        if r[SESSIONS]:
             member = t.members[t.shapes[t.requests[request].shape].member]
             if t.entered[request] < 0:
-                talks.begin(t.talks, member, t.requests, request)
-            talks.make_room(t.talks, member, t.requests)
+                sessions.begin(t.sessions, member, t.requests, request)
+            sessions.make_room(t.sessions, member, t.requests)
         _enter(t, request, now)
     if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.firsts):
         r[TIMED] = True

@@ -48,7 +48,7 @@ that enters again has a shape that is not there (None of these: it goes on)."""
     PLACES,  # of the queue of a member
     SHORTEST,  # 1: requests join the member with the fewest; 0: each in turn
     ASKED,  # conversations that clients have begun
-    TALKS,  # 1: there are conversations; 0: each request stands for itself
+    SESSIONS,  # 1: there are conversations; 0: each request stands for itself
     CLOSED,  # 1: clients send requests
     IDLING,  # clients that have not begun
     LIVE,  # requests on the chip

@@ -150,7 +150,7 @@ MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it
         ("newest", "u4"),
     ]
 )
-TALK = np.dtype(  # a request as a turn of a conversation
+SESSION = np.dtype(  # a request as a turn of a conversation
     [
         ("earliest", "i8"),  # ps at which it may come
         ("left_at", "i8"),
@@ -217,7 +217,7 @@ class Tables(NamedTuple):
     growing: np.ndarray  # by request
     present: np.ndarray  # (members, most requests): those that are there, in order; for pages
     firsts: np.ndarray  # requests that come after no other one, in order
-    talks: np.ndarray  # by request, where there are conversations
+    sessions: np.ndarray  # by request, where there are conversations
     came: np.ndarray  # by request: as which one of all it came
     behind: np.ndarray  # by request that waits at the host, or comes: the next one
     refused: np.ndarray  # by request: 1 if it found the queue full

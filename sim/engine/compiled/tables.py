@@ -23,9 +23,9 @@ from hyflexsim.sim.engine.compiled.registers import (
     PAGE,
     PLACES,
     REGISTERS,
+    SESSIONS,
     SHORTEST,
     SLOTS,
-    TALKS,
     TURN,
 )
 from hyflexsim.sim.engine.compiled.table_types import (
@@ -41,10 +41,10 @@ from hyflexsim.sim.engine.compiled.table_types import (
     NODE,
     OUTPUT,
     REQUEST,
+    SESSION,
     SHAPE,
     SLOT,
     STEP,
-    TALK,
     TOKEN,
     Tables,
 )
@@ -79,7 +79,7 @@ def tables(
     host = host or Host()
     check_members(plan, host)
     arrivals = arrivals_of(requests, host)
-    talk = any(request.after is not None or request.keeps for request in requests)
+    spoken = any(request.after is not None or request.keeps for request in requests)
     firsts = first_turns(requests)
     shapes, place = on_members(requests, host)
     shape_of_each = [place[_key(request)] for request in requests]
@@ -99,7 +99,7 @@ def tables(
     registers[SHORTEST] = host.shortest
     registers[CLOSED] = host.clients is not None
     registers[COMING] = NONE
-    registers[TALKS] = talk
+    registers[SESSIONS] = spoken
     clients, asking = _clients(requests, host)
     begin = [requests[first].arrival for first in firsts[: host.clients or 0]]
     registers[IDLING] = len(begin)
@@ -126,7 +126,7 @@ def tables(
         growing=_growing(requests),
         present=_present(len(requests), host, window),
         firsts=np.array([*firsts, 0], dtype=np.uint32)[: len(firsts)],
-        talks=_talks(requests, host, place) if talk else np.zeros(1, dtype=TALK),
+        sessions=_sessions(requests, host, place) if spoken else np.zeros(1, dtype=SESSION),
         came=np.full(len(requests), NONE, dtype=np.uint32),
         behind=np.zeros(len(requests), dtype=np.uint32),
         refused=np.zeros(len(requests), dtype=bool),
@@ -211,8 +211,8 @@ def _growing(requests: Sequence[Request]) -> np.ndarray:
     return rows
 
 
-def _talks(requests: Sequence[Request], host: Host, place: Mapping[Hashable, int]) -> np.ndarray:
-    rows = np.zeros(len(requests), dtype=TALK)
+def _sessions(requests: Sequence[Request], host: Host, place: Mapping[Hashable, int]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=SESSION)
     for name in ("before", "after", "begun", "older", "newer"):
         rows[name] = NONE
     rows["keeps"] = [request.keeps and host.page is not None for request in requests]

@@ -26,23 +26,23 @@ def comes(r, behind, request):
 
 
 @called
-def keep(talks, member, request, pages, now):
+def keep(turns, member, request, pages, now):
     """A request has left; its pages stay, behind those of all that left before."""
-    row = talks[request]
+    row = turns[request]
     row.kept = KEPT
     row.left_at = now
     member.kept += pages
     older = np.uint32(member.newest)
-    while older != NONE and talks[older].left_at == now and older > request:
-        older = talks[older].older
+    while older != NONE and turns[older].left_at == now and older > request:
+        older = turns[older].older
     newer = np.uint32(member.oldest)
     if older != NONE:
-        newer = talks[older].newer
-        talks[older].newer = request
+        newer = turns[older].newer
+        turns[older].newer = request
     else:
         member.oldest = request
     if newer != NONE:
-        talks[newer].older = request
+        turns[newer].older = request
     else:
         member.newest = request
     row.older = older
@@ -50,35 +50,35 @@ def keep(talks, member, request, pages, now):
 
 
 @called
-def _take(talks, member, request, pages):
-    row = talks[request]
+def _take(turns, member, request, pages):
+    row = turns[request]
     member.kept -= pages
     if row.older != NONE:
-        talks[row.older].newer = row.newer
+        turns[row.older].newer = row.newer
     else:
         member.oldest = row.newer
     if row.newer != NONE:
-        talks[row.newer].older = row.older
+        turns[row.newer].older = row.older
     else:
         member.newest = row.older
 
 
 @called
-def begin(talks, member, requests, request):
+def begin(turns, member, requests, request):
     """Give a request that enters for the first time the pages of its last turn, if they stayed."""
-    before = talks[request].before
-    if before != NONE and talks[before].kept == KEPT:
-        _take(talks, member, before, requests[before].need)
-        talks[before].kept = TAKEN
+    before = turns[request].before
+    if before != NONE and turns[before].kept == KEPT:
+        _take(turns, member, before, requests[before].need)
+        turns[before].kept = TAKEN
 
 
 @called
-def make_room(talks, member, requests):
+def make_room(turns, member, requests):
     """Drop conversations whose pages somebody needs."""
     while member.kept > member.memory - member.held:
         request = np.uint32(member.oldest)
-        _take(talks, member, request, requests[request].need)
-        talks[request].kept = DROPPED
+        _take(turns, member, request, requests[request].need)
+        turns[request].kept = DROPPED
 
 
 @called
@@ -91,10 +91,10 @@ def on_member(shapes, first, choices, member):
 
 
 @called
-def shape_at_entry(talks, shapes, requests, request):
+def shape_at_entry(turns, shapes, requests, request):
     """The shape with which a request enters for the first time: begun, or from its first token."""
-    row, mine = requests[request], talks[request]
+    row, mine = requests[request], turns[request]
     first = row.base
-    if mine.before != NONE and talks[mine.before].kept == KEPT:
+    if mine.before != NONE and turns[mine.before].kept == KEPT:
         first = mine.begun
     return on_member(shapes, first, row.choices, shapes[row.shape].member)
