@@ -232,14 +232,12 @@ class Shape:
         shift = self._offset(producer) + edge.lag - self._offset(reader)
         done, begin = self.class_begins[source], self.class_begins[target]
         groups = -(-there // every)
-        first = groups if done == there else done // every  # group that is not done
-        waiting = slice(
-            max(begin, (shift + first) * spread), max(begin, min(here, (shift + groups) * spread))
-        )
+        first = max(begin, (shift + done // every) * spread)  # of the first group not all done
+        waiting = slice(first, max(begin, min(here, (shift + groups) * spread)))
         if broadcast:
             waiting = slice(begin, here)
         plain = every == spread == 1 and shift == 0 and not broadcast and there <= here
-        kind = STREAM if plain and begin <= done else GROUP
+        kind = STREAM if plain else GROUP
         return Edge(kind, every, spread, shift, there - 1, here, broadcast, begin, None, waiting)
 
     def _threshold(self, edge: Threshold, source: int, target: int) -> Edge:

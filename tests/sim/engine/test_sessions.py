@@ -162,6 +162,22 @@ def test_clients_begin_the_next_conversation_after_their_last_turn(plan_of, engi
 
 
 @ENGINES
+def test_under_a_sequencer_who_came_first_has_the_turn_first(plan_of, under, engine):
+    """In and out take turns, 1 ps a token. A prompt of 20 has them from 5 to 26. Meanwhile one of 1
+    comes at 9, and at 10 the next turn, of 3 tokens, of a conversation with a lower number: after
+    it."""
+    plan = under(line(plan_of), {0: 0, 1: 0})
+    requests = [
+        *conversation(0, [(1, 0), (1, 0)], keeps=False),
+        Request(5, 20, 20),
+        Request(9, 1, 1),
+    ]
+    played = engines.play(plan, requests, engine=engine, host=Host(think=[8] * 4))
+    assert played.arrived == [0, 10, 5, 9]
+    assert played.finished == [2, 32, 26, 28]
+
+
+@ENGINES
 def test_who_is_refused_comes_no_more(plan_of, engine):
     """No places: the second conversation finds the chip busy, and its next turn is never sent."""
     requests = [*conversation(0, [(2, 0), (1, 0)]), *conversation(0, [(2, 0), (1, 0)], first=2)]
