@@ -211,12 +211,12 @@ def energy_rows(plan: Plan, played: Played, chip: Chip, mode: str) -> list[Row]:
 def request_energy_pj(plan: Plan, shape: Shape, chip: Chip, mode: str) -> float:
     """Energy of one request of a given shape, in closed form; all add up to the ledger's."""
     if mode == "action":
-        return action_counts_of(plan, chip).energy_pj(shape.counts, shape.sizes)
+        return action_counts_of(plan, chip).energy_pj(shape.served, shape.sizes)
     served = [
-        sum(time) if isinstance(time, list) else time * count
-        for time, count in zip(shape.durations, shape.counts, strict=True)
+        sum(time[begin:]) if isinstance(time, list) else time * count
+        for time, begin, count in zip(shape.durations, shape.begins, shape.served, strict=True)
     ]
-    rows = _busy_rows(plan, shape.counts, served)
+    rows = _busy_rows(plan, shape.served, served)
     return float(sum(row["energy_pj"] for row in rows))
 
 

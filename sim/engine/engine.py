@@ -74,8 +74,8 @@ class Mark:
 
     __slots__ = ("ahead", "done", "released")
 
-    def __init__(self) -> None:
-        self.done = 0
+    def __init__(self, done: int) -> None:
+        self.done = done
         self.released = 0
         self.ahead: set[int] = set()
 
@@ -185,17 +185,19 @@ class Engine:
             peak_requests=self.peak_requests,
             refused=self.host.refused,
             preemptions=sorted(self.host.pages.preemptions) if self.host.pages else [],
+            found=self.host.found,
+            dropped=sorted(self.host.dropped),
         )
 
     def _died(self, server: Server | Sequencer) -> bool:
         """Whether a component holds a token that it will never hand on."""
         return server.index in self.deaths and server.visit is not None
 
-    def enter(self, index: int, member: int) -> None:
+    def enter(self, index: int, member: int, held: int) -> None:
         """The host sends a request: all of its tokens that wait for nothing arrive."""
         request = self.requests[index]
         prefill = self.host.pages.prefill(index) if self.host.pages else request.prefill
-        shape = shape_of(self.plan, request.tokens, prefill, member, request.work)
+        shape = shape_of(self.plan, request.tokens, prefill, member, request.work, held)
         if self.entered[index] < 0:
             self.entered[index] = self.clock.now
         else:  # what it did so far had another prompt
@@ -208,7 +210,7 @@ class Engine:
         self.waits[index] = {
             step: bytearray(waits) for step, waits in enumerate(shape.waits) if waits is not None
         }
-        self.marks[index] = [Mark() for _ in range(shape.edges)]
+        self.marks[index] = [Mark(done) for done in shape.marks]
         for step, tokens in enumerate(shape.initial):
             for token in tokens:
                 self.arrive(step, index, token, self.clock.now)
@@ -289,12 +291,12 @@ class Engine:
         self.arrive(step, request, token, now)
 
     def _deliver_group(self, output: tuple[Any, ...], request: int, token: int, now: int) -> None:
-        _, step, every, spread, shift, last, count, broadcast = output
+        _, step, every, spread, shift, last, count, broadcast, begin = output
         if (token + 1) % every and token != last:
             return
         first = 0 if broadcast else (token // every + shift) * spread
         stop = count if broadcast else min(first + spread, count)
-        for released in range(max(first, 0), stop):
+        for released in range(max(first, begin), stop):
             self._release(step, request, released, now)
 
     def _deliver_threshold(

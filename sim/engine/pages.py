@@ -6,7 +6,8 @@ a new page. Where none is free, the request that came last gives all of its page
 the token in hand (of a prompt: at its first answer), stands first in the queue, and computes the
 keys and values of its prompt and of what it has generated anew when it enters again: preemption by
 recompute (§4.5). So the first to come always goes on, and nothing is stuck. Swapping to the host's
-memory, and pages that requests share, are left out, and so is vLLM's watermark of free pages.
+memory, and pages that requests share, are left out, and so is vLLM's watermark of free pages. What
+stays of a conversation for its next turn: sessions.py.
 
 Who is short waits. Of several, the first to come is served first, and each waits for another one to
 give up: the last to come for the first of them, the one before that for the second.
@@ -40,14 +41,17 @@ def sampled(plan: Plan) -> set[int]:
 
 @dataclass
 class Growing:
-    """The requests on a member that hold pages, in order, and those that ask for another token."""
+    """The requests on a member that hold pages, in the order in which they came, and those that ask
+    for another token. ``came``: of each request, which place in that order it has.
+    """
 
+    came: Sequence[int]
     on: list[int] = field(default_factory=list)
     asking: set[int] = field(default_factory=set)
 
     def enter(self, request: int) -> None:
         """A request is on the member."""
-        insort(self.on, request)
+        insort(self.on, request, key=self.came.__getitem__)
 
     def leave(self, request: int) -> None:
         """A request has left it, or has given up."""
@@ -58,12 +62,14 @@ class Growing:
 class Pages:
     """Lengths of requests, in tokens whose keys and values they hold; pages of ``size`` tokens.
 
-    ``preemptions``: as in ``Played``.
+    ``came``: as in :class:`Growing`. ``preemptions``: as in ``Played``.
     """
 
-    def __init__(self, requests: Sequence[Request], host: Host, size: int) -> None:
+    def __init__(
+        self, requests: Sequence[Request], host: Host, size: int, came: Sequence[int]
+    ) -> None:
         self.size = size
-        self.members = [Growing() for _ in range(host.members)]
+        self.members = [Growing(came) for _ in range(host.members)]
         self.preemptions: list[tuple[int, int, int]] = []
         self._tokens = [request.tokens for request in requests]
         self._length = [request.prefill or request.tokens for request in requests]

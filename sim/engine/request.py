@@ -22,7 +22,10 @@ class Request:
     """An input of ``tokens``, of which ``prefill`` (default: all) are there at ``arrival`` ps.
 
     ``work``: how large its tokens are, as far as its values say that (plan/work.py). ``model``: of
-    several models in a plan, the one that it is for.
+    several models in a plan, the one that it is for. ``held``: tokens of the prompt, not all, whose
+    keys and values are there (plan/held.py). ``after``: it is the next turn of a conversation
+    (sessions.py), behind the request of this number, and comes some time after that one has left,
+    but not before its ``arrival``. ``keeps``: its pages stay for its next turn.
     """
 
     arrival: int
@@ -30,6 +33,9 @@ class Request:
     prefill: int | None = None
     work: Work | None = None
     model: int = 0
+    held: int = 0
+    after: int | None = None
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,9 @@ class Host:
     which its requests are sent so. ``windows``: most requests on each member at once (none: those
     of the run).
     ``clients``: how many wait for answers (None: nobody). The first request of client k comes at
-    the arrival of request k, each other one ``think[i]`` ps, at least 1, after its client's request
-    i has left the chip; requests are numbered as they come.
+    the arrival of request k (of conversation k), each other one ``think[i]`` ps, at least 1, after
+    its client's request i has left the chip: its next turn or, as there is none, the first one of
+    the next conversation. Without clients, next turns alone come so.
 
     >>> Host(places=8).places
     8
@@ -82,27 +89,38 @@ class Host:
         return [*self.windows] or [window] * self.members
 
     def turns(self, requests: Sequence[Request]) -> list[int]:
-        """Whose turn each request is, among the members that serve its model."""
+        """Whose turn each request is, among the members that serve its model; a conversation is
+        one member's.
+        """
         counts = dict.fromkeys(range(len(self.serving)), 0)
-        turns = []
+        turns: list[int] = []
         for request in requests:
+            if request.after is not None:
+                turns.append(turns[request.after])
+                continue
             turns.append(counts[request.model] % len(self.serving[request.model]))
             counts[request.model] += 1
         return turns
 
 
+def first_turns(requests: Sequence[Request]) -> list[int]:
+    """Numbers of the requests that come after no other one."""
+    return [i for i, request in enumerate(requests) if request.after is None]
+
+
 def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
-    """When each request comes, in ps; NEVER where clients decide.
+    """When each request comes, in ps; NEVER where clients decide, or answers before it.
 
     Raises ValueError for requests that are not in order of arrival, for those of a model that
-    nobody serves, for those that would never find room, and for clients that a full queue could
-    refuse: such a client would have to ask again.
+    nobody serves, for those that would never find room, for clients that a full queue could
+    refuse: such a client would have to ask again, and for turns that do not follow on one another.
 
     >>> arrivals_of([Request(0, 1), Request(5, 1)], Host())
     [0, 5]
     """
-    arrivals = [request.arrival for request in requests]
-    if arrivals != sorted(arrivals):
+    arrivals = [NEVER if r.after is not None else r.arrival for r in requests]
+    firsts = [r.arrival for r in requests if r.after is None]
+    if firsts != sorted(firsts):
         raise ValueError("requests must be in order of arrival")
     serving, memories = host.serving, host.memories
     if host.page is not None and host.memory is None:
@@ -120,13 +138,35 @@ def arrivals_of(requests: Sequence[Request], host: Host) -> list[int]:
         ):
             parts = " or ".join(map(str, sorted(set(most))))
             raise ValueError(f"each request must need from 1 to all {parts} parts of a memory")
-    if host.clients is None:
+    if len(firsts) < len(requests):
+        _check_turns(requests)
+    elif host.clients is None:
         return arrivals
-    if host.places is not None and host.places < host.clients:
+    if host.clients and host.places is not None and host.places < host.clients:
         raise ValueError(f"a queue must have a place for each of {host.clients} clients")
     if len(host.think) != len(requests) or min(host.think, default=1) < 1:
         raise ValueError("clients must think for at least 1 ps after each request")
-    return [NEVER] * len(requests)
+    return arrivals if host.clients is None else [NEVER] * len(requests)
+
+
+def _check_turns(requests: Sequence[Request]) -> None:
+    """Each turn has one before it and one behind it at most, of the same text, which is shorter."""
+    before: set[int] = set()
+    for i, request in enumerate(requests):
+        if request.after is None:
+            continue
+        if request.after not in range(i) or request.after in before:
+            raise ValueError(f"request {i} must be the one turn after a request before it")
+        before.add(request.after)
+        last = requests[request.after]
+        if request.held or request.model != last.model or not last.tokens < _prompt(request):
+            raise ValueError(
+                f"request {i} must begin with the {last.tokens} tokens of request {request.after}"
+            )
+
+
+def _prompt(request: Request) -> int:
+    return request.tokens if request.prefill is None else request.prefill
 
 
 def check_members(plan: Plan, host: Host) -> None:

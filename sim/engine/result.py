@@ -18,7 +18,9 @@ class Played:
     client never sent it. A request that is lost has ``finished`` -1, and ``entered`` -1 if it never
     got in: as a component died or, where ``refused`` has it, as the host's queue was full.
     ``preemptions``: of each time that a request gave its pages up (pages.py) its number, the tokens
-    with which it had entered, and those whose keys and values it had by then.
+    with which it had entered, and those whose keys and values it had by then. ``found``: of each
+    request, how many of its tokens had keys and values when it first entered. ``dropped``: requests
+    whose pages stayed (``keeps``) until others needed them.
     """
 
     trace: Trace
@@ -31,6 +33,8 @@ class Played:
     peak_requests: int
     refused: list[int]
     preemptions: list[tuple[int, int, int]]
+    found: list[int]
+    dropped: list[int]
 
     @property
     def lost(self) -> list[int]:

@@ -37,6 +37,7 @@ class Run(Protocol):
     flow: list[Flow | None]
     lengths: list[QueueLength | None]
     turns: list[int]  # of requests: where the dealing of their tokens begins
+    host: Any  # knows in which order requests came
     durations: dict[int, list[int | list[int]]]
     plan: Any  # a Plan
     servers: list[Any]  # of its components
@@ -136,10 +137,11 @@ class Sequencer:
     At any time one step has the turn. Each of its lanes serves one token; when all have ended, the
     sequencer decides anew, among the tokens that are first in line at a lane for a step: the
     request that had the turn goes on as long as it can, and with it the step that had it; then
-    the first by (request, arrival, step, token). The first that has its places gives its step the
-    turn, and the other lanes of that step take the first in their lines along, lane by lane from
-    there on. So a request's tokens go through a step together, and the request leaves the group
-    before the next one walks through it: requests that come together are in several groups at once.
+    the first by (request, arrival, step, token), requests in the order in which they came. The
+    first that has its places gives its step the turn, and the other lanes of that step take the
+    first in their lines along, lane by lane from there on. So a request's tokens go through a step
+    together, and the request leaves the group before the next one walks through it: requests that
+    come together are in several groups at once.
     """
 
     def __init__(self, engine: Run, index: int) -> None:
@@ -184,7 +186,8 @@ class Sequencer:
     def _rank(self, line: tuple[int, int]) -> tuple[bool, bool, int, int, int, int]:
         arrival, step, request, token = self.lines[line][0]
         goes_on = (step, request) == self.turn
-        return (request != self.turn[1], not goes_on, request, arrival, step, token)
+        came = self.engine.host.came[request]
+        return (request != self.turn[1], not goes_on, came, arrival, step, token)
 
     def _starts(self, step: int, lane: int, now: int) -> bool:
         """Start the first token of a line, if there is one that has its places."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hyflexsim.sim.plan.held import begin_of, check_held
 from hyflexsim.sim.plan.plan import Group, Plan, Step, Threshold, size_of, tokens_of
 from hyflexsim.sim.plan.work import Work
 from hyflexsim.sim.routing import taken
@@ -72,9 +73,10 @@ class Output(NamedTuple):
 class Edge(NamedTuple):
     """An edge evaluated for a length.
 
-    ``kind``: STREAM (the same token), GROUP or THRESHOLD. ``every`` ... ``broadcast``: of a group,
-    as the engines deliver them. ``need[n]``: of a threshold, tokens of the producer that token n
-    needs. ``waiting``: which tokens wait for this edge at all.
+    ``kind``: STREAM (the same token), GROUP or THRESHOLD. ``every`` ... ``begin``: of a group, as
+    the engines deliver them; ``begin``: the reader's first token that is not done from the start.
+    ``need[n]``: of a threshold, tokens of the producer that token n needs, 0 where these are done
+    from the start. ``waiting``: which tokens wait for this edge at all.
     """
 
     kind: int
@@ -84,6 +86,7 @@ class Edge(NamedTuple):
     last: int
     here: int
     broadcast: bool
+    begin: int
     need: np.ndarray | None
     waiting: slice | np.ndarray
 
@@ -148,32 +151,51 @@ def _counting(step: Step) -> tuple[Hashable, ...]:
 class Shape:
     """One length. All lists are by step; a Python loop finds its way in them fastest.
 
-    ``counts[s]``: tokens of step s. ``durations[s]``: ps, an int where all tokens are alike,
+    ``counts[s]``: tokens of step s, of which the first ``begins[s]`` are done from the start, as
+    they are of the first ``held`` tokens of the text (held.py), and ``served[s]`` are not.
+    ``durations[s]``: ps, an int where all tokens are alike,
     else a list. ``outputs[s]``: what a finished token releases, as tuples
     ``(DIRECT, step)`` (the same token, which waits for nothing else), ``(STREAM, step)`` (the same
-    token, one input of several), ``(GROUP, step, every, spread, shift, last, count, broadcast)``,
+    token, one input of several),
+    ``(GROUP, step, every, spread, shift, last, count, broadcast, begin)``,
     ``(THRESHOLD, step, need, edge)`` or ``(ANSWER,)``. ``waits[s]``: inputs each token
     waits for (None where all wait for exactly one). ``initial[s]``: tokens that wait for nothing.
     The same by class of the plan's :class:`Pattern`, in arrays: ``class_*``.
     """
 
     def __init__(
-        self, plan: Plan, tokens: int, prefill: int, member: int = 0, work: Work | None = None
+        self,
+        plan: Plan,
+        tokens: int,
+        prefill: int,
+        member: int = 0,
+        work: Work | None = None,
+        held: int = 0,
     ) -> None:
         if not 1 <= prefill <= tokens:
             raise ValueError(f"prefill must be 1 to {tokens} (the token count); got {prefill}")
+        if not 0 <= held < prefill:
+            raise ValueError(f"held must be 0 to {prefill - 1} (below the prompt's); got {held}")
+        if held:
+            plan.once("held", lambda: check_held(plan))
         self.plan = plan
         self.tokens = tokens
         self.prefill = prefill
         self.work = work
+        self.held = held
         self.pattern = pattern = pattern_of(plan)
         self.class_counts = [
             tokens_of(step, tokens, prefill) if step.member == member else 0
             for step in pattern.examples
         ]
+        self.class_begins = [
+            begin_of(step, tokens, held) if held and step.member == member else 0
+            for step in pattern.examples
+        ]
         self.counts = [self.class_counts[i] for i in pattern.count_of]
-        self.visits = sum(self.counts)
-        self.edges = pattern.marks
+        self.begins = [self.class_begins[i] for i in pattern.count_of]
+        self.served = [all_ - done for all_, done in zip(self.counts, self.begins, strict=True)]
+        self.visits = sum(self.served)
 
     @cached_property
     def class_durations(self) -> list[int | np.ndarray]:
@@ -208,24 +230,27 @@ class Shape:
         there, here = self.class_counts[source], self.class_counts[target]
         broadcast = producer.axis == "single" and reader.axis != "single"
         shift = self._offset(producer) + edge.lag - self._offset(reader)
+        done, begin = self.class_begins[source], self.class_begins[target]
         groups = -(-there // every)
-        waiting = slice(max(0, shift * spread), max(0, min(here, (shift + groups) * spread)))
+        first = max(begin, (shift + done // every) * spread)  # of the first group not all done
+        waiting = slice(first, max(begin, min(here, (shift + groups) * spread)))
         if broadcast:
-            waiting = slice(0, here)
+            waiting = slice(begin, here)
         plain = every == spread == 1 and shift == 0 and not broadcast and there <= here
         kind = STREAM if plain else GROUP
-        return Edge(kind, every, spread, shift, there - 1, here, broadcast, None, waiting)
+        return Edge(kind, every, spread, shift, there - 1, here, broadcast, begin, None, waiting)
 
     def _threshold(self, edge: Threshold, source: int, target: int) -> Edge:
         producer, reader = self.pattern.examples[source], self.pattern.examples[target]
         there, here = self.class_counts[source], self.class_counts[target]
         wave = reader.wave if edge.rule == "pair" else producer.wave
+        done, begin = self.class_begins[source], self.class_begins[target]
         if edge.rule == "routed":
             need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
             need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
-            return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+            return _needing(need, done, begin)
         if edge.rule == "chunk":
-            return self._chunk(edge, producer, here)
+            return _needing(self._chunk(edge, producer, here), done, begin)
         need = NEEDS[edge.rule](
             -(-here // reader.parts), -(-there // producer.parts), self.tokens, wave
         )
@@ -235,13 +260,15 @@ class Shape:
         if edge.stride > 1:
             need = np.arange(len(need)) * edge.stride + 1 + edge.ahead
         need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
-        return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+        return _needing(need, done, begin)
 
-    def _chunk(self, edge: Threshold, producer: Step, here: int) -> Edge:
-        """A token of the prompt needs all of the chunks of ``stride`` tokens before its own."""
-        token = np.minimum(np.arange(here), self.prefill - 1)
-        need = token // edge.stride * edge.stride * producer.parts
-        return Edge(THRESHOLD, 0, 0, 0, 0, here, False, need, need > 0)
+    def _chunk(self, edge: Threshold, producer: Step, here: int) -> np.ndarray:
+        """A token of the prompt needs all of the chunks of ``stride`` tokens before its own; the
+        first chunk begins with the first token that is computed.
+        """
+        token = np.minimum(np.arange(here), self.prefill - 1) - self.held
+        need: np.ndarray = (token // edge.stride * edge.stride + self.held) * producer.parts
+        return need
 
     @cached_property
     def class_waits(self) -> list[np.ndarray | None]:
@@ -253,8 +280,20 @@ class Shape:
             each = np.zeros(self.class_counts[count], dtype=np.uint8)
             for edge in edges:
                 each[self.class_edges[edge].waiting] += 1
-            waits.append(None if (each == 1).all() else each)
+            each[: self.class_begins[count]] = 0
+            one = (each[self.class_begins[count] :] == 1).all()
+            waits.append(None if one else each)
         return waits
+
+    @cached_property
+    def class_initial(self) -> list[np.ndarray]:
+        """Tokens that wait for nothing, by class of ``waits``."""
+        return [
+            np.zeros(0, dtype=np.int64)
+            if wait is None
+            else np.flatnonzero(wait[self.class_begins[count] :] == 0) + self.class_begins[count]
+            for (count, *_), wait in zip(self.pattern.waits, self.class_waits, strict=True)
+        ]
 
     # --- the same by step, for the loop in Python ------------------------------------------------
 
@@ -273,10 +312,18 @@ class Shape:
     @cached_property
     def initial(self) -> list[list[int]]:
         """Tokens that wait for nothing."""
-        each = [
-            [] if wait is None else np.flatnonzero(wait == 0).tolist() for wait in self.class_waits
-        ]
+        each = [tokens.tolist() for tokens in self.class_initial]
         return [each[i] for i in self.pattern.wait_of]
+
+    @cached_property
+    def marks(self) -> list[int]:
+        """Of each threshold, by its mark: tokens of the producer that are done from the start."""
+        done = [0] * self.pattern.marks
+        for begin, outs in zip(self.begins, self.pattern.outputs, strict=True):
+            for out in outs:
+                if out.mark >= 0:
+                    done[out.mark] = begin
+        return done
 
     @cached_property
     def outputs(self) -> list[list[tuple[Any, ...]]]:
@@ -297,7 +344,7 @@ class Shape:
         if edge.kind == THRESHOLD:
             return (THRESHOLD, step, need, mark)
         if edge.kind == GROUP:
-            return (GROUP, step, *edge[1:7])
+            return (GROUP, step, *edge[1:8])
         waits = self.class_waits[self.pattern.wait_of[step]]
         return (DIRECT if waits is None else STREAM, step)
 
@@ -309,11 +356,18 @@ class Shape:
         for count, step in zip(self.pattern.count_of, self.plan.steps, strict=True):
             key = (count, *_sizing(step))
             if key not in sums:
-                token = np.arange(self.class_counts[count])
+                token = np.arange(self.class_begins[count], self.class_counts[count])
                 each = size_of(step, token, self.tokens, self.prefill, self.work)
-                sums[key] = int(np.broadcast_to(each, self.class_counts[count]).sum())
+                sums[key] = int(np.broadcast_to(each, len(token)).sum())
             sizes.append(sums[key])
         return sizes
+
+
+def _needing(need: np.ndarray, done: int, begin: int) -> Edge:
+    """A threshold for the tokens from ``begin`` on; what ``done`` tokens suffice for waits not."""
+    need = np.where(need <= done, 0, need)
+    need[:begin] = 0
+    return Edge(THRESHOLD, 0, 0, 0, 0, len(need), False, begin, need, need > 0)
 
 
 def pattern_of(plan: Plan) -> Pattern:
@@ -327,11 +381,14 @@ def shape_of(
     prefill: int | None = None,
     member: int = 0,
     work: Work | None = None,
+    held: int = 0,
 ) -> Shape:
     """The plan for requests of ``tokens``, of which ``prefill`` are there from the start.
 
     ``member``: of chips side by side, the one that serves them; steps of others have no tokens.
-    ``work``: what the values of a request say about its sizes.
+    ``work``: what the values of a request say about its sizes. ``held``: tokens whose keys and
+    values are there, fewer than the prompt's (held.py). Raises ValueError where they are not, and
+    :class:`InputError` for a plan in which a text cannot begin so.
     """
-    key = (tokens, tokens if prefill is None else prefill, member, work)
+    key = (tokens, tokens if prefill is None else prefill, member, work, held)
     return plan.once(key, lambda: Shape(plan, *key))

@@ -120,7 +120,7 @@ def all_of(play, plan, requests, **options):
         name: getattr(played, name)
         for name in (
             *("arrived", "entered", "first_output", "finished", "refused"),
-            *("peak_places", "peak_requests", "preemptions"),
+            *("peak_places", "peak_requests", "preemptions", "found", "dropped"),
         )
     }
 

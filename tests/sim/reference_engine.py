@@ -31,11 +31,14 @@ def play(plan: Plan, requests, deaths=None):
         r = requests[request]
         return r.tokens, r.prefill or r.tokens
 
-    def prefix(step, request):
-        n = 0
-        while (step, request, n) in done:
-            n += 1
-        return n
+    def there(step, request):
+        """Tokens of a step that are done when the request comes: those that it held before."""
+        tokens, held = requests[request].tokens, requests[request].held
+        if step.head or step.axis == "single":
+            return range(0)
+        if step.routed:
+            held = sum(token < held for token in taken_by(step.routed, tokens).tolist())
+        return range(held * step.parts)
 
     def inputs_there(step, request, token):
         tokens, prefill = shape(request)
@@ -66,12 +69,17 @@ def play(plan: Plan, requests, deaths=None):
                     "all": count // src.parts,
                     "first": 1,
                     "last": count // src.parts,
-                    "chunk": min(base, prefill - 1) // edge.stride * edge.stride,
+                    "chunk": chunk_of(request, min(base, prefill - 1), edge.stride),
                 }[edge.rule]
                 wanted = range(need * src.parts)
             if any((edge.source, request, t) not in done for t in wanted):
                 return False
         return True
+
+    def chunk_of(request, token, size):
+        """Where the chunk of a token of the prompt begins; the first begins where computing does"""
+        held = requests[request].held
+        return held + (token - held) // size * size
 
     def places(step, now):
         freed = sum(1 for time, i in gone if i == step and time <= now)
@@ -140,10 +148,12 @@ def play(plan: Plan, requests, deaths=None):
             if arrival == now:
                 entering.remove((arrival, request))
                 tokens, prefill = shape(request)
+                begun = [there(s, request) for s in steps]
+                done |= {(i, request, t): now for i, each in enumerate(begun) for t in each}
                 waiting |= {
                     (i, request, t)
                     for i, s in enumerate(steps)
-                    for t in range(tokens_of(s, tokens, prefill))
+                    for t in range(len(begun[i]), tokens_of(s, tokens, prefill))
                 }
         while events and events[0][0] == now:
             _, component = heapq.heappop(events)

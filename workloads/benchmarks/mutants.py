@@ -39,13 +39,15 @@ from xml.etree import ElementTree
 
 from rich.progress import Progress
 
+from hyflexsim.sim.engine.compiled.compiled import RUN
+
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 ROOMS = ("sim", "models", "workloads", "analysis", "tests")
 TESTS = ("tests/sim", "tests/test_doctests.py")
 DOCTESTS = "tests/test_doctests.py::"
-JITTED = ("loop.py", "wheel.py", "queues.py", "sums.py", "registers.py")
+JITTED = frozenset(f"sim/engine/compiled/{name}.py" for name in RUN.sources)
 """Files of sim/engine/compiled that numba compiles."""
 FIRST = 60
 """So many tests, the fastest, are tried before all others."""
@@ -184,7 +186,7 @@ class Covering(NamedTuple):
         """
         lines = self.tests.get(mutant.file, {})
         found = {name for n in _statement(mutant.file, mutant.line) for name in lines.get(n, ())}
-        if Path(mutant.file).name in JITTED:
+        if mutant.file in JITTED:
             found = {name for name in self.all() if "/engine/" in name or "random" in name}
         elif IMPORT in found:
             found = self.all()

@@ -200,7 +200,8 @@ def _run(
             terminal_tables.headline(result.summary, result.tables["requests"]),
             terminal_tables.by_kind(result.summary),
         ]
-        if any(arrivals.kind != "at-once" for arrivals in loaded.arrivals):
+        talks = result.summary["stream"]["sessions"] is not None
+        if talks or any(arrivals.kind != "at-once" for arrivals in loaded.arrivals):
             from hyflexsim.workloads.cli.stream_table import stream  # noqa: PLC0415
 
             tables.append(stream(result.summary))

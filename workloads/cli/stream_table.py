@@ -9,6 +9,11 @@ from rich.table import Table
 
 from hyflexsim.workloads.cli.terminal_tables import si, table
 
+GROUPS = {
+    "first_turns": "of first turns",
+    "found": "of next turns that found them",
+    "not_found": "of next turns that did not",
+}
 NAMES = {"mean": "mean", "p50": "p50", "p99": "p99", "p999": "p99.9"}
 
 
@@ -27,6 +32,8 @@ def stream(summary: Mapping[str, Any]) -> Table:
             f"times by {again['requests']:,} requests: {again['recomputed_tokens']:,} tokens again"
         )
         result.add_row("preempted", f"{again['times']:,}", told)
+    if found["sessions"] is not None:
+        _sessions(result, found["sessions"])
     for key, where in (("in_system", "waiting or on the chip"), ("at_host", "waiting at the host")):
         row = found[key]
         result.add_row(where, f"{row['mean']:.3g}", f"mean over time; at most {row['most']:,}")
@@ -52,3 +59,16 @@ def stream(summary: Mapping[str, Any]) -> Table:
         result.add_row("goodput", si(found["goodput_per_s"], "/s"), f"answered within {deadline}")
         result.add_row("in time", f"{found['in_time']:.2%}", f"within {deadline}")
     return result
+
+
+def _sessions(result: Table, found: Mapping[str, Any]) -> None:
+    """Rows of conversations: what was found, what it spared, and how soon the first token came."""
+    nexts, total = found["next_turns"], found["found_tokens"] + found["computed_tokens"]
+    spared = f"next turns of {found['begun']:,} sessions found their keys and values"
+    result.add_row("found", f"{found['found']:,} of {nexts:,}", spared)
+    result.add_row("found tokens", f"{found['found_tokens']:,}", f"of {total:,}: not computed")
+    result.add_row("dropped", f"{found['dropped']:,}", "sessions, as others needed their pages")
+    for name, which in GROUPS.items():
+        wait = found["first_token_ps"][name]
+        if wait is not None:
+            result.add_row("first token", si(wait["mean"] * 1e-12, "s"), f"mean, {which}")

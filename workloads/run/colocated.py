@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from hyflexsim.sim.chip.chip import Chip
-from hyflexsim.sim.engine.request import Host, Request
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import CapacityError, InputError
 from hyflexsim.sim.placement.faults import FaultMap, Faults
@@ -30,11 +30,14 @@ from hyflexsim.workloads.run.prepare import (
     Limited,
     Planned,
     Prepared,
+    check_sessions,
     load_graph,
+    load_host,
     load_requests,
     memory_of,
     place_and_plan,
     plan_key,
+    think_of,
 )
 from hyflexsim.workloads.run.run import Result, played_and_counted, timed
 from hyflexsim.workloads.run.stream import lost_by, stream
@@ -121,13 +124,16 @@ def simulate(
     }
     result.summary["models"] = told
     result.summary["notes"] += [
-        f"{part.name}: {note}" for part in ready.parts for note in _notes(part, told[part.name])
+        f"{part.name}: {note}"
+        for part in ready.parts
+        for note in _notes(part, told[part.name], ready.joined)
     ]
     return result
 
 
-def _notes(part: Part, told: dict[str, Any]) -> list[str]:
-    return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(told)]
+def _notes(part: Part, told: dict[str, Any], joined: Prepared) -> list[str]:
+    ready = replace(joined, requests=part.requests)
+    return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(ready, told)]
 
 
 def _named(name: str, make: Any, *given: Any) -> Part:
@@ -149,6 +155,7 @@ def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range, k
         (id(graph), share, plan_key(scenario, usual, longest)),
         lambda: place_and_plan(scenario, graph, chip, usual, longest, share),
     )
+    check_sessions(requests, planned.plan)
     window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
     if limited is not None:
         window = len(requests)
@@ -190,15 +197,15 @@ def _joined(
     )
     memories = [part.limited.memory for part in inside if part.limited]
     needs = [part.limited.needs if part.limited else [] for part in parts]
-    host = Host(
-        colocation.host.queue,
+    host = replace(
+        load_host(parts[0].scenario, len(parts[0].requests)),  # queue, dispatcher, clients of one
         members=count * replicas,
-        shortest=colocation.host.dispatch == "shortest-queue",
         memory=memories * replicas or None,
         needs=[needs[model][i] for model, i in order if needs[model]],
         models=[[inside.index(part) + count * k for k in range(replicas)] for part in parts],
         windows=[part.window for part in inside] * replicas,
         page=colocation.host.page if colocation.host.admission == "paged" else None,
+        think=_thinks(parts, order),
     )
 
     def joined() -> Plan:
@@ -213,11 +220,29 @@ def _joined(
         graph=_graph(parts),
         placement=_placement(colocation, chip, pus, parts),
         plan=plan,
-        requests=[parts[model].requests[i] for model, i in order],
+        requests=_numbered(parts, order),
         labels=[parts[model].labels[i] for model, i in order],
         window=max(part.window for part in parts),
         host=host,
     )
+
+
+def _thinks(parts: Sequence[Part], order: Sequence[tuple[int, int]]) -> list[int]:
+    """ps from the answer of each request of all models to the next turn; empty: nobody waits."""
+    thinks = [think_of(part.scenario, len(part.requests)) for part in parts]
+    return [thinks[model][i] if thinks[model] else 1 for model, i in order] if any(thinks) else []
+
+
+def _numbered(parts: Sequence[Part], order: Sequence[tuple[int, int]]) -> list[Request]:
+    """The requests of all models in order, as which each next turn has the number before it."""
+    place = {each: number for number, each in enumerate(order)}
+    requests = []
+    for model, i in order:
+        request = parts[model].requests[i]
+        if request.after is not None:
+            request = replace(request, after=place[model, request.after])
+        requests.append(request)
+    return requests
 
 
 def _machine(parts: Sequence[Part], first: int) -> Plan:
@@ -325,4 +350,6 @@ def _of(played: Played, numbers: Sequence[int]) -> Played:
         finished=[played.finished[number] for number in numbers],
         refused=[place[number] for number in played.refused if number in place],
         preemptions=[(place[i], a, b) for i, a, b in played.preemptions if i in place],
+        found=[played.found[number] for number in numbers],
+        dropped=[place[number] for number in played.dropped if number in place],
     )

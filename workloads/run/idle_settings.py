@@ -13,6 +13,7 @@ how it is found and not on what (``run.engine``, ``trace.memory_mb``), and ``run
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -119,7 +120,9 @@ def _without(scenario: Scenario, key: str) -> Scenario:
 
 def _same_requests(ran: Ran, other: Scenario) -> bool:
     requests, _ = load_requests(other, ran.ready.graph)
-    return (requests, load_host(other, len(requests))) == (ran.ready.requests, ran.ready.host)
+    # who is let in by memory follows from a placement, and is compared with that
+    host = replace(ran.ready.host, memory=None, needs=(), page=None)
+    return (requests, load_host(other, len(requests))) == (ran.ready.requests, host)
 
 
 def _same(ran: Ran, other: Prepared) -> bool:

@@ -19,6 +19,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import Options, Placement, place
 from hyflexsim.sim.placement.memory import memory_and_needs, pages, requests_at_once
 from hyflexsim.sim.plan.copies import apply_copies
+from hyflexsim.sim.plan.held import check_held
 from hyflexsim.sim.plan.members import side_by_side
 from hyflexsim.sim.plan.overlap import layer_serial
 from hyflexsim.sim.plan.plan import Plan
@@ -33,7 +34,15 @@ from hyflexsim.workloads.scenario import arrivals
 from hyflexsim.workloads.scenario.checkpoints import find_checkpoint, read_about
 from hyflexsim.workloads.scenario.lengths import lengths as lengths_of
 from hyflexsim.workloads.scenario.scenario import Scenario
-from hyflexsim.workloads.scenario.schema import Closed, Generate, Jets, Tokens
+from hyflexsim.workloads.scenario.schema import (
+    Alone,
+    Closed,
+    Generate,
+    Jets,
+    Tokens,
+    TracedTurns,
+)
+from hyflexsim.workloads.scenario.sessions import Turn, thinking, turns
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ def prepare(
     if scenario.run.window is not None:
         window = min(window, scenario.run.window)
     plan_, host = planned.plan, load_host(scenario, len(requests))
+    check_sessions(requests, plan_)
     limited = memory_of(scenario, graph, placement, lengths)
     if limited is not None:
         host = replace(host, memory=limited.memory, needs=limited.needs, page=limited.page)
@@ -218,14 +228,15 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     workload = scenario.workload
     seed, arriving = scenario.run.seed, workload.arrivals
     labels: list[str] = []
-    prompts: list[int] | list[None] = []
+    talk: list[Turn] = []
     if isinstance(workload, Jets):
         lengths, labels = _jets(workload)
     elif isinstance(workload, Generate):
         count = workload.requests
         prompts = lengths_of("prompts", workload.prompts, workload.prefill, count, seed, arriving)
         answers = lengths_of("answers", workload.answers, workload.decode, count, seed, arriving)
-        lengths = [prompt + answer - 1 for prompt, answer in zip(prompts, answers, strict=True)]
+        talk = turns(workload, prompts, answers, seed)
+        lengths = [turn.tokens for turn in talk]
     else:
         count = workload.requests
         lengths = lengths_of("lengths", workload.lengths, workload.tokens, count, seed, arriving)
@@ -239,24 +250,66 @@ def load_requests(scenario: Scenario, graph: nx.DiGraph) -> tuple[list[Request],
     check_length(graph, min(lengths))
     if scenario.model.positions == "learned":
         check_positions(graph, max(lengths))
-    times = arrivals.times(arriving, len(lengths), seed)
-    requests = list(map(Request, times, lengths, prompts or [None] * len(lengths)))
+    if isinstance(workload, Generate):
+        requests = _said(scenario, workload, talk)
+    else:
+        requests = list(map(Request, arrivals.times(arriving, len(lengths), seed), lengths))
     return requests, labels or [""] * len(requests)
+
+
+def _said(scenario: Scenario, workload: Generate, talk: list[Turn]) -> list[Request]:
+    """Requests of text, of which some may be turns of conversations.
+
+    Drawn arrivals are those of first turns; a trace has a time for each turn.
+    """
+    traced = isinstance(workload.sessions, TracedTurns)
+    begun = len(talk) if traced else sum(turn.after is None for turn in talk)
+    times = iter(arrivals.times(workload.arrivals, begun, scenario.run.seed))
+    keeps = _keeps(scenario)
+    requests: list[Request] = []
+    for turn in talk:
+        own = turn.after is None or traced
+        arrival = next(times) if own else requests[-1].arrival
+        requests.append(Request(arrival, turn.tokens, turn.prompt, after=turn.after, keeps=keeps))
+    return requests
+
+
+def check_sessions(requests: list[Request], plan: Plan) -> None:
+    """Refuse conversations whose next turns cannot begin with what stays of the last ones."""
+    if any(request.keeps for request in requests):
+        check_held(plan)
+
+
+def _keeps(scenario: Scenario) -> bool:
+    """Whether keys and values of a turn stay for the next one."""
+    workload, host = scenario.workload, scenario.host
+    talks = isinstance(workload, Generate) and not isinstance(workload.sessions, Alone)
+    return talks and host.admission == "paged" and host.sessions == "kept"
 
 
 def load_host(scenario: Scenario, requests: int) -> Host:
     """How the host sends so many requests."""
     places, arriving = scenario.host.queue, scenario.workload.arrivals
     members, shortest = scenario.host.replicas, scenario.host.dispatch == "shortest-queue"
+    think = think_of(scenario, requests)
     if not isinstance(arriving, Closed):
-        return Host(places, members=members, shortest=shortest)
+        return Host(places, None, think, members, shortest)
     if places is not None and places < arriving.clients:
         raise InputError(
             f"host.queue must be at least {arriving.clients}, a place for each client of "
             f"workload.arrivals; got {places}"
         )
-    think = arrivals.thinks(arriving, requests, scenario.run.seed)
     return Host(places, arriving.clients, think, members, shortest)
+
+
+def think_of(scenario: Scenario, requests: int) -> list[int]:
+    """ps from the answer of each request to the next one of whoever sent it; empty: nobody waits"""
+    workload, seed = scenario.workload, scenario.run.seed
+    if isinstance(workload, Generate):
+        return thinking(workload, seed)
+    if isinstance(workload.arrivals, Closed):
+        return arrivals.thinks(workload.arrivals, requests, seed)
+    return []
 
 
 def _jets(workload: Jets) -> tuple[list[int], list[str]]:

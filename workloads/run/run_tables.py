@@ -46,6 +46,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "label": TEXT,
         "tokens": pa.int32(),
         "prefill": pa.int32(),
+        "session": pa.int32(),
+        "found": pa.int32(),
         "arrival_ps": pa.int64(),
         "start_ps": pa.int64(),
         "first_token_ps": pa.int64(),

@@ -20,6 +20,8 @@ import numpy as np
 
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.workloads.run import steady
+from hyflexsim.workloads.run.conversations import conversations
+from hyflexsim.workloads.run.conversations import notes as conversation_notes
 from hyflexsim.workloads.run.prepare import Prepared
 from hyflexsim.workloads.scenario.experiment import Experiment
 from hyflexsim.workloads.scenario.schema import AtOnce, Closed
@@ -36,12 +38,13 @@ def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: f
     ``utilisation``: of the busiest component.
     """
     answered = np.flatnonzero(np.array(played.finished) >= 0)
+    answered = answered[np.argsort(np.array(played.arrived)[answered], kind="stable")]
     arrived, entered, first, finished = (
         np.array(times, dtype=np.int64)[answered]
         for times in (played.arrived, played.entered, played.first_output, played.finished)
     )
     latency = finished - arrived
-    comes = np.array([at for at in played.arrived if at >= 0], dtype=np.int64)
+    comes = np.sort(np.array([at for at in played.arrived if at >= 0], dtype=np.int64))
     arriving = scenario.arrivals
     bounded = scenario.host.queue is not None or any(
         isinstance(each, AtOnce | Closed) for each in arriving
@@ -51,6 +54,10 @@ def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: f
     at_once = any(isinstance(each, AtOnce) for each in arriving)
     cut = None if at_once or most else steady.warm_up(latency.astype(float))
     span = max(played.tally.end_ps, 1)
+
+    def first_token(mask: np.ndarray) -> Numbers | None:
+        return _some(first - arrived, cut, mask)
+
     return {
         "offered_per_s": _rate(comes),
         "served_at_most_per_s": most,
@@ -59,6 +66,7 @@ def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: f
         "in_system": _occupation(arrived, finished, span),
         "at_host": _occupation(arrived, entered, span),
         "preempted": _preempted(played),
+        "sessions": conversations(ready, played, answered, first_token),
         **_in_time(latency, scenario.deadline_ps(), span),
         **_text(ready, answered, arrived, first, finished, cut),
     }
@@ -123,6 +131,13 @@ def _estimates(values: np.ndarray, cut: int | None) -> Numbers:
     return {n: each and each.value for n, each in found.items()} | {"half_width": widths}
 
 
+def _some(values: np.ndarray, cut: int | None, mask: np.ndarray) -> Numbers | None:
+    """The same of some of the values; None where none of them is left behind the warm-up."""
+    if not mask[cut or 0 :].any():
+        return None
+    return _estimates(values[mask], None if cut is None else int(mask[:cut].sum()))
+
+
 def _occupation(since: np.ndarray, until: np.ndarray, span: int) -> Numbers:
     """Mean over the run, and most at the end of an instant, of what is there from ... until."""
     times = np.concatenate([since, until])
@@ -177,9 +192,9 @@ def _text(
     }
 
 
-def notes(summary: Numbers) -> list[str]:
+def notes(ready: Prepared, summary: Numbers) -> list[str]:
     """What a reader must know of a stream: a queue without end, loss."""
-    found, said = summary["stream"], []
+    found, said = summary["stream"], conversation_notes(ready, summary["stream"]["sessions"])
     if found["served_at_most_per_s"] is not None:
         said.append(
             f"the queue grows without bound: {found['offered_per_s']:,.0f} requests a second come, "

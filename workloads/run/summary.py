@@ -45,6 +45,8 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
             "label": [ready.labels[number] for number in numbers],
             "tokens": np.array([r.tokens for r in requests]),
             "prefill": np.array([r.prefill or r.tokens for r in requests]),
+            "session": _sessions(ready.requests)[numbers],
+            "found": np.array(played.found)[numbers],
             "arrival_ps": arrival,
             "start_ps": start,
             "first_token_ps": first,
@@ -55,18 +57,27 @@ def request_table(ready: Prepared, played: Played, mode: str) -> Columns:
     )
 
 
+def _sessions(requests: Sequence[Request]) -> np.ndarray:
+    """Of each request, the first turn of its conversation: itself where it stands alone."""
+    begun = list(range(len(requests)))
+    for i, request in enumerate(requests):
+        if request.after is not None:
+            begun[i] = begun[request.after]
+    return np.array(begun)
+
+
 def _request_energies(
     ready: Prepared, played: Played, numbers: np.ndarray, mode: str
 ) -> list[float]:
     """pJ of each request, with all that it computed before it gave its pages up."""
-    parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    parts: dict[int, list[tuple[int, int | None]]] = defaultdict(list)
     for request, entered, computed in played.preemptions:
         parts[request].append((computed, entered))
     known: dict[tuple[Any, ...], float] = {}
 
-    def spent(number: int, tokens: int, prefill: int | None) -> float:
+    def spent(number: int, tokens: int, prefill: int | None, held: int) -> float:
         request = ready.requests[number]
-        size = tokens, prefill, ready.host.serving[request.model][0], request.work
+        size = tokens, prefill, ready.host.serving[request.model][0], request.work, held
         if size not in known:
             shape = shape_of(ready.plan, *size)
             known[size] = energy.request_energy_pj(ready.plan, shape, ready.chip, mode)
@@ -76,8 +87,11 @@ def _request_energies(
     for number in numbers.tolist():
         request, before = ready.requests[number], parts[number]
         prefill = before[-1][0] + 1 if before else request.prefill
-        last = spent(number, request.tokens, prefill)
-        energies.append(sum((spent(number, *part) for part in before), last))
+        held = [played.found[number]] + [0] * len(before)
+        each = [*before, (request.tokens, prefill)]
+        energies.append(
+            sum(spent(number, *part, there) for part, there in zip(each, held, strict=True))
+        )
     return energies
 
 
@@ -156,7 +170,8 @@ def summarize(
         "assumptions": _assumptions(ready.chip, priced, scenario.run.energy, scenario.scored),
     }
     said = [*_lost(ready, played, result["lost_by"]["death"]), *_broken(ready), *_kept(played)]
-    return result | {"notes": [*_notes(ready), *stream_notes(result), *said]}
+    streamed = stream_notes(ready, result)
+    return result | {"notes": [*_notes(ready), *streamed, *said]}
 
 
 def figures_of_merit(

@@ -19,6 +19,7 @@ trace     times from a file (trace_file.py), divided by ``speed``; if it names a
           rows for that one
 ========  ==========================================================================================
 
+Of conversations (sessions.py) these are the first turns, but in a trace, which has a time for each.
 Gaps are drawn from numpy's PCG64 and rounded to whole picoseconds one by one, so the list does not
 depend on how many requests follow.
 
@@ -95,10 +96,15 @@ def thinks(arrivals: Closed, count: int, seed: int = 0) -> list[int]:
 
 
 def _thinks(arrivals: Closed, count: int, seed: int) -> list[int]:
-    mean = _ps(arrivals.think)
-    if arrivals.gaps == "fixed":
-        return [mean] * count
     random = np.random.default_rng(seed if arrivals.seed is None else arrivals.seed)
+    return think_times(arrivals.think, arrivals.gaps, count, random)
+
+
+def think_times(think: str, gaps: str, count: int, random: np.random.Generator) -> list[int]:
+    """``count`` times in ps, at least 1, for which one thinks; ``think``: all, or their mean."""
+    mean = _ps(think)
+    if gaps == "fixed":
+        return [mean] * count
     drawn = np.rint(random.standard_exponential(count) * mean).astype(np.int64)
     return _listed(np.maximum(drawn, 1))
 

@@ -66,7 +66,9 @@ Every key, with its default::
     # decode = 32                # tokens generated; the last one is not fed back
     # prompts = { kind = "trace" } # other lengths, as above: here those of the trace of arrivals
     # answers = { kind = "trace" }
-    # requests = 1
+    # requests = 1               # of conversations, turns
+    # sessions = { kind = "fixed", turns = 3, think = "2 ms" } # conversations: next turns begin
+    #                            # with all that was said (default "alone": none); see sessions.py
     arrivals = { kind = "at-once" }                             # the default
     # arrivals = { kind = "interval", interval = "25 us" }
     # arrivals = { kind = "poisson", rate_per_s = 1e5, seed = 0 } # default seed: that of [run]
@@ -83,6 +85,8 @@ Every key, with its default::
                                  # values and results need at its end (prompt and answer); "paged":
                                  # as many as have pages for their prompts, see sim/engine/pages.py
     page = 16                    # tokens of such a page (vLLM's block size)
+    sessions = "kept"            # with "paged": pages of a turn stay for the next one of its
+                                 # conversation until others need them; "forgotten": they do not
     prefill_chunk = 64           # prompts of text come in chunks of so many tokens, each when the
                                  # one before has passed the last layer (default: as one stream)
     queue = 64                   # places for requests that the chip has no room for (run.window):

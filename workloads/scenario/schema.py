@@ -306,6 +306,60 @@ Lengths = Annotated[
 ]
 
 
+class Alone(Section):
+    """Each request stands for itself."""
+
+    kind: Literal["alone"] = "alone"
+
+
+class Talking(Section):
+    """Between the turns of a conversation its client thinks."""
+
+    think: Duration | None = None
+    gaps: Annotated[Literal["exponential", "fixed"], allows("exponential or fixed")] = "exponential"
+    seed: Seed | None = None
+
+
+class FixedTurns(Talking):
+    """So many turns in each conversation."""
+
+    kind: Literal["fixed"] = "fixed"
+    turns: Count
+
+
+class UniformTurns(Talking):
+    """Any number of a range as likely as another."""
+
+    kind: Literal["uniform"] = "uniform"
+    least: Count = 1
+    most: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> UniformTurns:
+        if self.least > self.most:
+            raise ValueError(f"least must be at most {self.most}, which is most; got {self.least}")
+        return self
+
+
+class GeometricTurns(Talking):
+    """Another turn with a fixed probability."""
+
+    kind: Literal["geometric"] = "geometric"
+    mean: Mean
+    most: Count = MOST_REQUESTS
+
+
+class TracedTurns(Section):
+    """As the trace of the arrivals says."""
+
+    kind: Literal["trace"] = "trace"
+
+
+Sessions = Annotated[
+    Alone | FixedTurns | UniformTurns | GeometricTurns | TracedTurns, Field(discriminator="kind")
+]
+
+
 class Jets(Section):
     """One request a jet, one token a particle."""
 
@@ -339,6 +393,7 @@ class Generate(Section):
     prompts: Lengths = Fixed()
     answers: Lengths = Fixed()
     requests: Count = 1
+    sessions: Sessions = Alone()
     arrivals: Arrivals = AtOnce()
 
 
@@ -358,6 +413,7 @@ class Host(Section):
     )
     page: Annotated[int, _count(MOST_TOKENS)] = 16
     prefill_chunk: Length | None = None
+    sessions: Annotated[Literal["kept", "forgotten"], allows("kept or forgotten")] = "kept"
 
 
 class Run(Section):
@@ -451,6 +507,13 @@ KINDS: dict[str, dict[str, type[Section]]] = {
     "workload.lengths": _LENGTHS,
     "workload.prompts": _LENGTHS,
     "workload.answers": _LENGTHS,
+    "workload.sessions": {
+        "alone": Alone,
+        "fixed": FixedTurns,
+        "uniform": UniformTurns,
+        "geometric": GeometricTurns,
+        "trace": TracedTurns,
+    },
 }
 """Tables whose keys depend on their ``kind``."""
 
@@ -459,6 +522,7 @@ STANDARD = {
     "workload.lengths": "fixed",
     "workload.prompts": "fixed",
     "workload.answers": "fixed",
+    "workload.sessions": "alone",
 }
 """Their kind where a scenario gives none."""
 

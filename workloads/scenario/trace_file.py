@@ -9,6 +9,8 @@
          or ``tokens``
   answer ``GeneratedTokens`` (Azure), ``Response tokens`` (BurstGPT), ``output_length`` (Mooncake)
          or ``answer``
+  talk   ``Session ID`` (BurstGPT), ``session_id`` or ``conversation_id``: the conversation that a
+         request is a turn of (sessions.py); an empty one is none
   model  ``Model`` (BurstGPT) or ``model``: where a scenario names one, only its rows are taken
 other    text: one time with its unit a line (``12.5 us``), from time zero; ``#`` starts a comment
 ======== ===========================================================================================
@@ -44,15 +46,17 @@ TIMES = {
 
 PROMPTS = ("ContextTokens", "Request tokens", "input_length", "tokens")
 ANSWERS = ("GeneratedTokens", "Response tokens", "output_length", "answer")
+SESSIONS = ("Session ID", "session_id", "conversation_id")
 MODELS = ("Model", "model")
 
 
 class Trace(NamedTuple):
-    """Times in ps, and tokens of prompts and answers, where the file has them."""
+    """Times in ps; tokens of prompts and answers, and conversations, where the file has them."""
 
     times: list[int]
     prompts: list[int] | None
     answers: list[int] | None
+    sessions: list[str] | None
 
 
 def read_trace(path: Path, count: int, speed: float = 1.0, model: str | None = None) -> Trace:
@@ -71,7 +75,7 @@ def read_trace(path: Path, count: int, speed: float = 1.0, model: str | None = N
                 f"{path}: must be a .csv, .jsonl or .parquet file with a column of models"
             )
         else:
-            trace = Trace(_text(path, count, Fraction(speed)), None, None)
+            trace = Trace(_text(path, count, Fraction(speed)), None, None, None)
     if len(trace.times) < count:
         what = f"times, one a request{'' if model is None else f' of model {model!r}'}"
         raise InputError(f"{path}: must have {count} {what}; got {len(trace.times)}")
@@ -124,10 +128,12 @@ def _columns(path: Path, count: int, speed: Fraction, model: str | None) -> Trac
     names, rows = _rows(path)
     time = _needed(path, names, tuple(TIMES))
     owner = None if model is None else _needed(path, names, MODELS)
-    prompt, answer = (
-        next((name for name in known if name in names), None) for known in (PROMPTS, ANSWERS)
+    prompt, answer, session = (
+        next((name for name in known if name in names), None)
+        for known in (PROMPTS, ANSWERS, SESSIONS)
     )
     times: list[int] = []
+    talks: list[str] = []
     lengths: dict[str, list[int]] = {name: [] for name in (prompt, answer) if name is not None}
     first: Fraction | None = None
     for where, row in rows:
@@ -143,7 +149,10 @@ def _columns(path: Path, count: int, speed: Fraction, model: str | None) -> Trac
         times.append(_after(path, f"{where}: {time}", times, (at - first) / speed, cells[time]))
         for name, column in lengths.items():
             column.append(_length(path, where, name, cells.get(name)))
-    return Trace(times, *(None if name is None else lengths[name] for name in (prompt, answer)))
+        if session is not None:
+            talks.append("" if cells.get(session) is None else str(cells[session]).strip())
+    tokens = [None if name is None else lengths[name] for name in (prompt, answer)]
+    return Trace(times, tokens[0], tokens[1], None if session is None else talks)
 
 
 def _needed(path: Path, names: Sequence[str], known: Sequence[str]) -> str:
@@ -170,7 +179,7 @@ def _rows(path: Path) -> tuple[list[str], Iterator[tuple[str, Sequence[Any]]]]:
         source = pq.ParquetFile(path.open("rb"))
     except pa.ArrowInvalid:
         raise InputError(f"{path}: not a Parquet file") from None
-    known = (*TIMES, *PROMPTS, *ANSWERS, *MODELS)
+    known = (*TIMES, *PROMPTS, *ANSWERS, *SESSIONS, *MODELS)
     names = [name for name in source.schema_arrow.names if name in known]
     batches = source.iter_batches(columns=names)
     rows = (row for b in batches for row in zip(*b.to_pydict().values(), strict=True))

@@ -117,7 +117,8 @@ def execute(
 
     ``cells``: see :data:`Cells`. ``requests``: at most so many of the scenario's. ``ready``: a plan
     and placement instead of the scenario's own. Raises InputError for what the scenario lacks
-    (weights, data), for a chip whose numbers have no meaning here, and for a step that has none.
+    (weights, data), for conversations whose turns begin with what was kept, for a chip whose
+    numbers have no meaning here, and for a step that has none.
 
     >>> done = execute("hybrid-jets", requests=1)
     >>> print(done.summary())
@@ -153,6 +154,11 @@ class Sides:
         self.seconds: dict[str, float] = {}
         self.say = progress or (lambda what, done, total: None)
         self.ready = prepare(_one_chip(scenario)) if ready is None else ready
+        if any(request.keeps for request in self.ready.requests):
+            raise InputError(
+                "values are of requests that compute all of their tokens: host.sessions must be "
+                "forgotten; got 'kept'"
+            )
         self.widths: Widths = widths_of(self.ready.chip)
         self.say("reading weights and data", 0, 0)
         with self._timed("open"):

@@ -29,7 +29,7 @@ from hyflexsim.sim.plan.unrolled import shape_of
 RUN = Kernel(
     "hyflexsim.sim.engine.compiled.loop",
     "run",
-    ("loop", "queues", "growing", "wheel", "registers", "sums"),
+    ("loop", "queues", "growing", "sessions", "wheel", "registers", "sums"),
 )
 
 
@@ -102,7 +102,18 @@ def play(
         peak_requests=int(registers[reg.PEAK_LIVE]),
         refused=np.flatnonzero(t.refused).tolist(),
         preemptions=again.all_of(t),
+        found=_found(requests, t),
+        dropped=np.flatnonzero(t.sessions["kept"] == reg.DROPPED).tolist(),
     )
+
+
+def _found(requests: Sequence[Request], t: Tables) -> list[int]:
+    """Tokens of each request that had keys and values when it first entered."""
+    found = np.where(t.entered < 0, 0, [request.held for request in requests])
+    taken = np.flatnonzero(t.sessions["kept"] == reg.TAKEN)
+    found[t.sessions["after"][taken]] = [requests[before].tokens for before in taken.tolist()]
+    each: list[int] = found.tolist()
+    return each
 
 
 def _fresh_block(rows: int) -> tuple[np.ndarray, ...]:

@@ -18,7 +18,7 @@ from hyflexsim.sim.plan.plan import Plan
 
 SHAPED = (
     *("steps", "outputs", "edges", "durations", "times", "needs"),
-    *("waits_at", "prefix_at", "templates", "initial"),
+    *("waits_at", "prefix_at", "templates", "begun", "initial"),
 )
 """Tables that say something of every shape, and are not written to."""
 
@@ -50,7 +50,7 @@ class EnteringAgain:
         self._counter.sums.tokens[request, 1] = row["length"]
         member = int(t.shapes[t.requests[request]["shape"]]["member"])
         sent = self._requests[request]
-        shape = (sent.tokens, int(row["length"]), member, sent.work)
+        shape = (sent.tokens, int(row["length"]), member, sent.work, 0)
         if shape not in self._places:
             self._places[shape] = len(self._shapes)
             self._shapes.append(shape)

@@ -18,10 +18,10 @@ def more(r, request):
 
 
 @called
-def enter(present, live, request):
-    """Put a request among those on a member, of which ``live`` are there before."""
+def enter(present, live, came, request):
+    """Put a request among those on a member, of which ``live`` are there before, as they came."""
     at = live
-    while at > 0 and present[at - 1] > request:
+    while at > 0 and came[present[at - 1]] > came[request]:
         present[at] = present[at - 1]
         at -= 1
     present[at] = request

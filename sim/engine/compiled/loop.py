@@ -16,14 +16,16 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from hyflexsim.sim.engine.compiled import growing, queues, wheel
+from hyflexsim.sim.engine.compiled import growing, queues, sessions, wheel
 from hyflexsim.sim.engine.compiled.machine_code import OPTIONS
 from hyflexsim.sim.engine.compiled.registers import (
     ASKED,
     BLOCKS,
     BUSY,
     BYTES,
+    CAME,
     CLOSED,
+    COMING,
     COMPONENTS,
     DIED,
     DONE,
@@ -37,6 +39,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     HOST_DUE,
     IDLE,
     IDLING,
+    KEPT,
     LEFT,
     LIVE,
     MARKS,
@@ -49,6 +52,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     ROOM,
     ROWS,
     SEEN,
+    SESSIONS,
     SHAPE,
     SHORTEST,
     TIMED,
@@ -237,10 +241,12 @@ def _give_turn(t, c, now):
                 last = t.steps[sequencer.step]
                 stop = last.lane_at + last.lanes
                 channel = queues.goes_on(
-                    t.channels, t.nodes, t.lanes, last.lane_at, stop, sequencer.request
+                    t.channels, t.nodes, t.lanes, t.came, last.lane_at, stop, sequencer.request
                 )
             if channel == NONE:
-                channel = queues.first_in_turn(t.components, t.channels, t.ready, t.nodes, c)
+                channel = queues.first_in_turn(
+                    t.components, t.channels, t.ready, t.nodes, t.came, c
+                )
             row = t.steps[t.channels[channel].step]
             first = t.nodes[t.channels[channel].head]
             at, left = row.lane_at, np.uint32(row.lanes)
@@ -323,9 +329,9 @@ def _of_group(edge, token):
     if (token + 1) % edge.every and token != edge.last:
         return np.int64(0), np.int64(0)
     if edge.broadcast:
-        return np.int64(0), np.int64(edge.here)
+        return np.int64(edge.begin), np.int64(edge.here)
     first = (token // edge.every + edge.shift) * edge.spread
-    return max(first, 0), min(first + edge.spread, edge.here)
+    return max(first, edge.begin), min(first + edge.spread, edge.here)
 
 
 @called
@@ -424,26 +430,49 @@ def _leave(t, request, now):
     t.left[r[LEFT]] = request
     r[LEFT] += 1
     r[HOST_DUE] = True
-    if r[CLOSED]:
-        client = np.uint32(r[HOST]) + np.uint32(1) + t.clients[request]
-        wheel.schedule(r, t.events, t.slots, t.bits, now + t.thinks[request], client)
+    following = np.uint32(NONE)
+    if r[SESSIONS]:
+        row = t.sessions[request]
+        following = row.after
+        if row.keeps:
+            member = t.members[t.shapes[t.requests[request].shape].member]
+            sessions.keep(t.sessions, member, request, t.requests[request].need, now)
+    if r[CLOSED] or following != NONE:
+        client, at = t.clients[request], now + t.thinks[request]
+        t.asks[client] = following
+        if following != NONE:
+            at = max(at, t.sessions[following].earliest)
+        event = np.uint32(r[HOST]) + np.uint32(1) + client
+        wheel.schedule(r, t.events, t.slots, t.bits, at, event)
 
 
 @_inlined
 def _ask(t, client, now):
-    """A client sends a request, if there is one left."""
+    """A client sends its next turn or, as there is none, begins a conversation that is left."""
     r = t.registers
-    if r[ASKED] < len(t.requests):
-        t.requests[r[ASKED]].arrival = now
-        t.clients[r[ASKED]] = client
+    request = t.asks[client]
+    if request != NONE:
+        sessions.comes(r, t.behind, request)
+    elif r[ASKED] < len(t.firsts):
+        request = t.firsts[r[ASKED]]
         r[ASKED] += 1
+    if request != NONE:
+        t.requests[request].arrival = now
+        t.clients[request] = client
         r[HOST_DUE] = True
 
 
 @called
-def choose(r, members, shapes, request):
-    """The shape of a request on the member that it goes to: each of those that serve its model in
-    turn, or the one with the fewest requests, the first of equals."""
+def choose(r, members, shapes, requests, turns, number):
+    """The shape of a request on the member that it goes to: that which holds its conversation; else
+    each of those that serve its model in turn, or the one with the fewest requests, the first of
+    equals."""
+    request = requests[number]
+    if r[SESSIONS]:
+        before = turns[number].before
+        if before != NONE and turns[before].kept == KEPT:
+            member = shapes[requests[before].shape].member
+            return sessions.on_member(shapes, request.base, request.choices, member)
     if not r[SHORTEST]:
         return np.uint32(request.base + request.turn)
     best = np.uint32(request.base)
@@ -461,18 +490,39 @@ def fits(member, need):
 
 
 @called
-def next_to_enter(r, members, shapes, requests, behind, refused, now):
+def next_come(r, requests, firsts, now):
+    """The first by number of those that have come and that the host does not know of, or NONE."""
+    if r[SEEN] < len(firsts) and requests[firsts[r[SEEN]]].arrival <= now:
+        return np.uint32(min(np.int64(firsts[r[SEEN]]), r[COMING]))
+    return np.uint32(r[COMING])
+
+
+@called
+def see(r, came, behind, request):
+    """The host knows of a request."""
+    if request == r[COMING]:
+        r[COMING] = behind[request]
+    else:
+        r[SEEN] += 1
+    came[request] = r[CAME]
+    r[CAME] += 1
+
+
+@called
+def next_to_enter(r, members, shapes, requests, firsts, turns, came, behind, refused, now):
     """The next request that there is room for, or NONE; those before it wait or are refused."""
     for i in range(len(members)):
         if members[i].waiting and fits(members[i], requests[members[i].first].need):
             return np.uint32(members[i].first)
-    while r[SEEN] < len(requests) and requests[r[SEEN]].arrival <= now:
-        request = np.uint32(r[SEEN])
-        requests[request].shape = choose(r, members, shapes, requests[request])
+    while True:
+        request = next_come(r, requests, firsts, now)
+        if request == NONE:
+            return request
+        requests[request].shape = choose(r, members, shapes, requests, turns, request)
         member = members[shapes[requests[request].shape].member]
         if member.waiting == 0 and fits(member, requests[request].need):
             return request  # and will be again, if the tables are too small for it now
-        r[SEEN] += 1
+        see(r, came, behind, request)
         if member.waiting >= r[PLACES]:
             refused[request] = True
             continue
@@ -482,23 +532,22 @@ def next_to_enter(r, members, shapes, requests, behind, refused, now):
             behind[member.last] = request
         member.last = request
         member.waiting += 1
-    return np.uint32(NONE)
 
 
 @called
-def take_out(r, members, shapes, requests, behind, present, request):
+def take_out(r, members, shapes, requests, came, behind, present, request):
     """A request enters: it is on its chip, and out of the queue if it was in it."""
     number = shapes[requests[request].shape].member
     member = members[number]
-    if r[PAGE]:
-        growing.enter(present[number], member.live, request)
-    member.live += 1
-    member.held += requests[request].need
-    if request == r[SEEN]:
-        r[SEEN] += 1
+    if came[request] == NONE:
+        see(r, came, behind, request)
     else:
         member.first = behind[request]
         member.waiting -= 1
+    if r[PAGE]:
+        growing.enter(present[number], member.live, came, request)
+    member.live += 1
+    member.held += requests[request].need
 
 
 @_inlined
@@ -549,7 +598,7 @@ def _enter(t, request, now):
         t.waits[at + i] = t.templates[shape.template_at + i]
     at = t.blocks[block].marks_at
     for i in range(shape.marks):
-        t.marks[at + i] = 0
+        t.marks[at + i] = t.begun[shape.marks_at + i]
     for i in range(shape.initial_at, shape.initial_at + shape.initial):
         _arrive(t, t.initial[i].step, request, t.initial[i].token, now)
 
@@ -580,6 +629,8 @@ def _settle(t, now):
                 request = np.uint32(found)
                 row = t.growing[request]
                 growing.grant(t.registers, row, t.requests[request], member)
+                if t.registers[SESSIONS]:
+                    sessions.make_room(t.sessions, member, t.requests)
                 _feed_back(t, np.uint32(row.step), request, row.token, now)
             else:
                 request = np.uint32(-1 - found)
@@ -598,9 +649,15 @@ def _host(t, now):
     if r[PAGE]:
         _settle(t, now)
     while True:
-        request = next_to_enter(r, t.members, t.shapes, t.requests, t.behind, t.refused, now)
+        request = next_to_enter(
+            *(r, t.members, t.shapes, t.requests, t.firsts, t.sessions),
+            *(t.came, t.behind, t.refused, now),
+        )
         if request == NONE:
             break
+        if r[SESSIONS] and t.entered[request] < 0:
+            shape = sessions.shape_at_entry(t.sessions, t.shapes, t.requests, request)
+            t.requests[request].shape = shape
         if r[PAGE] and t.growing[request].again:
             r[WANTED] = request
             r[HOST_DUE] = True
@@ -608,11 +665,16 @@ def _host(t, now):
         if not _has_room(t, request):
             r[HOST_DUE] = True
             return ROOM
-        take_out(r, t.members, t.shapes, t.requests, t.behind, t.present, request)
+        take_out(r, t.members, t.shapes, t.requests, t.came, t.behind, t.present, request)
+        if r[SESSIONS]:
+            member = t.members[t.shapes[t.requests[request].shape].member]
+            if t.entered[request] < 0:
+                sessions.begin(t.sessions, member, t.requests, request)
+            sessions.make_room(t.sessions, member, t.requests)
         _enter(t, request, now)
-    if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.requests):
+    if not r[TIMED] and not r[CLOSED] and r[SEEN] < len(t.firsts):
         r[TIMED] = True
-        following = t.requests[r[SEEN]].arrival
+        following = t.requests[t.firsts[r[SEEN]]].arrival
         wheel.schedule(r, t.events, t.slots, t.bits, following, r[HOST])
     return DONE
 

@@ -92,36 +92,36 @@ def withdraw(components, channels, ready, channel):
 
 
 @called
-def goes_on(channels, nodes, lanes, first, stop, request):
+def goes_on(channels, nodes, lanes, came, first, stop, request):
     """Of the lanes of the step that had the turn, the channel that is first with its request."""
     best = np.uint32(NONE)
     for i in range(first, stop):
         channel = np.uint32(lanes[i].channel)
         if channels[channel].place == NONE or nodes[channels[channel].head].request != request:
             continue
-        if best == NONE or _ahead(channels, nodes, channel, best, request):
+        if best == NONE or _ahead(channels, nodes, came, channel, best, request):
             best = channel
     return best
 
 
 @called
-def first_in_turn(components, channels, ready, nodes, c):
+def first_in_turn(components, channels, ready, nodes, came, c):
     """The first channel: of the request that had the turn, then by (request, arrival, step)."""
     component = components[c]
     best = np.uint32(ready[component.ready_at])
     for i in range(component.ready_at + 1, component.ready_at + component.ready):
-        if _ahead(channels, nodes, ready[i], best, component.request):
+        if _ahead(channels, nodes, came, ready[i], best, component.request):
             best = np.uint32(ready[i])
     return best
 
 
 @called
-def _ahead(channels, nodes, a, b, request):
+def _ahead(channels, nodes, came, a, b, request):
     mine, other = nodes[channels[a].head], nodes[channels[b].head]
     if mine.request != other.request:
         if other.request == request:
             return False
-        return mine.request == request or mine.request < other.request
+        return mine.request == request or came[mine.request] < came[other.request]
     if mine.arrival != other.arrival:
         return mine.arrival < other.arrival
     if channels[a].step != channels[b].step:

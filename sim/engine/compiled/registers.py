@@ -24,6 +24,10 @@ BITS = DIGITS * WORDS + DIGITS
 EMPTY, HOLDS, BUSY, TURN = range(4)
 """States of a component: nothing in hand, a token, one being served; a sequencer: it may decide."""
 
+KEPT, TAKEN, DROPPED = range(1, 4)
+"""What has become of the pages of a request that has left, which stayed for its next turn: nothing
+yet, that one has them, others needed them. 0: they did not stay."""
+
 DONE, FULL, ROOM, SHAPE = range(4)
 """Why the loop has returned: nothing moves; the block of the trace is full; a table is; a request
 that enters again has a shape that is not there (None of these: it goes on)."""
@@ -37,11 +41,14 @@ that enters again has a shape that is not there (None of these: it goes on)."""
     BYTES,  # used in `waits`
     MARKS,  # used in `marks`
     BLOCKS,  # used in `blocks`
-    SEEN,  # requests that have come, and that the host knows of
+    SEEN,  # first turns of conversations that have come, and that the host knows of
+    COMING,  # first of the next turns that have come, and that it does not know of yet
+    CAME,  # requests that the host knows of
     TIMED,  # 1: the host has an event, when the next one comes
     PLACES,  # of the queue of a member
     SHORTEST,  # 1: requests join the member with the fewest; 0: each in turn
-    ASKED,  # requests that clients have sent
+    ASKED,  # conversations that clients have begun
+    SESSIONS,  # 1: there are conversations; 0: each request stands for itself
     CLOSED,  # 1: clients send requests
     IDLING,  # clients that have not begun
     LIVE,  # requests on the chip
@@ -55,5 +62,5 @@ that enters again has a shape that is not there (None of these: it goes on)."""
     COMPONENTS,  # events up to here are the end of a visit there
     HOST,  # event of the host; before it are credits of buffers, behind it clients
     REGISTERS,  # how many there are
-) = range(26)
+) = range(29)
 """Numbers of which a run has one."""

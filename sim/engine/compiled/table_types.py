@@ -102,6 +102,7 @@ EDGE = np.dtype(
         ("shift", "i8"),
         ("last", "i8"),
         ("here", "i8"),
+        ("begin", "i8"),
         ("need_at", "i8"),
     ]
 )
@@ -111,6 +112,7 @@ SHAPE = np.dtype(
         ("bytes", "i8"),  # of `waits` that a request needs
         ("template_at", "i8"),
         ("marks", "i8"),  # of `marks` that a request needs
+        ("marks_at", "i8"),  # what they are when it enters: in `begun`
         ("initial", "i8"),
         ("initial_at", "i8"),
         ("free_block", "u4"),
@@ -143,6 +145,23 @@ MEMBER = np.dtype(  # a chip, or a model's part of one, as its host knows it
         ("first", "u4"),  # of these
         ("last", "u4"),
         ("asking", "i8"),  # requests on it that wait for room for another token
+        ("kept", "i8"),  # of its memory, by requests that have left it
+        ("oldest", "u4"),  # of these, that which left first
+        ("newest", "u4"),
+    ]
+)
+SESSION = np.dtype(  # a request as a turn of a conversation
+    [
+        ("earliest", "i8"),  # ps at which it may come
+        ("left_at", "i8"),
+        ("before", "u4"),  # the turn before it
+        ("after", "u4"),  # the turn behind it
+        ("begun", "u4"),  # like `base`, where its first tokens' keys and values are there
+        ("kept", "u4"),  # KEPT, TAKEN, DROPPED; 0: its pages did not stay
+        ("older", "u4"),  # of those whose pages stay: that which left before it
+        ("newer", "u4"),
+        ("keeps", "u4"),  # 1: its pages stay when it leaves
+        ("_", "u4"),
     ]
 )
 GROWING = np.dtype(  # a request whose memory is counted in pages
@@ -174,6 +193,7 @@ class Tables(NamedTuple):
     waits_at: np.ndarray  # (shapes, steps): position in a request's block of `waits`
     prefix_at: np.ndarray  # (shapes, steps): the same, of bits for tokens done out of order
     templates: np.ndarray
+    begun: np.ndarray  # tokens of producers that are done from the start
     initial: np.ndarray
     shapes: np.ndarray
     requests: np.ndarray
@@ -196,8 +216,12 @@ class Tables(NamedTuple):
     members: np.ndarray
     growing: np.ndarray  # by request
     present: np.ndarray  # (members, most requests): those that are there, in order; for pages
-    behind: np.ndarray  # by request that waits at the host: the next one
+    firsts: np.ndarray  # requests that come after no other one, in order
+    sessions: np.ndarray  # by request, where there are conversations
+    came: np.ndarray  # by request: as which one of all it came
+    behind: np.ndarray  # by request that waits at the host, or comes: the next one
     refused: np.ndarray  # by request: 1 if it found the queue full
     thinks: np.ndarray  # by request: ps until its client sends the next, where clients send them
     clients: np.ndarray  # by request: its client
+    asks: np.ndarray  # by client: the turn that comes next, NONE: that of a new conversation
     left: np.ndarray  # requests in the order in which they left

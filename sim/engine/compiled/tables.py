@@ -10,6 +10,7 @@ import numpy as np
 from hyflexsim.sim.engine.compiled.registers import (
     BITS,
     CLOSED,
+    COMING,
     COMPONENTS,
     DIGITS,
     FAN_OUT,
@@ -22,6 +23,7 @@ from hyflexsim.sim.engine.compiled.registers import (
     PAGE,
     PLACES,
     REGISTERS,
+    SESSIONS,
     SHORTEST,
     SLOTS,
     TURN,
@@ -39,6 +41,7 @@ from hyflexsim.sim.engine.compiled.table_types import (
     NODE,
     OUTPUT,
     REQUEST,
+    SESSION,
     SHAPE,
     SLOT,
     STEP,
@@ -46,7 +49,14 @@ from hyflexsim.sim.engine.compiled.table_types import (
     Tables,
 )
 from hyflexsim.sim.engine.pages import sampled
-from hyflexsim.sim.engine.request import NEVER, Host, Request, arrivals_of, check_members
+from hyflexsim.sim.engine.request import (
+    NEVER,
+    Host,
+    Request,
+    arrivals_of,
+    check_members,
+    first_turns,
+)
 from hyflexsim.sim.engine.tally import SIZES
 from hyflexsim.sim.plan.dealing import turn_of
 from hyflexsim.sim.plan.plan import Plan
@@ -68,8 +78,11 @@ def tables(
     """All tables at time zero, before anything has entered; those that grow have ``room`` rows."""
     host = host or Host()
     check_members(plan, host)
-    keys = [_key(request) for request in requests]
+    arrivals = arrivals_of(requests, host)
+    spoken = any(request.after is not None or request.keeps for request in requests)
+    firsts = first_turns(requests)
     shapes, place = on_members(requests, host)
+    shape_of_each = [place[_key(request)] for request in requests]
     kept: dict[Hashable, dict[str, Any]] = plan.once("tables", dict)
     if shapes not in kept:
         kept.clear()  # those of the latest run alone: there is no end of sets of lengths
@@ -85,10 +98,13 @@ def tables(
     registers[PLACES] = len(requests) if host.places is None else host.places
     registers[SHORTEST] = host.shortest
     registers[CLOSED] = host.clients is not None
-    firsts = [request.arrival for request in requests[: host.clients or 0]]
-    registers[IDLING] = len(firsts)
-    events = np.zeros(int(registers[HOST]) + 1 + len(firsts), dtype=EVENT)
-    events["time"][len(events) - len(firsts) :] = firsts
+    registers[COMING] = NONE
+    registers[SESSIONS] = spoken
+    clients, asking = _clients(requests, host)
+    begin = [requests[first].arrival for first in firsts[: host.clients or 0]]
+    registers[IDLING] = len(begin)
+    events = np.zeros(int(registers[HOST]) + 1 + asking, dtype=EVENT)
+    events["time"][int(registers[HOST]) + 1 :][: len(begin)] = begin
     registers[FAN_OUT] = made.pop("fan_out") + len(plan.components)
     times = {name: np.full(len(requests), -1, dtype=np.int64) for name in ANSWERS}
     dies = np.full(len(plan.components), NEVER, dtype=np.int64)
@@ -97,7 +113,7 @@ def tables(
     return Tables(
         registers=registers,
         dies=dies,
-        requests=_requests(plan, requests, [place[key] for key in keys], host),
+        requests=_requests(plan, requests, shape_of_each, host, arrivals),
         events=events,
         slots=np.zeros(DIGITS * SLOTS, dtype=SLOT),
         bits=np.zeros(BITS, dtype=np.uint64),
@@ -109,10 +125,14 @@ def tables(
         members=_members(host, window),
         growing=_growing(requests),
         present=_present(len(requests), host, window),
+        firsts=np.array([*firsts, 0], dtype=np.uint32)[: len(firsts)],
+        sessions=_sessions(requests, host, place) if spoken else np.zeros(1, dtype=SESSION),
+        came=np.full(len(requests), NONE, dtype=np.uint32),
         behind=np.zeros(len(requests), dtype=np.uint32),
         refused=np.zeros(len(requests), dtype=bool),
         thinks=np.array([*host.think, 0], dtype=np.int64),
-        clients=np.zeros(len(requests) if host.clients else 1, dtype=np.uint32),
+        clients=clients,
+        asks=np.full(max(asking, 1), NONE, dtype=np.uint32),
         left=np.zeros(len(requests), dtype=np.uint32),
         **made,
         **times,
@@ -127,7 +147,7 @@ CHANGING = ("channels", "components", "ready", "buffers", "shapes")
 def before_any_request(plan: Plan, lengths: Sequence[Length]) -> dict[str, Any]:
     """What follows from a plan and the lengths of requests; and ``fan_out`` over all of them."""
     shapes = [shape_of(plan, *length) for length in lengths]
-    members = [member for _, _, member, _ in lengths]
+    members = [member for _, _, member, _, _ in lengths]
     static = plan.once("steps", lambda: _steps(plan))
     steps, outputs = static["steps"].copy(), static["outputs"].copy()
     evaluated = _shapes(plan, shapes, steps)
@@ -146,13 +166,22 @@ def before_any_request(plan: Plan, lengths: Sequence[Length]) -> dict[str, Any]:
     return static | evaluated | {"steps": steps, "outputs": outputs, "fan_out": most}
 
 
-Length = tuple[int, int, int, Work | None]  # tokens, prefill, member, work
+Length = tuple[int, int, int, Work | None, int]  # tokens, prefill, member, work, held
 
 
-def _key(request: Request) -> tuple[int, int, Work | None, int]:
-    """What requests have in common that have one shape on one member."""
+def _key(request: Request, held: int = 0) -> Hashable:
+    """What requests have in common that have one shape on one member; ``held``: by its last turn"""
     prefill = request.tokens if request.prefill is None else request.prefill
-    return request.tokens, prefill, request.work, request.model
+    return request.tokens, prefill, request.work, request.model, held or request.held
+
+
+def _keys(requests: Sequence[Request]) -> dict[Any, None]:
+    """Keys of all shapes with which requests may enter, in order."""
+    keys = dict.fromkeys(map(_key, requests))
+    for request in requests:
+        if request.after is not None and requests[request.after].keeps:
+            keys[_key(request, requests[request.after].tokens)] = None
+    return keys
 
 
 def on_members(
@@ -161,16 +190,16 @@ def on_members(
     """Shapes, and where those of a key begin: one for each member that serves its model."""
     shapes: list[Length] = []
     place: dict[Hashable, int] = {}
-    for key in dict.fromkeys(map(_key, requests)):
-        tokens, prefill, work, model = key
+    for key in _keys(requests):
+        tokens, prefill, work, model, held = key
         place[key] = len(shapes)
-        shapes += [(tokens, prefill, member, work) for member in host.serving[model]]
+        shapes += [(tokens, prefill, member, work, held) for member in host.serving[model]]
     return tuple(shapes), place
 
 
 def _members(host: Host, window: int) -> np.ndarray:
     rows = np.zeros(host.members, dtype=MEMBER)
-    rows["first"] = rows["last"] = NONE
+    rows["first"] = rows["last"] = rows["oldest"] = rows["newest"] = NONE
     rows["window"], rows["memory"] = host.rooms(window), host.memories
     return rows
 
@@ -180,6 +209,37 @@ def _growing(requests: Sequence[Request]) -> np.ndarray:
     rows["tokens"] = [request.tokens for request in requests]
     rows["length"] = rows["entered"] = [request.prefill or request.tokens for request in requests]
     return rows
+
+
+def _sessions(requests: Sequence[Request], host: Host, place: Mapping[Hashable, int]) -> np.ndarray:
+    rows = np.zeros(len(requests), dtype=SESSION)
+    for name in ("before", "after", "begun", "older", "newer"):
+        rows[name] = NONE
+    rows["keeps"] = [request.keeps and host.page is not None for request in requests]
+    for i, request in enumerate(requests):
+        if request.after is None:
+            continue
+        rows[i]["before"], rows[i]["earliest"] = request.after, request.arrival
+        rows[request.after]["after"] = i
+        if requests[request.after].keeps:
+            rows[i]["begun"] = place[_key(request, requests[request.after].tokens)]
+    return rows
+
+
+def _clients(requests: Sequence[Request], host: Host) -> tuple[np.ndarray, int]:
+    """Whose each request is, and how many there are: in a closed loop that turns out as it goes;
+    else whoever has more than one turn sends these.
+    """
+    rows, used = np.zeros(len(requests), dtype=np.uint32), 0
+    if host.clients is not None:
+        return rows, host.clients
+    for i, request in enumerate(requests):
+        if request.after is None:
+            continue
+        if requests[request.after].after is None:
+            rows[request.after], used = used, used + 1
+        rows[i] = rows[request.after]
+    return rows, used
 
 
 def _present(requests: int, host: Host, window: int) -> np.ndarray:
@@ -285,9 +345,15 @@ def _buffers(places: list[int]) -> np.ndarray:
     return rows
 
 
-def _requests(plan: Plan, requests: Sequence[Request], shape: list[int], host: Host) -> np.ndarray:
+def _requests(
+    plan: Plan,
+    requests: Sequence[Request],
+    shape: list[int],
+    host: Host,
+    arrivals: list[int],
+) -> np.ndarray:
     rows = np.zeros(len(requests), dtype=REQUEST)
-    rows["arrival"] = arrivals_of(requests, host)
+    rows["arrival"] = arrivals
     rows["shape"] = rows["base"] = shape
     serving = host.serving
     rows["choices"] = [len(serving[request.model]) for request in requests]
@@ -308,18 +374,21 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
     durations = np.zeros((len(shapes), len(pattern.durations)), dtype=np.int64)
     places = np.full((2, len(shapes), len(plan.steps)), NONE, dtype=np.uint32)
     times, needs, templates, initial = Pool(np.int64), Pool(np.int64), Pool(np.uint8), Pool(TOKEN)
+    begun = Pool(np.uint32)
     prefix = (steps["prefix"] != NONE).tolist()
     for i, shape in enumerate(shapes):
         for j, edge in enumerate(shape.class_edges):
             at = needs.add(edge.need) if edge.need is not None else 0
-            numbers = (edge.every, edge.spread, edge.broadcast, edge.shift, edge.last, edge.here)
-            edges[i, j] = (edge.kind, *numbers, at)
+            group = (edge.every, edge.spread, edge.broadcast, edge.shift, edge.last)
+            edges[i, j] = (edge.kind, *group, edge.here, edge.begin, at)
         for j, time in enumerate(shape.class_durations):
             durations[i, j] = time if isinstance(time, int) else -1 - times.add(time)
         template, first = _waiting(shape, prefix, places[:, i])
         rows[i]["visits"] = shape.visits
         rows[i]["bytes"], rows[i]["template_at"] = len(template), templates.add(template)
-        rows[i]["marks"] = pattern.marks + sum(prefix)
+        marks = np.zeros(pattern.marks + sum(prefix), dtype=np.uint32)
+        marks[pattern.marks :] = np.array(shape.begins, dtype=np.uint32)[prefix]
+        rows[i]["marks"], rows[i]["marks_at"] = len(marks), begun.add(marks)
         rows[i]["initial"], rows[i]["initial_at"] = len(first), initial.add(first)
     rows["free_block"] = NONE
     return {
@@ -331,6 +400,7 @@ def _shapes(plan: Plan, shapes: list[Shape], steps: np.ndarray) -> dict[str, np.
         "times": times.array(),
         "needs": needs.array(),
         "templates": templates.array(),
+        "begun": begun.array(),
         "initial": initial.array(),
     }
 
@@ -342,14 +412,13 @@ def _waiting(shape: Shape, prefix: list[bool], places: np.ndarray) -> tuple[np.n
     """
     blocks, first, used = [], [], 0
     waits_at, prefix_at = [NONE] * len(prefix), [NONE] * len(prefix)
-    waits = shape.class_waits
-    free = [None if wait is None else np.flatnonzero(wait == 0) for wait in waits]
+    waits, free = shape.class_waits, shape.class_initial
     bits = [np.zeros(count + 1, dtype=np.uint8) for count in shape.class_counts]
     for i, (kind, count) in enumerate(
         zip(shape.pattern.wait_of, shape.pattern.count_of, strict=True)
     ):
         wait, early = waits[kind], free[kind]
-        if wait is not None and early is not None:
+        if wait is not None:
             if len(early):
                 tokens = np.empty(len(early), dtype=TOKEN)
                 tokens["step"], tokens["token"] = i, early

@@ -123,8 +123,8 @@ def test_planes_of_a_token_follow_each_other(plan_of):
     shape = shape_of(plan, 2)
     assert (shape.counts, shape.waits) == ([2, 8, 2], [bytes(2), None, None])
     # every, spread, shift, last token there, tokens here, broadcast
-    assert shape.outputs[0] == [(GROUP, 1, 1, 4, 0, 1, 8, False)]
-    assert shape.outputs[1] == [(GROUP, 2, 4, 1, 0, 7, 2, False)]
+    assert shape.outputs[0] == [(GROUP, 1, 1, 4, 0, 1, 8, False, 0)]
+    assert shape.outputs[1] == [(GROUP, 2, 4, 1, 0, 7, 2, False, 0)]
     assert shape.outputs[2] == [(ANSWER,)]
 
 
@@ -132,7 +132,7 @@ def test_a_single_token_is_heard_by_all(plan_of):
     plan = plan_of((0, 1, [], None, {"axis": "single"}), (1, 1, [Group(0)], None, {}))
     shape = shape_of(plan, 3)
     assert shape.waits == [bytes(1), None]
-    assert shape.outputs[0] == [(GROUP, 1, 1, 1, 0, 0, 3, True)]
+    assert shape.outputs[0] == [(GROUP, 1, 1, 1, 0, 0, 3, True, 0)]
 
 
 def test_times_follow_sizes(plan_of):

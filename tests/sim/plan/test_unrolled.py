@@ -114,7 +114,7 @@ def test_what_a_finished_token_releases(plan):
     assert outputs[0][1] == (THRESHOLD, 2, [3, 3, 3], 0)
     assert outputs[0][2] == (THRESHOLD, 4, [1], 1)
     assert outputs[1] == [(STREAM, 2)]
-    assert outputs[3] == [(GROUP, 4, 1, 1, 0, 2, 1, False)]
+    assert outputs[3] == [(GROUP, 4, 1, 1, 0, 2, 1, False, 0)]
 
 
 def test_a_longer_reader_is_served_stream_by_stream(plan_of):
@@ -125,7 +125,7 @@ def test_a_longer_reader_is_served_stream_by_stream(plan_of):
         (2, 1, [Group(0)], None, {"extra": -1}),
     )
     outputs = shape_of(plan, 4).outputs[0]
-    assert outputs == [(STREAM, 1), (GROUP, 2, 1, 1, 0, 3, 3, False)]
+    assert outputs == [(STREAM, 1), (GROUP, 2, 1, 1, 0, 3, 3, False, 0)]
 
 
 def test_head_steps_begin_with_the_last_token_of_the_prompt(plan_of):
@@ -139,10 +139,10 @@ def test_head_steps_begin_with_the_last_token_of_the_prompt(plan_of):
     shape = shape_of(plan, 5, 3)
     assert shape.counts == [5, 3, 5, 3]
     assert shape.outputs[0] == [
-        (GROUP, 1, 1, 1, -2, 4, 3, False),
+        (GROUP, 1, 1, 1, -2, 4, 3, False, 0),
         (THRESHOLD, 3, [3, 4, 5], 0),
     ]
-    assert shape.outputs[1] == [(GROUP, 2, 1, 1, 2, 2, 5, False)]
+    assert shape.outputs[1] == [(GROUP, 2, 1, 1, 2, 2, 5, False, 0)]
     assert shape.initial == [[0, 1, 2, 3, 4], [], [0, 1], []]
 
 
@@ -164,7 +164,7 @@ def test_a_spread_group_shifts_by_whole_groups(plan_of):
     plan = plan_of((0, 1, [], None, {}), (1, 1, [Group(0, spread=2, lag=1)], None, {"planes": 2}))
     shape = shape_of(plan, 3)
     assert shape.waits[1] == bytes([0, 0, 1, 1, 1, 1])
-    assert shape.outputs[0] == [(GROUP, 1, 1, 2, 1, 2, 6, False)]
+    assert shape.outputs[0] == [(GROUP, 1, 1, 2, 1, 2, 6, False, 0)]
 
 
 def test_inputs_of_one_token_are_counted_in_a_byte(plan_of):
@@ -215,8 +215,8 @@ def test_an_edge_says_nothing_of_what_it_is_not(plan_of):
         (0, 1, [], None, {}), (1, 1, [Group(0)], None, {}), (2, 1, [Threshold(1, "all")], None, {})
     )
     stream, threshold = shape_of(plan, 3).class_edges
-    assert stream[:8] == (STREAM, 1, 1, 0, 2, 3, False, None)
+    assert stream[:9] == (STREAM, 1, 1, 0, 2, 3, False, 0, None)
     assert stream.waiting == slice(0, 3)
-    assert threshold[:7] == (THRESHOLD, 0, 0, 0, 0, 3, False)
+    assert threshold[:8] == (THRESHOLD, 0, 0, 0, 0, 3, False, 0)
     assert threshold.need.tolist() == [3, 3, 3]
     assert threshold.waiting.tolist() == [True] * 3

@@ -38,6 +38,14 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         ["models.mlp.workload.requests=60", "models.tagger.workload.count=8"],
     ),
     "gpt2-chat": ("gpt2-chat", ["workload.requests=6", "host.page=8"]),
+    "gpt2-chat-sessions": (
+        "gpt2-chat",
+        [
+            *("workload.requests=8", "workload.prefill=40", "host.page=8", "digital.arrays=39"),
+            *("workload.answers.mean=16", "workload.answers.most=40"),
+            'workload.sessions={kind="geometric", mean=3, most=4, think="500 us"}',
+        ],
+    ),
     "mamba": (
         "bert-base",
         ["model.name=mamba-130m", "chip.chips=3", "workload.tokens=32", "workload.requests=2"],

@@ -6,6 +6,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import is_block
 from hyflexsim.workloads.run import colocated, run
 from hyflexsim.workloads.scenario.colocation import Colocation
+from hyflexsim.workloads.scenario.schema import Closed
 
 MLP = Colocation.load("jets-and-mlp").models["mlp"].model.graph
 ARRIVALS = {"kind": "poisson", "rate_per_s": 9e5}
@@ -53,6 +54,21 @@ def test_engines_agree(on_one_chip):
     assert simpy.played.finished == compiled.played.finished
     assert simpy.played.trace.end.tolist() == compiled.played.trace.end.tolist()
     assert simpy.summary | {"engine": ""} == compiled.summary | {"engine": ""}
+
+
+def test_clients_of_one_model_wait_for_answers():
+    """A scenario of several models may have one, whose clients are those of a scenario of one."""
+    given = Colocation.load("jets-and-mlp", {"models.mlp.workload.requests": 12})
+    closed = {"kind": "closed", "clients": 2, "think": "1 us"}
+    mlp = given.models["mlp"]
+    workload = mlp.workload.model_copy(update={"arrivals": Closed(**closed)})
+    one = given.model_copy(
+        update={"models": {"mlp": mlp.model_copy(update={"workload": workload})}}
+    )
+    together, alone = colocated.simulate(one), run.simulate(one.alone("mlp"))
+    assert together.played.arrived == alone.played.arrived
+    assert together.played.finished == alone.played.finished
+    assert len(set(alone.played.arrived)) > 2
 
 
 def test_they_share_the_port_and_no_pu(on_one_chip):

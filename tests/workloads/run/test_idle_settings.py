@@ -46,6 +46,20 @@ def test_those_that_act_are_not():
     assert said(**ACTING, **{"workload.count": 2}) == []
 
 
+@pytest.mark.parametrize(
+    ("sessions", "idle"),
+    [({"kind": "alone"}, True), ({"kind": "fixed", "turns": 2, "think": "1 ms"}, False)],
+)
+def test_where_memory_decides_who_is_let_in(sessions, idle):
+    """Nothing is forgotten of requests that stand alone."""
+    changes = {"model.name": "distilgpt2", "workload.requests": 2, "workload.prefill": 4}
+    changes |= {"workload.answers": {"kind": "fixed"}, "workload.decode": 2}
+    changes |= {"workload.sessions": sessions, "host.sessions": "forgotten"}
+    notes = simulate(Scenario.load("gpt2-chat", changes)).summary["notes"]
+    named = [note for note in notes if note.startswith("without effect in this run: ")]
+    assert ("host.sessions" in "".join(named)) is idle
+
+
 def test_what_is_idle_by_itself_may_act_beside_another():
     broken = {"faults.seed": 3, "faults.pus": 0.3}
     assert said(**broken) == []

@@ -17,11 +17,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "how-to.md").read_text(encoding="ut
 
 def table():
     """Preset, scenario, cell."""
-    lines = [line for line in PAGE.splitlines() if line.startswith("| ")]
-    first = next(i for i, line in enumerate(lines) if line.startswith("| preset | bert-base"))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[first:]]
+    found = re.search(r"^\| preset \| bert-base(.*\n(\|.*\n)+)", PAGE, re.MULTILINE).group()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()]
     scenarios = rows[0][1:]
-    return [(row[0], *pair) for row in rows[1:] for pair in zip(scenarios, row[1:], strict=True)]
+    return [(row[0], *pair) for row in rows[2:] for pair in zip(scenarios, row[1:], strict=True)]
 
 
 @functools.cache

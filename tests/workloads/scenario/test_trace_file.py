@@ -62,7 +62,7 @@ def test_objects_of_mooncake(tmp_path):
     assert trace.times == [0, 3 * 10**12, 3 * 10**12 + 5 * 10**8]
     assert (trace.prompts, trace.answers) == ([6955, 6472, 12], [52, 26, 1])
     reordered = write(tmp_path, "other.jsonl", '{"tokens":2,"time_s":1}\n{"time_s":2,"tokens":3}')
-    assert read_trace(reordered, 2) == ([0, 10**12], [2, 3], None)
+    assert read_trace(reordered, 2) == ([0, 10**12], [2, 3], None, None)
 
 
 def test_parquet_is_read_like_csv(tmp_path):
@@ -72,13 +72,13 @@ def test_parquet_is_read_like_csv(tmp_path):
     for name, content in (("text", table), ("stamps", stamps)):
         pq.write_table(content, tmp_path / f"{name}.parquet")
         trace = read_trace(tmp_path / f"{name}.parquet", 2)
-        assert trace == ([0, 5 * 10**11], [7, 8], None)
+        assert trace == ([0, 5 * 10**11], [7, 8], None, None)
 
 
 def test_own_names(tmp_path):
     text = "time_ps,tokens,answer\n25000,30,1\n50000,12,2\n"
-    assert read_trace(write(tmp_path, "a.csv", text), 1) == ([0], [30], [1])
-    assert read_trace(tmp_path / "a.csv", 2) == ([0, 25_000], [30, 12], [1, 2])
+    assert read_trace(write(tmp_path, "a.csv", text), 1) == ([0], [30], [1], None)
+    assert read_trace(tmp_path / "a.csv", 2) == ([0, 25_000], [30, 12], [1, 2], None)
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.csv", "t.jsonl"])
@@ -89,7 +89,7 @@ def test_a_byte_order_mark_is_no_content(tmp_path, name):
 
 def test_text(tmp_path):
     path = write(tmp_path, "a.txt", "# beam\n0 ns\n12.5 us   # second\n\n12.5 us\n1 ms\n")
-    assert read_trace(path, 3) == ([0, 12_500_000, 12_500_000], None, None)
+    assert read_trace(path, 3) == ([0, 12_500_000, 12_500_000], None, None, None)
 
 
 @pytest.mark.parametrize(

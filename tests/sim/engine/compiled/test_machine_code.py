@@ -185,5 +185,5 @@ def test_the_sources_named_are_those_that_are_used():
     from hyflexsim.sim.engine.compiled import compiled  # noqa: PLC0415
 
     assert sums.__name__ == tally.ADD.module
-    used = {"loop", "queues", "growing", "wheel", "registers", "sums"}
+    used = {"loop", "queues", "growing", "sessions", "wheel", "registers", "sums"}
     assert set(compiled.RUN.sources) == used
