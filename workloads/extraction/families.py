@@ -217,7 +217,6 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "the pooled token is taken to be the last",
         _two("clip_text_model", _TINY | _SPECIAL, **_LARGER),
-        executed=False,
     ),
     "deit": Family(
         "DeiT: a class token and one of distillation",
@@ -243,7 +242,6 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "patches, and a trained query that reads them all",
         _two("siglip_vision_model", _VIT, hidden_size=40, image_size=16),
-        executed=False,
     ),
     "mixtral": Family(
         "Mixtral: two of so many experts",
@@ -294,7 +292,6 @@ FAMILIES: dict[str, Family] = {
         "exact",
         "a scan of its own state size; three products a state as in Mamba, not the chunked form",
         _two("mamba2", _for("Mamba2ForCausalLM", _MAMBA2), num_hidden_layers=3, state_size=6),
-        executed=False,
     ),
     "gpt_oss": Family(
         "GPT-OSS: experts with gate and up interleaved",

@@ -210,7 +210,6 @@ class Sides:
     # --- the two sides -----------------------------------------------------------------------
 
     def _matrices(self) -> dict[str, Matrix]:
-        self.program.start(self.subject.inputs[0])
         return {
             name: matrix_of(self.program, name, self.widths.weights, self.subject.factors)
             for name, kind in self.program.graph.nodes(data="kind")

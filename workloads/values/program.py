@@ -182,7 +182,7 @@ class Program:
         name = getattr(getattr(node.target, "_schema", None), "name", str(node.target))
         if name == "hyflexsim::pair_features":
             return _pair_features(*arguments)
-        if name in ("hyflexsim::experts", "hyflexsim::chunk_scan"):
+        if name == "hyflexsim::experts":
             raise InputError(f"values: operator {name} of {node.name} is not executed yet")
         if "wrap_with" in name:  # a part under autocast or without gradient
             at = next(i for i, a in enumerate(arguments) if isinstance(a, torch.nn.Module))

@@ -34,6 +34,7 @@ from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
 from hyflexsim.workloads.values.program import Program, product_of
 from hyflexsim.workloads.values.results import Results
+from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.widths import Widths
 
 Multiply = Callable[[str, int, Tensor], Tensor]
@@ -64,6 +65,7 @@ class Reference:
         self.value_scales = value_scales or {}
         self.multiply = multiply or self._exact
         self.attentions = attentions(program)
+        self.scans = scans(program)
         self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
         self._tensors: dict[Any, Tensor] = {}
@@ -91,8 +93,8 @@ class Reference:
             self._gemv(name)
         elif name in self.attentions:
             self._attention(name, self.attentions[name])
-        elif op.stage:
-            self._scan(name, op.stage)
+        elif name in self.scans:
+            self._scan(name, self.scans[name])
         else:
             self._plain(name, kind)
 
@@ -233,35 +235,31 @@ class Reference:
 
     # --- scan --------------------------------------------------------------------------------
 
-    def _scan(self, name: str, stage: str) -> None:
-        node = self.program.ops[name].nodes[-1]
-        x, dt, a, b, c, d, z, _, softplus = node.args
-        results = self.results
-        stages = {
-            self.program.ops[other].stage: other
-            for other in self.program.ops
-            if self.program.ops[other].stage and self.program.ops[other].nodes[-1] is node
-        }
+    def _scan(self, name: str, scan: Scan) -> None:
+        results, stage = self.results, self.program.ops[name].stage
         if stage == "softplus":
-            values = functional.softplus(self.tensor(dt)[0].T)
+            values = scan.step_sizes(self._operand(scan, "dt"))
+        elif stage == "clamp":
+            values = scan.clamped(results[scan.stages["softplus"], "values"])
         elif stage == "silu":
-            values = functional.silu(self.tensor(z)[0].T)
+            values = functional.silu(self._operand(scan, "z"))
         elif stage == "mul":
-            values = results[stages["scan"], "values"] * results[stages["silu"], "values"]
+            first, second = (results[scan.stages[each], "values"] for each in ("scan", "silu"))
+            values = first * second
         else:
-            step = results[stages["softplus"], "values"] if softplus else self.tensor(dt)[0].T
-            values = self._recurrence(self.tensor(x)[0].T, step, a, b, c, d)
+            values = self._recurrence(scan)
         results[name, "values"] = self._round(values)
 
-    def _recurrence(self, x: Tensor, step: Tensor, a: Any, b: Any, c: Any, d: Any) -> Tensor:
-        """h <- exp(A dt) h + dt B x; y = C h + D x: (N, C) (Mamba, arXiv 2312.00752 Alg. 2)."""
-        decay, skip = self.tensor(a), None if d is None else self.tensor(d)
-        into, out = self.tensor(b)[0].T, self.tensor(c)[0].T  # (N, S)
-        state = torch.zeros_like(decay)
-        rows = []
-        for n in range(len(x)):
-            grown = torch.exp(decay * step[n][:, None]) * state
-            state = self._round(grown + (step[n] * x[n])[:, None] * into[n])
-            y = (state * out[n]).sum(1)
-            rows.append(y if skip is None else y + skip * x[n])
+    def _operand(self, scan: Scan, label: str) -> Tensor:
+        return scan.rows(self.tensor(scan.operand(label)))
+
+    def _recurrence(self, scan: Scan) -> Tensor:
+        """Token after token: (N, C)."""
+        sizes = scan.step_op
+        step = self.results[sizes, "values"] if sizes else self._operand(scan, "dt")
+        x, into, out = (self._operand(scan, label) for label in ("x", "b", "c"))
+        state, rows = scan.start(), []
+        for operands in zip(x, step, into, out, strict=True):
+            state, y = scan.advance(state, operands, self._round)
+            rows.append(y)
         return torch.stack(rows)

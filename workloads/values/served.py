@@ -29,6 +29,7 @@ from hyflexsim.workloads.values.attention import (
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
 from hyflexsim.workloads.values.program import product_of
 from hyflexsim.workloads.values.roles import count
+from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.sight import Seen, Sight
 from hyflexsim.workloads.values.spans import Span
 
@@ -40,6 +41,7 @@ class Served:
         self.x = sight
         self.program = sight.program
         self.attentions = attentions(self.program)
+        self.scans = scans(self.program)
         self.choice = sight.machine.choice
         if self.choice is not None and self.choice.by not in CHOICES:
             raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
@@ -183,11 +185,10 @@ class Served:
     def play(self, index: int, visits: np.ndarray) -> None:
         """Some visits of an op that a unit without weights serves."""
         step = self.x.plan.steps[index]
-        op = self.program.ops[step.op]
         if step.op in self.attentions:
             self._attention(index, step, self.attentions[step.op], visits)
-        elif op.stage:
-            self._scan(index, step, op.stage, visits)
+        elif step.op in self.scans:
+            self._scan(index, step, self.scans[step.op], visits)
         else:
             self._plain(index, step, visits)
 
@@ -407,58 +408,47 @@ class Served:
 
     # --- scan --------------------------------------------------------------------------------
 
-    def _scan(self, index: int, step: Step, stage: str, visits: np.ndarray) -> None:
-        node = self.program.ops[step.op].nodes[-1]
-        x, dt, a, b, c, d, z, *_ = node.args
-        at = self.x.positions(index, visits)
-        stages = {
-            op.stage: name
-            for name, op in self.program.ops.items()
-            if op.stage and op.nodes[-1] is node
-        }
+    def _scan(self, index: int, step: Step, scan: Scan, visits: np.ndarray) -> None:
+        at, stage = self.x.positions(index, visits), self.program.ops[step.op].stage
 
-        def read(argument: Any) -> Tensor:
-            return self._rows(index, step.op, argument, visits, lambda t: t[0].T)
+        def read(label: str) -> Tensor:
+            return self._rows(index, step.op, scan.operand(label), visits, scan.rows)
 
         if stage == "softplus":
-            values = half(functional.softplus(read(dt)))
+            values = scan.step_sizes(read("dt"))
+        elif stage == "clamp":
+            values = scan.clamped(self._stage(index, visits, scan.stages["softplus"]))
         elif stage == "silu":
-            values = half(functional.silu(read(z)))
+            values = functional.silu(read("z"))
         elif stage == "mul":
-            values = half(
-                self._stage(index, visits, stages["scan"])
-                * self._stage(index, visits, stages["silu"])
+            first, second = (
+                self._stage(index, visits, scan.stages[each]) for each in ("scan", "silu")
             )
+            values = first * second
         else:
-            steps = (
-                self._stage(index, visits, stages["softplus"]) if "softplus" in stages else read(dt)
-            )
-            values = self._recurrence(
-                index, step, visits, (read(x), steps, read(b), read(c)), (a, d)
-            )
-        self._keep(step, at, values)
+            steps = self._stage(index, visits, scan.step_op) if scan.step_op else read("dt")
+            operands = (read("x"), steps, read("b"), read("c"))
+            values = self._recurrence(index, step, visits, operands, scan)
+        self._keep(step, at, half(values))
 
     def _recurrence(
-        self, index: int, step: Step, visits: np.ndarray, rows: tuple[Tensor, ...], node: Any
+        self, index: int, step: Step, visits: np.ndarray, rows: tuple[Tensor, ...], scan: Scan
     ) -> Tensor:
         """One state after the other, each from the one that the visit has waited for."""
-        decay = self.program.value(node[0], lambda n: None)
-        skip = None if node[1] is None else self.program.value(node[1], lambda n: None)
         states = self.states.setdefault(step.op, {})
         seen = self.x.looks(index, visits).get(step.op)
         made = []
-        for i, (position, x, dt, into, out) in enumerate(
+        for i, (position, *operands) in enumerate(
             zip(self.x.positions(index, visits).tolist(), *rows, strict=True)
         ):
-            before = torch.zeros_like(decay)
+            before = scan.start()
             if position and not _sees(seen, i, position - 1):
-                before = torch.full_like(decay, torch.nan)
+                before = torch.full_like(before, torch.nan)
             elif position:
                 before = states[position - 1]
-            state = half(torch.exp(decay * dt[:, None]) * before + (dt * x)[:, None] * into)
-            states[position] = state
-            y = (state * out).sum(1)
-            made.append(half(y if skip is None else y + skip * x))
+            x, dt, into, out = operands
+            states[position], y = scan.advance(before, (x, dt, into, out), half)
+            made.append(y)
         return torch.stack(made)
 
 
