@@ -4,6 +4,8 @@ One table for two readers: ``hyflexsim models`` prints it, and ``test_families.p
 of this folder holds each line to it. ``exact``: parameters and multiply-accumulates equal torch's
 own counters plus attention in closed form, at two sizes and two lengths. ``approximate``: the same
 counts, with a simplification in time that ``says`` names. ``refused``: by the text that ``says``.
+What is not refused is executed, too: a random model, played in numbers, equals torch
+(``tests/workloads/values/test_families.py``).
 """
 
 from __future__ import annotations
@@ -16,17 +18,12 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """One line of the table.
-
-    ``configs``: two small configurations. ``executed``: a random model of it, played in numbers,
-    equals torch (``tests/workloads/values/test_families.py``).
-    """
+    """One line of the table; ``configs``: two small configurations."""
 
     what: str
     state: Literal["exact", "approximate", "refused"]
     says: str
     configs: tuple[Config, Config]
-    executed: bool = True
 
 
 def _two(model_type: str, first: Config, **second: Any) -> tuple[Config, Config]:
@@ -254,7 +251,6 @@ FAMILIES: dict[str, Family] = {
             num_local_experts=6,
             num_experts_per_tok=3,
         ),
-        executed=False,
     ),
     "qwen3_moe": Family(
         "Qwen3-MoE: many small experts",
@@ -266,7 +262,6 @@ FAMILIES: dict[str, Family] = {
             num_experts=8,
             num_experts_per_tok=3,
         ),
-        executed=False,
     ),
     "deepseek_v3": Family(
         "DeepSeek-V3: latent attention, a shared expert, groups of experts",
@@ -278,14 +273,12 @@ FAMILIES: dict[str, Family] = {
             num_hidden_layers=3,
             q_lora_rank=16,
         ),
-        executed=False,
     ),
     "jamba": Family(
         "Jamba: scans, attention and experts in one model",
         "exact",
         "a scan keeps its own state; tokens are sent to experts as in Mixtral",
         _two("jamba", _for("JambaForCausalLM", _JAMBA), num_experts=3, mamba_d_state=6),
-        executed=False,
     ),
     "mamba2": Family(
         "Mamba-2: a decay a head",
@@ -298,7 +291,6 @@ FAMILIES: dict[str, Family] = {
         "refused",
         "module 'model.layers.0.mlp.experts': operator aten.index.Tensor gathers tokens",
         _two("gpt_oss", _for("GptOssForCausalLM", _GROUPED | _OSS), num_local_experts=3),
-        executed=False,
     ),
     "deberta-v2": Family(
         "DeBERTa-v2, v3: disentangled attention",
@@ -306,28 +298,24 @@ FAMILIES: dict[str, Family] = {
         "module 'encoder.layer.0.attention.self': operator aten.bmm.default multiplies two "
         "activations outside a known attention",
         _two("deberta-v2", _TINY | _DEBERTA, **_LARGER),
-        executed=False,
     ),
     "swin": Family(
         "Swin: shifted windows of an image",
         "refused",
         "module 'swin.encoder.layers.0.blocks.0': operator aten.pad.default is outside",
         _two("swin", _for("SwinForImageClassification", _SWIN), depths=[1, 2]),
-        executed=False,
     ),
     "xlnet": Family(
         "XLNet: positions relative to each token",
         "refused",
         "torch.export failed: Expected all tensors to be on the same device",
         _two("xlnet", {"vocab_size": 50, "d_model": 32, "n_layer": 1, "n_head": 2}, n_head=4),
-        executed=False,
     ),
     "rwkv": Family(
         "RWKV-4: a recurrence of two sums",
         "refused",
         "torch.export failed: Constraints violated",
         _two("rwkv", _for("RwkvForCausalLM", _RWKV), num_hidden_layers=2),
-        executed=False,
     ),
 }
 """By name, mostly the ``model_type`` of its configuration."""

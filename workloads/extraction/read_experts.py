@@ -34,23 +34,34 @@ def _experts(reader: Reader, node: Any, args: list[Any]) -> Any:
         hidden = at.matrix("gate_up_proj", [x, index], up, expert, inner, wide)
         active = at.pointwise(_function(act), [hidden], wide // 2)
         gated = at.pointwise("mul", [hidden, active], wide // 2)
-        results.append(at.matrix("down_proj", [gated], down, expert, wide // 2, inner))
+        result = at.matrix("down_proj", [gated], down, expert, wide // 2, inner)
+        for stage, flow in zip(STAGES, (hidden, active, gated, result), strict=True):
+            flow.op.stage = stage
+        results.append(result)
     for constant in (up, down):
         reader.count(constant)  # rows and cols say it
     reader.notes.append(
         "which experts a token goes to is drawn, each as likely unless model.router_skew says "
         "else; every request sends its tokens alike"
     )
-    return reader.emit(
+    mixed: Flow = reader.emit(
         "pointwise",
         node,
-        [*results, weights],
+        [*results, index, weights],
         name=f"{path}.mix",
         width=inner,
         axis=(x.axis, x.extra),
         function="mix",
         elements=chosen * inner,
     )
+    mixed.op.stage = "mix"
+    return mixed
+
+
+STAGES = ("up", "act", "gate", "down")
+"""Ops of an expert, in order: the first matrix, the function of half of it, their product, the
+second matrix. Where experts meet is ``mix``.
+"""
 
 
 class _Expert:

@@ -27,7 +27,8 @@ from hyflexsim.workloads.values.attention import (
     weights_of,
 )
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
-from hyflexsim.workloads.values.program import product_of
+from hyflexsim.workloads.values.experts import Experts, experts
+from hyflexsim.workloads.values.program import labels_of, product_of
 from hyflexsim.workloads.values.roles import count
 from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.sight import Seen, Sight
@@ -42,6 +43,7 @@ class Served:
         self.program = sight.program
         self.attentions = attentions(self.program)
         self.scans = scans(self.program)
+        self.experts = experts(self.program)
         self.choice = sight.machine.choice
         if self.choice is not None and self.choice.by not in CHOICES:
             raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
@@ -96,6 +98,8 @@ class Served:
     def operand(self, index: int, op: str, visits: np.ndarray) -> Tensor:
         """Vectors that enter a matrix: (positions, in)."""
         own, product = self.program.ops[op], product_of(self.program, op)
+        if own.stage == "down":
+            return self._stage(index, visits, self.experts[op].ops_beside(op)["gate"])
         source = own.before[0].args[0] if own.before else product.data
 
         def rows(tensor: Tensor) -> Tensor:
@@ -104,7 +108,11 @@ class Served:
                 return vectors[:1] if own.half == "single" else vectors[1:]
             return vectors
 
-        return self._rows(index, op, source, visits, rows)
+        vectors = self._rows(index, op, source, visits, rows)
+        if op not in self.experts:
+            return vectors
+        chosen = self._which(index, op, visits)  # an expert takes no token before it is chosen
+        return vectors.masked_fill(chosen.isnan().any(1)[:, None], torch.nan)
 
     def _rows(self, index: int, op: str, node: Any, visits: np.ndarray, rows: Any) -> Tensor:
         """Rows of an exported tensor for the positions of visits, from what each has seen."""
@@ -187,6 +195,8 @@ class Served:
         step = self.x.plan.steps[index]
         if step.op in self.attentions:
             self._attention(index, step, self.attentions[step.op], visits)
+        elif step.op in self.experts:
+            self._expert(index, step, self.experts[step.op], visits)
         elif step.op in self.scans:
             self._scan(index, step, self.scans[step.op], visits)
         else:
@@ -198,14 +208,18 @@ class Served:
         node = self.program.ops[step.op].nodes[-1]
         layout = self.program.layout_of(step.op)
 
-        def rows(tensor: Tensor) -> Tensor:
-            return self.program.place(step.op, layout.rows(tensor))
+        def rows(tensor: Any) -> Tensor:
+            parts = tensor if isinstance(tensor, tuple) else (tensor,)
+            return torch.cat([self.program.place(step.op, layout.rows(t)) for t in parts], 1)
 
         if node.op == "placeholder":  # a learned vector: a table with one row
             own = rows(self.program.value(node, lambda n: None))
             values = own[self.x.store.rows(step.op, at)]
         else:
             values = self._rows(index, step.op, node, visits, rows)
+        if len(labels_of(node)) > 1:
+            values, which = values.chunk(2, 1)
+            self.x.store.keep(step.op, "which", at, which.masked_fill(values.isnan(), torch.nan))
         read = count(step, "cell_read")
         if read:
             width = int(self.program.graph.nodes[step.op]["width"])
@@ -405,6 +419,39 @@ class Served:
         product = product.clone()
         product[heads:] = torch.nan
         return product
+
+    # --- experts -----------------------------------------------------------------------------
+
+    def _which(self, index: int, op: str, visits: np.ndarray) -> Tensor:
+        """The experts of the tokens of visits; NaN where the choice was not waited for."""
+        node = self.experts[op].chosen
+        which = self._rows(index, op, node, visits, lambda t: t.double())
+        looks, at = self.x.looks(index, visits), self.x.positions(index, visits)
+        for name in self.program.reads(node):
+            for i, position in enumerate(at.tolist()):
+                if not _sees(looks.get(name), i, position):
+                    which[i] = torch.nan
+        return which
+
+    def _expert(self, index: int, step: Step, block: Experts, visits: np.ndarray) -> None:
+        at, stage = self.x.positions(index, visits), self.program.ops[step.op].stage
+        if stage == "mix":
+            weights = self._rows(index, step.op, block.weights, visits, lambda t: t)
+            found = {
+                expert: self._stage(index, visits, each["down"])
+                for expert, each in block.stages.items()
+                if (each["down"], "values") in self.x.store.results  # some token was sent there
+            }
+            values = block.mixed(self._which(index, step.op, visits), weights, found)
+        elif stage == "act":
+            values = block.active(self._stage(index, visits, block.ops_beside(step.op)["up"]))
+        else:
+            hidden, active = (
+                self._stage(index, visits, block.ops_beside(step.op)[each])
+                for each in ("up", "act")
+            )
+            values = block.gated(hidden, active)
+        self._keep(step, at, half(values))
 
     # --- scan --------------------------------------------------------------------------------
 
