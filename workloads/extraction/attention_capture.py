@@ -49,10 +49,11 @@ def operators() -> Any:
             " float? cap, Tensor? sinks) -> Tensor",
             lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
-        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner)
+        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner);
+        # clamped: gate and up are interleaved, and numbers of their function (alpha, limit)
         "experts": (
             "(Tensor x, Tensor index, Tensor weights, Tensor up, Tensor down, Tensor? up_bias,"
-            " Tensor? down_bias, str act) -> Tensor",
+            " Tensor? down_bias, str act, float[]? clamped) -> Tensor",
             lambda x, *_: torch.empty_like(x),
         ),
         # (1, N, D) of a token each -> (1, 1, N, N): what a model that writes out attention adds

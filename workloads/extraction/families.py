@@ -68,7 +68,10 @@ _GPTJ: Config = {
     **{"n_positions": 64, "initializer_range": 0.2},
 }
 _MANY: Config = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-_OSS: Config = {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5}
+_OSS: Config = {
+    **{"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5},
+    "swiglu_limit": 0.5,  # within what a random model computes
+}
 _DEEPSEEK: Config = _TINY | {
     **{"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "n_group": 2},
     **{"topk_group": 1, "first_k_dense_replace": 1, "q_lora_rank": 12, "kv_lora_rank": 8},
@@ -288,9 +291,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "gpt_oss": Family(
         "GPT-OSS: experts with gate and up interleaved",
-        "refused",
-        "module 'model.layers.0.mlp.experts': operator aten.index.Tensor gathers tokens",
-        _two("gpt_oss", _for("GptOssForCausalLM", _GROUPED | _OSS), num_local_experts=3),
+        "exact",
+        "as Mixtral; gate and up are clamped; a trained score of no token, a head",
+        _two(
+            "gpt_oss",
+            _for("GptOssForCausalLM", _GROUPED | _OSS),
+            num_local_experts=3,
+            sliding_window=9,
+        ),
     ),
     "deberta-v2": Family(
         "DeBERTa-v2, v3: disentangled attention",

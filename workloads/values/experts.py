@@ -23,8 +23,8 @@ class Experts:
     """The ops of one exported block of experts.
 
     ``layer``: of the model, as :func:`hyflexsim.sim.routing.with_routes` names it. ``stages``: of
-    each expert, its ops by stage (``up``, ``act``, ``gate``, ``down``). ``act``: the function on
-    half of what the first matrix makes.
+    each expert, its ops by stage (``up``, perhaps ``clamp``, ``act``, ``gate``, ``down``). ``act``:
+    the function on half of what the first matrix makes.
     """
 
     node: Any
@@ -47,14 +47,38 @@ class Experts:
         """The ops of the expert that an op is of, by stage."""
         return next(each for each in self.stages.values() if name in each.values())
 
-    def active(self, hidden: Tensor) -> Tensor:
-        """The function of the gate's half (N, 2 I): (N, I)."""
-        return self.act(hidden.chunk(2, -1)[0])
+    def before(self, name: str, stage: str) -> str:
+        """The op whose results a stage of the same expert takes beside the function's."""
+        own = self.ops_beside(name)
+        if stage == "down":
+            return own["gate"]
+        return own["up"] if stage == "clamp" else own.get("clamp", own["up"])
 
-    @staticmethod
-    def gated(hidden: Tensor, active: Tensor) -> Tensor:
-        """The other half, gated: (N, I)."""
-        return active * hidden.chunk(2, -1)[1]
+    def clamped(self, hidden: Tensor) -> Tensor:
+        """Gates to the limit from above, the other half to both sides (N, 2 I)."""
+        (_, limit), (gate, up) = self.node.args[8], self._halves(hidden)
+        whole = hidden.clone()
+        whole[:, ::2], whole[:, 1::2] = gate.clamp(max=limit), up.clamp(-limit, limit)
+        return whole
+
+    def active(self, hidden: Tensor) -> Tensor:
+        """The function of the gate's half (N, 2 I): (N, I); of a clamped one x sigmoid(alpha x)."""
+        gate, _ = self._halves(hidden)
+        numbers = self.node.args[8]
+        if numbers is None:
+            return self.act(gate)
+        return gate * torch.sigmoid(numbers[0] * gate)
+
+    def gated(self, hidden: Tensor, active: Tensor) -> Tensor:
+        """The other half, gated: (N, I); of a clamped one it has one more."""
+        _, up = self._halves(hidden)
+        return active * (up if self.node.args[8] is None else up + 1)
+
+    def _halves(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        if self.node.args[8] is not None:  # interleaved
+            return hidden[:, ::2], hidden[:, 1::2]
+        gate, up = hidden.chunk(2, -1)
+        return gate, up
 
     def mixed(self, chosen: Tensor, weights: Tensor, results: Mapping[int, Tensor]) -> Tensor:
         """Sum of the results (N, D) of each token's experts; NaN where it is not known who."""
@@ -103,7 +127,7 @@ def expert_of(program: Program, name: str) -> int | None:
 def _function(node: Any, name: str) -> Callable[[Tensor], Tensor]:
     from transformers import activations  # noqa: PLC0415
 
-    act = str(node.args[-1])
+    act = str(node.args[7])
     cls = getattr(activations, act, None) or getattr(torch.nn, act, None)
     try:
         made: Callable[[Tensor], Tensor] = cls()  # type: ignore[misc]

@@ -188,7 +188,7 @@ class Reference:
         """Vectors that enter a matrix, of an expert's its own tokens': (tokens, in)."""
         op, product = self.program.ops[name], product_of(self.program, name)
         if op.stage == "down":
-            before = self.experts[name].ops_beside(name)["gate"]
+            before = self.experts[name].before(name, op.stage)
             return self.results[before, "values"][self._own(name)]
         x = product.rows(self.tensor(op.before[0].args[0] if op.before else product.data))
         return x if self._expert_of(name) is None else x[self._own(name)]
@@ -267,8 +267,9 @@ class Reference:
 
     def _own(self, name: str) -> Tensor:
         """Tokens that the expert of an op takes, in order."""
-        ours = self.tensor(self.experts[name].chosen).eq(self._expert_of(name))
-        return ours.any(1).nonzero()[:, 0]
+        expert = self._expert_of(name)
+        assert expert is not None
+        return self.tensor(self.experts[name].chosen).eq(expert).any(1).nonzero()[:, 0]
 
     def _keep(self, name: str, what: str, rows: Tensor) -> None:
         """Results of an op; those of an expert at its own tokens, the others NaN."""
@@ -286,10 +287,11 @@ class Reference:
             values = block.mixed(chosen.double(), weights, found)
         else:
             own = block.ops_beside(name)
-            hidden = results[own["up"], "values"]
-            values = block.active(hidden)
+            hidden = results[block.before(name, stage), "values"]
             if stage == "gate":
                 values = block.gated(hidden, results[own["act"], "values"])
+            else:
+                values = block.active(hidden) if stage == "act" else block.clamped(hidden)
         results[name, "values"] = self._round(values)
 
     # --- scan --------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Served:
         """Vectors that enter a matrix: (positions, in)."""
         own, product = self.program.ops[op], product_of(self.program, op)
         if own.stage == "down":
-            return self._stage(index, visits, self.experts[op].ops_beside(op)["gate"])
+            return self._stage(index, visits, self.experts[op].before(op, own.stage))
         source = own.before[0].args[0] if own.before else product.data
 
         def rows(tensor: Tensor) -> Tensor:
@@ -443,14 +443,13 @@ class Served:
                 if (each["down"], "values") in self.x.store.results  # some token was sent there
             }
             values = block.mixed(self._which(index, step.op, visits), weights, found)
-        elif stage == "act":
-            values = block.active(self._stage(index, visits, block.ops_beside(step.op)["up"]))
         else:
-            hidden, active = (
-                self._stage(index, visits, block.ops_beside(step.op)[each])
-                for each in ("up", "act")
-            )
-            values = block.gated(hidden, active)
+            hidden = self._stage(index, visits, block.before(step.op, stage))
+            if stage == "gate":
+                active = self._stage(index, visits, block.ops_beside(step.op)["act"])
+                values = block.gated(hidden, active)
+            else:
+                values = block.active(hidden) if stage == "act" else block.clamped(hidden)
         self._keep(step, at, half(values))
 
     # --- scan --------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,6 +62,19 @@ def test_the_sum_of_weighted_results():
     mixed = Experts.mixed(None, chosen, weights, results)
     assert mixed[:2].tolist() == [[32], [507]]
     assert mixed[2].isnan().all()
+
+
+def test_clamped_gates():
+    """GPT-OSS: the gate up to 7, the rest within 7; x sigmoid(2 x) times one more than the rest."""
+    node = SimpleNamespace(args=[None] * 8 + [[2.0, 7.0]])
+    block = Experts(node, "", "", {}, torch.nn.functional.silu)
+    hidden = block.clamped(torch.tensor([[9.0, 9.0, -9.0, -9.0, 0.0, 3.0]]))
+    assert hidden.tolist() == [[7, 7, -9, -7, 0, 3]]
+    first, second = 7 / (1 + math.exp(-14)), -9 / (1 + math.exp(18))
+    active = block.active(hidden)
+    assert active[0].tolist() == pytest.approx([first, second, 0])
+    gated = block.gated(hidden, active)
+    assert gated[0].tolist() == pytest.approx([8 * first, -6 * second, 0])
 
 
 def test_all_requests_are_equal_each_by_its_own_routes(done):

@@ -35,9 +35,19 @@ def play(tmp_path):
         }
         with torch.no_grad():
             opened = Sides(Scenario.model_validate({"name": name, **content}))
+            shake(opened)
             return opened, opened.run()
 
     return sides
+
+
+def shake(sides):
+    """Biases that start as 0 and scales that start as 1 become numbers that show."""
+    draw = torch.Generator().manual_seed(1)
+    for values in sides.subject.model.parameters():
+        if values.min() == values.max():
+            values.add_(torch.randn(values.shape, generator=draw), alpha=0.2)
+    sides.program.start({})
 
 
 def model_of(name):
