@@ -224,7 +224,7 @@ def read_crossbar(
             if made.dtype != result.dtype:
                 result, made = result.double(), made.double()
             result.index_copy_(1, cut.outputs, made)
-    return result.reshape(*x.shape[:-1], -1)
+    return result.reshape(*x.shape[:-1], result.shape[1])
 
 
 def integer_product(x: Tensor, codes: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def models() -> None:
 
     rows = terminal_tables.table("families of models", "name", "what", "state", "values", "how")
     for name, family in FAMILIES.items():
-        values = {"refused": ""}.get(family.state, "equal" if family.executed else "not executed")
+        values = "" if family.state == "refused" else "equal"
         rows.add_row(name, family.what, family.state, values, family.says)
     console().print(rows)
     print("state: parameters and multiply-accumulates against torch's own counters, exact or not")

@@ -17,6 +17,7 @@ Source of the recipe: tried on torch 2.13 and transformers 5.23 (BERT, GPT-2, Ll
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -48,10 +49,11 @@ def operators() -> Any:
             " float? cap, Tensor? sinks) -> Tensor",
             lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
-        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner)
+        # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner);
+        # clamped: gate and up are interleaved, and numbers of their function (alpha, limit)
         "experts": (
             "(Tensor x, Tensor index, Tensor weights, Tensor up, Tensor down, Tensor? up_bias,"
-            " Tensor? down_bias, str act) -> Tensor",
+            " Tensor? down_bias, str act, float[]? clamped) -> Tensor",
             lambda x, *_: torch.empty_like(x),
         ),
         # (1, N, D) of a token each -> (1, 1, N, N): what a model that writes out attention adds
@@ -62,10 +64,10 @@ def operators() -> Any:
             " Tensor? bias, bool softplus) -> Tensor",
             lambda x, dt, a, b, c, d, z, bias, softplus: torch.empty_like(x),
         ),
-        # x (B, N, H, P), dt (B, N, H), a (H), b and c (B, N, G, S), d (H), bias (H): Mamba-2
+        # Mamba-2: x (B, N, H, P), dt (B, N, H) and its limits, a, d and bias (H), b, c (B, N, G, S)
         "chunk_scan": (
-            "(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? bias)"
-            " -> Tensor",
+            "(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? d, Tensor? bias,"
+            " float[] limit) -> Tensor",
             lambda x, *_: torch.empty_like(x),
         ),
         # two (B, 4, P) of four-vectors -> (B, 4, P)
@@ -270,9 +272,18 @@ def _attention(  # the signature of transformers' attention functions
 
 
 def _chunk_scan(  # the signature of transformers' mamba2_chunk_scan
-    x: Any, dt: Any, A: Any, B: Any, C: Any, *, D: Any = None, dt_bias: Any = None, **_: Any
+    x: Any,
+    dt: Any,
+    A: Any,
+    B: Any,
+    C: Any,
+    *,
+    D: Any = None,
+    dt_bias: Any = None,
+    dt_limit: tuple[float, float] = (0.0, math.inf),
+    **_: Any,
 ) -> Any:
-    return operators().chunk_scan(x, dt, A, B, C, D, dt_bias)
+    return operators().chunk_scan(x, dt, A, B, C, D, dt_bias, list(dt_limit))
 
 
 def _mask(*_: Any, inputs_embeds: Any, **__: Any) -> Any:

@@ -35,7 +35,15 @@ def _experts(ops: Any, self: Any, x: Any, index: Any, weights: Any) -> Any:
     """All experts of a block as one node; transformers loops over those that have tokens."""
     act = type(self.act_fn).__name__
     matrices = (self.gate_up_proj, self.down_proj)
-    return ops.experts(x, index, weights, *matrices, None, None, act)
+    return ops.experts(x, index, weights, *matrices, None, None, act, None)
+
+
+def _clamped_experts(ops: Any, self: Any, x: Any, index: Any, weights: Any) -> Any:
+    """The same of GPT-OSS: (in, out) matrices with biases, gate and up interleaved and clamped."""
+    matrices = (self.gate_up_proj.transpose(1, 2), self.down_proj.transpose(1, 2))
+    biases = (self.gate_up_proj_bias, self.down_proj_bias)
+    numbers = [self.alpha, self.limit]
+    return ops.experts(x, index, weights, *matrices, *biases, "SiLUActivation", numbers)
 
 
 def _is_experts(cls: Any) -> bool:
@@ -56,6 +64,9 @@ def _joined_keys(self: Any, kv_nope: Any, k_rot: Any) -> tuple[Any, Any]:
     k_rot = k_rot.expand(-1, k_nope.shape[1], -1, -1)
     return torch.cat((k_nope, k_rot), dim=-1), values
 
+
+EXPERTS: dict[str, Callable[..., Any]] = {"GptOssExperts": _clamped_experts}
+"""Experts that have another form than most, by class."""
 
 PATCHES: dict[str, Callable[..., Any]] = {
     "DeepseekV3Attention.expand_kv": _joined_keys,
@@ -87,6 +98,8 @@ def apply(model: Any, ops: Any, stack: ExitStack) -> None:
             stack.enter_context(mock.patch.object(getattr(module, cls), name, method))
     for rotary in rotary_by_length(model):
         stack.enter_context(mock.patch.object(rotary, "forward", inspect.unwrap(rotary.forward)))
-    for experts in {type(m) for m in model.modules() if _is_experts(type(m))}:
-        own = functools.partialmethod(functools.partial(_experts, ops))
-        stack.enter_context(mock.patch.object(experts, "forward", own))
+    for experts in {type(m) for m in model.modules()}:
+        if experts.__name__ in EXPERTS or _is_experts(experts):
+            method = functools.partial(EXPERTS.get(experts.__name__, _experts), ops)
+            own = functools.partialmethod(method)
+            stack.enter_context(mock.patch.object(experts, "forward", own))

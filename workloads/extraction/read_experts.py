@@ -17,7 +17,7 @@ from hyflexsim.workloads.extraction.read_wires import shape_of
 
 
 def _experts(reader: Reader, node: Any, args: list[Any]) -> Any:
-    x, index, weights, up, down, *_, act = args
+    x, index, weights, up, down, up_bias, down_bias, act, clamped = args
     count, wide, inner = shape_of(node, 3)
     if not all(isinstance(each, Flow) for each in (x, index, weights)):
         raise reader.refusal(node, "needs tokens on one axis, sent by a router")
@@ -31,50 +31,63 @@ def _experts(reader: Reader, node: Any, args: list[Any]) -> Any:
     for expert in range(count):
         own = {"expert": expert, "experts": count, "chosen": chosen, "seed": seed}
         at = _Expert(reader, node, f"{path}.{expert}", f"{layer}.experts.{expert}", own)
-        hidden = at.matrix("gate_up_proj", [x, index], up, expert, inner, wide)
-        active = at.pointwise(_function(act), [hidden], wide // 2)
-        gated = at.pointwise("mul", [hidden, active], wide // 2)
-        results.append(at.matrix("down_proj", [gated], down, expert, wide // 2, inner))
-    for constant in (up, down):
-        reader.count(constant)  # rows and cols say it
+        hidden = at.matrix("up", "gate_up_proj", [x, index], (up, up_bias), inner, wide)
+        if clamped is not None:
+            hidden = at.pointwise("clamp", "clamp", [hidden], wide)
+        active = at.pointwise("act", _function(act), [hidden], wide // 2)
+        gated = at.pointwise("gate", "mul", [hidden, active], wide // 2)
+        results.append(at.matrix("down", "down_proj", [gated], (down, down_bias), wide // 2, inner))
+    for constant in (up, down, up_bias, down_bias):
+        if isinstance(constant, Const):
+            reader.count(constant)  # rows, cols and bias say it
     reader.notes.append(
         "which experts a token goes to is drawn, each as likely unless model.router_skew says "
         "else; every request sends its tokens alike"
     )
-    return reader.emit(
+    mixed: Flow = reader.emit(
         "pointwise",
         node,
-        [*results, weights],
+        [*results, index, weights],
         name=f"{path}.mix",
         width=inner,
         axis=(x.axis, x.extra),
         function="mix",
         elements=chosen * inner,
     )
+    mixed.op.stage = "mix"
+    return mixed
 
 
 class _Expert:
-    """Makes the ops of one expert."""
+    """Makes the ops of one expert. Its stages are ``up`` (the first matrix, perhaps ``clamp``),
+    ``act`` (the function of half of it), ``gate`` (their product) and ``down``; where experts
+    meet, the stage is ``mix``.
+    """
 
     def __init__(self, reader: Reader, node: Any, name: str, layer: str, routed: dict[str, Any]):
         self.reader, self.node = reader, node
         self.name, self.layer, self.routed = name, layer, routed
 
     def matrix(
-        self, part: str, flows: list[Flow], weight: Any, expert: int, rows: int, cols: int
+        self, stage: str, part: str, flows: list[Flow], held: tuple[Any, Any], rows: int, cols: int
     ) -> Flow:
-        """One matrix of the stack (E, out, in); the first waits for the choice as well."""
+        """One matrix of the stack (E, out, in), with its bias (E, out) or None."""
+        weight, bias = held
         if not isinstance(weight, Const) or weight.weight is None:
             raise self.reader.refusal(self.node, "needs experts' matrices as parameters")
-        key = f"{self.reader.short(weight.weight)}[{expert}]"
-        shape = {"rows": rows, "cols": cols, "columns": [0, cols], "whole": True, "bias": False}
-        return self._op("gemv", part, flows, cols, weight=key, **shape)
+        key = f"{self.reader.short(weight.weight)}[{self.routed['expert']}]"
+        shape = {"rows": rows, "cols": cols, "columns": [0, cols], "whole": True}
+        biased = isinstance(bias, Const)
+        return self._op("gemv", stage, part, flows, cols, weight=key, bias=biased, **shape)
 
-    def pointwise(self, function: str, flows: list[Flow], width: int) -> Flow:
+    def pointwise(self, stage: str, function: str, flows: list[Flow], width: int) -> Flow:
         """An element-wise op on the expert's tokens."""
-        return self._op("pointwise", function, flows, width, function=function, elements=width)
+        more = {"function": function, "elements": width}
+        return self._op("pointwise", stage, function, flows, width, **more)
 
-    def _op(self, kind: str, part: str, flows: list[Flow], width: int, **attributes: Any) -> Flow:
+    def _op(
+        self, kind: str, stage: str, part: str, flows: list[Flow], width: int, **attributes: Any
+    ) -> Flow:
         flow: Flow = self.reader.emit(
             kind,
             self.node,
@@ -84,7 +97,7 @@ class _Expert:
             routed=self.routed,
             **attributes,
         )
-        flow.op.layer = self.layer
+        flow.op.layer, flow.op.stage = self.layer, stage
         return flow
 
 

@@ -7,6 +7,7 @@ comments: B batch (always 1), N tokens, C channels, H heads, G key-value heads, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -277,7 +278,7 @@ def _scan(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _chunk_scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Mamba-2: a decay a head, and a state of S values for each of its channels."""
-    x, dt, a, b, c, d, bias = args
+    x, dt, a, b, c, d, bias, limit = args
     path = reader.short(reader.module(node))
     heads, width = shape_of(node)[2:]
     state = int(shape_of(node, 3)[-1])
@@ -285,10 +286,17 @@ def _chunk_scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     step = reader.emit(
         "pointwise", node, [dt, bias], name=f"{path}.softplus", width=heads, function="softplus"
     )
+    step.op.stage = "softplus"
+    if list(limit) != [0.0, math.inf]:  # the softplus alone is within these
+        step = reader.emit(
+            "pointwise", node, [step], name=f"{path}.clamp", width=heads, function="clamp"
+        )
+        step.op.stage = "clamp"
     operands = [each for each in (x, step, a, b, c, d) if each is not None]
     shape = {"channels": channels, "state": state}
     value: Flow = reader.emit("scan", node, operands, name=f"{path}.scan", width=channels, **shape)
     value.op.inputs.append((value, "recurrent"))
+    value.op.stage = "scan"
     return value
 
 

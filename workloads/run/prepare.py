@@ -170,6 +170,12 @@ def place_and_plan(
     """A model on a machine, or on a share of its PUs; lengths as in :func:`prepare`."""
     placement = place(graph, chip, replace(_options(scenario, graph), share=share))
     placement = apply_copies(graph, placement, usual, scenario.run.overlap)
+    plan = plan_of(scenario, graph, placement)
+    return Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
+
+
+def plan_of(scenario: Scenario, graph: nx.DiGraph, placement: Placement) -> Plan:
+    """The plan of a placement for one chip or one group of chips."""
     plan = build_plan(
         graph,
         placement,
@@ -179,9 +185,7 @@ def place_and_plan(
         split_pairs=scenario.run.split_pairs,
         chunk=scenario.host.prefill_chunk,
     )
-    if scenario.run.overlap == "layer-serial":
-        plan = layer_serial(plan)
-    return Planned(graph, placement, plan, requests_at_once(graph, placement, longest))
+    return layer_serial(plan) if scenario.run.overlap == "layer-serial" else plan
 
 
 def _options(scenario: Scenario, graph: nx.DiGraph) -> Options:

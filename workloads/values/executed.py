@@ -16,7 +16,8 @@ from torch import Tensor
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.cells import Array
 from hyflexsim.sim.plan.plan import Plan
-from hyflexsim.workloads.run.prepare import Prepared, prepare
+from hyflexsim.sim.routing import with_routes
+from hyflexsim.workloads.run.prepare import Prepared, plan_of, prepare
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Generate, Tokens
 from hyflexsim.workloads.terminal import Say
@@ -24,6 +25,7 @@ from hyflexsim.workloads.values.arrays import Factor, arrays_of, lay_out
 from hyflexsim.workloads.values.attention import attentions, per_head
 from hyflexsim.workloads.values.cells import ModelCells
 from hyflexsim.workloads.values.execution import Execution
+from hyflexsim.workloads.values.experts import expert_of
 from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix, matrix_of
 from hyflexsim.workloads.values.program import Program
@@ -39,6 +41,9 @@ the chip's, held to models/cells. ``noise``: these and errors of cells and conve
 from the run's seed, and what the scenario says is broken.
 """
 
+Routes = dict[str, list[list[int]]]
+"""By layer, the experts of each token."""
+
 Layouts = dict[str, dict[str, Factor]]
 """By op, its factors in arrays."""
 
@@ -53,6 +58,7 @@ class Executed:
     ``rows``: by op and what of it, over all requests. ``requests``: how many, ``tokens`` in all.
     ``output_error``: largest difference of the outputs between the quantised model and the model in
     floating point. ``stuck``: the first step that some token never reached. ``seconds`` by phase.
+    ``routes``: of each request, by layer with experts, those of each token as the router chose.
     """
 
     rows: list[Row]
@@ -62,6 +68,7 @@ class Executed:
     stuck: str
     seconds: dict[str, float]
     notes: list[str]
+    routes: list[Routes]
 
     @property
     def elements(self) -> int:
@@ -175,7 +182,6 @@ class Sides:
     ) -> Executed:
         """Both sides and how they agree; with another plan, other arrays or other cells."""
         self.arrays = arrays or {}
-        plan = self.ready.plan if plan is None else plan
         with self._timed("write"):
             matrices = self._matrices()
             models = self._model_cells(matrices)
@@ -183,15 +189,18 @@ class Sides:
             layouts = layouts if change is None else change(layouts)
         rows: list[Row] = []
         tokens, error, stuck = 0, 0.0, ""
+        routes: list[Routes] = []
         multiply = None if models is None else models.multiply
         total = len(self.subject.inputs)
         for i, inputs in enumerate(self.subject.inputs):
             self.say("computing values", i, total)
             request = self.ready.requests[i]
             with self._timed("reference"):
-                wanted, scales, apart = self._reference(inputs, request.prefill, matrices, multiply)
+                made, scales, apart = self._reference(inputs, request.prefill, matrices, multiply)
+            routes.append(made.routes())
+            played = self._planned(routes[-1]) if plan is None else plan
             machine = Machine(
-                self.ready.chip, plan, self.program, matrices, layouts, scales, self.choice
+                self.ready.chip, played, self.program, matrices, layouts, scales, self.choice
             )
             with self._timed("execution"):
                 self.program.start(inputs)
@@ -200,7 +209,7 @@ class Sides:
                 stuck = stuck or execution.stuck
             prompt = execution.sight.waits.prefill
             rows += compare(
-                self._asked(wanted, prompt), self._asked(got, prompt), self._tolerance()
+                self._asked(made.results, prompt), self._asked(got, prompt), self._tolerance()
             )
             tokens, error = tokens + request.tokens, max(error, apart)
         return Executed(
@@ -210,13 +219,13 @@ class Sides:
             output_error=error,
             stuck=stuck,
             seconds=self.seconds,
-            notes=self._notes(),
+            notes=self._notes(any(routes)),
+            routes=routes,
         )
 
     # --- the two sides -----------------------------------------------------------------------
 
     def _matrices(self) -> dict[str, Matrix]:
-        self.program.start(self.subject.inputs[0])
         return {
             name: matrix_of(self.program, name, self.widths.weights, self.subject.factors)
             for name, kind in self.program.graph.nodes(data="kind")
@@ -242,10 +251,19 @@ class Sides:
             cells=models.cells(name) if models is not None and self.cells == "noise" else None,
         )
 
+    def _planned(self, routes: Routes) -> Plan:
+        """The scenario's plan; where there are experts, they take the tokens of their router."""
+        if not routes:
+            return self.ready.plan
+        graph = with_routes(self.ready.graph, tables=routes)
+        return plan_of(_one_chip(self.scenario), graph, self.ready.placement)
+
     def _reference(
         self, inputs: Inputs, prefill: int | None, matrices: dict[str, Matrix], multiply: Any
-    ) -> tuple[Results, dict[str, Tensor], float]:
-        """Results, scales of values, and how far the output is from that in floating point."""
+    ) -> tuple[Reference, dict[str, Tensor], float]:
+        """The quantised model with its results, scales of values, and how far its output is from
+        that in floating point.
+        """
         known = dict(inputs)
         first = prefill if isinstance(self.scenario.workload, Generate) else None
         scales: dict[str, Tensor] = {}
@@ -254,13 +272,11 @@ class Sides:
             plain = Reference(self.program, matrices, None)
             exact = plain.run()["output", "values"]
             scales = scales or self._value_scales(plain, prefill)
-            wanted = Reference(
-                self.program, matrices, self.widths, scales, multiply, self.choice
-            ).run()
-            output = wanted["output", "values"]
+            made = Reference(self.program, matrices, self.widths, scales, multiply, self.choice)
+            output = made.run()["output", "values"]
             if first is None or first >= self.program.tokens:
                 finite = (output - exact).abs()
-                return wanted, scales, float(finite.max())
+                return made, scales, float(finite.max())
             name = next(key for key in known if key not in self.program.sources)
             ids = known[name].clone()
             ids[0, first] = output[first - 1].argmax()
@@ -291,10 +307,16 @@ class Sides:
         heads = {n for n in heads if graph.nodes[n]["axis"] == "sequence"}
         heads -= {n for n, k in graph.nodes(data="kind") if k == "input"}
         return {
-            key: values[prompt - 1 :] if key[0] in heads else values
+            key: values[prompt - 1 :] if key[0] in heads else self._sent(key[0], values)
             for key, values in results.items()
             if key[1] != "between"
         }
+
+    def _sent(self, name: str, values: Tensor) -> Tensor:
+        """Tokens that nobody sent to an expert are no numbers: -inf, as keys not looked at."""
+        if expert_of(self.program, name) is None:
+            return values
+        return values.masked_fill(values.isnan().all(1, keepdim=True), -torch.inf)
 
     def _tolerance(self) -> float:
         """Where steps of converters or cells are no whole numbers, models/cells rounds sums."""
@@ -303,8 +325,13 @@ class Sides:
         )
         return 0.0 if whole else 1e-9
 
-    def _notes(self) -> list[str]:
+    def _notes(self, routed: bool) -> list[str]:
         notes = list(self.subject.notes)
+        if routed:
+            notes.append(
+                "values: experts take the tokens that the router chose; the run's times are of "
+                "tokens sent by a draw"
+            )
         left = len(self.ready.requests) - len(self.subject.inputs)
         if left:
             notes.append(

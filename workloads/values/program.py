@@ -22,10 +22,12 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import Extracted
 from hyflexsim.workloads.extraction.flowing import Op
 
-Given = Callable[[Any], Tensor | None]
-"""The value of an exported node that is some op's result, None for any other node."""
+Given = Callable[[Any], Any]
+"""The value of an exported node that is some op's result, None for any other node: a tensor, or of
+a node with several results (the largest scores and which they are) a tuple.
+"""
 
-LINEAR = ("linear", "addmm", "mm", "matmul", "bmm", "conv1d", "conv2d")
+PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "conv1d", "conv2d", "experts")
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,11 @@ class Program:
         return self._reads[node]
 
     def _reaches(self, node: Any, name: str) -> bool:
-        def given(other: Any) -> Tensor:
+        def given(other: Any) -> Any:
             sizes = self.shape(other)
             tensor = torch.zeros(sizes, dtype=torch.float64)
             if name not in self.owners[other]:
-                return tensor.to(other.meta["val"].dtype)
+                return together(other, [tensor for _ in tensors_of(other)])
             layout = self.layout_of(name)
             rows = layout.rows(tensor)
             every = torch.arange(rows.numel()).reshape(rows.shape)
@@ -182,8 +184,6 @@ class Program:
         name = getattr(getattr(node.target, "_schema", None), "name", str(node.target))
         if name == "hyflexsim::pair_features":
             return _pair_features(*arguments)
-        if name in ("hyflexsim::experts", "hyflexsim::chunk_scan"):
-            raise InputError(f"values: operator {name} of {node.name} is not executed yet")
         if "wrap_with" in name:  # a part under autocast or without gradient
             at = next(i for i, a in enumerate(arguments) if isinstance(a, torch.nn.Module))
             return arguments[at](*arguments[at + 1 :])
@@ -208,7 +208,8 @@ class Program:
 
     def shape(self, node: Any) -> list[int]:
         """Shape of an exported tensor for the inputs that the program was started with."""
-        return [self.sizes.at(size, self.tokens, self.source) for size in node.meta["val"].shape]
+        sizes = tensors_of(node)[0].shape
+        return [self.sizes.at(size, self.tokens, self.source) for size in sizes]
 
     def finished(self, rows: Tensor) -> Tensor:
         """Results of the last op as they leave: numbers that follow it scale and shift them."""
@@ -228,7 +229,7 @@ class Program:
 
     def layout(self, node: Any, count: int) -> Layout:
         """Layout of a tensor of ``count`` tokens (at the token count of :class:`Sizes`)."""
-        shape = node.meta["val"].shape
+        shape = tensors_of(node)[0].shape
         axes = self.sizes.token_axes(shape, count) if count > 1 else []
         if count > 1 and not axes and len(shape) == 4 and shape[2] * shape[3] == count:
             return Layout(2, squares=True)
@@ -293,6 +294,27 @@ def operator_of(node: Any) -> str:
     return packet.rsplit(".", maxsplit=1)[-1]
 
 
+def tensors_of(node: Any) -> list[Any]:
+    """What an exported node makes: one tensor, or the largest scores and which they are."""
+    value = node.meta["val"]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def labels_of(node: Any) -> tuple[str, ...]:
+    """What of an op's results each of these tensors is."""
+    return ("values", "which")[: len(tensors_of(node))]
+
+
+def together(node: Any, values: list[Tensor]) -> Any:
+    """The value of a node that makes these; whole numbers that are not known are 0."""
+    dtypes = [each.dtype for each in tensors_of(node)]
+    held = [
+        value if dtype.is_floating_point else torch.nan_to_num(value).to(dtype)
+        for value, dtype in zip(values, dtypes, strict=True)
+    ]
+    return held[0] if len(held) == 1 else tuple(held)
+
+
 @dataclass(frozen=True)
 class Product:
     """A static product in the program: which operand is data, and the matrix (out, in).
@@ -322,7 +344,7 @@ class Product:
 def product_of(program: Program, name: str) -> Product:
     """How the program computes an op of class gemv. Raises InputError for another operator."""
     op = program.ops[name]
-    node = next((n for n in op.nodes if operator_of(n) in LINEAR), None)
+    node = next((n for n in op.nodes if operator_of(n) in PRODUCTS), None)
     if node is None:
         raise InputError(f"op {name!r}: no matrix product among its exported nodes")
     kind, args = operator_of(node), list(node.args)
@@ -333,6 +355,8 @@ def product_of(program: Program, name: str) -> Product:
     if kind == "linear":
         bias = args[2] if len(args) > 2 else None
         return Product(args[0], -1, constant(args[1]), constant(bias))
+    if kind == "experts":
+        return _expert(program, name, args, constant)
     if kind == "addmm":
         return Product(args[1], -1, constant(args[2]).T, constant(args[0]))
     if kind in ("conv1d", "conv2d"):
@@ -353,6 +377,15 @@ def product_of(program: Program, name: str) -> Product:
     return Product(args[0], -1, constant(args[1]).reshape(args[1].meta["val"].shape[-2:]).T, None)
 
 
+def _expert(program: Program, name: str, args: list[Any], constant: Any) -> Product:
+    """A matrix of one expert; what the second one works on is the result of an op, not a node."""
+    first = program.ops[name].stage == "up"
+    expert = program.graph.nodes[name]["routed"]["expert"]
+    matrices, biases = (constant(args[at if first else at + 1]) for at in (3, 5))
+    bias = None if biases is None else biases[expert]
+    return Product(args[0] if first else None, -1, matrices[expert], bias)
+
+
 def folded(program: Program, name: str, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale and shift (in, then out) that are folded into a matrix; each a vector.
 
@@ -360,7 +393,7 @@ def folded(program: Program, name: str, width: int) -> tuple[Tensor, Tensor, Ten
     """
     op = program.ops[name]
     product = product_of(program, name)
-    at = next(i for i, n in enumerate(op.nodes) if operator_of(n) in LINEAR)
+    at = next(i for i, n in enumerate(op.nodes) if operator_of(n) in PRODUCTS)
     rows = product.matrix.shape[1]
     one_in, none_in = torch.ones(rows).double(), torch.zeros(rows).double()
     if op.before:

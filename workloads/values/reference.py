@@ -30,10 +30,17 @@ from hyflexsim.workloads.values.attention import (
 )
 from hyflexsim.workloads.values.choosing import Chooser
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
+from hyflexsim.workloads.values.experts import Experts, expert_of, experts
 from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix
-from hyflexsim.workloads.values.program import Program, product_of
+from hyflexsim.workloads.values.program import (
+    Program,
+    labels_of,
+    product_of,
+    together,
+)
 from hyflexsim.workloads.values.results import Results
+from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.widths import Widths
 
 Multiply = Callable[[str, int, Tensor], Tensor]
@@ -64,9 +71,11 @@ class Reference:
         self.value_scales = value_scales or {}
         self.multiply = multiply or self._exact
         self.attentions = attentions(program)
+        self.scans = scans(program)
+        self.experts = experts(program)
         self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
-        self._tensors: dict[Any, Tensor] = {}
+        self._tensors: dict[Any, Any] = {}
 
     def run(self) -> Results:
         """Results of every op for the inputs that the program was started with."""
@@ -91,14 +100,16 @@ class Reference:
             self._gemv(name)
         elif name in self.attentions:
             self._attention(name, self.attentions[name])
-        elif op.stage:
-            self._scan(name, op.stage)
+        elif name in self.experts:
+            self._expert(name, self.experts[name])
+        elif name in self.scans:
+            self._scan(name, self.scans[name])
         else:
             self._plain(name, kind)
 
     # --- tensors of the program --------------------------------------------------------------
 
-    def _given(self, node: Any) -> Tensor | None:
+    def _given(self, node: Any) -> Any:
         """A node's tensor, put together from the results of its ops."""
         if node.op == "placeholder" and node.name in self._inputs():
             return None
@@ -112,13 +123,16 @@ class Reference:
     def _inputs(self) -> list[str]:
         return [n for n, op in self.program.ops.items() if op.kind == "input"]
 
-    def _join(self, node: Any, owners: list[str]) -> Tensor:
+    def _join(self, node: Any, owners: list[str]) -> Any:
         """Parts of a fused projection side by side, the class token before the sequence."""
+        return together(node, [self._joined(node, owners, what) for what in labels_of(node)])
+
+    def _joined(self, node: Any, owners: list[str], what: str) -> Tensor:
         whole = self.program.shape(node)
         layout = self.program.layout_of(owners[0])
         rows = layout.rows(torch.full(whole, torch.nan, dtype=torch.float64))
         for name in owners:
-            own = self.results[name, "values"]
+            own = self.results[name, what]
             at = self.program.place(name, torch.arange(rows.numel()).reshape(rows.shape))
             rows.view(-1)[at] = own
         return layout.tensor(rows, whole)
@@ -134,7 +148,11 @@ class Reference:
 
     def _plain(self, name: str, kind: str) -> None:
         node = self.program.ops[name].nodes[-1]
-        rows = self._rows(name, self.program.value(node, self._given))
+        value = self.program.value(node, self._given)
+        if len(labels_of(node)) > 1:
+            value, which = value
+            self.results[name, "which"] = self._rows(name, which).double()
+        rows = self._rows(name, value)
         if kind == "lookup" and self.widths is not None and self.widths.table is not None:
             bits = self.widths.table
             each = rows.reshape(-1, self.program.graph.nodes[name]["width"])  # one row of the table
@@ -145,10 +163,8 @@ class Reference:
         self.results[name, "values"] = self._round(rows)
 
     def _gemv(self, name: str) -> None:
-        op, product, matrix = self.program.ops[name], product_of(self.program, name), None
-        matrix = self.matrices[name]
-        source = op.before[0].args[0] if op.before else product.data
-        x = product.rows(self.tensor(source))
+        op, matrix = self.program.ops[name], self.matrices[name]
+        x = self._operand_of(name)
         if op.half:
             x = x[:1] if op.half == "single" else x[1:]
         labels = ("W",) if len(matrix.codes) == 1 else ("V", "U")
@@ -160,13 +176,22 @@ class Reference:
                 scale = scale_of(x, self.widths.inputs)
                 codes = codes_of(x, scale, self.widths.inputs)
                 if i:
-                    self.results[name, "codes"] = codes
+                    self._keep(name, "codes", codes)
                 total = self.multiply(name, i, codes)
-                self.results[name, label] = total
+                self._keep(name, label, total)
                 x = (total * scale * matrix.scales[i]).float().double()
         if matrix.bias is not None:
             x = x + matrix.bias
-        self.results[name, "values"] = self._round(x)
+        self._keep(name, "values", self._round(x))
+
+    def _operand_of(self, name: str) -> Tensor:
+        """Vectors that enter a matrix, of an expert's its own tokens': (tokens, in)."""
+        op, product = self.program.ops[name], product_of(self.program, name)
+        if op.stage == "down":
+            before = self.experts[name].before(name, op.stage)
+            return self.results[before, "values"][self._own(name)]
+        x = product.rows(self.tensor(op.before[0].args[0] if op.before else product.data))
+        return x if self._expert_of(name) is None else x[self._own(name)]
 
     def _exact(self, name: str, factor: int, codes: Tensor) -> Tensor:
         return codes @ self.matrices[name].codes[factor].T
@@ -231,37 +256,71 @@ class Reference:
             mixed = product * scale / (2**bits - 1)
         self.results[a.pv, "values"] = self._round(mixed.transpose(0, 1).flatten(1))
 
-    # --- scan --------------------------------------------------------------------------------
+    # --- experts -----------------------------------------------------------------------------
 
-    def _scan(self, name: str, stage: str) -> None:
-        node = self.program.ops[name].nodes[-1]
-        x, dt, a, b, c, d, z, _, softplus = node.args
-        results = self.results
-        stages = {
-            self.program.ops[other].stage: other
-            for other in self.program.ops
-            if self.program.ops[other].stage and self.program.ops[other].nodes[-1] is node
-        }
-        if stage == "softplus":
-            values = functional.softplus(self.tensor(dt)[0].T)
-        elif stage == "silu":
-            values = functional.silu(self.tensor(z)[0].T)
-        elif stage == "mul":
-            values = results[stages["scan"], "values"] * results[stages["silu"], "values"]
+    def routes(self) -> dict[str, list[list[int]]]:
+        """By layer, the experts of each token as its router chose, for ``with_routes``."""
+        return {block.layer: self.tensor(block.chosen).tolist() for block in self.experts.values()}
+
+    def _expert_of(self, name: str) -> int | None:
+        return expert_of(self.program, name)
+
+    def _own(self, name: str) -> Tensor:
+        """Tokens that the expert of an op takes, in order."""
+        expert = self._expert_of(name)
+        assert expert is not None
+        return self.tensor(self.experts[name].chosen).eq(expert).any(1).nonzero()[:, 0]
+
+    def _keep(self, name: str, what: str, rows: Tensor) -> None:
+        """Results of an op; those of an expert at its own tokens, the others NaN."""
+        if self._expert_of(name) is not None:
+            whole = torch.full((self.program.tokens, rows.shape[1]), torch.nan).double()
+            whole[self._own(name)] = rows
+            rows = whole
+        self.results[name, what] = rows
+
+    def _expert(self, name: str, block: Experts) -> None:
+        results, stage = self.results, self.program.ops[name].stage
+        if stage == "mix":
+            found = {e: results[each["down"], "values"] for e, each in block.stages.items()}
+            chosen, weights = (self.tensor(node) for node in (block.chosen, block.weights))
+            values = block.mixed(chosen.double(), weights, found)
         else:
-            step = results[stages["softplus"], "values"] if softplus else self.tensor(dt)[0].T
-            values = self._recurrence(self.tensor(x)[0].T, step, a, b, c, d)
+            own = block.ops_beside(name)
+            hidden = results[block.before(name, stage), "values"]
+            if stage == "gate":
+                values = block.gated(hidden, results[own["act"], "values"])
+            else:
+                values = block.active(hidden) if stage == "act" else block.clamped(hidden)
         results[name, "values"] = self._round(values)
 
-    def _recurrence(self, x: Tensor, step: Tensor, a: Any, b: Any, c: Any, d: Any) -> Tensor:
-        """h <- exp(A dt) h + dt B x; y = C h + D x: (N, C) (Mamba, arXiv 2312.00752 Alg. 2)."""
-        decay, skip = self.tensor(a), None if d is None else self.tensor(d)
-        into, out = self.tensor(b)[0].T, self.tensor(c)[0].T  # (N, S)
-        state = torch.zeros_like(decay)
-        rows = []
-        for n in range(len(x)):
-            grown = torch.exp(decay * step[n][:, None]) * state
-            state = self._round(grown + (step[n] * x[n])[:, None] * into[n])
-            y = (state * out[n]).sum(1)
-            rows.append(y if skip is None else y + skip * x[n])
+    # --- scan --------------------------------------------------------------------------------
+
+    def _scan(self, name: str, scan: Scan) -> None:
+        results, stage = self.results, self.program.ops[name].stage
+        if stage == "softplus":
+            values = scan.step_sizes(self._operand(scan, "dt"))
+        elif stage == "clamp":
+            values = scan.clamped(results[scan.stages["softplus"], "values"])
+        elif stage == "silu":
+            values = functional.silu(self._operand(scan, "z"))
+        elif stage == "mul":
+            first, second = (results[scan.stages[each], "values"] for each in ("scan", "silu"))
+            values = first * second
+        else:
+            values = self._recurrence(scan)
+        results[name, "values"] = self._round(values)
+
+    def _operand(self, scan: Scan, label: str) -> Tensor:
+        return scan.rows(self.tensor(scan.operand(label)))
+
+    def _recurrence(self, scan: Scan) -> Tensor:
+        """Token after token: (N, C)."""
+        sizes = scan.step_op
+        step = self.results[sizes, "values"] if sizes else self._operand(scan, "dt")
+        x, into, out = (self._operand(scan, label) for label in ("x", "b", "c"))
+        state, rows = scan.start(), []
+        for operands in zip(x, step, into, out, strict=True):
+            state, y = scan.advance(state, operands, self._round)
+            rows.append(y)
         return torch.stack(rows)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 Results = dict[tuple[str, str], Tensor]
 """By op and what of it: ``W``, ``V``, ``U`` and ``product`` are integers, ``codes`` those between,
-``values`` what others read; (tokens, ...) float64, NaN where nothing was computed, -inf for scores
-of tokens that are not looked at.
+``values`` what others read, ``which`` the places of the largest scores; (tokens, ...) float64, NaN
+where nothing was computed, -inf for scores of tokens that are not looked at.
 """
 
 
@@ -37,8 +37,9 @@ def compare(wanted: Results, got: Results, tolerance: float = 0.0) -> Iterator[R
     for key in dict.fromkeys([*wanted, *got]):
         one, other = wanted.get(key), got.get(key)
         if one is None or other is None or one.shape != other.shape:
-            size = max(0 if each is None else each.numel() for each in (one, other))
-            yield Row(*key, size, 0, inf)
+            there = [each for each in (one, other) if each is not None]
+            size = max(int((~torch.isneginf(each)).sum()) for each in there)
+            yield Row(*key, size, 0, inf if size else 0.0)
             continue
         counted = ~(torch.isneginf(one) & torch.isneginf(other))
         same = (one == other) & counted

@@ -27,8 +27,10 @@ from hyflexsim.workloads.values.attention import (
     weights_of,
 )
 from hyflexsim.workloads.values.codes import codes_of, half, probability_codes, scale_of
-from hyflexsim.workloads.values.program import product_of
+from hyflexsim.workloads.values.experts import Experts, experts
+from hyflexsim.workloads.values.program import labels_of, product_of
 from hyflexsim.workloads.values.roles import count
+from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.sight import Seen, Sight
 from hyflexsim.workloads.values.spans import Span
 
@@ -40,6 +42,8 @@ class Served:
         self.x = sight
         self.program = sight.program
         self.attentions = attentions(self.program)
+        self.scans = scans(self.program)
+        self.experts = experts(self.program)
         self.choice = sight.machine.choice
         if self.choice is not None and self.choice.by not in CHOICES:
             raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
@@ -94,6 +98,8 @@ class Served:
     def operand(self, index: int, op: str, visits: np.ndarray) -> Tensor:
         """Vectors that enter a matrix: (positions, in)."""
         own, product = self.program.ops[op], product_of(self.program, op)
+        if own.stage == "down":
+            return self._stage(index, visits, self.experts[op].before(op, own.stage))
         source = own.before[0].args[0] if own.before else product.data
 
         def rows(tensor: Tensor) -> Tensor:
@@ -102,7 +108,11 @@ class Served:
                 return vectors[:1] if own.half == "single" else vectors[1:]
             return vectors
 
-        return self._rows(index, op, source, visits, rows)
+        vectors = self._rows(index, op, source, visits, rows)
+        if op not in self.experts:
+            return vectors
+        chosen = self._which(index, op, visits)  # an expert takes no token before it is chosen
+        return vectors.masked_fill(chosen.isnan().any(1)[:, None], torch.nan)
 
     def _rows(self, index: int, op: str, node: Any, visits: np.ndarray, rows: Any) -> Tensor:
         """Rows of an exported tensor for the positions of visits, from what each has seen."""
@@ -183,11 +193,12 @@ class Served:
     def play(self, index: int, visits: np.ndarray) -> None:
         """Some visits of an op that a unit without weights serves."""
         step = self.x.plan.steps[index]
-        op = self.program.ops[step.op]
         if step.op in self.attentions:
             self._attention(index, step, self.attentions[step.op], visits)
-        elif op.stage:
-            self._scan(index, step, op.stage, visits)
+        elif step.op in self.experts:
+            self._expert(index, step, self.experts[step.op], visits)
+        elif step.op in self.scans:
+            self._scan(index, step, self.scans[step.op], visits)
         else:
             self._plain(index, step, visits)
 
@@ -197,14 +208,18 @@ class Served:
         node = self.program.ops[step.op].nodes[-1]
         layout = self.program.layout_of(step.op)
 
-        def rows(tensor: Tensor) -> Tensor:
-            return self.program.place(step.op, layout.rows(tensor))
+        def rows(tensor: Any) -> Tensor:
+            parts = tensor if isinstance(tensor, tuple) else (tensor,)
+            return torch.cat([self.program.place(step.op, layout.rows(t)) for t in parts], 1)
 
         if node.op == "placeholder":  # a learned vector: a table with one row
             own = rows(self.program.value(node, lambda n: None))
             values = own[self.x.store.rows(step.op, at)]
         else:
             values = self._rows(index, step.op, node, visits, rows)
+        if len(labels_of(node)) > 1:
+            values, which = values.chunk(2, 1)
+            self.x.store.keep(step.op, "which", at, which.masked_fill(values.isnan(), torch.nan))
         read = count(step, "cell_read")
         if read:
             width = int(self.program.graph.nodes[step.op]["width"])
@@ -405,60 +420,81 @@ class Served:
         product[heads:] = torch.nan
         return product
 
+    # --- experts -----------------------------------------------------------------------------
+
+    def _which(self, index: int, op: str, visits: np.ndarray) -> Tensor:
+        """The experts of the tokens of visits; NaN where the choice was not waited for."""
+        node = self.experts[op].chosen
+        which = self._rows(index, op, node, visits, lambda t: t.double())
+        looks, at = self.x.looks(index, visits), self.x.positions(index, visits)
+        for name in self.program.reads(node):
+            for i, position in enumerate(at.tolist()):
+                if not _sees(looks.get(name), i, position):
+                    which[i] = torch.nan
+        return which
+
+    def _expert(self, index: int, step: Step, block: Experts, visits: np.ndarray) -> None:
+        at, stage = self.x.positions(index, visits), self.program.ops[step.op].stage
+        if stage == "mix":
+            weights = self._rows(index, step.op, block.weights, visits, lambda t: t)
+            found = {
+                expert: self._stage(index, visits, each["down"])
+                for expert, each in block.stages.items()
+                if (each["down"], "values") in self.x.store.results  # some token was sent there
+            }
+            values = block.mixed(self._which(index, step.op, visits), weights, found)
+        else:
+            hidden = self._stage(index, visits, block.before(step.op, stage))
+            if stage == "gate":
+                active = self._stage(index, visits, block.ops_beside(step.op)["act"])
+                values = block.gated(hidden, active)
+            else:
+                values = block.active(hidden) if stage == "act" else block.clamped(hidden)
+        self._keep(step, at, half(values))
+
     # --- scan --------------------------------------------------------------------------------
 
-    def _scan(self, index: int, step: Step, stage: str, visits: np.ndarray) -> None:
-        node = self.program.ops[step.op].nodes[-1]
-        x, dt, a, b, c, d, z, *_ = node.args
-        at = self.x.positions(index, visits)
-        stages = {
-            op.stage: name
-            for name, op in self.program.ops.items()
-            if op.stage and op.nodes[-1] is node
-        }
+    def _scan(self, index: int, step: Step, scan: Scan, visits: np.ndarray) -> None:
+        at, stage = self.x.positions(index, visits), self.program.ops[step.op].stage
 
-        def read(argument: Any) -> Tensor:
-            return self._rows(index, step.op, argument, visits, lambda t: t[0].T)
+        def read(label: str) -> Tensor:
+            return self._rows(index, step.op, scan.operand(label), visits, scan.rows)
 
         if stage == "softplus":
-            values = half(functional.softplus(read(dt)))
+            values = scan.step_sizes(read("dt"))
+        elif stage == "clamp":
+            values = scan.clamped(self._stage(index, visits, scan.stages["softplus"]))
         elif stage == "silu":
-            values = half(functional.silu(read(z)))
+            values = functional.silu(read("z"))
         elif stage == "mul":
-            values = half(
-                self._stage(index, visits, stages["scan"])
-                * self._stage(index, visits, stages["silu"])
+            first, second = (
+                self._stage(index, visits, scan.stages[each]) for each in ("scan", "silu")
             )
+            values = first * second
         else:
-            steps = (
-                self._stage(index, visits, stages["softplus"]) if "softplus" in stages else read(dt)
-            )
-            values = self._recurrence(
-                index, step, visits, (read(x), steps, read(b), read(c)), (a, d)
-            )
-        self._keep(step, at, values)
+            steps = self._stage(index, visits, scan.step_op) if scan.step_op else read("dt")
+            operands = (read("x"), steps, read("b"), read("c"))
+            values = self._recurrence(index, step, visits, operands, scan)
+        self._keep(step, at, half(values))
 
     def _recurrence(
-        self, index: int, step: Step, visits: np.ndarray, rows: tuple[Tensor, ...], node: Any
+        self, index: int, step: Step, visits: np.ndarray, rows: tuple[Tensor, ...], scan: Scan
     ) -> Tensor:
         """One state after the other, each from the one that the visit has waited for."""
-        decay = self.program.value(node[0], lambda n: None)
-        skip = None if node[1] is None else self.program.value(node[1], lambda n: None)
         states = self.states.setdefault(step.op, {})
         seen = self.x.looks(index, visits).get(step.op)
         made = []
-        for i, (position, x, dt, into, out) in enumerate(
+        for i, (position, *operands) in enumerate(
             zip(self.x.positions(index, visits).tolist(), *rows, strict=True)
         ):
-            before = torch.zeros_like(decay)
+            before = scan.start()
             if position and not _sees(seen, i, position - 1):
-                before = torch.full_like(decay, torch.nan)
+                before = torch.full_like(before, torch.nan)
             elif position:
                 before = states[position - 1]
-            state = half(torch.exp(decay * dt[:, None]) * before + (dt * x)[:, None] * into)
-            states[position] = state
-            y = (state * out).sum(1)
-            made.append(half(y if skip is None else y + skip * x))
+            x, dt, into, out = operands
+            states[position], y = scan.advance(before, (x, dt, into, out), half)
+            made.append(y)
         return torch.stack(made)
 
 

@@ -6,7 +6,8 @@ for it does not see, also where the machine happens to have it by then: so a fir
 weak shows in the numbers and not in luck.
 
 Tokens are *positions*: pairs of particles in the plan's order, the others along the sequence (of
-steps that only sampled tokens need, the first is the last of the prompt).
+steps that only sampled tokens need, the first is the last of the prompt; of an expert's steps they
+are the tokens that it takes).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from hyflexsim.sim.plan.plan import Plan, Step
 from hyflexsim.sim.plan.unrolled import GROUP, STREAM, Edge, Shape, shape_of
+from hyflexsim.sim.routing import taken
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Span:
     def through(self, inner: Span) -> Span:
         """What is waited for where these visits wait for visits that wait for ``inner``."""
         some = self.stop > self.first
+        if not some.any():  # an expert without tokens has no visits either
+            return Span(np.zeros_like(self.first), np.zeros_like(self.stop))
         first = inner.first[np.where(some, self.first, 0)]
         stop = inner.stop[np.where(some, self.stop - 1, 0)]
         return Span(np.where(some, first, 0), np.where(some, stop, 0))
@@ -74,6 +78,8 @@ class Waits:
         if step.axis != "pair":
             offset = self.prefill - 1 if step.head else 0
             first = visit // step.planes + offset
+            if step.routed is not None:
+                first = taken(step.routed, self.tokens)[first]
             return Span(first, first + 1)
         if step.split:
             first = visit // step.planes

@@ -13,7 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyflexsim.workloads.values.program import Given, Program
+from hyflexsim.workloads.values.program import (
+    Given,
+    Program,
+    labels_of,
+    tensors_of,
+    together,
+)
 from hyflexsim.workloads.values.results import Results
 from hyflexsim.workloads.values.spans import pair_rows
 
@@ -58,32 +64,33 @@ class Store:
 
     def given(self, visible: Visible) -> Given:
         """Tensors of the program with only these positions, for :meth:`Program.value`."""
-        made: dict[Any, Tensor] = {}
+        made: dict[Any, Any] = {}
 
-        def value(node: Any) -> Tensor:
+        def value(node: Any) -> Any:
             if node not in made:
                 made[node] = self._tensor(node, visible)
             return made[node]
 
         return value
 
-    def _tensor(self, node: Any, visible: Visible) -> Tensor:
+    def _tensor(self, node: Any, visible: Visible) -> Any:
+        return together(node, [self._held(node, what, visible) for what in labels_of(node)])
+
+    def _held(self, node: Any, what: str, visible: Visible) -> Tensor:
         owners = self.program.owners[node]
         sizes = self.program.shape(node)
         layout = self.program.layout_of(owners[0])
         rows = layout.rows(torch.full(sizes, torch.nan, dtype=torch.float64))
         every = torch.arange(rows.numel()).reshape(rows.shape)
         for op in owners:
-            if (op, "values") not in self.results or op not in visible:
+            if (op, what) not in self.results or op not in visible:
                 continue
             seen = np.flatnonzero(visible[op] & self.written[op])
             at = self.rows(op, seen)
-            rows.view(-1)[self.program.place(op, every)[at]] = self.results[op, "values"][at]
-        tensor = layout.tensor(rows, sizes)
-        dtype = node.meta["val"].dtype
-        return tensor if dtype.is_floating_point else torch.nan_to_num(tensor).to(dtype)
+            rows.view(-1)[self.program.place(op, every)[at]] = self.results[op, what][at]
+        return layout.tensor(rows, sizes)
 
     def whole_numbers(self, op: str) -> bool:
-        """Whether an op's results are token ids."""
-        dtype = self.program.ops[op].nodes[-1].meta["val"].dtype
-        return not dtype.is_floating_point
+        """Whether some of an op's results are whole numbers: token ids, which experts."""
+        made = tensors_of(self.program.ops[op].nodes[-1])
+        return not all(each.dtype.is_floating_point for each in made)

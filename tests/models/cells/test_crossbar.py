@@ -115,6 +115,14 @@ def test_a_tile_is_converted_by_itself():
     assert float(bit_serial_matmul(x, w, adc_bits=7, rows=128)) == 127
 
 
+@pytest.mark.parametrize("adc_bits", [None, 3])
+def test_no_inputs_are_no_results(adc_bits):
+    """An expert that no token is sent to."""
+    programmed = program_crossbar(codes(5, 8), 2)
+    empty = torch.zeros(2, 0, 8, dtype=torch.int64)
+    assert read_crossbar(empty, programmed, adc_bits=adc_bits).shape == (2, 0, 5)
+
+
 def test_blocks_of_inputs_agree():
     """More inputs than one block holds, and any leading axes."""
     x, w = codes(2, 3, 700, 70), codes(400, 70, seed=1)
