@@ -19,40 +19,44 @@ NAMES = {
     "upper bits": "by upper bits, before (SPRINT)",
     "mask": "diagonals, before (ASADI)",
 }
+NEAR = (0.08, 0.06)
+"""Of the extent of all marks, how far to its left another one leaves no room for a number."""
 COLOURS = dict(zip(NAMES, ("#303030", *style.LABEL_COLOURS), strict=False))
+
+
+TRAINED = ", trained"
+"""End of the name of a way that a model has been trained with."""
 
 
 def ways_plot(table: pd.DataFrame) -> Axes:
     """Rows of workloads/sparsity/ways.py; the dashed line is full attention's score.
 
     Error bars: one standard error of the paired change from full attention. Beside a mark stands
-    how many keys are kept (:func:`mark_of`).
+    how many keys are kept (:func:`mark_of`); squares are of models trained with these keys alone.
     """
-    full = table[table["by"].isna() | (table["by"] == "")].iloc[0]
+    table = table.assign(by=table["by"].fillna(""), trained=table["way"].str.endswith(TRAINED))
+    full = table[table["by"] == ""].iloc[0]
     with style.context():
         axes = panels(2, style.PAGE, 3.2, sharey=True)
         for ax, column in zip(axes, ("attention_nj", "p50_us"), strict=True):
-            for by, name in NAMES.items():
-                rows = table[table["by"].fillna("") == by]
-                if rows.empty:
-                    continue
+            drawn = table.assign(x=table[column] / (1e3 if column == "attention_nj" else 1))
+            for (key, trained), rows in drawn.groupby(["by", "trained"], sort=False):
+                by = str(key)
                 marks: dict[str, Any] = {
                     "color": COLOURS[by],
-                    "fmt": "o",
+                    "fmt": "s" if trained else "o",
                     "ms": 3.2,
                     "lw": 0.7,
                     "capsize": 1.5,
                 }
-                across = rows[column] / (1e3 if column == "attention_nj" else 1)
-                ax.errorbar(across, rows["score"], rows["change_error"], label=name, **marks)
-                if ax is axes[0]:
-                    _name(ax, across, rows, COLOURS[by])
+                name = f"{NAMES[by]}{TRAINED if trained else ''}"
+                ax.errorbar(rows["x"], rows["score"], rows["change_error"], label=name, **marks)
             ax.axhline(full["score"], color="#606060", lw=0.6, ls="--")
             ax.grid(axis="y")
+            if ax is axes[0]:
+                _name(ax, drawn)
         item = "jet" if full["metric"] == "accuracy" else "text"
-        axes[0].set_xlabel(
-            f"energy of attention (µJ a {item}); numbers: keys kept, H: of each head"
-        )
+        axes[0].set_xlabel(f"energy of attention (µJ a {item}); numbers: keys, H: of each head")
         axes[1].set_xlabel(f"latency of a {item} alone, p50 (µs)")
         axes[0].set_ylabel(full["metric"])
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), **style.LEGEND}
@@ -73,19 +77,21 @@ def mark_of(way: str) -> str:
     return f"≤{number[0]}" if way.startswith("within") else number[0]
 
 
-def _name(ax: Axes, across: pd.Series, rows: pd.DataFrame, colour: str) -> None:
-    for x, y, way in zip(across, rows["score"], rows["way"], strict=True):
-        mark = mark_of(way)
-        right = mark.startswith(
-            "≤"
-        )  # it keeps more than its neighbours, whose bars are on the left
+def _name(ax: Axes, drawn: pd.DataFrame) -> None:
+    """Keys kept, on the left of a mark, or on its right where another mark is too near for that."""
+    width, height = drawn["x"].max() - drawn["x"].min(), drawn["score"].max() - drawn["score"].min()
+    for i, row in drawn.iterrows():
+        others = drawn.drop(index=i)
+        beside = (row["x"] - others["x"]).between(0, NEAR[0] * width)
+        level = (row["score"] - others["score"]).abs() <= NEAR[1] * height
+        right = bool((beside & level).any())
         ax.annotate(
-            mark,
-            (x, y),
+            mark_of(row["way"]),
+            (row["x"], row["score"]),
             (4 if right else -4, 0),
             textcoords="offset points",
             ha="left" if right else "right",
             va="center",
             fontsize=style.SMALL,
-            color=colour,
+            color=COLOURS[row["by"]],
         )
