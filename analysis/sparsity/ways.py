@@ -19,8 +19,8 @@ NAMES = {
     "upper bits": "by upper bits, before (SPRINT)",
     "mask": "diagonals, before (ASADI)",
 }
-NEAR = (0.08, 0.06)
-"""Of the extent of all marks, how far to its left another one leaves no room for a number."""
+NEAR = (0.035, 0.03)
+"""Of the extent of all marks, half the width and height of a number with some room."""
 COLOURS = dict(zip(NAMES, ("#303030", *style.LABEL_COLOURS), strict=False))
 
 
@@ -78,20 +78,32 @@ def mark_of(way: str) -> str:
 
 
 def _name(ax: Axes, drawn: pd.DataFrame) -> None:
-    """Keys kept, on the left of a mark, or on its right where another mark is too near for that."""
+    """Keys kept, beside a mark where no other mark or bar is: left, right, above or below it."""
     width, height = drawn["x"].max() - drawn["x"].min(), drawn["score"].max() - drawn["score"].min()
     for i, row in drawn.iterrows():
-        others = drawn.drop(index=i)
-        beside = (row["x"] - others["x"]).between(0, NEAR[0] * width)
-        level = (row["score"] - others["score"]).abs() <= NEAR[1] * height
-        right = bool((beside & level).any())
+        bar = row["change_error"] / height
+        dx, dy, side = _free_side(row, drawn.drop(index=i), width, height)
+        points = 4 * dx, (6 + bar * ax.bbox.height * 72 / ax.figure.dpi) * dy
         ax.annotate(
             mark_of(row["way"]),
             (row["x"], row["score"]),
-            (4 if right else -4, 0),
+            points,
             textcoords="offset points",
-            ha="left" if right else "right",
+            ha=side,
             va="center",
             fontsize=style.SMALL,
             color=COLOURS[row["by"]],
         )
+
+
+def _free_side(
+    row: pd.Series, others: pd.DataFrame, width: float, height: float
+) -> tuple[int, int, str]:
+    """Steps to the right and up to where a number has room, and how it is aligned there."""
+    bars = others["change_error"] / height
+    for dx, dy, side in ((-1, 0, "right"), (1, 0, "left"), (0, 1, "center")):
+        across = (others["x"] - row["x"]) / width - NEAR[0] * dx
+        up = (others["score"] - row["score"] - row["change_error"] * dy) / height - NEAR[1] * dy
+        if ((across.abs() > NEAR[0]) | (up.abs() - bars > NEAR[1])).all():
+            return dx, dy, side
+    return 0, -1, "center"

@@ -15,6 +15,7 @@ RESULTS = Path(__file__).parents[3] / "docs" / "results"
 PLOTS = {
     "bound": bound_plot,
     "ways": ways_plot,
+    "ways-gpt2-pydoc": ways_plot,
     "trigger": trigger_plot,
     "levers": levers_plot,
 }
