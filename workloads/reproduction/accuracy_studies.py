@@ -39,6 +39,7 @@ _ROWS = ("--vary", "analog.rows:analog.arrays=64:512,128:256,256:128")  # as man
 _CHIPS = ("pareto", "--compressed", *_BITS, *_ROWS, "--sigma", "0.112", "--seeds", "2")
 _CELLS = ("--vary", "analog.mlc_bits=1,2,3", "--vary")
 _JETS = ("--slc-rate", "10,100", "--limit", "100")
+_PAIRS_OF_SENTENCES = ("--slc-rate", "10,100", "--limit", "50")
 _BYTES = ("--slc-rate", "10,50,100", "--limit", "8")
 
 
@@ -98,6 +99,7 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
         "accuracy": (*_EXACT, "--limit", "400"),
         "pairs": (*_PAIRS, "--limit", "400"),
         **_on_chip("--limit", "400"),
+        "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=6,8", *_PAIRS_OF_SENTENCES),
         "ranks": (
             *("ranks", "--budget", "0.5", *(word for key in _STSB for word in ("--set", key))),
             *("--method", f"{_LEARNED},{_GIVEN},tanh rounded"),
