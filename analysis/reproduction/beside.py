@@ -105,9 +105,9 @@ def _panel(ax: Axes, table: pd.DataFrame, log: bool, room: int) -> None:
             colors=PAPER,
             linewidth=1.4,
         )
-    letters = max(room // len(ticks) - 1, 5)
-    labels = [textwrap.fill(x, letters, break_long_words=False) for x in ticks]
-    ax.set_xticks(range(len(ticks)), labels)
+    ax.set_xticks(
+        range(len(ticks)), [textwrap.fill(x, max(room // len(ticks) - 1, 5)) for x in ticks]
+    )
     ax.set_xlim(-0.5, len(ticks) - 0.5)
     if log:
         ax.set_yscale("log")

@@ -22,7 +22,7 @@ from hyflexsim.workloads.reproduction.throughput import TURNS
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.terminal import Say
 
-TABLE = "reproduction-copies-played"
+TABLE = "copies-played"
 
 
 class Point(NamedTuple):

@@ -91,7 +91,8 @@ def test_the_page_is_what_the_command_makes(tmp_path):
 def test_closed_forms_are_those_of_a_run(overlap, copies):
     case = Case(model="bert-base", slc_rate=0.1, tokens=16, overlap=overlap, copies=copies)
     blocks = Blocks.of(case)
-    assert blocks.played().per_s == pytest.approx(blocks.per_s, rel=0.005)
+    # of sixty answers: where steps overlap the first one comes a little early
+    assert blocks.played(60).per_s == pytest.approx(blocks.per_s, rel=0.005)
     rows = simulate(case.scenario()).tables["energy"]
     played = sum(row["energy_pj"] for row in rows if is_block(row["layer"]))
     assert sum(blocks.energy_pj().values()) == pytest.approx(played, rel=1e-12)
