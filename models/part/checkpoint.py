@@ -126,6 +126,8 @@ def load_part(
     path = Path(path)
     if path.is_dir():
         path = path / "model.safetensors"
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; a .safetensors, .pt or .pth file is needed")
     spec = _read_spec(path) or spec
     if spec is None:
         raise ModelError(

@@ -66,7 +66,7 @@ def test_learning_curve(few, tmp_path, capsys):
             ["train-part", "part"],
             "part: no such recipe; name one of part-small, part-small-best",
         ),
-        (["attention-cost", "no.pt"], "does not say what it holds"),
+        (["attention-cost", "no.pt"], "no.pt: no such file; a .safetensors, .pt or .pth file is"),
         (["jets", "--classes", "top", "--out", "x"], "classes must be of QCD"),
         (["jets", "--workers", "0", "--out", "x"], "workers must be at least 1; got 0"),
     ],
