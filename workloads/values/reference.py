@@ -316,11 +316,11 @@ class Reference:
 
     def _recurrence(self, scan: Scan) -> Tensor:
         """Token after token: (N, C)."""
-        sizes = scan.step_op
-        step = self.results[sizes, "values"] if sizes else self._operand(scan, "dt")
-        x, into, out = (self._operand(scan, label) for label in ("x", "b", "c"))
+        read = {label: self._operand(scan, label) for label in scan.reads}
+        if scan.step_op:
+            read["dt"] = self.results[scan.step_op, "values"]
         state, rows = scan.start(), []
-        for operands in zip(x, step, into, out, strict=True):
+        for operands in zip(*read.values(), strict=True):
             state, y = scan.advance(state, operands, self._round)
             rows.append(y)
         return torch.stack(rows)
