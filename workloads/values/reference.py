@@ -6,8 +6,9 @@ codes of queries, keys, values and probabilities, everything else in floating po
 where the op ends. No step, array, visit or firing rule enters here. How codes are chosen: codes.py.
 
 Assumed beside that: a bias is added in FP16 to the product, which is rounded once with it; a scan
-keeps its state in FP16; a row of a table that lies in digital PIM has codes of that unit's value
-bits, one scale a row, as its reads are counted.
+keeps its state in FP16; what a token's experts make is weighted and added before it is rounded; a
+row of a table that lies in digital PIM has codes of that unit's value bits, one scale a row, as its
+reads are counted.
 """
 
 from __future__ import annotations
