@@ -275,14 +275,15 @@ class Shape:
         """Inputs that each token waits for; None where all wait for one: nothing to count."""
         waits: list[np.ndarray | None] = []
         for count, *edges in self.pattern.waits:
-            if len(edges) > MOST_INPUTS:
-                raise ValueError(f"a step may wait for {MOST_INPUTS} inputs; got {len(edges)}")
-            each = np.zeros(self.class_counts[count], dtype=np.uint8)
+            each = np.zeros(self.class_counts[count], dtype=np.int64)
             for edge in edges:
                 each[self.class_edges[edge].waiting] += 1
             each[: self.class_begins[count]] = 0
+            most = int(each.max(initial=0))  # of many experts a token waits for its own
+            if most > MOST_INPUTS:
+                raise ValueError(f"a token may wait for {MOST_INPUTS} inputs; got {most}")
             one = (each[self.class_begins[count] :] == 1).all()
-            waits.append(None if one else each)
+            waits.append(None if one else each.astype(np.uint8))
         return waits
 
     @cached_property

@@ -116,6 +116,18 @@ def test_visits_are_the_loads_on_both_engines(fidelity):
         assert (one == other).all()
 
 
+def test_more_experts_than_inputs_are_counted():
+    """The sum has 300 experts to wait for, a token two of them and the router."""
+    graph = block(drawn(300, 2))
+    plan = build_plan(graph, place(graph, load_chip("hyflexpim"), Options(chips=2)))
+    shape = shape_of(plan, 9)
+    at = next(i for i, step in enumerate(plan.steps) if step.name == "mix")
+    assert len(plan.steps[at].inputs) > 300
+    assert set(shape.waits[at]) == {3}
+    played = [engines.play(plan, [Request(0, 9)], engine=name) for name in ("simpy", "compiled")]
+    assert played[0].finished == played[1].finished
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.sets(st.integers(0, 2), min_size=1, max_size=2), min_size=1, max_size=8),

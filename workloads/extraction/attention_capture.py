@@ -70,6 +70,11 @@ def operators() -> Any:
             " float[] limit) -> Tensor",
             lambda x, *_: torch.empty_like(x),
         ),
+        # decay and bonus (C,), keys and values (B, N, C): RWKV-4
+        "sums": (
+            "(Tensor decay, Tensor first, Tensor key, Tensor value) -> Tensor",
+            lambda decay, first, key, value: torch.empty_like(key),
+        ),
         # two (B, 4, P) of four-vectors -> (B, 4, P)
         "pair_features": (
             "(Tensor i, Tensor j) -> Tensor",
@@ -212,6 +217,8 @@ def _stand_ins(model: Any) -> Iterator[None]:
                 stack.enter_context(mock.patch.object(module, "mamba_selective_scan", _scan))
             if hasattr(module, "mamba2_chunk_scan"):
                 stack.enter_context(mock.patch.object(module, "mamba2_chunk_scan", _chunk_scan))
+            if hasattr(module, "rwkv_linear_attention"):
+                stack.enter_context(mock.patch.object(module, "rwkv_linear_attention", _sums))
         yield
 
 
@@ -284,6 +291,12 @@ def _chunk_scan(  # the signature of transformers' mamba2_chunk_scan
     **_: Any,
 ) -> Any:
     return operators().chunk_scan(x, dt, A, B, C, D, dt_bias, list(dt_limit))
+
+
+def _sums(  # the signature of transformers' rwkv_linear_attention
+    time_decay: Any, time_first: Any, key: Any, value: Any, **_: Any
+) -> tuple[Any, None]:
+    return operators().sums(time_decay, time_first, key, value), None
 
 
 def _mask(*_: Any, inputs_embeds: Any, **__: Any) -> Any:

@@ -68,9 +68,17 @@ def _joined_keys(self: Any, kv_nope: Any, k_rot: Any) -> tuple[Any, Any]:
 EXPERTS: dict[str, Callable[..., Any]] = {"GptOssExperts": _clamped_experts}
 """Experts that have another form than most, by class."""
 
+
+def _as_they_are(self: Any) -> None:
+    """Weights of RWKV's later blocks stay as trained. Halved every sixth block with all that they
+    add to, for the range of FP16, they give the same but for the epsilon of the norms.
+    """
+
+
 PATCHES: dict[str, Callable[..., Any]] = {
     "DeepseekV3Attention.expand_kv": _joined_keys,
     "FalconAttention._split_heads": _falcon_heads,
+    "RwkvModel._rescale_layers": _as_they_are,
 }
 """By class and method of the module that defines a model."""
 

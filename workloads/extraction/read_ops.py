@@ -300,6 +300,19 @@ def _chunk_scan(reader: Reader, node: Any, args: list[Any]) -> Any:
     return value
 
 
+def _sums(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """RWKV-4: a weighted sum of values and that of the weights, a channel: two states."""
+    decay, first, key, value = args
+    channels = int(shape_of(node, 2)[-1])
+    shape: dict[str, Any] = {"channels": channels, "state": 2}
+    name = f"{reader.short(reader.module(node))}.scan"
+    operands = [key, value, decay, first]
+    flow: Flow = reader.emit("scan", node, operands, name=name, width=channels, **shape)
+    flow.op.inputs.append((flow, "recurrent"))
+    flow.op.stage = "scan"
+    return flow
+
+
 def _pair_features(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Four features of a pair from two four-vectors (ParT), symmetric: N (N + 1) / 2 pairs."""
     vectors = args[0]
@@ -337,6 +350,7 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "attention": _attention,
     "scan": _scan,
     "chunk_scan": _chunk_scan,
+    "sums": _sums,
     "pair_features": _pair_features,
 }
 """Operators by name (without overload); everything not here is wires, element-wise or refused."""

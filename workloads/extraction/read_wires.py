@@ -2,8 +2,8 @@
 
 Choosing columns costs nothing: the flow remembers which (see Part). Along the token axis only what
 the firing rules can say is allowed: the first or the last token, class tokens before a sequence
-(and, of an image, the rest of it), pairs of particles, a mean over all tokens. Handlers are as in
-read_ops.py.
+(and, of an image, the rest of it), the token before each, pairs of particles, a mean over all
+tokens. Handlers are as in read_ops.py.
 """
 
 from __future__ import annotations
@@ -154,6 +154,15 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
     raise reader.refusal(node, "joins tokens (allowed: a class token before a sequence)")
 
 
+def _pad(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Zeros before the first token, the last one cut: each token reads the one before it."""
+    value, axes = args[0], reader.sizes.token_axes(shape_of(node), reader.sizes.tokens)
+    shift = list(args[1]) == [0, 0, 1, -1] and axes == [len(shape_of(node)) - 2]
+    if not (shift and isinstance(value, Flow) and value.axis == "sequence"):
+        raise reader.refusal(node)
+    return Flow(value.op, value.width, value.axis, value.extra, value.parts, "prefix")
+
+
 def _stack(reader: Reader, node: Any, args: list[Any]) -> Any:
     flows = [p for p in args[0] if isinstance(p, Flow)]
     return _wires(reader, node, flows)
@@ -213,6 +222,8 @@ WIRES: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "index": _index,
     "cat": _cat,
     "stack": _stack,
+    "pad": _pad,
+    "constant_pad_nd": _pad,
     "where": _where,
     "mean": _mean,
     "sum": _mean,

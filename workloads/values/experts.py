@@ -48,7 +48,7 @@ class Experts:
         return next(each for each in self.stages.values() if name in each.values())
 
     def before(self, name: str, stage: str) -> str:
-        """The op whose results a stage of the same expert takes beside the function's."""
+        """The op of the same expert whose results a stage works on."""
         own = self.ops_beside(name)
         if stage == "down":
             return own["gate"]

@@ -6,8 +6,9 @@ codes of queries, keys, values and probabilities, everything else in floating po
 where the op ends. No step, array, visit or firing rule enters here. How codes are chosen: codes.py.
 
 Assumed beside that: a bias is added in FP16 to the product, which is rounded once with it; a scan
-keeps its state in FP16; a row of a table that lies in digital PIM has codes of that unit's value
-bits, one scale a row, as its reads are counted.
+keeps its state in FP16; what a token's experts make is weighted and added before it is rounded; a
+row of a table that lies in digital PIM has codes of that unit's value bits, one scale a row, as its
+reads are counted.
 """
 
 from __future__ import annotations
@@ -316,11 +317,11 @@ class Reference:
 
     def _recurrence(self, scan: Scan) -> Tensor:
         """Token after token: (N, C)."""
-        sizes = scan.step_op
-        step = self.results[sizes, "values"] if sizes else self._operand(scan, "dt")
-        x, into, out = (self._operand(scan, label) for label in ("x", "b", "c"))
+        read = {label: self._operand(scan, label) for label in scan.reads}
+        if scan.step_op:
+            read["dt"] = self.results[scan.step_op, "values"]
         state, rows = scan.start(), []
-        for operands in zip(x, step, into, out, strict=True):
+        for operands in zip(*read.values(), strict=True):
             state, y = scan.advance(state, operands, self._round)
             rows.append(y)
         return torch.stack(rows)

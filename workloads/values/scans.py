@@ -7,12 +7,13 @@ heads of a group share B and C (arXiv 2405.21060, §7.1). Both are the recurrenc
     h <- exp(A dt) h + dt B x,    y = C h + D x
 
 for a channel with S states, token after token: the chunks in which torch computes Mamba-2 give the
-same numbers in another order.
+same numbers in another order. RWKV-4 (arXiv 2305.13048, eq. 16 and appendix D) keeps two sums a
+channel, of values and of their weights, both relative to the largest weight so far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ STAGES = ("softplus", "clamp", "scan", "silu", "mul")
 
 _OPERANDS = {
     "scan": ("x", "dt", "a", "b", "c", "d", "z"),
+    "sums": ("decay", "first", "key", "value"),
     "chunk_scan": ("x", "dt", "a", "b", "c", "d", "bias", "limit"),
 }
 
@@ -46,8 +48,13 @@ class Scan:
     bias: Tensor | None
 
     def operand(self, label: str) -> Any:
-        """The exported node of x, dt, b, c or z; of ``limit`` the two numbers."""
+        """The exported node of x, dt, b, c, z, key or value; of ``limit`` the two numbers."""
         return self.node.args[_OPERANDS[operator_of(self.node)].index(label)]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Operands that :meth:`advance` takes of a token."""
+        return "x", "dt", "b", "c"
 
     @property
     def step_op(self) -> str:
@@ -75,12 +82,12 @@ class Scan:
     def advance(
         self,
         state: Tensor,
-        operands: tuple[Tensor, Tensor, Tensor, Tensor],
+        operands: Sequence[Tensor],
         rounded: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """States after a token and what it reads of them, not rounded: (C, S), (C,).
 
-        ``operands``: its x, dt, b, c as rows have them; ``rounded``: the format of states.
+        ``operands``: what it ``reads``, as rows have them; ``rounded``: the format of states.
         """
         x, dt, into, out = operands
         step = self._a_channel(dt)
@@ -105,6 +112,47 @@ class Scan:
         return groups.repeat_interleave(len(self.decay) // len(groups), 0)
 
 
+class Sums(Scan):
+    """RWKV-4's: ``decay`` (C,) and ``skip`` (C,), the bonus of a token's own weight."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Operands that :meth:`advance` takes of a token."""
+        return "key", "value"
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """An operand's tensor as (tokens, channels)."""
+        return tensor[0]
+
+    def start(self) -> Tensor:
+        """Both sums and the largest exponent so far: (C, 3)."""
+        nothing = torch.zeros(len(self.decay), 3, dtype=torch.float64)
+        nothing[:, 2] = -torch.inf
+        return nothing
+
+    def advance(
+        self,
+        state: Tensor,
+        operands: Sequence[Tensor],
+        rounded: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Sums after a token, and the mean that it reads, not rounded: (C, 3), (C,)."""
+        key, value = operands
+        own = torch.stack([value, torch.ones_like(value)], 1)
+        assert self.skip is not None
+        read, _ = _joined(state, state[:, 2], own, key + self.skip)
+        total, largest = _joined(state, state[:, 2] + self.decay, own, key)
+        after = torch.cat([total, largest[:, None]], 1)
+        return rounded(after), read[:, 0] / read[:, 1]
+
+
+def _joined(state: Tensor, before: Tensor, own: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums (C, 2) with weights exp(before) and a token's own with exp(key), over the larger one."""
+    largest = torch.maximum(before, key)
+    old, new = (before - largest).exp()[:, None], (key - largest).exp()[:, None]
+    return old * state[:, :2] + new * own, largest
+
+
 def scans(program: Program) -> dict[str, Scan]:
     """Scans by the name of each of their ops."""
     by_node: dict[Any, dict[str, str]] = {}
@@ -121,6 +169,10 @@ def _scan(program: Program, node: Any, stages: Mapping[str, str]) -> Scan:
     def constant(argument: Any) -> Tensor | None:
         return None if argument is None else program.value(argument, lambda n: None)
 
+    if operator_of(node) == "sums":
+        decay, first = constant(node.args[0]), constant(node.args[1])
+        assert decay is not None
+        return Sums(node, stages, -decay.exp(), first, None)
     decay, skip = constant(node.args[2]), constant(node.args[5])
     assert decay is not None
     if operator_of(node) == "scan":

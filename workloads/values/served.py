@@ -472,9 +472,13 @@ class Served:
             )
             values = first * second
         else:
-            steps = self._stage(index, visits, scan.step_op) if scan.step_op else read("dt")
-            operands = (read("x"), steps, read("b"), read("c"))
-            values = self._recurrence(index, step, visits, operands, scan)
+            operands = {
+                label: self._stage(index, visits, scan.step_op)
+                if label == "dt" and scan.step_op
+                else read(label)
+                for label in scan.reads
+            }
+            values = self._recurrence(index, step, visits, tuple(operands.values()), scan)
         self._keep(step, at, half(values))
 
     def _recurrence(
@@ -492,8 +496,7 @@ class Served:
                 before = torch.full_like(before, torch.nan)
             elif position:
                 before = states[position - 1]
-            x, dt, into, out = operands
-            states[position], y = scan.advance(before, (x, dt, into, out), half)
+            states[position], y = scan.advance(before, operands, half)
             made.append(y)
         return torch.stack(made)
 

@@ -172,7 +172,7 @@ def test_inputs_of_one_token_are_counted_in_a_byte(plan_of):
     most = plan_of(*rows, (1, 1, [Group(0)] * MOST_INPUTS, None, {}))
     assert shape_of(most, 2).waits[1] == bytes([255, 255])
     more = plan_of(*rows, (1, 1, [Group(0)] * (MOST_INPUTS + 1), None, {}))
-    with pytest.raises(ValueError, match=r"^a step may wait for 255 inputs; got 256$"):
+    with pytest.raises(ValueError, match=r"^a token may wait for 255 inputs; got 256$"):
         list(shape_of(more, 2).waits)
 
 

@@ -16,6 +16,7 @@ from hyflexsim.workloads.values.executed import Sides
 from hyflexsim.workloads.values.reference import Reference
 
 EXECUTED = [name for name, family in FAMILIES.items() if family.state != "refused"]
+AS_OTHERS = ("qwen3_moe", "deepseek_v3", "gpt_oss", "jamba")  # experts: Mixtral; scans: Mamba-2
 BESIDE = [name for name in EXECUTED if name in ("t5", "bart")]
 
 
@@ -105,6 +106,8 @@ def test_text_is_generated_from_what_was_computed(play, name):
     config = FAMILIES[name].configs[0]
     if not any("Causal" in cls or "Conditional" in cls for cls in config.get("architectures", ())):
         pytest.skip("writes no text")
+    if name in AS_OTHERS:
+        pytest.skip("generates as Mixtral and Mamba-2 do")
     workload = {"kind": "generate", "prefill": 2, "decode": 4}
     _, done = play(name, workload, rank="hard-threshold", **model_of(name))
     assert not done.stuck
@@ -115,12 +118,9 @@ def test_text_is_generated_from_what_was_computed(play, name):
 
 def test_step_sizes_within_limits(play):
     """Mamba-2 may bound them: one more op a head, and the numbers that torch has."""
-    free, _ = play("mamba2", {"kind": "tokens", "tokens": 5, "logits": "all"})
-    limits = {"time_step_limit": [0.01, 0.02]}
+    limits = {"time_step_limit": [0.01, 0.02], "num_hidden_layers": 1}
     sides, done = play("mamba2", {"kind": "tokens", "tokens": 5, "logits": "all"}, limits)
-    assert set(sides.program.ops) - set(free.program.ops) == {
-        f"layers.{n}.mixer.clamp" for n in (0, 1)
-    }
+    assert sides.program.graph.nodes["layers.0.mixer.clamp"]["elements"] == 8
     assert done.unequal() == []
     assert_is_torchs(sides, "mamba2")
 
