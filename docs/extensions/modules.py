@@ -54,7 +54,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     ),
     "workloads.jets": ("Jets", "jets jetclass"),
     "workloads.sparsity": ("Sparse attention", "bound"),
-    "workloads.sweeping": ("Sweeps", "sweep sweep_file axes designs engine processes results"),
+    "workloads.points": ("Points of sweeps and studies", "engine processes cluster study store"),
+    "workloads.sweeping": ("Sweeps", "sweep sweep_file axes designs results"),
 }
 """Rooms: title, files. Those of analysis follow from its public names."""
 
