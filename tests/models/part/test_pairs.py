@@ -21,7 +21,7 @@ def pair(i, j):
     return pair_features(*(torch.tensor(v).view(1, 4, 1) for v in (i, j))).flatten()
 
 
-@pytest.mark.parametrize(("i", "j"), itertools.product(MOMENTA, MOMENTA))
+@pytest.mark.parametrize(("i", "j"), [*itertools.product(MOMENTA, MOMENTA)])
 def test_all_are_finite(i, j):
     assert torch.isfinite(pair(i, j)).all()
 
