@@ -47,7 +47,9 @@ def pair_features(vi: Tensor, vj: Tensor, eps: float = 1e-8) -> Tensor:
     With transverse momentum pt, rapidity y, azimuth phi (paper, eq. 3; order and clamps as
     in weaver-core): Delta = hypot(dy, dphi), kT = min(pt) Delta, z = min(pt) / (pti + ptj),
     m2 the squared invariant mass. Each is clamped to at least eps before the logarithm, so
-    a particle with itself gives ln Delta = ln 1e-8.
+    a particle with itself gives ln Delta = ln 1e-8. So is what the rapidity is the logarithm of,
+    which is 0 for a massless particle against the beam: all are finite, and weaver-core's where
+    those are.
     """
     pti, yi, phii = _pt_rapidity_phi(vi)
     ptj, yj, phij = _pt_rapidity_phi(vj)
@@ -66,5 +68,6 @@ def pair_features(vi: Tensor, vj: Tensor, eps: float = 1e-8) -> Tensor:
 
 def _pt_rapidity_phi(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     px, py, pz, energy = v.unbind(1)
-    rapidity = 0.5 * torch.log(1 + 2 * pz / (energy - pz).clamp(min=1e-20))
+    ratio = 1 + 2 * pz / (energy - pz).clamp(min=1e-20)
+    rapidity = 0.5 * torch.log(ratio.clamp(min=1e-20))
     return torch.sqrt(px**2 + py**2), rapidity, torch.atan2(py, px)

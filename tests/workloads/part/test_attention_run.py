@@ -190,7 +190,8 @@ def test_bad_input_is_one_line_and_code_2(checkpoint, tmp_path, capsys):
     bare = tmp_path / "bare.safetensors"
     save_file({"x": torch.zeros(2)}, bare)
     for arguments, part in [
-        ([tmp_path / "no.pt"], "does not say what it holds; name the model"),
+        ([tmp_path / "no.pt"], "no.pt: no such file; a .safetensors, .pt or .pth file is needed"),
+        ([bare], "does not say what it holds; name the model"),
         ([bare, "--model", "part-kin"], "lacks key cls_token"),
         ([bare, "--model", "part"], "model must be one of part-full"),
         ([checkpoint, tmp_path / "none.parquet"], "no such file or folder of jets"),
