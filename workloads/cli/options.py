@@ -16,9 +16,20 @@ Threads = Annotated[
 """One by default: where other work runs, two threads that wait for each other take 13 times as much
 of the processor (85 s for 6.6 s, on two cores at load 5)."""
 
+
+def _some_workers(count: int | None) -> int | None:
+    if count is not None and count < 0:
+        raise InputError(f"--workers must be an integer from 0; got {count}")
+    return count
+
+
 Workers = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Processes [default: one a core]; 0: none beside this one."),
+    typer.Option(
+        metavar="N",
+        help="Processes [default: one a core]; 0: none beside this one.",
+        callback=_some_workers,
+    ),
 ]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="Where a training computes: cpu, cuda or cuda:N.")

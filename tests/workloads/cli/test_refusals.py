@@ -74,13 +74,23 @@ LONG = "x" * 300
             "analog.rows must be a value; got an",
         ),
         *(
+            ([*command.split(), "--workers=-1"], "--workers must be an integer from 0; got -1")
+            for command in (
+                "accuracy vit-digits",
+                "ranks vit-digits",
+                "pareto vit-digits",
+                "sensitivity bert-base --of energy",
+                "reproduce table2",
+                "sweep part-jets",
+            )
+        ),
+        *(
             ([*command.split(), f"--threads={count}"], "--threads must be from 1 to 1024; got ")
             for command in (
                 "train-part part-small",
                 "attention part-small",
                 "attention-cost part-small",
                 "compress vit-digits",
-                "accuracy vit-digits",
                 "ranks vit-digits",
                 "pareto vit-digits",
             )

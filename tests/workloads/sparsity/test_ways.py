@@ -14,12 +14,11 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.judged_models import open_checkpoint
 from hyflexsim.workloads.resumable import working
 from hyflexsim.workloads.run.prepare import prepare
-from hyflexsim.workloads.scenario.checkpoints import find_checkpoint
 from hyflexsim.workloads.sparsity.scored import Way, bits_before
 from hyflexsim.workloads.sparsity.ways import _scenario, row_of, run_apart, ways_of, ways_of_text
 from hyflexsim.workloads.values.keeping import Choice
 
-PARTICLES = 6
+PARTICLES, WINDOW = 6, 12
 
 
 @pytest.fixture(scope="module")
@@ -149,15 +148,21 @@ def test_names_of_ways():
 
 
 @pytest.fixture(scope="module")
-def text_rows():
-    return {row["way"]: row for row in ways_of_text("gpt2-pydoc", window=16, windows=2)}
+def text_rows(checkpoint_of_text, tmp_path_factory):
+    """All ways of two texts of 12 tokens, and names of what the job keeps."""
+    with working(tmp_path_factory.mktemp("text") / "ways", {}) as work:
+        sizes = {"window": WINDOW, "windows": 2, "epochs": 1, "work": work}
+        rows = {row["way"]: row for row in ways_of_text(checkpoint_of_text, **sizes)}
+        kept = sorted(path.name for path in work.folder.glob("tuned-*") if path.is_dir())
+    return rows, kept
 
 
-def test_a_decoder_without_choice_has_the_perplexity_of_its_integers(text_rows):
-    full = text_rows["all keys"]
+def test_a_decoder_without_choice_has_the_perplexity_of_its_integers(text_rows, checkpoint_of_text):
+    full = text_rows[0]["all keys"]
     assert (full["metric"], full["items"], full["change"], full["kept"]) == ("perplexity", 2, 0, 1)
-    opened = open_checkpoint(find_checkpoint("gpt2-pydoc"))
-    rows = opened.task.test_rows.flatten()[:32].reshape(2, 16)
+    opened = open_checkpoint(checkpoint_of_text)
+    rows = opened.task.test_rows[:2]
+    assert rows.shape == (2, WINDOW)
     with torch.no_grad():
         logits = opened.model(input_ids=rows).logits[:, :-1].flatten(0, 1)
         exact = math.exp(functional.cross_entropy(logits, rows[:, 1:].flatten()))
@@ -166,18 +171,34 @@ def test_a_decoder_without_choice_has_the_perplexity_of_its_integers(text_rows):
 
 
 def test_ways_of_a_decoder(text_rows):
-    """16 tokens see 1 + 2 + ... + 16 keys; of these a query keeps at most 4, or 16: all."""
-    full, many, few = (text_rows[name] for name in ("all keys", "top 16", "top 4"))
+    """12 tokens see 1 + 2 + ... + 12 keys; of these a query keeps at most 4, or 16: all."""
+    rows, _ = text_rows
+    keys = sum(range(1, WINDOW + 1))
+    full, many, few = (rows[name] for name in ("all keys", "top 16", "top 4"))
     assert many["kept"] == 1
     assert (many["score"], many["change"]) == (full["score"], 0)
-    assert few["kept"] == pytest.approx((1 + 2 + 3 + 13 * 4) / sum(range(1, 17)))
-    early = text_rows["top 4, bit by bit"]
+    assert few["kept"] == pytest.approx((1 + 2 + 3 + (WINDOW - 3) * 4) / keys)
+    early = rows["top 4, bit by bit"]
     assert (early["score"], early["kept"]) == (few["score"], few["kept"])
     assert few["kept"] < early["bits"] < 1
     assert early["attention_nj"] < few["attention_nj"] < full["attention_nj"]
-    nine, rough = text_rows["9 diagonals"], text_rows["top 16 by upper bits"]
-    assert nine["kept"] == pytest.approx((sum(range(1, 10)) + 7 * 9) / sum(range(1, 17)))
+    nine, rough = rows["9 diagonals"], rows["top 16 by upper bits"]
+    assert nine["kept"] == pytest.approx((sum(range(1, 10)) + (WINDOW - 9) * 9) / keys)
     assert (rough["kept"], rough["score"]) == (1, full["score"])
+
+
+def test_a_model_that_was_trained_with_keys_left_out(text_rows):
+    """Rows more, of checkpoints that stay in the folder of the job for the next start."""
+    rows, kept = text_rows
+    assert kept == ["tuned-16", "tuned-4", "tuned-all"]
+    for keys in ("all keys", "top 4", "top 16"):
+        one, other = rows[keys], rows[f"{keys}, trained"]
+        assert other["score"] != one["score"]
+        assert (other["kept"], other["items"]) == (one["kept"], 2)
+    # 12 keys are all, though sums are made in another order in training
+    every, many = rows["all keys, trained"]["score"], rows["top 16, trained"]["score"]
+    assert many == pytest.approx(every, rel=1e-3)
+    assert rows["top 4, trained"]["energy_nj"] == rows["top 4"]["energy_nj"]
 
 
 def test_bits_of_keys_that_are_chosen_before():
@@ -190,20 +211,3 @@ def test_bits_of_keys_that_are_chosen_before():
 def test_a_checkpoint_without_text_is_refused():
     with pytest.raises(InputError, match="judged by perplexity; it is judged by acc"):
         ways_of_text("vit-digits", window=5, windows=1)
-
-
-def test_a_model_that_was_trained_with_keys_left_out(checkpoint_of_text, tmp_path):
-    """Rows more, of checkpoints that stay in the folder of the job for the next start."""
-    with working(tmp_path / "ways", {}) as work:
-        sizes = {"window": 12, "windows": 2, "epochs": 1, "work": work}
-        rows = {row["way"]: row for row in ways_of_text(checkpoint_of_text, **sizes)}
-        kept = sorted(path.name for path in work.folder.glob("tuned-*") if path.is_dir())
-    assert kept == ["tuned-16", "tuned-4", "tuned-all"]
-    for keys in ("all keys", "top 4", "top 16"):
-        one, other = rows[keys], rows[f"{keys}, trained"]
-        assert other["score"] != one["score"]
-        assert (other["kept"], other["items"]) == (one["kept"], 2)
-    # 12 keys are all, though sums are made in another order in training
-    every, many = rows["all keys, trained"]["score"], rows["top 16, trained"]["score"]
-    assert many == pytest.approx(every, rel=1e-3)
-    assert rows["top 4, trained"]["energy_nj"] == rows["top 4"]["energy_nj"]
