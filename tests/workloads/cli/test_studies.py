@@ -126,7 +126,7 @@ GUESS = "note: scores are a guess: brightness of 100.0% of the pictures is outsi
 def test_scores_of_pictures_unlike_those_of_the_training_are_said_by_feature(
     hyflexsim, folder, dark_checkpoint
 ):
-    few = ("--slc-rate", 100, "--seeds", 1, "--limit", 20)
+    few = ("--slc-rate", 100, "--seeds", 1, "--limit", 20, "--workers", 0)
     for command in ("pareto", "accuracy"):
         more = ("--compressed",) * (command == "pareto")
         code, out, _ = hyflexsim(command, dark_checkpoint, *more, *few, "--out", f"runs/{command}")

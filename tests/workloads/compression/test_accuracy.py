@@ -110,7 +110,7 @@ def test_the_same_sweep_gives_the_same_bytes_and_seeds_matter(checkpoint, tmp_pa
 
 def test_processes_give_the_same_bytes(checkpoint, tmp_path):
     grid = Grid((0.0, 0.5, 1.0), ("gradient", "magnitude"), (0,))
-    for name, workers in (("here", 0), ("there", 2)):
+    for name, workers in (("here", 0), ("there", 1)):
         accuracy.sweep(checkpoint, settings(), grid, tmp_path / name, workers=workers)
     for file in ("accuracy.parquet", "accuracy.json"):
         assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()
