@@ -5,25 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.plan.members import side_by_side
-from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.unrolled import shape_of
 
 ENGINES = pytest.mark.parametrize("engine", ["simpy", "compiled"])
-
-
-def decoder(plan_of, lanes=(1,)):
-    """In, attention over the tokens so far, a head from which text is sampled and fed back."""
-    every = [Group(0), Threshold(0, "prefix")]
-    return plan_of(
-        (0, 2, [Group(2, lag=1)], None, {}),
-        (lanes, Rate(fixed=3, work=1), every, None, {"size": "prefix"}),
-        (1 + len(lanes), 5, [Group(1)], None, {"head": True}),
-    )
 
 
 @ENGINES
@@ -63,9 +52,9 @@ streams = st.lists(
     shortest=st.booleans(),
 )
 def test_engines_agree_and_all_is_accounted_for(
-    plan_of, outcome, sent, page, room, window, lanes, members, places, shortest
+    decoder, outcome, sent, page, room, window, lanes, members, places, shortest
 ):
-    plan = side_by_side(decoder(plan_of, lanes), members)
+    plan = side_by_side(decoder(lanes), members)
     at = np.cumsum([gap for gap, _, _ in sent]).tolist()
     requests = [Request(a, p + d, p) for a, (_, p, d) in zip(at, sent, strict=True)]
     memory = room + max(-(-request.tokens // page) for request in requests)
@@ -94,8 +83,8 @@ def test_engines_agree_and_all_is_accounted_for(
 @ENGINES
 @settings(max_examples=30, deadline=None)
 @given(sent=streams, page=st.integers(1, 3))
-def test_pages_enough_for_all_change_nothing(plan_of, outcome, engine, sent, page):
-    plan = decoder(plan_of)
+def test_pages_enough_for_all_change_nothing(decoder, outcome, engine, sent, page):
+    plan = decoder()
     requests = [Request(gap, p + d, p) for gap, p, d in sorted(sent)]
     host = Host(memory=sum(request.tokens for request in requests), page=page)
     free = outcome(engines.play, plan, requests, engine=engine)
@@ -110,9 +99,9 @@ def test_pages_enough_for_all_change_nothing(plan_of, outcome, engine, sent, pag
         (Host(page=2, memory=1), "each request must need from 1 to all 1 parts"),
     ],
 )
-def test_refusals(plan_of, engine, host, message):
+def test_refusals(decoder, engine, host, message):
     with pytest.raises(ValueError, match=message):
-        engines.play(decoder(plan_of), [Request(0, 3, 1)], engine=engine, host=host)
+        engines.play(decoder(), [Request(0, 3, 1)], engine=engine, host=host)
 
 
 @ENGINES

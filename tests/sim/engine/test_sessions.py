@@ -7,26 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine import engines
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Host, Request
 from hyflexsim.sim.engine.sessions import Kept
 from hyflexsim.sim.plan.members import side_by_side
-from hyflexsim.sim.plan.plan import Group, Threshold
+from hyflexsim.sim.plan.plan import Group
 from hyflexsim.sim.plan.unrolled import shape_of
 
 ENGINES = pytest.mark.parametrize("engine", ["simpy", "compiled"])
-
-
-def decoder(plan_of, lanes=(1,)):
-    """In, attention over the tokens so far, a head from which text is sampled and fed back."""
-    every = [Group(0), Threshold(0, "prefix")]
-    return plan_of(
-        (0, 2, [Group(2, lag=1)], None, {}),
-        (lanes, Rate(fixed=3, work=1), every, None, {"size": "prefix"}),
-        (1 + len(lanes), 5, [Group(1)], None, {"head": True}),
-    )
 
 
 def line(plan_of):
@@ -52,9 +41,9 @@ def conversation(at, turns, first=0, keeps=True):
     think=st.integers(1, 50),
     page=st.integers(1, 5),
 )
-def test_a_conversation_alone(plan_of, engine, turns, think, page):
+def test_a_conversation_alone(decoder, engine, turns, think, page):
     """Each turn takes as long as a request that begins with what the last one has computed."""
-    plan, requests = decoder(plan_of), conversation(3, turns)
+    plan, requests = decoder(), conversation(3, turns)
     host = Host(memory=30 + sum(map(sum, turns)), page=page, think=[think] * len(turns))
     played = engines.play(plan, requests, engine=engine, host=host)
     assert played.found == [0] + [request.tokens for request in requests[:-1]]
@@ -110,9 +99,9 @@ def test_pages_that_others_need_are_given_up_by_who_left_first(plan_of, engine):
 
 
 @ENGINES
-def test_a_conversation_stays_on_its_chip(plan_of, engine):
+def test_a_conversation_stays_on_its_chip(decoder, engine):
     """Two chips. The next turn goes where its keys are, though the other chip is idle."""
-    plan = side_by_side(decoder(plan_of), 2)
+    plan = side_by_side(decoder(), 2)
     requests = [
         *conversation(0, [(2, 0), (1, 0), (1, 0)]),
         Request(1000, 5, 1, keeps=True),
@@ -126,9 +115,9 @@ def test_a_conversation_stays_on_its_chip(plan_of, engine):
 
 
 @ENGINES
-def test_turns_of_a_conversation_are_one_turn_of_the_dispatcher(plan_of, engine):
+def test_turns_of_a_conversation_are_one_turn_of_the_dispatcher(decoder, engine):
     """Two chips by turns, and conversations of two turns that nobody keeps: one on each chip."""
-    plan = side_by_side(decoder(plan_of), 2)
+    plan = side_by_side(decoder(), 2)
     requests = [
         *conversation(0, [(2, 0), (1, 0)], keeps=False),
         *conversation(0, [(2, 0), (1, 0)], first=2, keeps=False),
@@ -245,11 +234,11 @@ def visits_of(plan, requests, played):
     places=st.sampled_from([None, 1]),
 )
 def test_engines_agree_and_all_is_accounted_for(
-    plan_of, sequenced, outcome, data, sent, given_host, room, window, lanes, places
+    decoder, sequenced, outcome, data, sent, given_host, room, window, lanes, places
 ):
     """Tokens computed and tokens found are the tokens of all turns, but for what is done twice."""
     requests = stream(sent)
-    one_chip = sequenced(data.draw, decoder(plan_of, lanes))
+    one_chip = sequenced(data.draw, decoder(lanes))
     plan = side_by_side(one_chip, given_host["members"])
     most = max(-(-request.tokens // given_host["page"]) for request in requests)
     think = data.draw(st.lists(st.integers(1, 30), min_size=len(requests), max_size=len(requests)))
@@ -274,12 +263,12 @@ def test_engines_agree_and_all_is_accounted_for(
 
 @settings(max_examples=60, deadline=None)
 @given(sent=sessions, think=st.integers(1, 30), room=st.integers(0, 40))
-def test_the_plain_event_loop_gives_the_same(plan_of, reference, outcome, sent, think, room):
+def test_the_plain_event_loop_gives_the_same(decoder, reference, outcome, sent, think, room):
     """Requests that come when these entered, with what these found: every arrival, start and end.
 
     Without preemption: the plain loop has no pages.
     """
-    requests, plan = stream(sent), decoder(plan_of)
+    requests, plan = stream(sent), decoder()
     memory = room + sum(r.tokens for r in requests if r.after is None) + 10 * len(requests)
     host = Host(memory=memory, page=1, think=[think] * len(requests))
     played = outcome(engines.play, plan, requests, engine="simpy", host=host)
@@ -294,7 +283,7 @@ def test_the_plain_event_loop_gives_the_same(plan_of, reference, outcome, sent, 
 
 @settings(max_examples=60, deadline=None)
 @given(sent=sessions, page=st.integers(1, 3), room=st.integers(0, 8))
-def test_conversations_of_one_turn_are_requests(plan_of, outcome, sent, page, room):
+def test_conversations_of_one_turn_are_requests(decoder, outcome, sent, page, room):
     requests = stream([(gap, turns[:1]) for gap, turns in sent])
     memory = room + max(-(-request.tokens // page) for request in requests)
     host = Host(memory=memory, page=page)
@@ -302,12 +291,12 @@ def test_conversations_of_one_turn_are_requests(plan_of, outcome, sent, page, ro
     for engine in ("simpy", "compiled"):
         kept = outcome(
             engines.play,
-            decoder(plan_of),
+            decoder(),
             requests,
             engine=engine,
             host=dataclasses.replace(host, think=[1] * len(requests)),
         )
-        plain = outcome(engines.play, decoder(plan_of), alone, engine=engine, host=host)
+        plain = outcome(engines.play, decoder(), alone, engine=engine, host=host)
         assert kept | {"dropped": []} == plain
 
 
