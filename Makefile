@@ -11,7 +11,10 @@ READY := $(VENV)/ready
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
 
-test: lint types contracts docs unit
+# what takes one core side by side, then what takes all
+test: $(READY)
+	$(MAKE) --no-print-directory -j 2 lint types contracts docs
+	$(MAKE) --no-print-directory unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
