@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/hyflexsim
 READY := $(VENV)/ready
 
-.PHONY: run test lint types contracts unit docs explore fuzz mutants bench peers clean
+.PHONY: run test lint types contracts unit long docs explore fuzz mutants bench peers clean
 
 run: $(READY)
 	$(BIN)/hyflexsim run part-jets
@@ -29,6 +29,10 @@ contracts: $(READY)
 # a file's tests in one process: what they share is made once
 unit: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# what takes minutes: the paper's evaluation derived again, all of it, is the page that is committed
+long: $(READY)
+	$(BIN)/pytest -m long
 
 # the site, in build/docs; what is not right about it is an error. Notebooks run
 docs: $(READY)

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-LONG = ("test_tutorial.py", "test_reproduce.py", "test_how_to.py")
+LONG = ("test_tutorial.py", "test_how_to.py", "test_perturbation.py")
 """Files that take minutes each: begun first, so that no core is alone with one at the end."""
 
 

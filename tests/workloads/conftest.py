@@ -2,8 +2,12 @@
 
 import copy
 import json
+import os
+import re
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,3 +137,49 @@ def points(tmp_path, monkeypatch):
 
     yield tried_points
     del sys.modules["tried_points"]
+
+
+SERVER = Path(__file__).with_name("command_server.py")
+PAGES = Path(__file__).parents[2] / "docs"
+PASSED = ("HOME", "HYFLEXSIM_CACHE", "OMP_NUM_THREADS")
+
+
+@pytest.fixture(scope="module")
+def served_commands(tmp_path_factory):
+    """The environment of a shell whose ``hyflexsim`` and ``python`` are answered by a server."""
+    folder = tmp_path_factory.mktemp("bin")
+    env = {key: os.environ[key] for key in PASSED if key in os.environ}
+    # what one process does, others do equally: tests/workloads/points and sweeping
+    env |= {
+        "PATH": f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HYFLEXSIM_WORKERS": "0",
+    }
+    server = subprocess.Popen([sys.executable, SERVER, folder], env=env, stdout=subprocess.PIPE)
+    assert server.stdout.readline() == b"ready\n"
+    yield env
+    server.kill()
+    server.wait()
+    server.stdout.close()
+
+
+@pytest.fixture
+def run_page(tmp_path, served_commands):
+    """Run every ``bash`` and ``python`` block of a page, in order, in one folder; returns both."""
+
+    def run(name):
+        page = (PAGES / name).read_text(encoding="utf-8")
+        blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        for language, code in blocks:
+            command = ["bash", "-euc", code] if language == "bash" else ["python", "-c", code]
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                env=served_commands,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, ""), code
+        return blocks, tmp_path
+
+    return run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Device, Workers
+from hyflexsim.workloads.cli.options import Device, Workers, is_on_the_line
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ def register(app: typer.Typer) -> None:
 
 
 def reproduce_(
+    context: typer.Context,
     what: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="WHAT…",
             help="headline, sensitivity, table2, fig2, fig11 to fig17, copies, reviewers, silicon, "
             "all [default]; or accuracy, attention, binary: the studies behind docs/accuracy.md "
-            "and docs/attention.md, some hours; or played: the runs behind copies, half an hour.",
+            "and docs/attention.md, some hours; or played: the runs behind copies, ten minutes.",
         ),
     ] = None,
     out: Annotated[
@@ -68,7 +69,7 @@ def reproduce_(
             raise InputError(f"--recipe, --runs and --tables-only go with {', '.join(STUDIES)}")
         _figures(wanted, target, fresh, workers)
         return
-    if workers is not None:
+    if is_on_the_line(context, "workers"):
         raise InputError(f"--workers goes with figures, not with {', '.join(STUDIES)}")
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")

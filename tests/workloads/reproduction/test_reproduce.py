@@ -41,12 +41,14 @@ def ours(name, **keys):
     return float(found)
 
 
-@pytest.mark.parametrize("name", ["table2", "fig2", "fig11", "fig12", "fig13", "silicon"])
+@pytest.mark.parametrize("name", ["table2", "fig2", "fig11", "fig12", "fig13", "fig17", "silicon"])
 def test_committed_tables_are_what_comes_out(name, tmp_path):
     figure = reproduce.FIGURES[name](lambda *_: None)
     file = tmp_path / "table.csv"
     figure.table.to_csv(file, index=False, float_format="%.5g")
     assert file.read_text() == (DOCS / "results" / f"reproduction-{name}.csv").read_text()
+    *_, section = page([figure]).partition("\n## ")
+    assert section.rstrip() in (DOCS / "reproduction.md").read_text()
 
 
 def test_committed_bars_of_the_long_figures_are_what_comes_out():
@@ -76,7 +78,7 @@ def test_committed_bars_of_fractional_copies_are_what_comes_out():
     assert 1.13 < found[1] < 1.16
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_is_what_the_command_makes(tmp_path):
     reproduce.reproduce(["all"], tmp_path, say=lambda *_: None, workers=0)
     made = {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}

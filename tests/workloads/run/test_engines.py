@@ -12,6 +12,7 @@ SHORTER = {
     # which engine plays has nothing to do with how right the weights are
     "hybrid-jets": ["workload.count=3", "accuracy.seeds=1", "accuracy.limit=2"],
     "bert-base": ["workload.requests=2", "workload.tokens=8"],
+    "gpt2-chat": ["workload.requests=4", "workload.answers.mean=8"],
     "jets-and-mlp": ["models.mlp.workload.requests=9", "models.tagger.workload.count=1"],
     "llama-3.2-1b": ["workload.prefill=4", "workload.decode=3"],
 }
