@@ -16,6 +16,7 @@ from hyflexsim.sim.op_classes import KINDS
 from hyflexsim.sim.regular_file import regular
 from hyflexsim.sim.routing import frozen, taken
 from hyflexsim.sim.vocabulary import (
+    FIXED,
     FORMAT,
     OPTIONAL,
     REQUIRED,
@@ -119,7 +120,7 @@ def token_count(op: dict[str, Any], tokens: int) -> int:
     """
     if op["axis"] == "pair":
         return tokens * (tokens + 1) // 2
-    if op["axis"] == "source":
+    if op["axis"] in FIXED:
         return int(op["extra"])
     if op.get("routed") is not None:
         return len(taken(frozen(op["routed"]), tokens))
@@ -133,7 +134,7 @@ def context_sum(op: dict[str, Any], tokens: int) -> int:
         return runs * (tokens + int(op["context_extra"]))
     if op["context"] == "prefix":
         return runs * (runs + 1) // 2 + runs * int(op["context_extra"])
-    if op["context"] == "source":
+    if op["context"] in FIXED:
         return runs * int(op["context_extra"])
     if op["context"] == "window":
         return runs + _reached(runs, op["behind"]) + _reached(runs, op["ahead"])

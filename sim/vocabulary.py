@@ -6,10 +6,12 @@ count** N: it is made once per model and evaluated for any N, because every quan
 that depends on N does so in one of three ways only:
 
 - how often an op runs: its *axis* (``sequence``: N + extra, ``pair``: N (N + 1) / 2,
-  ``single``: 1, ``source``: ``extra``, the tokens of an encoder beside a decoder of N);
+  ``single``: 1, ``source``: ``extra``, the tokens of an encoder beside a decoder of N, ``table``:
+  ``extra``, the rows of a table that is read whole, such as embeddings of distances);
 - how much one run costs: a constant, or a constant times the *context* it looks at
   (``all``: N + context_extra tokens, ``prefix``: the n + 1 tokens up to its own, ``window``: of the
-  tokens from n - behind to n + ahead those that there are, ``source``: context_extra tokens);
+  tokens from n - behind to n + ahead those that there are, ``source`` and ``table``:
+  context_extra of them);
 - what one run waits for: the *firing rule* on the edge.
 
 So there is no formula language, a graph saves to JSON and loads without running code.
@@ -30,8 +32,10 @@ from hyflexsim.sim.op_classes import KINDS
 
 FORMAT = "hyflexsim-graph-2"
 
-AXES = ("sequence", "pair", "single", "source")
-CONTEXTS = (None, "all", "prefix", "window", "source")
+AXES = ("sequence", "pair", "single", "source", "table")
+CONTEXTS = (None, "all", "prefix", "window", "source", "table")
+FIXED = ("source", "table")
+"""Axes and contexts of a number of tokens that does not grow with N."""
 RULES = {
     "stream": "token n needs token n (the only token, when the producer is single)",
     "prefix": "token n needs tokens 0 .. n",
@@ -146,10 +150,9 @@ def _check_values(name: str, op: dict[str, Any]) -> None:
         _integer(name, op, "context_extra", 0, MOST_SIZE, "an integer from 0 with context prefix")
     if op["context"] == "window" and op["context_extra"] != 0:
         raise _refused(name, "context_extra", "0 with context window", op["context_extra"])
-    if op["context"] == "source":
-        _integer(name, op, "context_extra", 1, MOST_SIZE, "a positive integer with context source")
-    if op["axis"] == "source":
-        _integer(name, op, "extra", 1, MOST_SIZE, "a positive integer on axis source")
+    for key, size in (("context", "context_extra"), ("axis", "extra")):
+        if op[key] in FIXED:
+            _integer(name, op, size, 1, MOST_SIZE, f"a positive integer with {key} {op[key]}")
     _integer(name, op, "stride", 1, MOST_SIZE, "a positive integer")
     _integer(name, op, "bits", 1, 64, "a positive integer")
     _check_routed(name, op)
@@ -217,15 +220,8 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
         raise GraphError(f"{where}rule must be one of {', '.join(RULES)}; got {rule!r}")
     there, here = graph.nodes[source], graph.nodes[target]
     ends = there["axis"], here["axis"]
-    if (
-        rule in ("stream", "prefix", "window")
-        and "source" in ends
-        and ends[0]
-        not in (
-            ends[1],
-            "single",
-        )
-    ):
+    crosses = ends[0] not in (ends[1], "single") and any(end in FIXED for end in ends)
+    if rule in ("stream", "prefix", "window") and crosses:
         raise GraphError(
             f"{where}rule {rule} cannot join a {ends[0]} op to a {ends[1]} op; use all, first or "
             "last"

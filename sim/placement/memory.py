@@ -36,6 +36,7 @@ def request_bytes(graph: nx.DiGraph, placement: Placement, tokens: int) -> dict[
     sizes = dict.fromkeys(placement.pus, 0)
     for name, op in graph.nodes(data=True):
         if op["kind"] == "output" or op["context"]:
+            sizes[op["layer"]] += _scores_bytes(graph, placement, name, tokens)
             continue
         waits = graph.out_degree(name) > 1 or any(
             rule != "stream"
@@ -46,6 +47,16 @@ def request_bytes(graph: nx.DiGraph, placement: Placement, tokens: int) -> dict[
             width = op["width"] * placement.chip.vector_bits
             sizes[op["layer"]] += _held(graph, name, tokens) * -(-width // 8)
     return sizes
+
+
+def _scores_bytes(graph: nx.DiGraph, placement: Placement, name: str, tokens: int) -> int:
+    """Bytes of scores that wait: products of which a reader wants another token's."""
+    op = graph.nodes[name]
+    rules = {rule for _, _, rule in graph.out_edges(name, data="rule")}
+    if op["context"] != "table" or rules <= {"stream"}:
+        return 0
+    width = int(op["width"]) * placement.chip.vector_bits
+    return g.context_sum(op, tokens) * -(-width // 8)
 
 
 def _held(graph: nx.DiGraph, name: str, tokens: int) -> int:

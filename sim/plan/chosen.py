@@ -33,8 +33,8 @@ that is not ``qk`` in bits: before the softmax, or before everything."""
 
 
 def stage_of(op: dict[str, Any]) -> str:
-    """``qk``, ``add``, ``softmax`` or ``pv``; empty for an op that looks at no context."""
-    if not op["context"]:
+    """``qk``, ``add``, ``softmax`` or ``pv``; empty for an op that looks at no keys."""
+    if op["context"] in (None, "table"):
         return ""
     if op["kind"] == "matmul":
         return "pv" if op["multiplies"][0] == "probabilities" else "qk"
@@ -54,6 +54,8 @@ def chooser_of(chip: Chip, graph: nx.DiGraph, name: str) -> Unit | None:
     """
     op = graph.nodes[name]
     stage = stage_of(op)
+    if stage == "add" and not any(stage_of(graph.nodes[u]) for u in graph.predecessors(name)):
+        return None  # terms of a bias are added up before scores are
     given = chip.serves.get("matmul" if stage == "add" else op["kind"]) if stage else None
     if given is None or not given.keys:
         return None

@@ -48,7 +48,7 @@ def check_held(plan: Plan) -> None:
 def _more(plan: Plan, step: Step) -> str:
     """What a step needs beside tokens before its own; empty: nothing."""
     if step.axis in ("pair", "source"):
-        return f"serves {'pairs' if step.axis == 'pair' else 'the tokens of an encoder'}"
+        return f"serves {'pairs' if step.axis == 'pair' else 'an encoder or a table'}"
     if step.axis == "sequence" and step.extra:
         return f"serves {step.extra} tokens beside those of the text"
     if step.size in ("all", "source") or step.ahead:

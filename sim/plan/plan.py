@@ -71,8 +71,8 @@ class Threshold:
 class Step:
     """One row of the plan.
 
-    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``source`` (``extra``), ``pair``
-    (waves of ``wave`` pairs).
+    ``axis``: ``sequence`` (N + extra tokens), ``single`` (1), ``source`` (``extra``, also
+    of a table), ``pair`` (waves of ``wave`` pairs).
     ``planes``: a token is cut in so many bit-planes (fidelity ``bit``), else 1. ``split``: a
     wave is cut into its pairs, the last one filled up with idle slots of size 0, because the
     copies work in step. Both make several *parts* of one token, in order.

@@ -23,6 +23,7 @@ from hyflexsim.sim.plan.builder import Board, Flow, Input
 from hyflexsim.sim.plan.chosen import chosen, stage_of
 from hyflexsim.sim.plan.plan import Group, Threshold
 from hyflexsim.sim.routing import frozen
+from hyflexsim.sim.vocabulary import FIXED
 
 HOST = (-1,)
 """Where inputs come from and outputs go, in place of PUs."""
@@ -159,13 +160,14 @@ class Routes:
     def flow(self, name: str, every_key: bool = False) -> Flow:
         """How the tokens of an op run; ``every_key``: before any is left out."""
         op = self.graph.nodes[name]
-        size = op["context"] or "one"
-        if op["axis"] == "pair":
+        axis = "source" if op["axis"] in FIXED else op["axis"]
+        size = "source" if op["context"] in FIXED else op["context"] or "one"
+        if axis == "pair":
             size = "wave"
         reach = (op.get("behind", 0), op.get("ahead", 0))
         routed = frozen(op["routed"]) if op.get("routed") else None
         flow = Flow(
-            op["axis"], op["extra"], name in self.heads, size, op["context_extra"], *reach, routed
+            axis, op["extra"], name in self.heads, size, op["context_extra"], *reach, routed
         )
         if every_key:
             return flow

@@ -7,6 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyflexsim.sim import graph as g
+from hyflexsim.sim.engine import engine
+from hyflexsim.sim.engine.compiled import compiled
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.placement.mapping import Options, place
 from hyflexsim.sim.placement.memory import request_bytes
 from hyflexsim.sim.plan.plan import size_of
@@ -55,6 +58,60 @@ def test_steps_are_sized_and_wait_as_the_window(behind, ahead):
     keys = next(i for i, each in enumerate(plan.steps) if each.name == "k.write")
     needs = [out for out in shape.outputs[keys] if out[1] == index]
     assert needs[0][2] == [min(n + 1 + ahead, 9) for n in range(9)]
+
+
+def table(rows=12, turned=False):
+    """Keys of a table of distances, multiplied with every query; ``turned``: gathered by column."""
+    graph = attention(context="all")
+    at = {"layer": "blocks.0", "axis": "table", "extra": rows}
+    g.add_op(graph, "rows", "lookup", width=8, parameters=8 * rows, **at)
+    g.connect(graph, "in", "rows", "first")
+    g.add_op(graph, "k@table", "gemv", width=8, rows=8, cols=8, weight="k", **at)
+    g.connect(graph, "rows", "k@table")
+    at = {"layer": "blocks.0", "context": "table", "context_extra": rows}
+    product = {"heads": 2, "inner": 4, "multiplies": ["values", "values"]}
+    g.add_op(graph, "distances", "matmul", width=2, **product, **at)
+    g.connect(graph, "q", "distances")
+    g.connect(graph, "k@table", "distances", "all")
+    at = {"layer": "blocks.0", "context": "all", "elements": 2, "function": "add"}
+    g.add_op(graph, "add", "pointwise", width=2, **at)
+    g.connect(graph, "qk", "add")
+    g.connect(graph, "distances", "add", "all" if turned else "stream")
+    g.add_op(graph, "out", "output", layer="out", width=2)
+    g.connect(graph, "add", "out")
+    return graph
+
+
+@given(st.integers(1, 40), st.integers(1, 50))
+def test_a_table_is_read_whole_whatever_the_length(tokens, rows):
+    graph = table(rows)
+    assert g.token_count(graph.nodes["k@table"], tokens) == rows
+    assert g.macs(graph, tokens)["k@table"] == rows * 8 * 8
+    assert g.macs(graph, tokens)["distances"] == tokens * rows * 8
+    assert g.parameters(graph) == 2 * 8 * 8 + 8 * rows  # its projection is that of the keys
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_both_engines_play_a_table(outcome, turned):
+    graph = table(turned=turned)
+    plan = build_plan(graph, place(graph, load_chip("hyflexpim"), Options()))
+    requests = [Request(0, 7), Request(1000, 3)]
+    assert outcome(compiled.play, plan, requests) == outcome(engine.play, plan, requests)
+    shape = shape_of(plan, 7)
+    index = {step.name: i for i, step in enumerate(plan.steps)}
+    add = [out for out in shape.outputs[index["distances"]] if out[1] == index["add"]]
+    assert shape.sizes[index["distances"]] == 7 * 12
+    assert (add[0][2] == [7] * 7) if turned else add
+
+
+def test_scores_that_other_tokens_read_wait():
+    """Of 100 tokens those of 12 rows and 2 heads, a byte each; a row of one's own does not wait."""
+    chip = load_chip("hyflexpim")
+    kept = [
+        request_bytes(x, place(x, chip, Options()), 100)["blocks.0"]
+        for x in (table(), table(turned=True))
+    ]
+    assert kept[1] - kept[0] == 100 * 12 * 2
 
 
 def test_keys_outside_the_window_are_not_kept():
@@ -114,7 +171,7 @@ def test_a_length_of_the_encoder_that_is_none(header, tokens, message):
             {"context": "source"},
             "op 'x': context_extra must be a positive integer with context source; got 0",
         ),
-        ({"axis": "source"}, "op 'x': extra must be a positive integer on axis source; got 0"),
+        ({"axis": "source"}, "op 'x': extra must be a positive integer with axis source; got 0"),
         ({"behind": 3}, "op 'x' (gemv): unknown key 'behind'; known: kind, axis, layer, module"),
     ],
 )

@@ -279,7 +279,14 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
-    sources += ["read_experts", "written_attention", "family_patches", "repeats", "unrolling"]
+    sources += [
+        "read_experts",
+        "read_positions",
+        "written_attention",
+        "family_patches",
+        "repeats",
+        "unrolling",
+    ]
     files = [here / f"{stem}.py" for stem in (*sources, "attention_capture", "unreached")]
     files += [
         Path(vocabulary.__file__).with_name(f"{stem}.py")

@@ -302,10 +302,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "deberta-v2": Family(
         "DeBERTa-v2, v3: disentangled attention",
-        "refused",
-        "module 'encoder.layer.0.attention.self': operator aten.bmm.default multiplies two "
-        "activations outside a known attention",
-        _two("deberta-v2", _TINY | _DEBERTA, **_LARGER),
+        "exact",
+        "the table of distances is projected and multiplied once a request, as torch does; finding "
+        "a pair's distance there costs nothing",
+        _two("deberta-v2", _TINY | _DEBERTA, **_LARGER, share_att_key=False),
     ),
     "swin": Family(
         "Swin: shifted windows of an image",

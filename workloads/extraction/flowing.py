@@ -27,13 +27,15 @@ class Const:
     """A tensor that does not depend on the input.
 
     ``params``: names of the parameters in it. ``weight``: the one parameter it is, whole or rows
-    ``first`` to ``last`` of its first dimension; None if it was computed. ``zero``: all of it is 0.
+    ``first`` to ``last`` of its first dimension; None if it was computed. ``zero``, ``one``: all of
+    it is 0 or 1.
     """
 
     params: tuple[str, ...] = ()
     weight: str | None = None
     rows: tuple[int, int] | None = None
     zero: bool = False
+    one: bool = False
 
 
 @dataclass(eq=False)
@@ -110,6 +112,16 @@ class Joined:
     rest: Flow
 
 
+def is_scores(value: Any) -> bool:
+    """Whether a flow has a number for each token that its own looks at, as bias of scores."""
+    if not isinstance(value, Flow):
+        return False
+    op = value.op
+    if not op.attributes.get("context") or op.axis == "single":
+        return False
+    return op.kind == "pointwise" or (op.kind == "matmul" and not op.stage)
+
+
 def operator_name(node: Any) -> str:
     """Name of an operator without overload and in-place mark: aten.add_.Tensor -> add."""
     packet = getattr(node.target, "overloadpacket", node.target)
@@ -170,6 +182,8 @@ class Sizes:
             return 1 + self.count(value.rest)
         if value.axis == "pair":
             return self.tokens * (self.tokens + 1) // 2
+        if value.axis == "table":
+            return value.extra
         if value.axis == "source":
             return self.source + value.extra
         return 1 if value.axis == "single" else self.tokens + value.extra
@@ -197,8 +211,10 @@ class Sizes:
         return small != large
 
     def token_axes(self, shape: Any, count: int) -> list[int]:
-        """Dimensions that count tokens: symbolic ones, or of size ``count`` where N is fixed."""
+        """Dimensions that count tokens: symbolic ones, or of size ``count`` where it is fixed."""
         varying = [i for i, size in enumerate(shape) if self.varies(size)]
-        if varying or (self.fixed is None and self.fixed_source is None):
-            return varying
-        return [i for i, size in enumerate(shape) if size == count > 1][:1]
+        return varying or [i for i, size in enumerate(shape) if size == count > 1][:1]
+
+    def sequence_axes(self, shape: Any) -> list[int]:
+        """The same of whatever has the tokens of the sequence."""
+        return self.token_axes(shape, self.tokens if self.fixed is not None else 1)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,18 @@ def _known_keys(family: str) -> set[str]:
     return known | {key for key in dir(cls) if not key.startswith("_")} | set(COMMON)
 
 
+def _asked_for(family: str) -> set[str]:
+    """Keys that a family's configuration does not name, but its model asks for (DeBERTa's)."""
+    import transformers  # noqa: PLC0415
+
+    module = transformers.CONFIG_MAPPING[family].__module__
+    spec = find_spec(module.replace("configuration_", "modeling_"))
+    if spec is None or spec.origin is None:
+        return set()
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    return set(re.findall(r'getattr\(\s*(?:self\.)?config,\s*"(\w+)"', source))
+
+
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     """Keys of a configuration that its family does not know, in order; bookkeeping is left out.
 
@@ -244,7 +258,8 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     """
     if config["model_type"] == "part":
         return []
-    known = _known_keys(config["model_type"]) | {*BOOKKEEPING, *SAID}
+    family = config["model_type"]
+    known = _known_keys(family) | {*BOOKKEEPING, *SAID} | _asked_for(family)
     return sorted(key for key in config if key not in known and not key.startswith("_"))
 
 

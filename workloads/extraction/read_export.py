@@ -7,8 +7,8 @@ everything else is refused by name. What an operator becomes is decided in this 
 1. all operands constant: a constant;
 2. inside a module known by its class (norms, activations): one op for the whole module, because
    Llama's RMSNorm is five operators and GPT-2's GELU eight;
-3. wires (:data:`PASS`): the value of the operand;
-4. a method of :class:`Reader` or of read_ops.py: products, attention, scans, slices, lookups;
+3. a handler of read_ops.py: products, attention, scans, slices, lookups;
+4. wires (:data:`PASS`): the value of the operand;
 5. an element-wise function (:data:`POINTWISE`);
 6. refused: InputError with the aten operator and the module's path.
 """
@@ -22,14 +22,22 @@ from typing import Any
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.attention_capture import Exported
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Sizes, operator_name
+from hyflexsim.workloads.extraction.flowing import (
+    Const,
+    Flow,
+    Joined,
+    Op,
+    Sizes,
+    is_scores,
+    operator_name,
+)
 
 Value = Flow | Joined
 
 PASS = frozenset(
     {"view", "reshape", "_unsafe_view", "view_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
     | {"transpose", "permute", "t", "numpy_T", "movedim", "swapaxes", "expand", "expand_as"}
-    | {"contiguous", "repeat_interleave"}
+    | {"contiguous", "repeat_interleave", "repeat"}
     | {"to", "_to_copy", "type_as", "float", "clone", "alias", "detach", "lift_fresh"}
     | {"dropout", "native_dropout", "feature_dropout", "masked_fill"}
 )
@@ -44,6 +52,7 @@ POINTWISE = frozenset(
 """Element-wise functions; the name is the ``function`` of the op."""
 
 ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
+ONES = frozenset({"ones", "ones_like", "new_ones"})
 LIKE = ZEROS | {"ones_like", "full_like", "new_ones", "new_full", "new_empty", "empty_like"}
 """Operators that take no more than the shape of a tensor."""
 
@@ -79,6 +88,7 @@ class Reader:
         self.values: dict[Any, Any] = {}
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
+        self.tables_read: dict[Any, Flow] = {}  # whole, by their nodes
         named = list(model.named_parameters(remove_duplicate=False))
         self.identity = {name: id(p) for name, p in named}  # tied parameters share it
         self.numel = {id(p): p.numel() for _, p in named}
@@ -149,10 +159,10 @@ class Reader:
         module = self._known_module(node)
         if module is not None and name not in PASS:
             return self._whole_module(node, *module, flat)
-        if name in PASS:
-            return flows[0]
         if handler is not None:
             return handler(self, node, args)
+        if name in PASS:
+            return flows[0]
         if name in POINTWISE:
             return self.pointwise(node, name, flat)
         raise self.refusal(node)
@@ -276,6 +286,8 @@ class Reader:
         """An element-wise op. A number as second operand folds into the neighbouring scale."""
         tensors = [v for v in operands if isinstance(v, Flow | Joined | Const)]
         tensors = [self._looked_up(v) for v in tensors]
+        if function == "mul":  # a mask of what is padding, of which there is none
+            tensors = [v for v in tensors if not (isinstance(v, Const) and v.one)]
         flows = [v for v in tensors if isinstance(v, Flow | Joined)]
         if len(tensors) == 1 and function in ("add", "sub", "mul", "div"):
             return flows[0]
@@ -284,7 +296,25 @@ class Reader:
             raise self.refusal(node, "mixes the class token with a sequence without it")
         leaf = self.short(self.module(node))
         name = f"{leaf}.{function}" if leaf else function
-        return self.emit("pointwise", node, tensors, name=name, function=function)
+        options: dict[str, Any] = {"function": function}
+        if any(is_scores(v) for v in flows):
+            if len(tensors) == 2 and self._is_number(node.args[1]):
+                return flows[0]  # a scale of the product, as that of attention
+            options |= self._by_key(node)
+        return self.emit("pointwise", node, tensors, name=name, **options)
+
+    def _is_number(self, operand: Any) -> bool:
+        """Whether a node is a constant without dimensions."""
+        constant = isinstance(self._value(operand), Const)
+        return constant and not operand.meta["val"].dim()
+
+    def _by_key(self, node: Any) -> dict[str, Any]:
+        """Element-wise work on scores: so many elements a key."""
+        shape = node.meta["val"].shape
+        if not self.sizes.varies(shape[-1]):
+            raise self.refusal(node, "works on scores of positions that are not gathered by key")
+        heads = self.sizes.numel(shape) // self.sizes.tokens**2
+        return {"width": heads, "elements": heads, "context": "all"}
 
     def _looked_up(self, value: Any) -> Any:
         """The lookup of a parameter that is used as data elsewhere (class token)."""
@@ -374,7 +404,7 @@ def _block_paths(model: Any) -> list[str]:
 
 
 def _axis(flows: list[Any]) -> tuple[str, int]:
-    rank = {"single": 0, "source": 1, "sequence": 2, "pair": 3}
+    rank = {"single": 0, "table": 1, "source": 2, "sequence": 3, "pair": 4}
     best = max(flows, key=lambda f: (rank[f.axis], f.extra))
     return best.axis, best.extra
 
@@ -411,10 +441,14 @@ def _merge(node: Any, name: str, args: list[Any]) -> Const:
     constants = [v for v in _flatten(args) if isinstance(v, Const)]
     params = tuple(dict.fromkeys(p for v in constants for p in v.params))
     first = constants[0] if constants else Const()
-    if name == "slice" and first.weight and len(args) > 1 and args[1] == 0 and first.rows is None:
+    rows = name == "slice" and first.weight and len(args) > 1 and args[1] == 0
+    if rows and first.rows is None and isinstance(args[2], int | None):
         start, size = args[2] or 0, node.meta["val"].shape[0]
         return Const(params, first.weight, (start, start + size))
     keeps = name in PASS and name not in ("masked_fill", "expand")
     zero = name in ZEROS or (name in (*PASS, "add") and all(v.zero for v in constants))
     zero = zero and bool(constants or name in ZEROS) and name != "masked_fill"
-    return Const(params, first.weight if keeps else None, first.rows if keeps else None, zero=zero)
+    one = name in ONES or (name in (*PASS, "mul") and all(v.one for v in constants))
+    one = one and bool(constants or name in ONES) and name != "masked_fill"
+    rows = first.rows if keeps else None
+    return Const(params, first.weight if keeps else None, rows, zero=zero, one=one)

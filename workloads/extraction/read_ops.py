@@ -11,9 +11,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, is_scores
 from hyflexsim.workloads.extraction.read_experts import EXPERTS
 from hyflexsim.workloads.extraction.read_export import Reader, Value
+from hyflexsim.workloads.extraction.read_positions import (
+    OUTSIDE,
+    gathered,
+    product,
+    rows_of,
+    turned,
+)
 from hyflexsim.workloads.extraction.read_wires import WIRES, lookup_of, shape_of
 
 SCORES, MIXES = ["values", "values"], ["probabilities", "values"]
@@ -28,7 +35,7 @@ def _gemv(
 ) -> Any:
     """Static matrix times token; ``weight`` is a whole parameter or rows of one."""
     if not isinstance(weight, Const) or not weight.params:
-        raise reader.refusal(node, "multiplies two activations outside a known attention")
+        raise reader.refusal(node, OUTSIDE)
     held = sum(reader.numel[reader.identity[name]] for name in weight.params)
     if len(weight.params) > 1 and held != rows * cols:
         raise reader.refusal(
@@ -42,10 +49,13 @@ def _gemv(
     own = key.startswith(leaf + ".weight") or not leaf  # a Linear names its op after its path
     tied = not key.startswith(leaf) and reader.classes[path].__name__ == "Linear"
     name = leaf if leaf and (own or tied) else key.removesuffix("weight").rstrip("._")
+    data = data if isinstance(data, Flow | Joined) else _data_of(reader, node, data, rows)
+    if isinstance(data, Flow) and data.axis == "table":
+        name += "@table"
     value = reader.emit(
         "gemv",
         node,
-        [data if isinstance(data, Flow | Joined) else lookup_of(reader, node, data)],
+        [data],
         name=name,
         width=cols,
         rows=rows,
@@ -59,6 +69,15 @@ def _gemv(
         if isinstance(constant, Const):
             reader.count(constant)  # rows, cols and bias say it
     return value
+
+
+def _data_of(reader: Reader, node: Any, data: Any, rows: int) -> Flow:
+    """Parameters used as data: a vector, or a table that is read whole."""
+    operand = node.args[0]
+    vectors = reader.sizes.numel(operand.meta["val"].shape) // rows
+    if isinstance(data, Const) and data.params and vectors > 1:
+        return rows_of(reader, node, operand, data)
+    return lookup_of(reader, node, data)
 
 
 def _linear(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -79,7 +98,7 @@ def _matmul(reader: Reader, node: Any, args: list[Any]) -> Any:
     if isinstance(right, Const) and right.params:  # X (B, N, in) @ W (in, out)
         rows, cols = shape_of(node, 1)[-2:]
         return _gemv(reader, node, left, right, rows, cols, None)
-    raise reader.refusal(node, "multiplies two activations outside a known attention")
+    return product(reader, node, left, right, SCORES)
 
 
 def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -149,7 +168,7 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
     first = next((op for op in reader.inputs if op.axis == where), reader.inputs[0])
     source = index if isinstance(index, Flow) else Flow(first, 1, first.axis)
     # a row for every two tokens (a bias of their distance): what it is added to gives the context
-    relative = len(reader.sizes.token_axes(value[:-1], reader.sizes.tokens)) > 1
+    relative = len(reader.sizes.sequence_axes(value[:-1])) > 1
     name = table.params[0]
     flow: Flow = reader.emit(
         "lookup",
@@ -196,6 +215,8 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
         scores = step("pointwise", "cap", scores, heads, elements=heads, function="tanh")
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
+        if is_scores(bias):
+            rule = bias.rule
         if bias.op.kind == "lookup" and bias.op.attributes.get("context"):
             bias.op.attributes |= context
             rule = "stream"
@@ -335,6 +356,11 @@ def _batch_norm(reader: Reader, node: Any, args: list[Any]) -> Any:
     return reader.emit("norm", node, args[:3], foldable=True)
 
 
+def _gather(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """By position, of scores; else of the scores of experts."""
+    return (gathered if is_scores(args[0]) else EXPERTS["gather"])(reader, node, args)
+
+
 HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     **WIRES,
     **EXPERTS,
@@ -351,6 +377,9 @@ HANDLERS: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "scan": _scan,
     "chunk_scan": _chunk_scan,
     "sums": _sums,
+    "gather": _gather,
+    "transpose": turned,
+    "permute": turned,
     "pair_features": _pair_features,
 }
 """Operators by name (without overload); everything not here is wires, element-wise or refused."""

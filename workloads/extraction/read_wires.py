@@ -90,7 +90,7 @@ def _slice(reader: Reader, node: Any, args: list[Any]) -> Any:
     value, axis, start, *_ = (*args, 0, None)
     size = reader.sizes.pair(node.meta["val"].shape[axis])[0]
     start = start if isinstance(start, int) else 0
-    if start < 0 and axis not in reader.sizes.token_axes(shape_of(node), reader.sizes.tokens):
+    if start < 0 and axis not in reader.sizes.sequence_axes(shape_of(node)):
         start += shape_of(node)[axis]
     return _choose(reader, node, value, axis, start, size)
 
@@ -156,7 +156,7 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _pad(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Zeros before the first token, the last one cut: each token reads the one before it."""
-    value, axes = args[0], reader.sizes.token_axes(shape_of(node), reader.sizes.tokens)
+    value, axes = args[0], reader.sizes.sequence_axes(shape_of(node))
     shift = list(args[1]) == [0, 0, 1, -1] and axes == [len(shape_of(node)) - 2]
     if not (shift and isinstance(value, Flow) and value.axis == "sequence"):
         raise reader.refusal(node)

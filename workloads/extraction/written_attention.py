@@ -23,6 +23,8 @@ THROUGH = frozenset(
     | {"view", "reshape", "_unsafe_view"}
 )
 PRODUCTS = frozenset({"matmul", "bmm", "baddbmm"})
+ONES = frozenset({"ones", "new_ones", "ones_like"})
+PADDING = ONES | THROUGH | {"unsqueeze", "squeeze", "expand", "mul", "bitwise_not", "logical_not"}
 MASK = "hyflexsim.causal_mask"
 
 
@@ -134,7 +136,7 @@ def _scores(program: Any, node: Any, factor: float, found: _Scores) -> bool:
         if name in PRODUCTS:
             return _product(program, node, factor, found)
         number = _number(program, args[1]) if len(args) > 1 and name in ("mul", "div") else None
-        if name in THROUGH:
+        if name in THROUGH or (name == "masked_fill" and _is_padding(args[1])):
             node = args[0]
         elif number is not None:
             factor = factor * number if name == "mul" else factor / number
@@ -185,6 +187,19 @@ def _is_mask(node: Any) -> bool:
     while node.op == "call_function" and _name(node) in THROUGH | {"slice", "expand", "lt"}:
         node = node.args[0]
     return str(node.target).startswith(MASK)
+
+
+def _is_padding(node: Any) -> bool:
+    """Whether a mask is made of ones alone: of what is padding, where nothing is."""
+    stack, seen = [node], set()
+    while stack:
+        each = stack.pop()
+        if each not in seen and each.op == "call_function" and _name(each) in PADDING:
+            seen.add(each)
+            stack += [] if _name(each) in ONES else each.all_input_nodes
+        elif each not in seen:
+            return False
+    return True
 
 
 def _batched(graph: Any, node: Any) -> Any:

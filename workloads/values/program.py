@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.extract import Extracted
-from hyflexsim.workloads.extraction.flowing import Op
+from hyflexsim.workloads.extraction.flowing import Flow, Op, is_scores
 
 Given = Callable[[Any], Any]
 """The value of an exported node that is some op's result, None for any other node: a tensor, or of
@@ -244,6 +244,11 @@ class Program:
         size = self.sizes.count(self._other(op) if op.half == "single" else op)
         return self.layout(node, size + (op.half != ""))
 
+    def is_scores(self, name: str) -> bool:
+        """Whether an op's results are a number for each token that its own looks at."""
+        op = self.ops[name]
+        return is_scores(Flow(op, op.width, op.axis))
+
     @staticmethod
     def _patches(image: Any) -> int:
         """Side of the patches that an image is cut into."""
@@ -256,6 +261,8 @@ class Program:
             return self.tokens * (self.tokens + 1) // 2
         if op.axis == "source":
             return self.source + op.extra
+        if op.axis == "table":
+            return op.extra
         return 1 if op.axis == "single" else self.tokens + op.extra
 
     def _other(self, op: Op) -> Op:

@@ -42,6 +42,7 @@ from hyflexsim.workloads.values.program import (
 )
 from hyflexsim.workloads.values.results import Results
 from hyflexsim.workloads.values.scans import Scan, scans
+from hyflexsim.workloads.values.tables import TableProduct, by_token, tables
 from hyflexsim.workloads.values.widths import Widths
 
 Multiply = Callable[[str, int, Tensor], Tensor]
@@ -74,6 +75,7 @@ class Reference:
         self.attentions = attentions(program)
         self.scans = scans(program)
         self.experts = experts(program)
+        self.tables = tables(program)
         self.chooser = Chooser(program, widths, choice, self.tensor, self._round)
         self.results: Results = {}
         self._tensors: dict[Any, Any] = {}
@@ -99,6 +101,8 @@ class Reference:
             self.results[name, "values"] = values.double()
         elif kind == "gemv":
             self._gemv(name)
+        elif name in self.tables:
+            self._by_table(self.tables[name])
         elif name in self.attentions:
             self._attention(name, self.attentions[name])
         elif name in self.experts:
@@ -240,6 +244,19 @@ class Reference:
             self.results[a.qk, "product"] = marked.permute(1, 2, 0)
             scores = product * sq * sk.transpose(1, 2) * a.scale
         return scores.masked_fill(hidden, -torch.inf)
+
+    def _by_table(self, product: TableProduct) -> None:
+        queries = product.queries(self.tensor(product.tokens))
+        keys = product.keys(self.tensor(product.table))
+        if self.widths is None or self.widths.values is None:
+            scores = queries @ keys.transpose(1, 2)
+        else:
+            bits = self.widths.values
+            sq, sk = scale_of(queries, bits), scale_of(keys, bits)
+            whole = codes_of(queries, sq, bits) @ codes_of(keys, sk, bits).transpose(1, 2)
+            self.results[product.op, "product"] = by_token(whole)
+            scores = whole * sq * sk.transpose(1, 2)
+        self.results[product.op, "values"] = self._round(by_token(scores))
 
     def _mix(self, a: Attention, values: Tensor) -> None:
         weights = self.results[a.softmax, "values"]  # (Q, K, H)

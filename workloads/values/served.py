@@ -7,7 +7,7 @@ only their own token in two goes, even and odd ones, so that a look at a neighbo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from hyflexsim.workloads.values.roles import count
 from hyflexsim.workloads.values.scans import Scan, scans
 from hyflexsim.workloads.values.sight import Seen, Sight
 from hyflexsim.workloads.values.spans import Span
+from hyflexsim.workloads.values.tables import TableProduct, by_token, tables
 
 
 class Served:
@@ -44,6 +45,7 @@ class Served:
         self.attentions = attentions(self.program)
         self.scans = scans(self.program)
         self.experts = experts(self.program)
+        self.tables = tables(self.program)
         self.choice = sight.machine.choice
         if self.choice is not None and self.choice.by not in CHOICES:
             raise InputError(f"values: keys chosen by {self.choice.by} are not executed")
@@ -193,7 +195,9 @@ class Served:
     def play(self, index: int, visits: np.ndarray) -> None:
         """Some visits of an op that a unit without weights serves."""
         step = self.x.plan.steps[index]
-        if step.op in self.attentions:
+        if step.op in self.tables:
+            self._by_table(index, step, self.tables[step.op], visits)
+        elif step.op in self.attentions:
             self._attention(index, step, self.attentions[step.op], visits)
         elif step.op in self.experts:
             self._expert(index, step, self.experts[step.op], visits)
@@ -234,10 +238,15 @@ class Served:
     def _keep(self, step: Step, at: np.ndarray, values: Tensor) -> None:
         """Results, as far as the step counts elements for them."""
         passes = self._passes(step)
+        by_key = step.op not in self.attentions and self.program.is_scores(step.op)
+        if by_key:
+            width = int(self.program.graph.nodes[step.op]["width"])
+            values = values.reshape(len(at), width, -1).mT
         served = step.each * count(step, "sfu_element") // passes if passes else values.shape[-1]
         if served < values.shape[-1]:
             values = values.clone()
             values[..., served:] = torch.nan
+        values = values.mT.flatten(1) if by_key else values
         self.x.store.keep(step.op, "values", at, values)
 
     def _passes(self, step: Step) -> int:
@@ -278,14 +287,19 @@ class Served:
         return values
 
     def _context(
-        self, index: int, op: str, node: Any, visits: np.ndarray
+        self,
+        index: int,
+        op: str,
+        node: Any,
+        visits: np.ndarray,
+        shaped: Callable[[Tensor], Tensor] = lambda tensor: tensor[0],
     ) -> tuple[Tensor, Tensor, int | None]:
         """Keys or values (G, K, D), which each visit has seen (visits, K), and their bits."""
         looks = self.x.looks(index, visits)
         reads = self._reads(op, node)
         visible = {name: self._mask(name, looks[name]) for name in reads if name in looks}
-        tensor = self._tensor(op, node, visible)
-        keys = tensor.shape[2]
+        tensor = shaped(self._tensor(op, node, visible))
+        keys = tensor.shape[1]
         seen = torch.ones(len(visits), keys, dtype=torch.bool)
         bits: set[int | None] = set()
         for name in reads:
@@ -303,7 +317,7 @@ class Served:
             elif self.program.ops[name].half == "single":
                 own[:, 1:] = True
             seen &= own
-        return tensor[0], seen, next(iter(bits)) if len(bits) == 1 else None
+        return tensor, seen, next(iter(bits)) if len(bits) == 1 else None
 
     def _looked(self, index: int, op: str, visits: np.ndarray, keys: int) -> Tensor:
         """As many keys as each visit counts, from where its window begins: (visits, K)."""
@@ -324,17 +338,9 @@ class Served:
         keys, seen, bits = self._context(index, step.op, k, visits)
         keys = per_head(keys[None], heads)
         looked = self._looked(index, step.op, visits, keys.shape[1])
-        widths = self._operand_bits(step, bits)
-        if widths is None:
-            scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
-            scores = _poisoned(scores, queries, keys) * a.scale
-        else:
-            other, stored = widths
-            sq, sk = scale_of(queries, other), scale_of(keys, stored)
-            cq, ck = codes_of(queries, sq, other), codes_of(keys, sk, stored)
-            product = _poisoned(_zeroed(cq) @ _zeroed(ck).transpose(1, 2), cq, ck)
-            product = self._reached(step, product)
-            scores = product * sq * sk.transpose(1, 2) * a.scale
+        product, scores = self._multiplied(step, queries, keys, bits)
+        scores = scores * a.scale
+        if product is not None:
             kept = _context_of(product, looked, seen)
             self.x.store.keep(step.op, "product", at, kept.permute(1, 2, 0))
         rounded = half(_context_of(scores, looked, seen)).permute(1, 2, 0)
@@ -343,6 +349,38 @@ class Served:
             chosen = self.choice.kept(self._layer(a), pairs)
             rounded = _only(rounded, chosen)
         self.x.store.keep(step.op, "values", at, rounded)
+
+    def _multiplied(
+        self, step: Step, queries: Tensor, keys: Tensor, bits: int | None
+    ) -> tuple[Tensor | None, Tensor]:
+        """(H, Q, K) of queries (H, Q, D) and keys (H, K, D) of so many bits: whole numbers, None in
+        floating point, and what they stand for.
+        """
+        widths = self._operand_bits(step, bits)
+        if widths is None:
+            scores = _zeroed(queries) @ _zeroed(keys).transpose(1, 2)
+            return None, _poisoned(scores, queries, keys)
+        other, stored = widths
+        sq, sk = scale_of(queries, other), scale_of(keys, stored)
+        cq, ck = codes_of(queries, sq, other), codes_of(keys, sk, stored)
+        product = _poisoned(_zeroed(cq) @ _zeroed(ck).transpose(1, 2), cq, ck)
+        product = self._reached(step, product)
+        return product, product * sq * sk.transpose(1, 2)
+
+    def _by_table(self, index: int, step: Step, table: TableProduct, visits: np.ndarray) -> None:
+        """Products of each token with as many rows as its visit counts."""
+        at = self.x.positions(index, visits)
+        queries = self._rows(
+            index, step.op, table.tokens, visits, lambda t: by_token(table.queries(t))
+        )
+        queries = queries.reshape(len(at), table.heads, -1).transpose(0, 1)
+        keys, seen, bits = self._context(index, step.op, table.table, visits, table.keys)
+        looked = self._looked(index, step.op, visits, keys.shape[1])
+        product, scores = self._multiplied(step, queries, keys, bits)
+        for what, values in (("product", product), ("values", half(scores))):
+            if values is not None:
+                kept = values.masked_fill(~(seen & looked), torch.nan)
+                self.x.store.keep(step.op, what, at, by_token(kept))
 
     def _biased(self, index: int, step: Step, a: Attention, visits: np.ndarray) -> None:
         at = self.x.positions(index, visits)

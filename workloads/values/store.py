@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hyflexsim.sim.vocabulary import FIXED
 from hyflexsim.workloads.values.program import (
     Given,
     Program,
@@ -42,7 +43,7 @@ class Store:
         data = self.program.graph.nodes[op]
         if data["axis"] == "pair":
             return len(self._pairs)
-        if data["axis"] == "source":
+        if data["axis"] in FIXED:
             return int(data["extra"])
         return 1 if data["axis"] == "single" else self.tokens + int(data["extra"])
 

@@ -92,7 +92,7 @@ def test_the_first_chunk_begins_where_computing_does(plan_of):
         (([Threshold(0, "prefix", ahead=1)], {}), "s1 waits for s0 by the rule prefix"),
         (([Threshold(0, "prefix", stride=2)], {}), "s1 waits for s0 by the rule prefix"),
         (([Threshold(0, "pair")], {"axis": "pair"}), "s1 serves pairs"),
-        (([Group(0)], {"axis": "source", "extra": 4}), "s1 serves the tokens of an encoder"),
+        (([Group(0)], {"axis": "source", "extra": 4}), "s1 serves an encoder or a table"),
         (([Group(0)], {"extra": 1}), "s1 serves 1 tokens beside those of the text"),
         (([Group(0)], {"size": "all"}), "s1 looks at tokens behind its own"),
         (([Group(0)], {"size": "window", "ahead": 1}), "s1 looks at tokens behind its own"),

@@ -119,13 +119,49 @@ def test_an_unknown_name_lists_the_nearest():
     )
 
 
-def test_a_model_without_the_attention_interface_is_refused(tmp_path):
+def test_a_table_as_long_as_the_input_is_refused(tmp_path):
+    """DeBERTa v1 reads of its table the rows of the distances that there are."""
     path = tmp_path / "deberta.json"
     deberta = SMALL | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
-    path.write_text(json.dumps({"model_type": "deberta-v2"} | deberta))
+    path.write_text(json.dumps({"model_type": "deberta"} | deberta))
     assert message(extract, path, cache=False) == (
-        "deberta: module 'encoder.layer.0.attention.self': operator aten.bmm.default multiplies "
-        "two activations outside a known attention"
+        "deberta: module 'encoder.layer.0.attention.self.pos_proj': operator aten.linear.default "
+        "reads so many rows of a table as there are tokens"
+    )
+
+
+class Distances(nn.Module):
+    """Products of tokens with a table, and what is made of them (``how``)."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.table = nn.Parameter(torch.zeros(6, 8))
+        self.rows = nn.Linear(8, 8)
+
+    def forward(self, x):
+        rows = self.rows(self.table)[None]
+        scores = torch.bmm(x, rows.transpose(1, 2))
+        if self.how == "chosen":  # by values, not by position
+            index = x[..., :1].long().clamp(0, 5).expand(1, x.shape[1], x.shape[1])
+            return torch.gather(scores, -1, index)
+        if self.how == "mixed":
+            return torch.bmm(scores, rows)
+        return scores.sigmoid() if self.how == "rows" else torch.bmm(x, x.transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("squared", "operator aten.bmm.default multiplies two activations outside a known"),
+        ("mixed", "operator aten.bmm.default multiplies two activations outside a known"),
+        ("chosen", "operator aten.gather.default gathers by what is no position"),
+        ("rows", "operator aten.sigmoid.default works on scores of positions that are not gath"),
+    ],
+)
+def test_products_of_positions_that_are_none(how, reason):
+    assert message(extract, Distances(how), inputs={"x": (1, "N", 8)}, cache=False).startswith(
+        f"Distances: module '(top)': {reason}"
     )
 
 

@@ -21,6 +21,7 @@ from hyflexsim.workloads.extraction.families import FAMILIES
 from hyflexsim.workloads.extraction.unreached import TRAINING
 
 LENGTHS = ((7, 11), (20, 13))  # tokens, and tokens of an encoder beside a decoder
+AT_TABLE = ("table", "gemv")
 SERVED = [name for name, family in FAMILIES.items() if family.state != "refused"]
 
 
@@ -33,7 +34,8 @@ def opened():
             config = FAMILIES[name].configs[size]
             # which experts run depends on values: a loop that knows no tensors without them
             experts = any("expert" in key for key in config)
-            model = model_zoo.build(name, dict(config), empty=not experts)
+            looks = name == "deberta-v2"  # for padding among the token ids
+            model = model_zoo.build(name, dict(config), empty=not (experts or looks))
             made[name, size] = extract_config(name, config, cache=False), model
         return made[name, size]
 
@@ -87,6 +89,7 @@ def looked_at(op, tokens, source):
     sizes = {
         "all": lambda n: tokens + op["context_extra"],
         "source": lambda n: op["context_extra"],
+        "table": lambda n: op["context_extra"],
         "prefix": lambda n: n + 1 + op["context_extra"],
         "window": lambda n: len(range(max(0, n - op["behind"]), min(last, n + op["ahead"]) + 1)),
     }
@@ -117,13 +120,30 @@ def test_parameters_and_work_are_torchs(opened, name, size):
             if op["kind"] != "matmul":
                 continue
             runs = vocabulary.token_count(op, tokens)
-            keys = {"source": op["context_extra"], "all": tokens + op["context_extra"]}.get(
-                op["context"], runs
-            )
+            keys = {"all": tokens + op["context_extra"]}.get(op["context"], runs)
+            keys = op["context_extra"] if op["context"] in ("source", "table") else keys
             whole[op_name] = vocabulary.unit_macs(op) * runs * keys
             looked = looked_at(op, tokens, source)
             assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
         assert sum(whole.values()) == torch_macs(model, inputs_of(graph, model, tokens, source))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_distances_are_a_product_with_each_row_of_their_table(opened, size):
+    """Content to position and position to content: N x 2 buckets x width each, and in every layer
+    the table through two projections; a mask of no padding and scales are no ops."""
+    graph, model = opened("deberta-v2", size)
+    config = model.config
+    rows, width, N = 2 * config.position_buckets, config.hidden_size, 20
+    macs = vocabulary.macs(graph, N)
+    products = [n for n in graph if ".distances" in n]
+    assert len(products) == 2 * config.num_hidden_layers
+    assert {macs[name] for name in products} == {N * rows * width}
+    own = [macs[n] for n, op in graph.nodes(data=True) if (op["axis"], op["kind"]) == AT_TABLE]
+    assert own == [rows * width**2] * 2 * config.num_hidden_layers
+    sums = [n for n, op in graph.nodes(data=True) if op["kind"] == "pointwise" and op["context"]]
+    assert len(sums) == 2 * config.num_hidden_layers  # of both terms, and with the scores
+    assert graph.graph["notes"] == []
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SERVED])

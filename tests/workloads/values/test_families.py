@@ -11,12 +11,14 @@ import torch
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.families import FAMILIES
+from hyflexsim.workloads.run.prepare import plan_of
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.values.executed import Sides
 from hyflexsim.workloads.values.reference import Reference
 
 EXECUTED = [name for name, family in FAMILIES.items() if family.state != "refused"]
 AS_OTHERS = ("qwen3_moe", "deepseek_v3", "gpt_oss", "jamba")  # experts: Mixtral; scans: Mamba-2
+ONE_LAYER = {"num_hidden_layers": 1}
 BESIDE = [name for name in EXECUTED if name in ("t5", "bart")]
 
 
@@ -131,6 +133,34 @@ def test_what_is_not_executed_is_refused_in_one_line(play):
     )
     with pytest.raises(InputError, match=said):
         play("mixtral", {"kind": "tokens", "tokens": 5}, {"hidden_act": "gelu_10"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pos_att_type": ["c2p"]},
+        {"pos_att_type": ["p2c"]},
+        {"share_att_key": False},
+        {"position_buckets": -1, "max_relative_positions": 6, "norm_rel_ebd": "none"},
+    ],
+    ids=str,
+)
+def test_disentangled_attention_of_each_kind(play, changes):
+    sides, done = play("deberta-v2", {"kind": "tokens", "tokens": 9}, {**changes, **ONE_LAYER})
+    assert not done.stuck
+    assert done.unequal() == []
+    assert_is_torchs(sides, "deberta-v2")
+
+
+def test_a_rule_too_weak_for_turned_scores_shows(play):
+    """Position to content: a query reads what every key has made of the table."""
+    sides, _ = play("deberta-v2", {"kind": "tokens", "tokens": 9}, ONE_LAYER)
+    graph = sides.ready.graph.copy()
+    turned, total = (f"encoder.layer.0.attention.self.{name}" for name in ("distances#2", "add"))
+    assert graph.edges[turned, total]["rule"] == "all"
+    graph.edges[turned, total]["rule"] = "stream"
+    done = sides.run(plan=plan_of(sides.scenario, graph, sides.ready.placement))
+    assert total in {row.op for row in done.unequal()}
 
 
 @pytest.mark.parametrize("name", BESIDE)

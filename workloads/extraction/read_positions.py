@@ -1,0 +1,121 @@
+"""Scores of positions: products of tokens with a table of distances, gathered key by key.
+
+A model may keep embeddings of distances between tokens and multiply queries (or keys) with all of
+them, so that each pair of tokens finds the product of its own distance there (DeBERTa: content to
+position, position to content)::
+
+    table -> projection -+
+                         product (tokens x rows) -> gather -> (turned) -> sum -> bias of scores
+    token -> projection -+
+
+The table is an axis of its own (``table``), as long as it has rows, and read once a request, as
+torch does. Gathering by position costs nothing: it is where a reader finds its numbers. Scores are
+*turned* where rows become columns: then a query reads what every key made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Op, is_scores
+from hyflexsim.workloads.extraction.read_export import PASS, Reader
+
+OUTSIDE = "multiplies two activations outside a known attention"
+
+
+def rows_of(reader: Reader, node: Any, data: Any, constant: Const) -> Flow:
+    """A constant matrix used as data, a row after the other; ``data``: its node."""
+    while data.op == "call_function" and reader.operator(data) in PASS:
+        data = data.args[0]
+    if data not in reader.tables_read:
+        count, width = data.meta["val"].shape[-2:]
+        if reader.sizes.varies(count):
+            raise reader.refusal(node, "reads so many rows of a table as there are tokens")
+        name = constant.params[0]
+        short = reader.short(name)
+        op = Op("lookup", short, reader.layer(name), name, "table", count, width, {})
+        op.inputs = [(Flow(reader.inputs[0], 1, "sequence", reader.inputs[0].extra), "first")]
+        op.parameters = reader.count(constant)
+        op.attributes["stored"] = count * width
+        op.nodes = [data]
+        reader.ops.append(op)
+        reader.tables_read[data] = Flow(op, width, "table", count)
+    return reader.tables_read[data]
+
+
+def product(reader: Reader, node: Any, left: Any, right: Any, multiplies: list[str]) -> Flow:
+    """Tokens (H, N, D) times rows of a table (H, D, rows): a score a row and head."""
+    plain = isinstance(left, Flow) and isinstance(right, Flow)
+    if not plain or is_scores(left) or (left.axis, right.axis) != ("sequence", "table"):
+        raise reader.refusal(node, OUTSIDE)
+    heads = _heads(reader, node, right)
+    inner = left.width // heads
+    name = f"{reader.short(reader.module(node))}.distances".lstrip(".")
+    flow: Flow = reader.emit(
+        "matmul",
+        node,
+        [left],
+        name=name,
+        width=heads,
+        heads=heads,
+        inner=inner,
+        multiplies=multiplies,
+        context="table",
+        context_extra=right.extra,
+    )
+    flow.op.inputs.append((right, "all"))
+    return flow
+
+
+def _heads(reader: Reader, node: Any, right: Flow) -> int:
+    """Of operands that have tokens and rows where a product wants them."""
+    (*_, tokens, inner), (*_, other, rows) = (each.meta["val"].shape for each in node.args[:2])
+    fits = inner == other and rows == right.extra and reader.sizes.pair(tokens)[0] > 1
+    size = reader.sizes.numel(node.meta["val"].shape)
+    heads = size // (reader.sizes.tokens * right.extra)
+    if not fits or heads * inner != right.width:
+        raise reader.refusal(node, OUTSIDE)
+    return int(heads)
+
+
+def gathered(reader: Reader, node: Any, args: list[Any]) -> Flow:
+    """Of a token's scores of all rows, those of its distances to the keys."""
+    flow, axis = args[:2]
+    shape = node.meta["val"].shape
+    last = axis % len(shape) == len(shape) - 1
+    if isinstance(flow, Flow) and is_scores(flow) and last and _by_position(reader, node.args[2]):
+        return flow
+    raise reader.refusal(node, "gathers by what is no position")
+
+
+def _by_position(reader: Reader, node: Any) -> bool:
+    """Whether a node depends on no input but by its shape."""
+    stack, seen = [node], set()
+    while stack:
+        each = stack.pop()
+        if each in seen or reader.operator(each) == "sym_size":
+            continue
+        seen.add(each)
+        if each in [own for op in reader.inputs for own in op.nodes]:
+            return False
+        stack += each.all_input_nodes
+    return True
+
+
+def turned(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """Scores whose rows become columns: each token then reads those of all others."""
+    flow = args[0]
+    sizes = [reader.sizes.varies(size) for size in node.args[0].meta["val"].shape]
+    if not is_scores(flow) or sum(sizes) != 2:
+        return flow
+    order = list(range(len(sizes)))
+    if reader.operator(node) == "transpose":
+        a, b = (axis % len(sizes) for axis in node.args[1:3])
+        order[a], order[b] = b, a
+    else:
+        order = [axis % len(sizes) for axis in node.args[1]]
+    tokens = [axis for axis in order if sizes[axis]]
+    if tokens == sorted(tokens):
+        return flow
+    rule = "all" if flow.rule == "stream" else "stream"
+    return Flow(flow.op, flow.width, flow.axis, flow.extra, flow.parts, rule)
