@@ -57,6 +57,7 @@ class OwnWeights:
     ):
         self._files, self._mapping = files, mapping or Mapping()
         self._at = str(files.folder)
+        self._flipped = {f"{path}.weight" for path, m in model.named_modules() if is_conv1d(m)}
         self._prefix = f"{getattr(model, 'base_model_prefix', '') or ''}."
         state: dict[str, Any] = model.state_dict(keep_vars=True)
         self.tied = _tied(state)
@@ -190,9 +191,12 @@ class OwnWeights:
         mapped = self._mapping.dense_of(name, self._files)
         if mapped is not None:
             return mapped
-        return next(
-            (Tensor(name=each) for each in self._aliases(name) if each in self._files), None
-        )
+        there = next((each for each in self._aliases(name) if each in self._files), None)
+        if there is None:
+            return None
+        # a packed matrix is unpacked to (outputs, inputs), and Conv1D keeps (inputs, outputs)
+        flipped = name in self._flipped and self._files.is_packed(there)
+        return Tensor(name=there, transpose=flipped)
 
     def _aliases(self, name: str) -> Iterator[str]:
         base = name.removeprefix(self._prefix)

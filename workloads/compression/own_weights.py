@@ -42,7 +42,8 @@ from hyflexsim.workloads.compression.own_names import OwnWeights
 from hyflexsim.workloads.compression.recipe import Compress
 from hyflexsim.workloads.compression.stages import rounded
 from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.extraction.weight_formats import check_unquantised, check_weights
+from hyflexsim.workloads.extraction.quantised_weights import KEY, tensor_files
+from hyflexsim.workloads.extraction.weight_formats import check_weights
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.terminal import Say
@@ -78,9 +79,9 @@ def compress_folder(
     check_target(out)
     started = time.perf_counter(), time.process_time()
     name, config = model_zoo.config_of(folder)
-    check_unquantised(str(folder / "config.json"), config)
+    files = tensor_files(folder, config)
     changes = None if adapter is None else Adapter(adapter)
-    job = _Job(name, config, TensorFiles(folder), how, mapping, changes)
+    job = _Job(name, config, files, how, mapping, changes)
     job.refuse_settings()
     with working(out, job.settings(), fresh=fresh) as work:
         for done, target in enumerate(job.targets):
@@ -224,10 +225,11 @@ class _Job:
         """What the checkpoint says of itself."""
         how = self.how.model_dump(mode="json")
         merged = f" with {self._adapter.folder.name} merged" if self._adapter else ""
+        packed = ", unpacked from codes" if KEY in self.config else ""
         return {
             "recipe": {"name": self.name, "compress": how},
             "config": self.config,
-            "origin": f"folder {self._files.folder.name}{merged}",
+            "origin": f"folder {self._files.folder.name}{packed}{merged}",
             "counts": low_rank.counts(self.model)._asdict(),
             "kept": {matrix: float(f"{share:.6g}") for matrix, share in self._kept.items()},
         }

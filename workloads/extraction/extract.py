@@ -41,6 +41,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
+from hyflexsim.workloads.extraction.quantised_weights import said_of
 from hyflexsim.workloads.extraction.unreached import refuse_unreached, unreached
 
 Shape = tuple[int | str, ...]
@@ -258,10 +259,9 @@ def _account(graph: nx.DiGraph, model: Any) -> None:
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
             f"reach{where}: they are not on the chip"
         )
-    if getattr(getattr(model, "config", None), "quantization_config", None) is not None:
-        graph.graph["notes"].append(
-            "quantization_config is not read: weights have as many bits as the chip gives them"
-        )
+    quantised = getattr(getattr(model, "config", None), "quantization_config", None)
+    if quantised is not None:
+        graph.graph["notes"].append(said_of(quantised))
 
 
 def _causal(ops: list[Op]) -> bool:
@@ -280,7 +280,10 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     sources += ["read_experts", "written_attention", "family_patches", "repeats", "unrolling"]
-    files = [here / f"{stem}.py" for stem in (*sources, "attention_capture", "unreached")]
+    files = [
+        here / f"{stem}.py"
+        for stem in (*sources, "attention_capture", "unreached", "quantised_weights")
+    ]
     files += [
         Path(vocabulary.__file__).with_name(f"{stem}.py")
         for stem in ("graph", "vocabulary", "routing")
