@@ -34,7 +34,7 @@ def rows_packed(codes: np.ndarray, bits: int) -> Tensor:
 
 
 def awq_packed(codes: np.ndarray) -> Tensor:
-    """Rows of four-bit codes: word c has outputs 8 c + 0, 2, 4, 6, 1, 3, 5, 7, lowest bits first."""
+    """Rows of four-bit codes: from the lowest bits up, outputs 0, 2, 4, 6, 1, 3, 5, 7 of eight."""
     order = [0, 2, 4, 6, 1, 3, 5, 7]
     shuffled = [[row[8 * (i // 8) + order[i % 8]] for i in range(len(row))] for row in codes]
     return rows_packed(np.array(shuffled), 4)

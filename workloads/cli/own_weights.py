@@ -34,6 +34,7 @@ def compress_own(
     mapping: Path | None,
     adapter: Path | None,
     *,
+    keep_adapter: bool,
     fresh: bool,
 ) -> None:
     """Factorise a folder's weights, and say what they lose. Refusals as of what it calls."""
@@ -47,7 +48,12 @@ def compress_own(
     target = out or Path("runs") / folder.resolve().name
     with progress() as say, resumable(working_folder(target)):
         about = compress_folder(
-            *(folder, target, how), mapping=names, adapter=adapter, say=say, fresh=fresh
+            *(folder, target, how),
+            mapping=names,
+            adapter=adapter,
+            keep_adapter=keep_adapter,
+            say=say,
+            fresh=fresh,
         )
     _show(about)
     unused = how.unused()

@@ -108,13 +108,23 @@ def extract_config(
     config: Mapping[str, Any],
     *,
     leave_out: Sequence[str] = (),
+    adapted: Mapping[str, int] | None = None,
     cache: bool = True,
 ) -> nx.DiGraph:
-    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
-    key = f"graph-{_key(short, config)}"
+    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`.
+
+    ``adapted``: ranks of changes beside dense layers, by path (models/lowrank/adapted.py). Raises
+    ModelError where these do not fit the model.
+    """
+    key = f"graph-{_key(short, config, adapted or {})}"
     graph = _load(key) if cache else None
     if graph is None:
-        graph = _extract_layers(model_zoo.build(short, dict(config)), short)
+        model = model_zoo.build(short, dict(config))
+        if adapted:
+            from hyflexsim.models.lowrank.adapted import adapt  # noqa: PLC0415
+
+            adapt(model, adapted)
+        graph = _extract_layers(model, short)
         unknown = model_zoo.unknown_keys(config)
         if unknown:
             graph.graph["notes"].append(
@@ -275,8 +285,9 @@ def _causal(ops: list[Op]) -> bool:
 # -- cache ----------------------------------------------------------------------------------------
 
 
-def _key(short: str, config: Mapping[str, Any]) -> str:
-    """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
+def _key(short: str, config: Mapping[str, Any], adapted: Mapping[str, int]) -> str:
+    """Hash of all that determines a graph: name, configuration, changes beside its layers, our
+    code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
     sources += ["read_experts", "written_attention", "family_patches", "repeats", "unrolling"]
@@ -289,18 +300,25 @@ def _key(short: str, config: Mapping[str, Any]) -> str:
         for stem in ("graph", "vocabulary", "routing")
     ]
     if config["model_type"] == "part":
-        from importlib.util import find_spec  # noqa: PLC0415
-
-        spec = find_spec("hyflexsim.models")
-        if spec is not None and spec.submodule_search_locations:
-            folder = Path(next(iter(spec.submodule_search_locations))) / "part"
-            files += sorted(folder.glob("*.py"))
-    digest = hashlib.sha256(json.dumps([short, config], sort_keys=True).encode())
+        files += _of_models("part/*.py")
+    if adapted:
+        files += _of_models("lowrank/adapted.py")
+    digest = hashlib.sha256(json.dumps([short, config, adapted], sort_keys=True).encode())
     for package in ("torch", "transformers"):
         digest.update(metadata.version(package).encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _of_models(pattern: str) -> list[Path]:
+    """Files of the package of models, which is not imported, since that takes seconds."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    spec = find_spec("hyflexsim.models")
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    return sorted(Path(next(iter(spec.submodule_search_locations))).glob(pattern))
 
 
 def _load(key: str) -> nx.DiGraph | None:

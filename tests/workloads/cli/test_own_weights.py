@@ -49,6 +49,7 @@ def test_compress_a_folder_then_run_it(hyflexsim, folder):
         (["mine", "--set", "compress.method=tanh"], "compress.method must be hard-threshold, "),
         (["mine", "--mapping", "none.toml"], "none.toml: No such file or directory"),
         (["mine", "--adapter", "none"], "none/adapter_config.json: No such file or directory"),
+        (["mine", "--keep-adapter"], "--keep-adapter goes with --adapter DIR"),
         (["vit-digits", "--mapping", "x.toml"], "--mapping goes with a folder of weights"),
         (["mine.gguf"], "mine.gguf: no such file"),
         (["mine", "--out", "mine"], "mine: must be a new folder or a checkpoint to replace"),
