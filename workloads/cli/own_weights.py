@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hyflexsim.workloads.compression.name_mapping import Mapping
 from hyflexsim.workloads.compression.own_weights import compress_folder
 from hyflexsim.workloads.compression.recipe import Compress
+from hyflexsim.workloads.extraction.quantised_weights import KEY, said_of
 from hyflexsim.workloads.resumable import working_folder
 from hyflexsim.workloads.scenario import overrides
 from hyflexsim.workloads.scenario.refusals import refusal
@@ -56,6 +57,8 @@ def compress_own(
             fresh=fresh,
         )
     _show(about)
+    if about["config"].get(KEY) is not None:
+        print(f"note: {said_of(about['config'][KEY])}")
     unused = how.unused()
     if unused:
         print(f"note: method {how.method} does not read {', '.join(unused)}")
