@@ -66,9 +66,17 @@ class TensorFiles:
         """Its shape, from the head of its file."""
         return self._heads[name].shape
 
+    def kind(self, name: str) -> str:
+        """The precision of its values, as the head of its file calls it: BF16, I32."""
+        return self._heads[name].dtype
+
     def is_real(self, name: str) -> bool:
         """Whether its values are floating-point numbers of 16 bits or more, not codes of fewer."""
-        return self._heads[name].dtype in REAL
+        return self.kind(name) in REAL
+
+    def is_packed(self, name: str) -> bool:
+        """Whether the tensor is unpacked where it is read (packed_files.py)."""
+        return False
 
     def read(self, name: str) -> Tensor:
         """A copy of the tensor, in the precision of the file."""

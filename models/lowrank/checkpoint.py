@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.lowrank.adapted import AdaptedLinear
 from hyflexsim.models.lowrank.compress import replace
 from hyflexsim.models.lowrank.layers import (
     LowRankLinear,
@@ -53,12 +54,13 @@ def save_compressed(
     `scores`: a value a rank, by name of the score ("gradient-mean") and path; nine digits are
     kept. `about`: anything else worth keeping, in plain JSON values. ranks.json: `format`, `model`
     (class), `layers` {path: m, n, rank, bias, folded, transposed, scores {name: list}}, `split`
-    {path of a fused layer: names, transposed, outputs}, `tied` {name: the name that holds its
+    {path of a fused layer: names, transposed, outputs}, `adapted` {path of a dense layer: rank of
+    the change beside it}, `tied` {name: the name that holds its
     values}, `about`. A checkpoint of this kind at `path` is replaced; the folder appears whole or
     not at all.
 
-    Raises ModelError if no layer is factorised, one still has a learned threshold, a weight
-    is not finite, scores do not fit, `about` is not JSON, or `path` is something else.
+    Raises ModelError if no layer is factorised or adapted, one still has a learned threshold, a
+    weight is not finite, scores do not fit, `about` is not JSON, or `path` is something else.
     """
     path = Path(path)
     state, tied = _untied(model)
@@ -93,8 +95,8 @@ def check_target(path: str | Path) -> None:
 def read_ranks(path: str | Path) -> dict[str, Any]:
     """ranks.json of a checkpoint folder, see :func:`save_compressed`.
 
-    `about` and a layer's `scores` are {} where absent. Raises ModelError for a missing, unreadable
-    or foreign file, and for scores that are not lists of finite numbers, one a rank.
+    `about`, `adapted` and a layer's `scores` are {} where absent. Raises ModelError for a missing,
+    unreadable or foreign file, and for scores that are not lists of finite numbers, one a rank.
     """
     file = Path(path) / RANKS_FILE
     try:
@@ -111,8 +113,9 @@ def read_ranks(path: str | Path) -> dict[str, Any]:
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         got = entry.get("format") if isinstance(entry, dict) else type(entry).__name__
         raise ModelError(f"{file}: format must be {FORMAT!r}; got {got!r}")
-    entry.setdefault("about", {})
-    for key in ("layers", "split", "tied", "about"):
+    for key in ("about", "adapted"):
+        entry.setdefault(key, {})
+    for key in ("layers", "split", "adapted", "tied", "about"):
         if not isinstance(entry.get(key), dict):
             raise ModelError(f"{file}: key {key!r} must be an object")
     for name, layer in entry["layers"].items():
@@ -215,7 +218,11 @@ def _empty_layers(model: nn.Module, entry: dict[str, Any], file: Path) -> dict[s
                 blank = inherit(like, dense_layer(w.new_zeros(n, w.shape[1]), bias, False))
                 made[name] = layers.pop(f"{path}.{name}", blank)
             swaps[path] = SplitLinear(made, transposed=about["transposed"]).train(like.training)
-        return swaps | layers
+        adapted = {
+            path: AdaptedLinear(_original(dense, path, file), rank, f"{file}: adapted.{path}")
+            for path, rank in entry["adapted"].items()
+        }
+        return swaps | layers | adapted
     except ModelError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hyflexsim.models.errors import ModelError
+from hyflexsim.models.lowrank.adapted import adapted_ranks
 from hyflexsim.models.lowrank.compress import low_rank_layers
 from hyflexsim.models.lowrank.layers import LowRankLinear, SplitLinear, check_weight, linear_weight
 
@@ -29,11 +30,11 @@ def ranks_text(
 ) -> str:
     """ranks.json of a model, which may be without values, as ``save_compressed`` describes it.
 
-    Raises ModelError if no layer is factorised, one still has a learned threshold, scores do not
-    fit, or `about` is not JSON.
+    Raises ModelError if no layer is factorised or adapted, one still has a learned threshold,
+    scores do not fit, or `about` is not JSON.
     """
-    layers = low_rank_layers(model)
-    if not layers:
+    layers, adapted = low_rank_layers(model), adapted_ranks(model)
+    if not layers and not adapted:
         raise ModelError(f"{type(model).__name__} has no factorised layers; compress it first")
     for name, layer in layers.items():
         if type(layer) is not LowRankLinear:
@@ -55,6 +56,7 @@ def ranks_text(
         "split": {
             p: _split_entry(m) for p, m in model.named_modules() if isinstance(m, SplitLinear)
         },
+        "adapted": adapted,
         "tied": dict(tied),
         "about": dict(about or {}),
     }

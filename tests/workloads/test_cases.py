@@ -192,7 +192,7 @@ def test_a_configuration_that_is_none(hyflexsim, folder, config, message):
     [
         pytest.param(
             LLAMA | {"quantization_config": {"quant_method": "gptq", "bits": 4}},
-            "note: quantization_config is not read: weights have as many bits as the chip gives",
+            "note: weights come from codes of 4 bits (gptq), each output with a scale and",
             id="G14",
         ),
     ],

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hyflexsim.workloads.compression.name_mapping import Mapping
 from hyflexsim.workloads.compression.own_weights import compress_folder
 from hyflexsim.workloads.compression.recipe import Compress
+from hyflexsim.workloads.extraction.quantised_weights import KEY, said_of
 from hyflexsim.workloads.resumable import working_folder
 from hyflexsim.workloads.scenario import overrides
 from hyflexsim.workloads.scenario.refusals import refusal
@@ -34,6 +35,7 @@ def compress_own(
     mapping: Path | None,
     adapter: Path | None,
     *,
+    keep_adapter: bool,
     fresh: bool,
 ) -> None:
     """Factorise a folder's weights, and say what they lose. Refusals as of what it calls."""
@@ -47,9 +49,16 @@ def compress_own(
     target = out or Path("runs") / folder.resolve().name
     with progress() as say, resumable(working_folder(target)):
         about = compress_folder(
-            *(folder, target, how), mapping=names, adapter=adapter, say=say, fresh=fresh
+            *(folder, target, how),
+            mapping=names,
+            adapter=adapter,
+            keep_adapter=keep_adapter,
+            say=say,
+            fresh=fresh,
         )
     _show(about)
+    if about["config"].get(KEY) is not None:
+        print(f"note: {said_of(about['config'][KEY])}")
     unused = how.unused()
     if unused:
         print(f"note: method {how.method} does not read {', '.join(unused)}")

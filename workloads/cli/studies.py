@@ -65,6 +65,12 @@ def compress(
         Path | None,
         typer.Option(metavar="DIR", help="A LoRA adapter, merged into a folder's weights."),
     ] = None,
+    keep_adapter: Annotated[
+        bool,
+        typer.Option(
+            "--keep-adapter", help="Keep the adapter as two small factors beside dense matrices."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Checkpoint [default: runs/<recipe>]."),
@@ -81,10 +87,16 @@ def compress(
     from hyflexsim.workloads.extraction.weight_formats import looks_like_weights  # noqa: PLC0415
 
     use_threads(threads)
+    if keep_adapter and adapter is None:
+        raise InputError("--keep-adapter goes with --adapter DIR")
     if looks_like_weights(recipe):
         from hyflexsim.workloads.cli.own_weights import compress_own  # noqa: PLC0415
 
-        compress_own(Path(recipe), changes or (), out, mapping, adapter, fresh=fresh)
+        compress_own(
+            *(Path(recipe), changes or (), out, mapping, adapter),
+            keep_adapter=keep_adapter,
+            fresh=fresh,
+        )
         return
     for option, value in {"--mapping": mapping, "--adapter": adapter}.items():
         if value is not None:

@@ -1,9 +1,10 @@
-"""LoRA adapters as PEFT writes them, merged into the weights that they are trained beside.
+"""LoRA adapters as PEFT writes them: merged into the weights they are trained beside, or kept.
 
 A folder with adapter_config.json and adapter_model.safetensors; of a matrix W (n, m) it holds A
 (r, m) and B (n, r), and the model computes with W + s B A, s = lora_alpha / r (Hu et al., arXiv
 2106.09685, section 4.1), or lora_alpha / sqrt(r) where ``use_rslora`` says so (arXiv 2312.03732).
 Merging is exact but for the rounding of the sum to the precision of W, and costs the chip nothing.
+Kept, A and s B stay two small matrices beside W (models/lowrank/adapted.py).
 
 Left out, and refused by name: adapters of other kinds, DoRA, trained biases and whole modules.
 """
@@ -47,13 +48,13 @@ class Change(NamedTuple):
 
 
 class Adapter:
-    """The changes of an adapter by path of a matrix's layer in the model.
+    """The changes of an adapter by path of a matrix's layer in the model; `kept`: not merged.
 
     Raises InputError for another kind of adapter, naming the key, and ModelError for damaged files.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, *, kept: bool = False):
+        self.folder, self.kept = folder, kept
         self._config = _read(folder / ADAPTER)
         self._files = TensorFiles(folder, WEIGHTS)
         self.changes = dict(self._change(name) for name in self._files.names if _is_a(name))
@@ -69,7 +70,9 @@ class Adapter:
         """What tells it from others when a job is resumed."""
         stat = (self.folder / WEIGHTS).stat()
         file = [stat.st_size, stat.st_mtime_ns]
-        return {"folder": str(self.folder), "file": file, "config": self._config}
+        return {"folder": str(self.folder), "file": file, "kept": self.kept} | {
+            "config": self._config
+        }
 
     def check(self, path: str, shape: tuple[int, int]) -> None:
         """Raise InputError unless a change is of a matrix (n, m)."""
@@ -88,6 +91,18 @@ class Adapter:
         product = self._files.read(b).double() @ self._files.read(a).double()
         check_weight(product, f"{self.folder / WEIGHTS}: lora_B lora_A of {path}")
         return scale * product
+
+    def rank(self, path: str) -> int:
+        """Rank r of the change of a matrix."""
+        return self._files.shape(self.changes[path].a)[0]
+
+    def factors(self, path: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A (r, m) and s B (n, r) of a matrix; the latter in single precision at least."""
+        a, b, scale = self.changes[path]
+        down, up = self._files.read(a), self._files.read(b)
+        for name, tensor in ((a, down), (b, up)):
+            check_weight(tensor, f"{self.folder / WEIGHTS}: {name}")
+        return down, (scale * up.double()).to(torch.promote_types(up.dtype, torch.float32))
 
     def _change(self, a: str) -> tuple[str, Change]:
         b, path = a.replace(".lora_A.", ".lora_B."), a.removesuffix(".lora_A.weight")

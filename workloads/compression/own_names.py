@@ -43,8 +43,9 @@ class OwnWeights:
     """Weights of `model`, which may be without values, in `files`; `targets`: its matrices.
 
     `tied`: names of the model that share another's tensor, and whose. An `adapter` is merged where
-    a weight is read. Raises InputError for a parameter that is missing or of another shape, and for
-    tensors that the model does not have.
+    a weight is read; `adapted`: ranks of the changes of one that is kept, by path. Raises
+    InputError for a parameter that is missing or of another shape, and for tensors that the model
+    does not have.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class OwnWeights:
     ):
         self._files, self._mapping = files, mapping or Mapping()
         self._at = str(files.folder)
+        self._flipped = {f"{path}.weight" for path, m in model.named_modules() if is_conv1d(m)}
         self._prefix = f"{getattr(model, 'base_model_prefix', '') or ''}."
         state: dict[str, Any] = model.state_dict(keep_vars=True)
         self.tied = _tied(state)
@@ -64,7 +66,13 @@ class OwnWeights:
         self.dense = self._dense(model, state, self._given(targets))
         self._refuse_unused(model, state)
         self._adapter = adapter
-        self._changed = {} if adapter is None else self._changes(model, adapter)
+        changed = {} if adapter is None else self._changes(model, adapter)
+        self._changed, self._beside = ({}, changed) if adapter and adapter.kept else (changed, {})
+        self.adapted = {
+            name.removesuffix(".weight"): adapter.rank(change.path)
+            for name, change in self._beside.items()
+            if adapter is not None
+        }
 
     def read(self, name: str) -> torch.Tensor:
         """A parameter of the model, in the precision of its file. Raises ModelError for NaN."""
@@ -81,6 +89,12 @@ class OwnWeights:
         assert u is not None
         assert v is not None
         return Pair(u, v if sigma is None else (v.double() * sigma.double()).to(v.dtype))
+
+    def beside(self, path: str, leaf: str) -> torch.Tensor:
+        """`down` (r, m) or `up` (n, r) of a change that is kept beside a dense layer."""
+        assert self._adapter is not None
+        down, up = self._adapter.factors(self._beside[f"{path}.weight"].path)
+        return down if leaf == "down" else up
 
     def rank(self, matrix: str) -> int:
         """The rank of one of the matrices that the file holds as factors."""
@@ -190,9 +204,12 @@ class OwnWeights:
         mapped = self._mapping.dense_of(name, self._files)
         if mapped is not None:
             return mapped
-        return next(
-            (Tensor(name=each) for each in self._aliases(name) if each in self._files), None
-        )
+        there = next((each for each in self._aliases(name) if each in self._files), None)
+        if there is None:
+            return None
+        # a packed matrix is unpacked to (outputs, inputs), and Conv1D keeps (inputs, outputs)
+        flipped = name in self._flipped and self._files.is_packed(there)
+        return Tensor(name=there, transpose=flipped)
 
     def _aliases(self, name: str) -> Iterator[str]:
         base = name.removeprefix(self._prefix)

@@ -8,7 +8,8 @@ next one::
     FOLDER/*.safetensors ─ own_names.py ─> pieces (factors) ─ ranks ─> shards, ranks.json
 
 Ranks are those of the recipe's methods that need neither data nor training. The result is a
-checkpoint as others, but for scores: it has none. Where the folder holds factors (a mapping says
+checkpoint as others, but for scores: it has none. What a LoRA adapter changes stays dense if
+that is kept beside it (models/lowrank/adapted.py). Where the folder holds factors (a mapping says
 so), these stay as they are, of whatever rank, and the matrices beside them stay dense.
 
 Left out: experts whose weights lie in one tensor for all of them, which stay dense.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hyflexsim.models.lowrank import compress as low_rank
+from hyflexsim.models.lowrank.adapted import adapt
 from hyflexsim.models.lowrank.checkpoint import HOST_FILE, check_target
 from hyflexsim.models.lowrank.compress import LinearTarget
 from hyflexsim.models.lowrank.gram_svd import gram_svd
@@ -42,7 +45,8 @@ from hyflexsim.workloads.compression.own_names import OwnWeights
 from hyflexsim.workloads.compression.recipe import Compress
 from hyflexsim.workloads.compression.stages import rounded
 from hyflexsim.workloads.extraction import model_zoo
-from hyflexsim.workloads.extraction.weight_formats import check_unquantised, check_weights
+from hyflexsim.workloads.extraction.quantised_weights import KEY, tensor_files
+from hyflexsim.workloads.extraction.weight_formats import check_weights
 from hyflexsim.workloads.resumable import Work, working
 from hyflexsim.workloads.run.run_dir import write_json
 from hyflexsim.workloads.terminal import Say
@@ -58,13 +62,15 @@ def compress_folder(
     *,
     mapping: name_mapping.Mapping | None = None,
     adapter: Path | None = None,
+    keep_adapter: bool = False,
     say: Say | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Factorise the model of a folder and write checkpoint folder `out`; returns its "about".
 
     `how`: method, budget, reading, round and exclude of a recipe. `mapping`: names of one's own
-    format. `adapter`: a folder of LoRA's changes, merged before anything else. `about` has beside
+    format. `adapter`: a folder of LoRA's changes, merged before anything else, or with
+    `keep_adapter` kept as two small factors beside matrices that stay dense. `about` has beside
     the counts `kept`: the share of each matrix's sum of squares that its factors keep.
     Raises InputError or ModelError for what the user has to mend.
     """
@@ -78,9 +84,9 @@ def compress_folder(
     check_target(out)
     started = time.perf_counter(), time.process_time()
     name, config = model_zoo.config_of(folder)
-    check_unquantised(str(folder / "config.json"), config)
-    changes = None if adapter is None else Adapter(adapter)
-    job = _Job(name, config, TensorFiles(folder), how, mapping, changes)
+    files = tensor_files(folder, config)
+    changes = None if adapter is None else Adapter(adapter, kept=keep_adapter)
+    job = _Job(name, config, files, how, mapping, changes)
     job.refuse_settings()
     with working(out, job.settings(), fresh=fresh) as work:
         for done, target in enumerate(job.targets):
@@ -110,9 +116,10 @@ class _Job:
         self.name, self.config, self.how, self._mapping = name, config, how, mapping
         self._files, self._adapter = files, adapter
         self.model: nn.Module = model_zoo.build(name, config)
-        exclude = (*low_rank.SKIP, *how.exclude)
-        self.targets = low_rank.linear_targets(self.model, exclude=exclude)
+        self.targets = self._targets(adapter is not None and adapter.kept)
         self._weights = OwnWeights(self.model, files, self.targets, mapping, adapter)
+        self.targets = [t for t in self.targets if t.path not in self._weights.adapted]
+        self._exclude = (*low_rank.SKIP, *how.exclude, *self._weights.adapted)
         self._shapes = {
             matrix: shape
             for target in self.targets
@@ -120,10 +127,16 @@ class _Job:
         }
         self._ranks: dict[str, int] = {}
         self._kept: dict[str, float] = {}
-        self._most = self._most_ranks(exclude)
+        self._most = self._most_ranks()
 
     def refuse_settings(self) -> None:
-        """Raise InputError for settings of ranks where the folder holds factors."""
+        """Raise InputError for settings of ranks where the folder holds factors, and for a change
+        that cannot be kept, since other code than its layer's reads the weight."""
+        for path in self._weights.adapted:
+            if any(fnmatchcase(path, pattern) for pattern in low_rank.SKIP):
+                raise InputError(
+                    f"--keep-adapter: {path} is read as a weight, without its change; merge it"
+                )
         given = sorted(self.how.model_fields_set)
         if self._weights.factors and given:
             raise InputError(
@@ -143,15 +156,28 @@ class _Job:
             "adapter": None if self._adapter is None else self._adapter.describe(),
         }
 
+    def _targets(self, kept: bool) -> list[LinearTarget]:
+        """Layers that may be factorised; none at all will do where an adapter is kept."""
+        if not kept:
+            exclude = (*low_rank.SKIP, *self.how.exclude)
+            return low_rank.linear_targets(self.model, exclude=exclude)
+        return [
+            target
+            for target in low_rank.linear_targets(self.model)
+            if not any(fnmatchcase(target.path, pattern) for pattern in self.how.exclude)
+        ]
+
     # -- ranks ------------------------------------------------------------------------------------
 
-    def _most_ranks(self, exclude: tuple[str, ...]) -> dict[str, int]:
+    def _most_ranks(self) -> dict[str, int]:
         """The largest rank that each matrix may get; none of one that stays dense."""
         most = {matrix: break_even(m, n) for matrix, (m, n) in self._shapes.items()}
-        if self._weights.factors:
+        if self._weights.factors or not self.targets:
             return {}
         if self.how.method != HARD_THRESHOLD:
-            self._budget = budget_of(self.model, self.how.budget, self.how.reading, exclude=exclude)
+            self._budget = budget_of(
+                self.model, self.how.budget, self.how.reading, exclude=self._exclude
+            )
             if self.how.method == "uniform":  # which no singular value changes
                 blank = {k: torch.ones(min(shape)).double() for k, shape in self._shapes.items()}
                 most = self._within(blank)
@@ -160,8 +186,9 @@ class _Job:
     def _within(self, sigma: Mapping[str, Tensor]) -> dict[str, int]:
         spectra = {key: (*self._shapes[key], values) for key, values in sigma.items()}
         ranks = ranks_within(spectra, self._budget, self.how.method)  # type: ignore[arg-type]
-        exclude = (*low_rank.SKIP, *self.how.exclude)
-        return rounded(self.model, ranks, self.how.round, exclude) if self.how.round else ranks
+        if not self.how.round:
+            return ranks
+        return rounded(self.model, ranks, self.how.round, self._exclude)
 
     def choose(self, work: Work) -> None:
         """Ranks of all matrices from their singular values; the model gets layers of these."""
@@ -176,6 +203,7 @@ class _Job:
             self._kept[matrix] = float(squares[:rank].sum() / total) if total > 0 else 1.0
         self._ranks |= {matrix: self._weights.rank(matrix) for matrix in self._weights.factors}
         low_rank.replace(self.model, dict(self._layers()))
+        adapt(self.model, self._weights.adapted)
 
     def _layers(self) -> Iterator[tuple[str, nn.Module]]:
         """Layers without values in place of those that are factorised."""
@@ -223,11 +251,15 @@ class _Job:
     def about(self) -> dict[str, Any]:
         """What the checkpoint says of itself."""
         how = self.how.model_dump(mode="json")
-        merged = f" with {self._adapter.folder.name} merged" if self._adapter else ""
+        merged = ""
+        if self._adapter is not None:
+            beside = "kept" if self._adapter.kept else "merged"
+            merged = f" with {self._adapter.folder.name} {beside}"
+        packed = ", unpacked from codes" if KEY in self.config else ""
         return {
             "recipe": {"name": self.name, "compress": how},
             "config": self.config,
-            "origin": f"folder {self._files.folder.name}{merged}",
+            "origin": f"folder {self._files.folder.name}{packed}{merged}",
             "counts": low_rank.counts(self.model)._asdict(),
             "kept": {matrix: float(f"{share:.6g}") for matrix, share in self._kept.items()},
         }
@@ -246,6 +278,12 @@ class _Job:
         if name in self._weights.dense:
             return self._weights.read(name)
         path, _, leaf = name.rpartition(".")
+        owner, _, part = path.rpartition(".")
+        if owner in self._weights.adapted:
+            base = part == "base"
+            return (
+                self._weights.read(f"{owner}.{leaf}") if base else self._weights.beside(owner, part)
+            )
         if leaf in ("u", "v"):
             if path in self._weights.factors:
                 return self._given(path, leaf)

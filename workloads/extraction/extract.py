@@ -41,6 +41,7 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
+from hyflexsim.workloads.extraction.quantised_weights import said_of
 from hyflexsim.workloads.extraction.unreached import refuse_unreached, unreached
 
 Shape = tuple[int | str, ...]
@@ -107,13 +108,23 @@ def extract_config(
     config: Mapping[str, Any],
     *,
     leave_out: Sequence[str] = (),
+    adapted: Mapping[str, int] | None = None,
     cache: bool = True,
 ) -> nx.DiGraph:
-    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`."""
-    key = f"graph-{_key(short, config)}"
+    """The graph of a configuration, called ``short``; cached and refused as by :func:`extract`.
+
+    ``adapted``: ranks of changes beside dense layers, by path (models/lowrank/adapted.py). Raises
+    ModelError where these do not fit the model.
+    """
+    key = f"graph-{_key(short, config, adapted or {})}"
     graph = _load(key) if cache else None
     if graph is None:
-        graph = _extract_layers(model_zoo.build(short, dict(config)), short)
+        model = model_zoo.build(short, dict(config))
+        if adapted:
+            from hyflexsim.models.lowrank.adapted import adapt  # noqa: PLC0415
+
+            adapt(model, adapted)
+        graph = _extract_layers(model, short)
         unknown = model_zoo.unknown_keys(config)
         if unknown:
             graph.graph["notes"].append(
@@ -258,10 +269,9 @@ def _account(graph: nx.DiGraph, model: Any) -> None:
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
             f"reach{where}: they are not on the chip"
         )
-    if getattr(getattr(model, "config", None), "quantization_config", None) is not None:
-        graph.graph["notes"].append(
-            "quantization_config is not read: weights have as many bits as the chip gives them"
-        )
+    quantised = getattr(getattr(model, "config", None), "quantization_config", None)
+    if quantised is not None:
+        graph.graph["notes"].append(said_of(quantised))
 
 
 def _causal(ops: list[Op]) -> bool:
@@ -275,36 +285,38 @@ def _causal(ops: list[Op]) -> bool:
 # -- cache ----------------------------------------------------------------------------------------
 
 
-def _key(short: str, config: Mapping[str, Any]) -> str:
-    """Hash of all that determines a graph: name, configuration, our code, torch, transformers."""
+def _key(short: str, config: Mapping[str, Any], adapted: Mapping[str, int]) -> str:
+    """Hash of all that determines a graph: name, configuration, changes beside its layers, our
+    code, torch, transformers."""
     here = Path(__file__).parent
     sources = ["extract", "fold", "read_export", "read_ops", "read_wires", "flowing", "model_zoo"]
-    sources += [
-        "read_experts",
-        "read_positions",
-        "written_attention",
-        "family_patches",
-        "repeats",
-        "unrolling",
-    ]
-    files = [here / f"{stem}.py" for stem in (*sources, "attention_capture", "unreached")]
+    sources += ["read_experts", "read_positions", "written_attention", "family_patches", "repeats"]
+    sources += ["unrolling", "attention_capture", "unreached", "quantised_weights"]
+    files = [here / f"{stem}.py" for stem in sources]
     files += [
         Path(vocabulary.__file__).with_name(f"{stem}.py")
         for stem in ("graph", "vocabulary", "routing")
     ]
     if config["model_type"] == "part":
-        from importlib.util import find_spec  # noqa: PLC0415
-
-        spec = find_spec("hyflexsim.models")
-        if spec is not None and spec.submodule_search_locations:
-            folder = Path(next(iter(spec.submodule_search_locations))) / "part"
-            files += sorted(folder.glob("*.py"))
-    digest = hashlib.sha256(json.dumps([short, config], sort_keys=True).encode())
+        files += _of_models("part/*.py")
+    if adapted:
+        files += _of_models("lowrank/adapted.py")
+    digest = hashlib.sha256(json.dumps([short, config, adapted], sort_keys=True).encode())
     for package in ("torch", "transformers"):
         digest.update(metadata.version(package).encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _of_models(pattern: str) -> list[Path]:
+    """Files of the package of models, which is not imported, since that takes seconds."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    spec = find_spec("hyflexsim.models")
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    return sorted(Path(next(iter(spec.submodule_search_locations))).glob(pattern))
 
 
 def _load(key: str) -> nx.DiGraph | None:

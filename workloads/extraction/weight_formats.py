@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
-from hyflexsim.sim.errors import InputError, shortened
+from hyflexsim.sim.errors import InputError
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 OTHERS = {
@@ -63,18 +62,6 @@ def check_weights(path: Path) -> Path:
             f"{path}: must hold config.json beside its weights, which says what model they are of"
         )
     return path
-
-
-def check_unquantised(at: str, config: dict[str, Any]) -> None:
-    """Raise InputError, beginning with ``at``, for weights that are codes of fewer bits."""
-    how = config.get("quantization_config")
-    if how is None:
-        return
-    method = how.get("quant_method") if isinstance(how, dict) else None
-    raise InputError(
-        f"{at}: quantization_config: weights quantised by {shortened(method)} are not factorised; "
-        "give the model's weights in 16 or 32 bits (the chip's own bits quantise them)"
-    )
 
 
 def _other(file: Path) -> bool:

@@ -20,12 +20,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.quantised_weights import KEY, tensor_files
 from hyflexsim.workloads.extraction.weight_formats import check_weights, looks_like_weights
 from hyflexsim.workloads.nearest import nearest
+
+if TYPE_CHECKING:
+    from hyflexsim.models.packed_files import PackedFiles
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "tokenizer.model")
@@ -118,6 +122,7 @@ def _model(where: Path, options: dict[str, Any], classes: int, name: str) -> Any
     quiet.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(where, **options)
+        packed = None if options else _packed(where, config.to_dict())
         if classes:
             kind: Any = transformers.AutoModelForSequenceClassification
             options = options | {"num_labels": classes}
@@ -125,13 +130,50 @@ def _model(where: Path, options: dict[str, Any], classes: int, name: str) -> Any
             kind = transformers.AutoModelForCausalLM
         else:
             kind = transformers.AutoModel
+        if packed is not None:
+            return _unpacked(kind, config, packed, classes).eval()
         return kind.from_pretrained(where, dtype="float32", use_safetensors=True, **options).eval()
+    except InputError:
+        raise
     except Exception as error:  # readers of any format, each with its own exceptions
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise InputError(f"model.weights: {name} cannot be read: {reason}") from error
     finally:
         quiet.set_verbosity(level)
         quiet.enable_progress_bar()
+
+
+def _packed(where: Path, config: dict[str, Any]) -> PackedFiles | None:
+    """The tensors of a folder of quantised weights; None of any other.
+
+    Raises InputError and ModelError as :func:`quantised_weights.tensor_files`.
+    """
+    from hyflexsim.models.packed_files import PackedFiles  # noqa: PLC0415
+
+    if config.get(KEY) is None:
+        return None
+    files = tensor_files(where, config)
+    return files if isinstance(files, PackedFiles) else None
+
+
+def _unpacked(kind: Any, config: Any, files: PackedFiles, classes: int) -> Any:
+    """A model of what codes stand for; transformers itself would want the tool that packed them."""
+    import torch  # noqa: PLC0415
+
+    from hyflexsim.models.lowrank.layers import is_conv1d  # noqa: PLC0415
+
+    del config.quantization_config
+    if classes:
+        config.num_labels = classes
+    with torch.device("meta"):
+        empty = kind.from_config(config)
+    flipped = {f".{path}.weight" for path, layer in empty.named_modules() if is_conv1d(layer)}
+    tensors = {name: files.read(name) for name in files.names}
+    for name in filter(files.is_packed, tensors):
+        at = f".{name}"  # with the base model's name in front, or without
+        if any(at.endswith(each) or each.endswith(at) for each in flipped):
+            tensors[name] = tensors[name].T.contiguous()  # Conv1D keeps (inputs, outputs)
+    return type(empty).from_pretrained(None, config=config, state_dict=tensors, dtype="float32")
 
 
 def _part(file: Path, labels: Sequence[str], about: str) -> Loaded:

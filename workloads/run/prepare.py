@@ -214,16 +214,17 @@ def load_graph(scenario: Scenario) -> nx.DiGraph:
 
 
 def checkpoint_graph(checkpoint: str) -> nx.DiGraph:
-    """The graph of a compressed checkpoint: its model's, with the ranks that the file holds."""
+    """The graph of a compressed checkpoint: its model's, with ranks and changes of the file."""
     from hyflexsim.models.lowrank.checkpoint import read_ranks  # noqa: PLC0415 (torch)
 
     folder = find_checkpoint(checkpoint)
     about = read_about(folder, scored=False)
-    graph = extract_config(about["recipe"]["name"], about["config"], leave_out=TRAINED)
+    held = read_ranks(folder)
+    graph = extract_config(
+        about["recipe"]["name"], about["config"], leave_out=TRAINED, adapted=held["adapted"]
+    )
     prefix = graph.graph["prefix"]
-    layers = {
-        path.removeprefix(prefix): layer for path, layer in read_ranks(folder)["layers"].items()
-    }
+    layers = {path.removeprefix(prefix): layer for path, layer in held["layers"].items()}
     return with_ranks(graph, {op: layer["rank"] for op, layer in layers.items()})
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hyflexsim.models.cells.on_chip import factors as factors_of
 from hyflexsim.models.lowrank import compress
 from hyflexsim.models.part.inputs import FEATURES, jet_features
+from hyflexsim.models.tensor_files import INDEX_FILE, WEIGHTS_FILE
 from hyflexsim.sim import graph as g
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
@@ -99,7 +100,8 @@ def open_subject(scenario: Scenario, requests: list[Request], graph: Any, limit:
 
 def _named(name: str, seed: int, notes: list[str]) -> tuple[nn.Module, Any, Any]:
     folder = Path(name)
-    if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
+    held = any((folder / file).is_file() for file in (WEIGHTS_FILE, INDEX_FILE))
+    if held and (folder / "config.json").is_file():
         loaded = weights.load(name)
         task = None
         if folder == datasets.folder("stories260k"):

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from hyflexsim.models.lowrank.compress import linear_targets
 from hyflexsim.workloads.extraction import model_zoo
+from tests.models.packing import Matrix, write_packed
 
 BERT = {"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 30}
 BERT |= {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -41,6 +44,18 @@ def test_compress_a_folder_then_run_it(hyflexsim, folder):
     assert "requests for mine" in out
 
 
+def test_what_quantised_weights_come_from_is_said(hyflexsim, folder):
+    model, rng = model_zoo.build("mine", BERT, empty=False), np.random.default_rng(0)
+    shapes = {target.path: target.layer.weight.shape for target in linear_targets(model)}
+    packed = {path: Matrix(rng, tuple(shape), group=8) for path, shape in shapes.items()}
+    rest = {n: v for n, v in model.state_dict().items() if n.removesuffix(".weight") not in packed}
+    how = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 8}}
+    write_packed(folder / "codes", packed, rest, BERT | how)
+    code, out, err = hyflexsim("compress", "codes")
+    assert (code, err) == (0, "")
+    assert "note: weights come from codes of 4 bits (gptq), each output with a scale and a " in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -49,6 +64,7 @@ def test_compress_a_folder_then_run_it(hyflexsim, folder):
         (["mine", "--set", "compress.method=tanh"], "compress.method must be hard-threshold, "),
         (["mine", "--mapping", "none.toml"], "none.toml: No such file or directory"),
         (["mine", "--adapter", "none"], "none/adapter_config.json: No such file or directory"),
+        (["mine", "--keep-adapter"], "--keep-adapter goes with --adapter DIR"),
         (["vit-digits", "--mapping", "x.toml"], "--mapping goes with a folder of weights"),
         (["mine.gguf"], "mine.gguf: no such file"),
         (["mine", "--out", "mine"], "mine: must be a new folder or a checkpoint to replace"),

@@ -4,6 +4,7 @@ import copy
 import json
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,6 +24,7 @@ from hyflexsim.workloads.compression.name_mapping import Mapping
 from hyflexsim.workloads.compression.own_weights import compress_folder
 from hyflexsim.workloads.compression.recipe import Compress
 from hyflexsim.workloads.extraction import model_zoo
+from tests.models.packing import Matrix, write_packed
 
 SMALL = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 LLAMA = {
@@ -348,10 +350,63 @@ def test_what_is_done_before_a_weight_turns_out_broken_is_kept(llama, tmp_path):
     assert len(list((tmp_path / "out.work" / "pieces").iterdir())) == 12
 
 
-def test_methods_that_need_data_and_quantised_weights_are_refused(llama, tmp_path):
+def test_methods_that_need_data_are_refused(llama, tmp_path):
     says = refused(llama, tmp_path / "out", Compress(method="fwsvd"))
     assert "compress.method must be hard-threshold, uniform, energy, global for a folder" in says
-    (llama / "config.json").write_text(
-        json.dumps(LLAMA | {"quantization_config": {"quant_method": "gptq", "bits": 4}})
+
+
+# -- codes of few bits ----------------------------------------------------------------------------
+
+HOW = {"gptq": {"desc_act": True}, "awq": {"version": "gemm", "zero_point": True}}
+
+
+@pytest.fixture(params=HOW)
+def quantised(models, request, tmp_path):
+    """(model, folder): all matrices of the blocks in codes of four bits, groups of 16 inputs."""
+    model, layout = copy.deepcopy(models["llama"][0]).float(), request.param
+    rng = np.random.default_rng(0)
+    packed = {}
+    for path, weight in weights_of(model).items():
+        packed[path] = Matrix(
+            rng, tuple(weight.shape), layout, group=16, act_order=layout == "gptq"
+        )
+        with torch.no_grad():
+            weight.copy_(torch.tensor(packed[path].weight))
+    state = model.state_dict()
+    rest = {n: v for n, v in state.items() if n.removesuffix(".weight") not in packed}
+    rest = {name: value.clone() for name, value in rest.items() if name != "lm_head.weight"}
+    how = {"quant_method": layout, "bits": 4, "group_size": 16} | HOW[layout]
+    write_packed(tmp_path / layout, packed, rest, LLAMA | {"quantization_config": how})
+    return model, tmp_path / layout
+
+
+def test_quantised_weights_are_factorised_as_what_they_stand_for(quantised, tmp_path):
+    model, folder = quantised
+    plain = tmp_path / "plain"
+    model.save_pretrained(plain)
+    (plain / "config.json").write_text(json.dumps(LLAMA))
+    about = compress_folder(folder, tmp_path / "out", Compress(method="energy"))
+    expected = compress_folder(plain, tmp_path / "expected", Compress(method="energy"))
+    assert about["kept"] == expected["kept"]
+    made, same = (TensorFiles(tmp_path / name) for name in ("out", "expected"))
+    assert set(made.names) == set(same.names)
+    assert all(torch.equal(made.read(name), same.read(name)) for name in made.names)
+    scenario = Scenario.load(
+        "bert-base",
+        [
+            f"model.checkpoint={tmp_path / 'out'}",
+            *("workload.tokens=4", "workload.requests=1"),
+        ],
     )
-    assert "quantization_config: weights quantised by 'gptq'" in refused(llama, tmp_path / "out")
+    notes = simulate(scenario).summary["notes"]
+    assert any("weights come from codes of 4 bits" in note for note in notes)
+
+
+def test_broken_codes_are_refused_before_any_work(quantised, tmp_path):
+    _, folder = quantised
+    name = "model.layers.0.mlp.up_proj.scales"
+    spoilt(folder, lambda tensors: tensors.update({name: tensors[name][:, :8].contiguous()}))
+    assert f"{name} must be (2, 64) of F16 or BF16 or F32" in refused(folder, tmp_path / "out")
+    config = LLAMA | {"quantization_config": {"quant_method": "torchao"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "weights quantised by 'torchao' are not read" in refused(folder, tmp_path / "out")
