@@ -60,11 +60,14 @@ def presets() -> tuple[str, ...]:
 
 
 def load(
-    preset_or_path: str | Path, overrides: Mapping[str, object] | None, kinds: Mapping[str, Kind]
+    preset_or_path: str | Path,
+    overrides: Mapping[str, object] | None,
+    kinds: Mapping[str, Kind],
+    source: str = "overrides",
 ) -> Chip:
-    """The chip of a preset or of a TOML file, with overrides on top.
+    """The chip of a preset or of a TOML file, with overrides on top, which `source` has given.
 
-    Raises :class:`InputError`: one line with file, key, what is allowed and what was given.
+    Raises :class:`InputError`: one line with file or source, key, what is allowed and given.
     """
     path = find(preset_or_path)
     content = list(_chain(path))
@@ -76,7 +79,7 @@ def load(
         draft.apply(file, dict(_parameter_tables(file, tables)))
     draft.complete()
     if overrides:
-        draft.override(overrides)
+        draft.override(overrides, source)
     return draft.chip()
 
 
@@ -378,21 +381,21 @@ class _Draft:
         self._refuse_alone(file, given)
         self._update(given)
 
-    def override(self, overrides: Mapping[str, object]) -> None:
+    def override(self, overrides: Mapping[str, object], source: str) -> None:
         """Single values on top."""
         self.file = f"{self.file} with overrides"
         given: dict[str, Any] = {}
         for written, value in overrides.items():
-            key = resolve(written, self.parameters)
+            key = resolve(written, self.parameters, source)
             if key in given:
-                raise InputError(f"overrides: {key} is given twice, once as {written!r}")
-            record = self._override(key, value)
-            given[key] = self._number("overrides", key, record, value)
+                raise InputError(f"{source}: {key} is given twice, once as {written!r}")
+            record = self._override(source, key, value)
+            given[key] = self._number(source, key, record, value)
             self.records[key] = record
-        self._refuse_alone("overrides", given)
+        self._refuse_alone(source, given)
         self._update(given)
         for key in given:
-            self._refuse_idle(key)
+            self._refuse_idle(source, key)
 
     def _refuse_alone(self, file: str, given: Mapping[str, Any]) -> None:
         """What says how others are to be read cannot change without them."""
@@ -405,7 +408,7 @@ class _Draft:
                     f"give {' and '.join(left)} with it, or leave it out; got {value}"
                 )
 
-    def _refuse_idle(self, key: str) -> None:
+    def _refuse_idle(self, source: str, key: str) -> None:
         """A parameter that counts only beside another, which is not so."""
         when = self.parameters[key].when
         if when is None:
@@ -413,7 +416,7 @@ class _Draft:
         other = self._input(key, when[0])
         if self.numbers[other] != when[1]:
             raise InputError(
-                f"overrides: {key} goes with {other} = {when[1]}; it is {self.numbers[other]}"
+                f"{source}: {key} goes with {other} = {when[1]}; it is {self.numbers[other]}"
             )
 
     def _update(self, given: dict[str, Any]) -> None:
@@ -503,15 +506,15 @@ class _Draft:
             }.get(part, "a text" if part in Record.model_fields else "left out")
             raise InputError(f"{file}: {key}.{part} must be {allowed}; got {given}") from None
 
-    def _override(self, key: str, value: object) -> Record:
+    def _override(self, source: str, key: str, value: object) -> Record:
         unit = ""
         if isinstance(value, str) and not self.parameters[key].options:
             try:
                 value, unit = measure.split(value)
             except InputError:
-                raise self._refusal("overrides", key, value) from None
+                raise self._refusal(source, key, value) from None
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self._refusal("overrides", key, value)
+            raise self._refusal(source, key, value)
         return Record(value=value, unit=unit, status="assumed", source="override")
 
     def _number(self, file: str, key: str, record: Record, given: object = None) -> Any:

@@ -44,11 +44,14 @@ def load_chip(
     preset_or_path: str | Path,
     overrides: Mapping[str, object] | None = None,
     kinds: Mapping[str, Kind] | None = None,
+    *,
+    source: str = "overrides",
 ) -> Chip:
     """The chip of a preset (``hyflexsim list``) or of a TOML file, with overrides on top.
 
-    ``kinds``: kinds of units beside those of hyflexsim. Raises
-    :class:`~hyflexsim.sim.errors.InputError` in one line with file, key, what is allowed and given.
+    ``kinds``: kinds of units beside those of hyflexsim. ``source``: who gave the overrides. Raises
+    :class:`~hyflexsim.sim.errors.InputError` in one line with file or source, key, what is allowed
+    and given.
 
     >>> chip = load_chip("hyflexpim", {"adc.slc_bits": 5, "pu_bus.bandwidth": "2 TB/s"})
     >>> chip["analog.adc.slc_bits"], chip["pu_bus.bandwidth"], chip["analog.read_cycle"]
@@ -60,4 +63,4 @@ def load_chip(
     >>> chip.derived["analog.energy.adc_conversion_slc"]
     'converter_energy(analog.adc.model, analog.adc.slc_bits, analog.adc.rate)'
     """
-    return load.load(preset_or_path, overrides, {**KINDS, **(kinds or {})})
+    return load.load(preset_or_path, overrides, {**KINDS, **(kinds or {})}, source)

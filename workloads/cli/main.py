@@ -101,7 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         code = _complain(f"{error.filename}: {error.strerror}", 2)
     except Exception as error:
-        if type(error).__name__ == "ModelError":  # hyflexsim.models is not imported for this
+        # hyflexsim.models is not imported for this
+        if "ModelError" in [kind.__name__ for kind in type(error).__mro__]:
             code = _complain(error, 2)
         elif type(error).__name__ == "NoArgsIsHelpError":
             print(error)

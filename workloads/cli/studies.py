@@ -309,7 +309,7 @@ def pareto(
         | ({} if limit is None else {"limit": limit})
     )
     rates = [rate / 100 for rate in _numbers("--slc-rate", slc_rate)]
-    machines = machines_from(machine_from(preset, chip or ()), vary or ())
+    machines = machines_from(machine_from(preset, chip or (), "--chip"), vary or ())
     use_threads(threads)
     with progress() as say, resumable(working_folder(target)):
         compute(

@@ -23,9 +23,9 @@ class Machine(NamedTuple):
     changes: Mapping[str, Any] = {}
     clip: Clip = "max"
 
-    def chip(self) -> Chip:
-        """As loaded."""
-        return load_chip(self.preset, self.changes)
+    def chip(self, asked: str = "overrides") -> Chip:
+        """As loaded; ``asked``: who asked for the changes, for an InputError."""
+        return load_chip(self.preset, self.changes, source=asked)
 
     def variant(self, adc_bits: int) -> Chip:
         """With other converters; 0 and its own bits: as it is.
@@ -40,16 +40,17 @@ class Machine(NamedTuple):
             raise InputError(f"{chip.name}: {unit.name} has no converters; got {adc_bits} bits")
         bits = {"mlc_bits": adc_bits, "slc_bits": max(1, adc_bits - 1)}
         changed = {f"{unit.name}.adc.{key}": value for key, value in bits.items()}
-        return load_chip(self.preset, {**self.changes, **changed})
+        return load_chip(self.preset, {**self.changes, **changed}, source="--adc")
 
 
 CLIP = "mapping.weight_clip"
 
 
-def machine_from(preset: str, overrides: Iterable[str]) -> Machine:
+def machine_from(preset: str, overrides: Iterable[str], asked: str = "--set") -> Machine:
     """A machine from overrides ``key=value``: parameters of the chip, and mapping.weight_clip.
 
-    Raises InputError for another key, and for a value that the chip does not allow.
+    ``asked``: the option that gives them. Raises InputError for another key, and for a value that
+    the chip does not allow.
 
     >>> machine_from("hyflexpim", ["sign=differential"]).changes
     {'analog.sign': 'differential'}
@@ -61,13 +62,14 @@ def machine_from(preset: str, overrides: Iterable[str]) -> Machine:
         if key == CLIP:
             clip = value
             if clip not in get_args(Clip)[:2]:
-                raise InputError(f"--set: {CLIP} must be max or second-signed; got {value!r}")
+                raise InputError(f"{asked}: {CLIP} must be max or second-signed; got {value!r}")
         elif key.removeprefix("accuracy.") in MOVED and key not in words:
-            raise InputError(f"--set: {key} is {MOVED[key.removeprefix('accuracy.')]} now")
+            raise InputError(f"{asked}: {key} is {MOVED[key.removeprefix('accuracy.')]} now")
         else:
-            changes[resolve(key, known, "--set")] = value
-    load_chip(preset, changes)
-    return Machine(preset, changes, clip)  # type: ignore[arg-type]
+            changes[resolve(key, known, asked)] = value
+    machine = Machine(preset, changes, clip)  # type: ignore[arg-type]
+    machine.chip(asked)
+    return machine
 
 
 def machines_from(machine: Machine, grid: Iterable[str]) -> dict[str, Machine]:
@@ -91,7 +93,7 @@ def machines_from(machine: Machine, grid: Iterable[str]) -> dict[str, Machine]:
     for chosen in product(*axes) if axes else ():
         changes = {key: value for place in chosen for key, value in place.items()}
         one = machine._replace(changes={**machine.changes, **changes})
-        point = _point(one.chip())  # refused before any work
+        point = _point(one.chip("--vary"))  # refused before any work
         if point not in seen:
             seen.add(point)
             found[_differing(changes)] = one

@@ -184,7 +184,7 @@ def _learned(recipe: Recipe, model: nn.Module, task: Task, budget: int, say: Say
     )
     exclude = (*low_rank.SKIP, *how.exclude)
     rank_learning.soften(model, how.method, floor=how.floor, exclude=exclude)  # type: ignore[arg-type]
-    with torch.random.fork_rng(), matrix_products(recipe.precision):
+    with _finite("compress", plan.lr), torch.random.fork_rng(), matrix_products(recipe.precision):
         torch.manual_seed(recipe.seed)
         rank_learning.learn(
             model,
@@ -242,7 +242,7 @@ def fine_tune(
     partly = plan.epochs * (1 - plan.whole)
     key = "train" if plan is recipe.train else "recover"
     with (
-        _finite(plan, key),
+        _finite(key, plan.lr, plan.weight_decay),
         torch.random.fork_rng(),
         matrix_products(recipe.precision),
         some_patches(model, plan.patches, lambda: batches.epoch < partly)
@@ -268,13 +268,13 @@ def fine_tune(
 
 
 @contextmanager
-def _finite(plan: Training, key: str) -> Iterator[None]:
+def _finite(key: str, rate: float, decay: float = 0.0) -> Iterator[None]:
     """A loss that is not finite, by the key of the recipe that makes it so."""
     try:
         yield
     except LossError:
         names = f"{key}.lr", f"{key}.weight_decay"
-        raise InputError(too_long(plan.lr, plan.weight_decay, names)) from None
+        raise InputError(too_long(rate, decay, names)) from None
 
 
 # -- numbers --------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
-from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
@@ -50,12 +49,7 @@ class Experiment:
 
     def hardware(self) -> Machine:
         """The chip with its overrides. Raises InputError, by the scenario, where it is none."""
-        try:
-            return load_chip(self.chip.preset, self.chip.set)
-        except InputError as error:
-            said = str(error)
-            own = said.removeprefix("overrides: ")  # else it is about the chip's file, and says so
-            raise InputError(said if own == said else f"{self.name}: chip.set: {own}") from None
+        return load_chip(self.chip.preset, self.chip.set, source=f"{self.name}: chip.set")
 
     def deadline_ps(self) -> int | None:
         """The deadline of answers, from arrival."""

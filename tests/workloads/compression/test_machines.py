@@ -28,7 +28,7 @@ def test_machines_by_what_differs():
         (lambda: machine_from("hyflexpim", ["mapping.weight_clip=no"]), "--set: mapping.weight_c"),
         (lambda: machine_from("hyflexpim", ["sigm=2"]), "--set: unknown key 'sigm'"),
         (lambda: machines_from(Machine(), ["sign="]), "--vary must be key=A,B,…; got 'sign='"),
-        (lambda: machines_from(Machine(), ["sign=up"]), "overrides: analog.sign must be one of"),
+        (lambda: machines_from(Machine(), ["sign=up"]), "--vary: analog.sign must be one of"),
         (lambda: machines_from(Machine(), ["rows=1"]), "--vary: key 'rows' must be one of analog."),
         (
             lambda: machines_from(Machine(), [f"{TIED}=4:5,6"]),

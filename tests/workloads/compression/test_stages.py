@@ -254,10 +254,16 @@ def no_training(what, done, total):
 
 @pytest.mark.parametrize(
     ("section", "key", "value"),
-    [("train", "lr", 1e30), ("recover", "lr", 1e30), ("recover", "weight_decay", 1e60)],
+    [
+        ("train", "lr", 1e30),
+        ("compress", "lr", 1e30),
+        ("recover", "lr", 1e30),
+        ("recover", "weight_decay", 1e60),
+    ],
 )
 def test_a_loss_that_is_not_finite_names_the_key(tiny_recipe, tmp_path, section, key, value):
-    recipe = tiny_recipe(**{section: {key: value}})
+    learned = {"method": "tanh"} if section == "compress" else {}
+    recipe = tiny_recipe(**{section: {key: value} | learned})
     message = rf"^{section}\.{key}: the loss is not finite with 1e\+[36]0; take a lower one$"
     with pytest.raises(InputError, match=message):
         compress_recipe(recipe, tmp_path / "out")
