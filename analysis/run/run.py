@@ -288,14 +288,11 @@ def _table(
     path: Path, table: str, names: list[str] | None = None, around: int | None = None
 ) -> pd.DataFrame:
     import pyarrow as pa  # noqa: PLC0415 (a third of a second that pictures of graphs do not need)
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     file = path / f"{table}.parquet"
     columns = COLUMNS[table]
     try:
-        source = pq.ParquetFile(
-            file, read_dictionary=[name for name, kind in columns.items() if kind == "category"]
-        )
+        source = _opened(file, [name for name, kind in columns.items() if kind == "category"])
     except KeyError as error:
         raise InputError(f"{file}: column {error.args[0].decode()!r} is missing") from None
     except OSError as error:
@@ -325,6 +322,13 @@ def _table(
     for name in frame.columns[frame.columns.isin([n for n, k in columns.items() if k == "text"])]:
         frame[name] = frame[name].astype(object).fillna("").astype(str)
     return frame
+
+
+def _opened(file: Path, words: list[str]) -> Any:
+    """A Parquet file whose pages are held against the checksums that runs write."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return pq.ParquetFile(file, read_dictionary=words, page_checksum_verification=True)
 
 
 @contextmanager
@@ -380,10 +384,9 @@ def _may_hold(source: Any, group: int, name: str, low: int | None, high: int | N
 
 def _first_layers(file: Path) -> tuple[str, ...]:
     """Layers of a trace in the order in which they finish something."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     found: dict[str, None] = {}
-    with undamaged(file), pq.ParquetFile(file, read_dictionary=["layer"]) as source:
+    with undamaged(file), _opened(file, ["layer"]) as source:
         for group in range(source.num_row_groups):
             layers = _by_groups(source, ["layer"], [group])["layer"]
             found |= dict.fromkeys(layers.dropna().unique().tolist())

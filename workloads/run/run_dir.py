@@ -42,4 +42,4 @@ def write_rows(path: Path, schema: Mapping[str, Any], rows: Sequence[Mapping[str
             for key, type_ in schema.items()
         }
     )
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)

@@ -2,12 +2,18 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from hyflexsim import analysis
+from hyflexsim.analysis.run.run import COLUMNS
 from hyflexsim.sim.chip.service import Rate
 from hyflexsim.sim.engine.compiled import compiled
 from hyflexsim.sim.engine.request import Request
+from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.plan.plan import Component, Group, Plan, Step
 from hyflexsim.workloads.run import run_tables, trace_writer
+from hyflexsim.workloads.run.run import simulate
+from hyflexsim.workloads.scenario.scenario import Scenario
 
 
 def twins(count):
@@ -67,3 +73,29 @@ def test_bytes_of_weights_in_memory_are_in_the_table(tmp_path):
     row |= dict.fromkeys(("layer", "op", "weight"), "fc") | {"bytes": 2**40}
     run_tables.write_table(tmp_path, "placement", [row])
     assert pq.read_table(tmp_path / "placement.parquet")["bytes"].to_pylist() == [2**40]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    simulate(Scenario.load("part-jets", ["workload.count=1"])).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_one_flipped_bit_is_seen(whole, table):
+    """In any column that is read, though the page could still be decoded: checksums tell."""
+    file = whole / f"{table}.parquet"
+    right = file.read_bytes()
+    group = pq.read_metadata(file).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    for column in [each for each in columns if each.path_in_schema in COLUMNS[table]]:
+        first = column.dictionary_page_offset or column.data_page_offset
+        wrong = bytearray(right)
+        wrong[first + column.total_compressed_size - 1] ^= 1  # the last byte of its last page
+        file.write_bytes(wrong)
+        with pytest.raises(InputError) as caught:
+            analysis.load(whole)
+        assert str(caught.value).startswith(f"{file}: is damaged; "), column.path_in_schema
+    file.write_bytes(right)
+    analysis.load(whole)
