@@ -36,6 +36,7 @@ def compress_own(
     adapter: Path | None,
     *,
     keep_adapter: bool,
+    threads: int,
     fresh: bool,
 ) -> None:
     """Factorise a folder's weights, and say what they lose. Refusals as of what it calls."""
@@ -53,6 +54,7 @@ def compress_own(
             mapping=names,
             adapter=adapter,
             keep_adapter=keep_adapter,
+            threads=threads,
             say=say,
             fresh=fresh,
         )

@@ -95,6 +95,7 @@ def compress(
         compress_own(
             *(Path(recipe), changes or (), out, mapping, adapter),
             keep_adapter=keep_adapter,
+            threads=threads,
             fresh=fresh,
         )
         return

@@ -2,7 +2,7 @@
 
 What ``hyflexsim compress FOLDER`` does with a model of one's own, of any size: it is built without
 values, and each matrix is read, factorised (models/lowrank/gram_svd.py), written beside the result
-and forgotten, so that memory holds one matrix at a time and an interrupted job goes on with the
+and forgotten, so that memory holds one matrix a thread and an interrupted job goes on with the
 next one::
 
     FOLDER/*.safetensors ─ own_names.py ─> pieces (factors) ─ ranks ─> shards, ranks.json
@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -63,6 +66,7 @@ def compress_folder(
     mapping: name_mapping.Mapping | None = None,
     adapter: Path | None = None,
     keep_adapter: bool = False,
+    threads: int = 1,
     say: Say | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
@@ -70,8 +74,11 @@ def compress_folder(
 
     `how`: method, budget, reading, round and exclude of a recipe. `mapping`: names of one's own
     format. `adapter`: a folder of LoRA's changes, merged before anything else, or with
-    `keep_adapter` kept as two small factors beside matrices that stay dense. `about` has beside
-    the counts `kept`: the share of each matrix's sum of squares that its factors keep.
+    `keep_adapter` kept as two small factors beside matrices that stay dense. `threads`: layers at
+    once, each by one thread of torch, since two threads in one decomposition wait for each other
+    thousands of times; the result is the same. `about` has beside the counts `kept`: the share of
+    each matrix's sum of squares that its factors keep.
+
     Raises InputError or ModelError for what the user has to mend.
     """
     how, say = how or Compress(), say or (lambda what, done, total: None)
@@ -89,9 +96,7 @@ def compress_folder(
     job = _Job(name, config, files, how, mapping, changes)
     job.refuse_settings()
     with working(out, job.settings(), fresh=fresh) as work:
-        for done, target in enumerate(job.targets):
-            say(f"factorising {target.path}", done, len(job.targets))
-            job.factorise(target, work)
+        job.factorise_all(work, threads, say)
         job.choose(work)
         about = job.about()
         with work.result() as made:
@@ -223,6 +228,28 @@ class _Job:
 
     # -- pieces -----------------------------------------------------------------------------------
 
+    def factorise_all(self, work: Work, threads: int, say: Say) -> None:
+        """Factors of all layers, some at once; the first failure ends it, what was done is kept."""
+        stop = Event()
+
+        def one(target: LinearTarget) -> None:
+            if stop.is_set():
+                return
+            try:
+                self.factorise(target, work)
+            except BaseException:
+                stop.set()
+                raise
+
+        with _torch_threads(1), ThreadPoolExecutor(threads) as pool:
+            try:
+                running = [pool.submit(one, target) for target in self.targets]
+                for done, (target, one_of) in enumerate(zip(self.targets, running, strict=True)):
+                    say(f"factorising {target.path}", done, len(running))
+                    one_of.result()
+            finally:
+                stop.set()
+
     def factorise(self, target: LinearTarget, work: Work) -> None:
         """Factors of a layer's matrices at the largest ranks they may get, kept in files."""
         missing = [
@@ -300,6 +327,17 @@ class _Job:
         """One of the factors that the folder holds."""
         pair = self._weights.pair(path)
         return pair.u if leaf == "u" else pair.v
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """So many threads of torch in each thread of Python, for the length of a with-block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _by_block(names: Sequence[str], blocks: Sequence[str]) -> list[list[str]]:

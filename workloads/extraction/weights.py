@@ -173,7 +173,15 @@ def _unpacked(kind: Any, config: Any, files: PackedFiles, classes: int) -> Any:
         at = f".{name}"  # with the base model's name in front, or without
         if any(at.endswith(each) or each.endswith(at) for each in flipped):
             tensors[name] = tensors[name].T.contiguous()  # Conv1D keeps (inputs, outputs)
-    return type(empty).from_pretrained(None, config=config, state_dict=tensors, dtype="float32")
+    model, found = type(empty).from_pretrained(
+        None, config=config, state_dict=tensors, dtype="float32", output_loading_info=True
+    )
+    unused = sorted(filter(files.is_packed, found["unexpected_keys"]))
+    if unused:
+        raise InputError(
+            f"{files.folder}: packs {unused[0]}, which {type(model).__name__} does not have"
+        )
+    return model
 
 
 def _part(file: Path, labels: Sequence[str], about: str) -> Loaded:

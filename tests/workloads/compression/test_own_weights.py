@@ -177,6 +177,25 @@ def test_an_interrupted_job_goes_on_and_ends_alike(models, tmp_path, monkeypatch
             assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
 
 
+def test_layers_at_once_give_the_same_files(models, tmp_path):
+    before = torch.get_num_threads()
+    for threads in (1, 3):
+        compress_folder(models["gpt2"][1], tmp_path / str(threads), threads=threads)
+    assert torch.get_num_threads() == before
+    names = {file.name for file in (tmp_path / "1").iterdir()} - {"host.json"}
+    assert len(names) > 3
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_a_failure_in_one_thread_ends_the_job(llama, tmp_path):
+    name = "model.layers.1.mlp.gate_proj.weight"
+    spoilt(llama, lambda tensors: tensors[name][0].fill_(float("inf")))
+    with pytest.raises(ModelError, match=rf"{name} must be finite"):
+        compress_folder(llama, tmp_path / "out", threads=3)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_tensor_is_in_memory_for_as_long_as_it_is_needed(models, tmp_path, monkeypatch):
     alive = []
     read = TensorFiles.read
