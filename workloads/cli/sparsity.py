@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Device
+from hyflexsim.workloads.cli.options import Device, is_on_the_line
 from hyflexsim.workloads.cli.part import found_checkpoint
 from hyflexsim.workloads.outputs import owned
 from hyflexsim.workloads.resumable import working, working_folder
@@ -28,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sparsity(
+    context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(STUDIES))],
     checkpoint: Annotated[
         Path,
@@ -110,6 +113,8 @@ def sparsity(
             dict(pairs(changes or ())),
         )
     else:
+        if is_on_the_line(context, "trained") and not trained.is_dir():
+            raise InputError(f"--trained must be a folder of trained designs; got {trained}")
         _trigger(out, designs, trained)
 
 
@@ -135,25 +140,27 @@ def _ways(
         raise InputError(f"--windows must be at least 1; got {windows}")
     if epochs < 0:
         raise InputError(f"--epochs must be at least 0; got {epochs}")
-    name, notes = "sparsity-ways", []
-    if is_compressed(str(checkpoint)):
-        if jets is not None or keys is not None:
-            raise InputError("--jets and --keys go with a ParT")
-        name = f"{name}-{checkpoint.name}"
-        target = out / name
-        about = {"checkpoint": str(checkpoint), "epochs": epochs}
-        with progress() as say, resumable(working_folder(target)), working(target, about) as work:
-            sizes = {"window": WINDOW, "windows": windows, "epochs": epochs}
-            rows = ways_of_text(str(checkpoint), **sizes, work=work, say=say)
-    else:
-        table = None if keys is None else read_keys(keys)
-        found = found_checkpoint(checkpoint)
-        with progress() as say:
-            rows = ways(found, jets, per_class=per_class, table=table, say=say)
-        notes = unlike_training(found, jets, per_class)
-    frame = pd.DataFrame(rows)
-    _write(out, name, frame, ways_plot(frame))
-    what = f"{frame['items'].iloc[0]} {'texts' if name.count('-') > 1 else 'jets'}"
+    of_text, notes = is_compressed(str(checkpoint)), []
+    if of_text and (jets is not None or keys is not None):
+        raise InputError("--jets and --keys go with a ParT")
+    name = f"sparsity-ways-{checkpoint.name}" if of_text else "sparsity-ways"
+    with _results(out, name) as write:
+        if of_text:
+            target = out / name
+            about = {"checkpoint": str(checkpoint), "epochs": epochs}
+            resumed = resumable(working_folder(target))
+            with progress() as say, resumed, working(target, about) as work:
+                sizes = {"window": WINDOW, "windows": windows, "epochs": epochs}
+                rows = ways_of_text(str(checkpoint), **sizes, work=work, say=say)
+        else:
+            table = None if keys is None else read_keys(keys)
+            found = found_checkpoint(checkpoint)
+            with progress() as say:
+                rows = ways(found, jets, per_class=per_class, table=table, say=say)
+            notes = unlike_training(found, jets, per_class)
+        frame = pd.DataFrame(rows)
+        write(frame, ways_plot(frame))
+    what = f"{frame['items'].iloc[0]} {'texts' if of_text else 'jets'}"
     _show_rows(f"ways to use sparse attention, {what}", frame.drop(columns=["items", "metric"]))
     show_notes(notes)
 
@@ -166,9 +173,10 @@ def _levers(out: Path, checkpoint: Path, jets: Path | None, per_class: int) -> N
     from hyflexsim.workloads.part.attention_run import unlike_training  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.lever_study import lever_rows  # noqa: PLC0415
 
-    with progress() as say:
-        frame = pd.DataFrame(lever_rows(checkpoint, jets, per_class=per_class, say=say))
-    _write(out, "sparsity-levers", frame, levers_plot(frame))
+    with _results(out, "sparsity-levers") as write:
+        with progress() as say:
+            frame = pd.DataFrame(lever_rows(checkpoint, jets, per_class=per_class, say=say))
+        write(frame, levers_plot(frame))
     for model, rows in frame.groupby("model", sort=False):
         _show_rows(f"levers of {model}", rows.drop(columns="model").dropna(axis=1, how="all"))
     show_notes(unlike_training(checkpoint, jets, 2 * per_class))  # half of them choose, half judge
@@ -214,13 +222,15 @@ def _trigger(out: Path, keys: str | None, trained: Path) -> None:
     from hyflexsim.workloads.sparsity.trigger import trigger  # noqa: PLC0415
 
     own = chosen(keys)
-    with progress() as say:
-        frame = pd.DataFrame(trigger(own, say=say))
-    _write(out, "sparsity-trigger", frame, trigger_plot(frame))
+    with _results(out, "sparsity-trigger") as write:
+        with progress() as say:
+            frame = pd.DataFrame(trigger(own, say=say))
+        write(frame, trigger_plot(frame))
     _show_rows("ParT in a trigger", frame)
     if trained.is_dir():
         scores = pd.DataFrame(scores_in(trained, own))
-        _write(out, "sparsity-designs", scores, answer_plot(frame, scores))
+        with _results(out, "sparsity-designs") as write:
+            write(scores, answer_plot(frame, scores))
         _show_scores(scores)
 
 
@@ -230,24 +240,30 @@ def _bound(out: Path) -> None:
     from hyflexsim.analysis.sparsity.bound import bound_plot  # noqa: PLC0415
     from hyflexsim.workloads.sparsity.bound import bounds  # noqa: PLC0415
 
-    with progress() as say:
-        table = pd.DataFrame(bounds(say=say))
-    _write(out, "sparsity-bound", table, bound_plot(table))
+    with _results(out, "sparsity-bound") as write:
+        with progress() as say:
+            table = pd.DataFrame(bounds(say=say))
+        write(table, bound_plot(table))
     _show("what costs nothing saves at most (%)", table[table["what"] != "all"])
 
 
-def _write(out: Path, name: str, table: pd.DataFrame, axes: Any) -> None:
-    """A table and its picture, both or none of each."""
+@contextmanager
+def _results(out: Path, name: str) -> Iterator[Callable[[pd.DataFrame, Any], None]]:
+    """What writes a table and its picture; a place that cannot be written is refused at once."""
     from hyflexsim.analysis import save  # noqa: PLC0415
 
-    for folder, suffix in (("results", "csv"), ("pictures", "png")):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        with owned(out / folder / f"{name}.{suffix}") as output, output.new() as file:
-            if suffix == "csv":
-                table.to_csv(file, index=False, float_format="%.4g")
-            else:
-                save(axes, file)
-        print(f"written to {out / folder / f'{name}.{suffix}'}")
+    with (
+        owned(out / "results" / f"{name}.csv") as results,
+        owned(out / "pictures" / f"{name}.png") as pictures,
+    ):
+
+        def write(table: pd.DataFrame, axes: Any) -> None:
+            with results.new() as csv, pictures.new() as png:
+                table.to_csv(csv, index=False, float_format="%.4g")
+                save(axes, png)
+            print(f"written to {results.path}", f"written to {pictures.path}", sep="\n")
+
+        yield write
 
 
 def _show_rows(title: str, frame: pd.DataFrame) -> None:
