@@ -43,10 +43,11 @@ def operators() -> Any:
 
     library: Any = torch.library.Library(NAME, "DEF")  # type: ignore[no-untyped-call]
     schemas: dict[str, tuple[str, Callable[..., Any]]] = {
-        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D)
+        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D);
+        # squares: tokens in a row of the image, side of a square, and where the first one begins
         "attention": (
             "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int[]? window, float? scale,"
-            " float? cap, Tensor? sinks) -> Tensor",
+            " float? cap, Tensor? sinks, int[]? squares=None) -> Tensor",
             lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
         # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner);

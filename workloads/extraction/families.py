@@ -91,8 +91,8 @@ _DEBERTA: Config = {
     **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0},
 }
 _SWIN: Config = {
-    **{"image_size": 16, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
-    "window_size": 4,
+    **{"image_size": 16, "patch_size": 2, "embed_dim": 12, "depths": [2, 1], "num_heads": [1, 2]},
+    **{"window_size": 4, "initializer_range": 0.2},
 }
 _RWKV: Config = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2}
 _VIT: Config = {
@@ -309,9 +309,16 @@ FAMILIES: dict[str, Family] = {
     ),
     "swin": Family(
         "Swin: shifted windows of an image",
-        "refused",
-        "module 'swin.encoder.layers.0.blocks.0': operator aten.pad.default is outside",
-        _two("swin", _for("SwinForImageClassification", _SWIN), depths=[1, 2]),
+        "exact",
+        "all pairs of a window are multiplied, as torch does, also those that a shift has brought "
+        "together; windows that do not fill the image are refused",
+        _two(
+            "swin",
+            _for("SwinForImageClassification", _SWIN),
+            image_size=32,
+            depths=[1, 2],
+            num_heads=[2, 4],
+        ),
     ),
     "xlnet": Family(
         "XLNet: positions relative to each token",

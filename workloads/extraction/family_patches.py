@@ -69,6 +69,58 @@ EXPERTS: dict[str, Callable[..., Any]] = {"GptOssExperts": _clamped_experts}
 """Experts that have another form than most, by class."""
 
 
+def _swin_layer(
+    self: Any, x: Any, size: tuple[int, int], always_partition: bool = False, **_: Any
+) -> tuple[Any, None]:
+    """Swin's block without moving tokens to windows and back: attention is told of the windows."""
+    if not always_partition:
+        self.set_shift_and_window_size(size)
+    high, wide = size
+    normed = self.layernorm_before(x).view(1, high, wide, -1)
+    normed, _ = self.maybe_pad(normed, high, wide)  # what it adds is refused by name
+    squares = (*normed.shape[1:3], self.window_size, self.shift_size)
+    mixed, _ = self.attention(normed.view(1, squares[0] * squares[1], -1), squares)
+    if squares[:2] != size:
+        mixed = mixed.view(normed.shape)[:, :high, :wide].reshape(x.shape)
+    x = x + self.drop_path(self.dropout(mixed))
+    return x + self.dropout(self.mlp(self.layernorm_after(x))), None
+
+
+def _swin_attention(self: Any, x: Any, squares: tuple[int, int, int, int]) -> tuple[Any, None]:
+    """Its attention, of tokens in the order of the image."""
+    import torch  # noqa: PLC0415
+
+    shape = (*x.shape[:-1], -1, self.head_dim)
+    q, k, v = (
+        each(x).view(shape).transpose(1, 2) for each in (self.q_proj, self.k_proj, self.v_proj)
+    )
+    how = (None, self.scaling, None, None, list(squares[1:]))
+    bias = _swin_bias(self.relative_position_bias, *squares)
+    mixed = torch.ops.hyflexsim.attention(q, k, v, bias, False, *how)
+    return self.o_proj(mixed.transpose(1, 2).reshape(x.shape)), None
+
+
+def _swin_bias(self: Any, high: int, wide: int, side: int, shift: int) -> Any:
+    """Its trained bias of two tokens of a window, and -100 where a shift has brought them together:
+    (1, H, N, N), of tokens in two windows anything.
+    """
+    import torch  # noqa: PLC0415
+
+    token = torch.arange(high * wide, device=self.relative_position_index.device)
+    row, column = (token // wide - shift) % high, (token % wide - shift) % wide
+    inside = row % side * side + column % side
+    places = self.relative_position_index.view(side**2, side**2)
+    bias = self.relative_position_bias_table[places[inside[:, None], inside[None, :]]]
+    if shift:
+        row, column = (
+            (at >= of - side).long() + (at >= of - shift).long()
+            for at, of in ((row, high), (column, wide))
+        )
+        region = 3 * row + column
+        bias = bias - 100.0 * (region[:, None] != region[None, :]).to(bias.dtype)[..., None]
+    return bias.permute(2, 0, 1)[None]
+
+
 def _as_they_are(self: Any) -> None:
     """Weights of RWKV's later blocks stay as trained. Halved every sixth block with all that they
     add to, for the range of FP16, they give the same but for the epsilon of the norms.
@@ -79,6 +131,8 @@ PATCHES: dict[str, Callable[..., Any]] = {
     "DeepseekV3Attention.expand_kv": _joined_keys,
     "FalconAttention._split_heads": _falcon_heads,
     "RwkvModel._rescale_layers": _as_they_are,
+    "SwinAttention.forward": _swin_attention,
+    "SwinLayer.forward": _swin_layer,
 }
 """By class and method of the module that defines a model."""
 

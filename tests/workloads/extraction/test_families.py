@@ -82,6 +82,16 @@ def inputs_of(graph, model, tokens, source):
     return {"input_ids": ids(tokens)}
 
 
+def square(n, tokens, wide, side):
+    """Tokens in the same square of an image as token n."""
+    rows, columns = divmod(n, wide)
+    return [
+        m
+        for m in range(tokens)
+        if (m // wide // side, m % wide // side) == (rows // side, columns // side)
+    ]
+
+
 def looked_at(op, tokens, source):
     """Keys that each run of an op looks at, one by one."""
     runs = vocabulary.token_count(op, tokens)
@@ -90,6 +100,7 @@ def looked_at(op, tokens, source):
         "all": lambda n: tokens + op["context_extra"],
         "source": lambda n: op["context_extra"],
         "table": lambda n: op["context_extra"],
+        "square": lambda n: len(square(n, runs, op["wide"], op["side"])),
         "prefix": lambda n: n + 1 + op["context_extra"],
         "window": lambda n: len(range(max(0, n - op["behind"]), min(last, n + op["ahead"]) + 1)),
     }
@@ -121,11 +132,50 @@ def test_parameters_and_work_are_torchs(opened, name, size):
                 continue
             runs = vocabulary.token_count(op, tokens)
             keys = {"all": tokens + op["context_extra"]}.get(op["context"], runs)
-            keys = op["context_extra"] if op["context"] in ("source", "table") else keys
+            keys = op["context_extra"] if op["context"] in vocabulary.FIXED else keys
             whole[op_name] = vocabulary.unit_macs(op) * runs * keys
             looked = looked_at(op, tokens, source)
             assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
         assert sum(whole.values()) == torch_macs(model, inputs_of(graph, model, tokens, source))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_windows_of_an_image_and_merged_patches(opened, size):
+    """Windows of 4 x 4 tokens; the first waits for its last row, one that is shifted for all; a
+    stage has a quarter of the tokens of the one before."""
+    graph, model = opened("swin", size)
+    config, tokens = model.config, graph.graph["tokens"]
+    wide = config.image_size // config.patch_size
+    assert tokens == wide**2
+    for name, op in graph.nodes(data=True):
+        if op["kind"] == "matmul":
+            _, _, stage, _, block, *_ = name.split(".")
+            assert (op["side"], op["wide"]) == (4, wide >> int(stage))
+            assert vocabulary.token_count(op, tokens) == tokens >> 2 * int(stage)
+            shifted = block == "1" and op["wide"] > 4
+            rules = [rule for *_, rule in graph.in_edges(name, data="rule")]
+            assert rules == ["stream", "all" if shifted else "square"]
+    merged = graph.nodes["encoder.layers.0.downsample.norm"]
+    assert (merged["side"], merged["wide"], merged["width"]) == (2, wide, 4 * config.embed_dim)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        (
+            {"image_size": 20},
+            "module 'swin.encoder.layers.0.blocks.0': operator aten.pad.default is outside",
+        ),
+        (
+            {"image_size": 6, "window_size": 1},
+            "module 'swin.encoder.layers.0.downsample': operator aten.pad.default is outside",
+        ),
+    ],
+)
+def test_windows_and_patches_that_must_be_filled_up_are_refused(changes, refused):
+    with pytest.raises(InputError) as caught:
+        extract_config("swin", FAMILIES["swin"].configs[0] | changes, cache=False)
+    assert str(caught.value).startswith(f"swin: {refused}")
 
 
 @pytest.mark.parametrize("size", [0, 1])
