@@ -50,8 +50,10 @@ RULES = {
 }
 """Firing rules of edges."""
 
-PRODUCTS = (["values", "values"], ["probabilities", "values"])
-"""What a product of activations multiplies: how wide these are is the chip's."""
+PRODUCTS = (["values", "values"], ["probabilities", "values"], ["values", "positions"])
+"""What a product of activations multiplies: how wide these are is the chip's. ``positions``: what a
+model makes of distances between tokens, which does not depend on its input.
+"""
 
 REQUIRED = {
     "input": ("width",),

@@ -121,7 +121,7 @@ def is_scores(value: Any) -> bool:
     op = value.op
     if not op.attributes.get("context") or op.axis == "single":
         return False
-    return op.kind == "pointwise" or (op.kind == "matmul" and not op.stage)
+    return op.kind in ("pointwise", "cat") or (op.kind == "matmul" and not op.stage)
 
 
 def operator_name(node: Any) -> str:

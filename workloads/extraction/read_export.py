@@ -89,6 +89,7 @@ class Reader:
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
         self.tables_read: dict[Any, Flow] = {}  # whole, by their nodes
+        self.positional: set[Op] = set()  # made of positions and parameters alone
         named = list(model.named_parameters(remove_duplicate=False))
         self.identity = {name: id(p) for name, p in named}  # tied parameters share it
         self.numel = {id(p): p.numel() for _, p in named}

@@ -50,8 +50,9 @@ def _gemv(
     tied = not key.startswith(leaf) and reader.classes[path].__name__ == "Linear"
     name = leaf if leaf and (own or tied) else key.removesuffix("weight").rstrip("._")
     data = data if isinstance(data, Flow | Joined) else _data_of(reader, node, data, rows)
-    if isinstance(data, Flow) and data.axis == "table":
-        name += "@table"
+    positional = isinstance(data, Flow) and data.op in reader.positional
+    if positional and any(op.kind == "gemv" and op.name == name for op in reader.ops):
+        name += "@table"  # a matrix of tokens once more
     value = reader.emit(
         "gemv",
         node,
@@ -68,15 +69,16 @@ def _gemv(
     for constant in (weight, bias):
         if isinstance(constant, Const):
             reader.count(constant)  # rows, cols and bias say it
+    if positional:
+        reader.positional.add(value.op)
     return value
 
 
 def _data_of(reader: Reader, node: Any, data: Any, rows: int) -> Flow:
     """Parameters used as data: a vector, or a table that is read whole."""
-    operand = node.args[0]
-    vectors = reader.sizes.numel(operand.meta["val"].shape) // rows
-    if isinstance(data, Const) and data.params and vectors > 1:
-        return rows_of(reader, node, operand, data)
+    vectors = reader.sizes.numel(shape_of(node)) // rows
+    if isinstance(data, Const) and vectors > 1:
+        return rows_of(reader, node, data)
     return lookup_of(reader, node, data)
 
 
@@ -98,7 +100,7 @@ def _matmul(reader: Reader, node: Any, args: list[Any]) -> Any:
     if isinstance(right, Const) and right.params:  # X (B, N, in) @ W (in, out)
         rows, cols = shape_of(node, 1)[-2:]
         return _gemv(reader, node, left, right, rows, cols, None)
-    return product(reader, node, left, right, SCORES)
+    return product(reader, node, left, right)
 
 
 def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:

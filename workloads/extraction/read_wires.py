@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Part
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Part, is_scores
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 
 
@@ -147,6 +147,9 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
     pieces, axis = args[0], args[1] if len(args) > 1 else 0
     shapes = [a.meta["val"].shape for a in node.args[0]]
     axis %= len(shapes[0])
+    if axis == len(shapes[0]) - 1 and all(is_scores(piece) for piece in pieces):
+        width = max(piece.width for piece in pieces)  # scores of some rows and of others
+        return _wires(reader, node, pieces, width=width, context="all")
     result = node.meta["val"].shape
     count = reader.sizes.pair(result[axis])[0]
     over_tokens = reader.sizes.varies(result[axis]) or any(

@@ -18,9 +18,10 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.extraction.families import FAMILIES
-from hyflexsim.workloads.extraction.unreached import TRAINING
+from hyflexsim.workloads.extraction.unreached import SEGMENTS, TRAINING
 
 LENGTHS = ((7, 11), (20, 13))  # tokens, and tokens of an encoder beside a decoder
+LEFT_OUT = (*TRAINING, *SEGMENTS)
 AT_TABLE = ("table", "gemv")
 SERVED = [name for name, family in FAMILIES.items() if family.state != "refused"]
 
@@ -34,7 +35,7 @@ def opened():
             config = FAMILIES[name].configs[size]
             # which experts run depends on values: a loop that knows no tensors without them
             experts = any("expert" in key for key in config)
-            looks = name == "deberta-v2"  # for padding among the token ids
+            looks = name in ("deberta-v2", "xlnet")  # for padding; powers of a number
             model = model_zoo.build(name, dict(config), empty=not (experts or looks))
             made[name, size] = extract_config(name, config, cache=False), model
         return made[name, size]
@@ -112,7 +113,7 @@ def looked_at(op, tokens, source):
 def test_parameters_and_work_are_torchs(opened, name, size):
     free, model = opened(name, size)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
-    trained = [size for name, size in sizes.items() if any(fnmatchcase(name, t) for t in TRAINING)]
+    trained = [size for name, size in sizes.items() if any(fnmatchcase(name, t) for t in LEFT_OUT)]
     assert vocabulary.parameters(free) == sum(sizes.values()) - sum(trained)
     assert free.graph["unused_parameters"] == sum(trained)
     for length, other in LENGTHS:
@@ -194,6 +195,31 @@ def test_distances_are_a_product_with_each_row_of_their_table(opened, size):
     sums = [n for n, op in graph.nodes(data=True) if op["kind"] == "pointwise" and op["context"]]
     assert len(sums) == 2 * config.num_hidden_layers  # of both terms, and with the scores
     assert graph.graph["notes"] == []
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_two_distances_a_token(opened, size):
+    """XLNet: 2 N rows of sines through one matrix, N x 2 N products of them, one sum a key."""
+    graph, model = opened("xlnet", size)
+    width, layers, N = model.config.d_model, model.config.n_layer, 20
+    macs, nodes = vocabulary.macs(graph, N), graph.nodes(data=True)
+    assert sum(macs[name] for name in graph if ".distances" in name) == 2 * N * N * width * layers
+    rows = [n for n, op in nodes if op.get("weight", "").endswith("rel_attn.r")]
+    assert sum(macs[name] for name in rows) == 2 * N * width**2 * layers
+    sums = [op for _, op in nodes if op["kind"] == "pointwise" and op["context"]]
+    assert [op["elements"] for op in sums] == [model.config.n_head] * layers
+    (note,) = graph.graph["notes"]
+    unused = layers * 3 * width + width  # r_s_bias, seg_embed; mask_emb
+    assert note.startswith(f"{unused:,} of ")
+
+
+@pytest.mark.parametrize("changes", [{"attn_type": "uni"}, {"bi_data": True}], ids=str)
+def test_other_attention_of_xlnet_is_refused(changes):
+    with pytest.raises(InputError) as caught:
+        extract_config("xlnet", FAMILIES["xlnet"].configs[0] | changes, cache=False)
+    assert str(caught.value).startswith(
+        "xlnet: XLNetModel: attn_type must be 'bi' and bi_data false; got "
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SERVED])

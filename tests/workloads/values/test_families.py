@@ -156,6 +156,7 @@ def test_disentangled_attention_of_each_kind(play, changes):
     ("name", "layer", "edge", "rule"),
     [
         ("deberta-v2", "encoder.layer.0.attention.self", ("distances#2", "add"), "all"),
+        ("xlnet", "layer.0.rel_attn", ("r@table", "distances#2"), "all"),
         ("swin", "encoder.layers.0.blocks.0.attention", ("k_proj", "qk"), "square"),
         ("swin", "encoder.layers.0.blocks.1.attention", ("v_proj", "pv"), "all"),
         ("swin", "encoder.layers.0", ("blocks.1.add#2", "downsample.norm"), "square"),
