@@ -11,7 +11,8 @@ that depends on N does so in one of three ways only:
 - how much one run costs: a constant, or a constant times the *context* it looks at
   (``all``: N + context_extra tokens, ``prefix``: the n + 1 tokens up to its own, ``window``: of the
   tokens from n - behind to n + ahead those that there are, ``source`` and ``table``:
-  context_extra of them);
+  context_extra of them, ``square``: of an image's tokens, row by row ``wide``, the context_extra
+  of a square of ``side`` times ``side``);
 - what one run waits for: the *firing rule* on the edge.
 
 So there is no formula language, a graph saves to JSON and loads without running code.
@@ -33,13 +34,14 @@ from hyflexsim.sim.op_classes import KINDS
 FORMAT = "hyflexsim-graph-2"
 
 AXES = ("sequence", "pair", "single", "source", "table")
-CONTEXTS = (None, "all", "prefix", "window", "source", "table")
-FIXED = ("source", "table")
+CONTEXTS = (None, "all", "prefix", "window", "source", "table", "square")
+FIXED = ("source", "table", "square")
 """Axes and contexts of a number of tokens that does not grow with N."""
 RULES = {
     "stream": "token n needs token n (the only token, when the producer is single)",
     "prefix": "token n needs tokens 0 .. n",
     "window": "token n needs the tokens of its window, up to n * stride + ahead",
+    "square": "token n needs the square of an image's tokens that it looks at or is made of",
     "all": "every token is needed before the first run",
     "first": "token 0 is needed",
     "last": "the last token is needed",
@@ -48,8 +50,10 @@ RULES = {
 }
 """Firing rules of edges."""
 
-PRODUCTS = (["values", "values"], ["probabilities", "values"])
-"""What a product of activations multiplies: how wide these are is the chip's."""
+PRODUCTS = (["values", "values"], ["probabilities", "values"], ["values", "positions"])
+"""What a product of activations multiplies: how wide these are is the chip's. ``positions``: what a
+model makes of distances between tokens, which does not depend on its input.
+"""
 
 REQUIRED = {
     "input": ("width",),
@@ -86,7 +90,9 @@ give as ``stored`` the values of its table, where a tied matrix counts them as p
 op may give as ``bits`` the width of its results, where it is not the chip's. ``behind``, ``ahead``:
 of a context ``window``, how many tokens it reaches to both sides; also of a gemv that is a
 convolution over tokens, which with its token n reads around token n * ``stride``. ``routed``: it
-is an expert's and takes only some tokens (routing.py).
+is an expert's and takes only some tokens (routing.py). ``side``, ``wide``: of a context ``square``,
+or of an op whose tokens are made of such squares of the tokens it reads (patch merging), the side
+of a square and tokens in a row of the image.
 """
 
 MOST_SIZE = 2**31
@@ -121,10 +127,11 @@ def _check_keys(name: str, op: dict[str, Any]) -> None:
         if key not in op or (key in required and op[key] is None):
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
     window = ("behind", "ahead") if op["context"] == "window" or "stride" in op else ()
-    for key in window:
+    square = ("side", "wide") if op["context"] == "square" or "side" in op else ()
+    for key in (*window, *square):
         if key not in op:
             raise GraphError(f"op {name!r} ({op['kind']}): {key} is missing")
-    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", "routed", *window)
+    known = ("kind", "axis", *required, *OPTIONAL, "bits", "stored", "routed", *window, *square)
     known = (*known, "stride") if op["kind"] == "gemv" else known
     for key in op:
         if key not in known:
@@ -156,8 +163,21 @@ def _check_values(name: str, op: dict[str, Any]) -> None:
     _integer(name, op, "stride", 1, MOST_SIZE, "a positive integer")
     _integer(name, op, "bits", 1, 64, "a positive integer")
     _check_routed(name, op)
+    _check_square(name, op)
     if op["kind"] == "matmul":
         _one_of(name, "multiplies", op["multiplies"], PRODUCTS)
+
+
+def _check_square(name: str, op: dict[str, Any]) -> None:
+    if "side" not in op:
+        return
+    for key in ("side", "wide"):
+        _integer(name, op, key, 1, MOST_SIZE, "a positive integer")
+    if op["wide"] % op["side"]:
+        raise _refused(name, "wide", f"a multiple of side ({op['side']})", op["wide"])
+    if op["context"] == "square" and op["context_extra"] != op["side"] ** 2:
+        allowed = f"side * side ({op['side'] ** 2}) with context square"
+        raise _refused(name, "context_extra", allowed, op["context_extra"])
 
 
 def _check_routed(name: str, op: dict[str, Any]) -> None:
@@ -244,6 +264,11 @@ def check_edge(graph: nx.DiGraph, source: str, target: str, rule: Any) -> None:
     if rule == "window" and "ahead" not in here:
         raise GraphError(
             f"{where}rule window leads to an op of context window; got {here['context']}"
+        )
+    if rule == "square" and ("side" not in here or ends != ("sequence",) * 2):
+        raise GraphError(
+            f"{where}rule square joins sequence ops and leads to one with side and wide; got a "
+            f"{ends[0]} op and a {ends[1]} op with context {here['context']}"
         )
     if rule == "pair" and ("pair" not in ends or "single" in ends):
         raise GraphError(

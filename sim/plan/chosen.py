@@ -34,8 +34,10 @@ that is not ``qk`` in bits: before the softmax, or before everything."""
 
 def stage_of(op: dict[str, Any]) -> str:
     """``qk``, ``add``, ``softmax`` or ``pv``; empty for an op that looks at no keys."""
-    if op["context"] in (None, "table"):
+    if not op["context"]:
         return ""
+    if op["kind"] == "matmul" and op["multiplies"][1] == "positions":
+        return ""  # a term of the bias
     if op["kind"] == "matmul":
         return "pv" if op["multiplies"][0] == "probabilities" else "qk"
     return {"softmax": "softmax", "pointwise": "add"}.get(op["kind"], "")

@@ -55,16 +55,18 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """Wait for a prefix of the producer's tokens; ``rule`` is a key of ``NEEDS`` (unrolled.py), or
-    ``routed`` or ``chunk``.
+    ``routed``, ``chunk``, ``square`` or ``merged``.
 
     ``ahead``: so many tokens more, where there are, than the rule says. ``stride``: of a prefix,
-    the tokens from one to the next; of a chunk of a prompt, its tokens.
+    the tokens from one to the next; of a chunk of a prompt, its tokens; of squares of an image
+    ``wide`` tokens wide, their side.
     """
 
     source: int
     rule: str
     ahead: int = 0
     stride: int = 1
+    wide: int = 0
 
 
 @dataclass(frozen=True, slots=True)

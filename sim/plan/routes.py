@@ -83,6 +83,10 @@ class Routes:
         if rule == "window":
             op = self.graph.nodes[name]
             return Threshold(step, "prefix", op["ahead"], op.get("stride", 1))
+        if rule == "square":
+            op = self.graph.nodes[name]
+            where = "square" if op["context"] == "square" else "merged"
+            return Threshold(step, where, stride=op["side"], wide=op["wide"])
         return Threshold(step, rule)
 
     def port(self, name: str, direction: str, inputs: list[Input], pus: tuple[int, ...]) -> int:

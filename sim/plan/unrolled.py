@@ -51,6 +51,21 @@ def _need_routed(producer: Step, reader: Step, tokens: int, here: int) -> np.nda
     return need
 
 
+def _need_square(edge: Threshold, here: int) -> np.ndarray:
+    """The last token of the square that a token lies in, or (``merged``) is made of; served row by
+    row, none before those before it.
+    """
+    across = edge.wide // edge.stride  # squares
+    token = np.arange(here)
+    if edge.rule == "square":
+        row, column = token // edge.wide // edge.stride, token % edge.wide // edge.stride
+    else:
+        row, column = token // across, token % across
+    last = ((row + 1) * edge.stride - 1) * edge.wide + (column + 1) * edge.stride
+    need: np.ndarray = np.maximum.accumulate(last)
+    return need
+
+
 NEEDS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
     "prefix": lambda here, there, tokens, wave: np.minimum(np.arange(here) + 1, there),
     "all": lambda here, there, tokens, wave: np.full(here, there),
@@ -135,7 +150,7 @@ def _distinct(keys: Iterable[Any]) -> tuple[list[int], list[Any]]:
 def _waiting(edge: Group | Threshold) -> Hashable:
     if isinstance(edge, Group):
         return (edge.every, edge.spread, edge.lag)
-    return edge.rule, edge.ahead, edge.stride
+    return edge.rule, edge.ahead, edge.stride, edge.wide
 
 
 def _sizing(step: Step) -> tuple[Hashable, ...]:
@@ -247,6 +262,10 @@ class Shape:
         done, begin = self.class_begins[source], self.class_begins[target]
         if edge.rule == "routed":
             need = _need_routed(producer, reader, self.tokens, -(-here // reader.parts))
+            need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
+            return _needing(need, done, begin)
+        if edge.rule in ("square", "merged"):
+            need = _need_square(edge, -(-here // reader.parts))
             need = np.repeat(np.minimum(need * producer.parts, there), reader.parts)[:here]
             return _needing(need, done, begin)
         if edge.rule == "chunk":

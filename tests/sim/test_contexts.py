@@ -29,7 +29,8 @@ def attention(axis="sequence", extra=0, **context):
     product = {"heads": 2, "inner": 4, "multiplies": ["values", "values"]}
     g.add_op(graph, "qk", "matmul", width=2, **product, **context, **at)
     g.connect(graph, "q", "qk")
-    g.connect(graph, "k", "qk", "window" if context["context"] == "window" else "all")
+    rule = context["context"] if context["context"] in ("window", "square") else "all"
+    g.connect(graph, "k", "qk", rule)
     return graph
 
 
@@ -114,6 +115,44 @@ def test_scores_that_other_tokens_read_wait():
     assert kept[1] - kept[0] == 100 * 12 * 2
 
 
+def image(side, wide, high):
+    """Windows of an image of so many tokens, and the patch merging behind them."""
+    graph = attention(context="square", context_extra=side**2, side=side, wide=wide)
+    graph.graph["tokens"] = wide * high
+    at = {"layer": "blocks.0", "extra": wide * high // side**2 - wide * high}
+    g.add_op(graph, "merged", "norm", width=8, elements=8, side=side, wide=wide, **at)
+    g.connect(graph, "q", "merged", "square")
+    g.add_op(graph, "out", "output", width=8, layer="out", extra=at["extra"])
+    g.connect(graph, "merged", "out")
+    return graph
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+def test_squares_are_counted_and_waited_for(side, across, down):
+    """A token waits for the last of its square, and none is served before those before it."""
+    wide, high = side * across, side * down
+    graph, N = image(side, wide, high), wide * high
+    assert g.context_sum(graph.nodes["qk"], N) == N * side**2
+    squares = {}
+    for n in range(N):
+        squares.setdefault((n // wide // side, n % wide // side), []).append(n)
+    plan = build_plan(graph, place(graph, load_chip("hyflexpim"), Options()))
+    shape, index = shape_of(plan, N), {step.name: i for i, step in enumerate(plan.steps)}
+    own = [max(squares[n // wide // side, n % wide // side]) + 1 for n in range(N)]
+    (keys,) = [out for out in shape.outputs[index["k.write"]] if out[1] == index["qk"]]
+    assert keys[2] == [max(own[: n + 1]) for n in range(N)]
+    made = [max(squares[square]) + 1 for square in sorted(squares)]
+    reads = [out for outs in shape.outputs for out in outs if out[1:2] == (index["merged"],)]
+    assert [out[2] for out in reads] == [[max(made[: n + 1]) for n in range(across * down)]]
+
+
+def test_both_engines_play_squares(outcome):
+    graph = image(2, 6, 4)
+    plan = build_plan(graph, place(graph, load_chip("hyflexpim"), Options()))
+    requests = [Request(0, 24), Request(1000, 24)]
+    assert outcome(compiled.play, plan, requests) == outcome(engine.play, plan, requests)
+
+
 def test_keys_outside_the_window_are_not_kept():
     chip = load_chip("hyflexpim")
     wide = attention(context="all")
@@ -173,6 +212,17 @@ def test_a_length_of_the_encoder_that_is_none(header, tokens, message):
         ),
         ({"axis": "source"}, "op 'x': extra must be a positive integer with axis source; got 0"),
         ({"behind": 3}, "op 'x' (gemv): unknown key 'behind'; known: kind, axis, layer, module"),
+        (
+            {"context": "table"},
+            "op 'x': context_extra must be a positive integer with context table; got 0",
+        ),
+        ({"context": "square", "context_extra": 4}, "op 'x' (gemv): side is missing"),
+        ({"side": 2}, "op 'x' (gemv): wide is missing"),
+        ({"side": 2, "wide": 7}, "op 'x': wide must be a multiple of side (2); got 7"),
+        (
+            {"context": "square", "context_extra": 5, "side": 2, "wide": 8},
+            "op 'x': context_extra must be side * side (4) with context square; got 5",
+        ),
     ],
 )
 def test_ops_refused(change, message):
@@ -195,4 +245,10 @@ def test_edges_refused():
         g.connect(graph, "q", "k", "window")
     assert str(caught.value) == (
         "edge 'q' -> 'k': rule window leads to an op of context window; got None"
+    )
+    with pytest.raises(g.GraphError) as caught:
+        g.connect(image(2, 4, 4), "q", "k", "square")
+    assert str(caught.value) == (
+        "edge 'q' -> 'k': rule square joins sequence ops and leads to one with side and wide; got "
+        "a sequence op and a sequence op with context None"
     )

@@ -95,12 +95,13 @@ def test_defaults_are_filled_in():
         (
             "gemv",
             {"axis": "row"},
-            "op 'x': axis must be one of sequence, pair, single, source; got 'row'",
+            "op 'x': axis must be one of sequence, pair, single, source, table; got 'row'",
         ),
         (
             "gemv",
             {"context": "some"},
-            "op 'x': context must be one of None, all, prefix, window, source; got 'some'",
+            "op 'x': context must be one of None, all, prefix, window, source, table, square; "
+            "got 'some'",
         ),
         ("gemv", {"rows": 0}, "op 'x': rows must be a positive integer; got 0"),
         ("gemv", {"cols": -1}, "op 'x': cols must be a positive integer; got -1"),
@@ -159,8 +160,8 @@ def test_edges_refused():
     assert refused(g.connect, graph, "q", "nil") == "edge 'q' -> 'nil': no op 'nil'"
     assert refused(g.connect, graph, "nil", "q") == "edge 'nil' -> 'q': no op 'nil'"
     assert refused(g.connect, graph, "q", "o", "some") == (
-        "edge 'q' -> 'o': rule must be one of stream, prefix, window, all, first, last, recurrent, "
-        "pair; got 'some'"
+        "edge 'q' -> 'o': rule must be one of stream, prefix, window, square, all, first, last, "
+        "recurrent, pair; got 'some'"
     )
     assert not graph.has_edge("q", "o")
 

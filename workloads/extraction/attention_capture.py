@@ -43,10 +43,11 @@ def operators() -> Any:
 
     library: Any = torch.library.Library(NAME, "DEF")  # type: ignore[no-untyped-call]
     schemas: dict[str, tuple[str, Callable[..., Any]]] = {
-        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D)
+        # q (B, H, Q, D), k (B, G, K, D), v (B, G, K, V) -> (B, H, Q, V); no scale: 1 / sqrt(D);
+        # squares: tokens in a row of the image, side of a square, and where the first one begins
         "attention": (
             "(Tensor q, Tensor k, Tensor v, Tensor? bias, bool causal, int[]? window, float? scale,"
-            " float? cap, Tensor? sinks) -> Tensor",
+            " float? cap, Tensor? sinks, int[]? squares=None) -> Tensor",
             lambda q, k, v, *_: q.new_empty(*q.shape[:-1], v.shape[-1]),
         ),
         # x (N, D), experts and weights of each token (N, k), matrices (E, out, in), (E, D, inner);
@@ -177,14 +178,17 @@ def _inputs_of(model: Any, name: str) -> tuple[dict[str, Shape], dict[str, Any]]
         return {"pixel_values": (1, getattr(config, "num_channels", 3), high, wide)}, {}
     if getattr(config, "is_encoder_decoder", False):
         return {"input_ids": (1, "S"), "decoder_input_ids": (1, "N")}, {"use_cache": False}
-    # a cache would be one more output; asking for none is an argument of generative models only
-    return {"input_ids": (1, "N")}, {"use_cache": False} if _takes_cache(model) else {}
+    return {"input_ids": (1, "N")}, _without_cache(model)
 
 
-def _takes_cache(model: Any) -> bool:
+def _without_cache(model: Any) -> dict[str, Any]:
+    """What asks for no cache, which would be one more output: generative models take it."""
     import inspect  # noqa: PLC0415
 
-    return "use_cache" in inspect.signature(model.forward).parameters or bool(model.can_generate())
+    arguments = inspect.signature(model.forward).parameters
+    if "use_mems" in arguments:  # XLNet's name for it
+        return {"use_mems": False}
+    return {"use_cache": False} if "use_cache" in arguments or model.can_generate() else {}
 
 
 def _is_part(model: Any) -> bool:

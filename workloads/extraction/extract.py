@@ -42,7 +42,7 @@ from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Sizes
 from hyflexsim.workloads.extraction.model_zoo import ZOO
 from hyflexsim.workloads.extraction.quantised_weights import said_of
-from hyflexsim.workloads.extraction.unreached import refuse_unreached, unreached
+from hyflexsim.workloads.extraction.unreached import named, refuse_unreached, unreached
 
 Shape = tuple[int | str, ...]
 
@@ -264,7 +264,7 @@ def _account(graph: nx.DiGraph, model: Any) -> None:
         raise RuntimeError(f"{graph.graph['name']}: {-unused} parameters counted twice")
     graph.graph["unused_parameters"] = unused
     if unused:
-        where = f" ({', '.join(left)})" if left else ""
+        where = f" ({named(left)})" if left else ""
         graph.graph["notes"].append(
             f"{unused:,} of {total:,} parameters are of parts that the forward pass does not "
             f"reach{where}: they are not on the chip"

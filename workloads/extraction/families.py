@@ -91,8 +91,12 @@ _DEBERTA: Config = {
     **{"norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0},
 }
 _SWIN: Config = {
-    **{"image_size": 16, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
-    "window_size": 4,
+    **{"image_size": 16, "patch_size": 2, "embed_dim": 12, "depths": [2, 1], "num_heads": [1, 2]},
+    **{"window_size": 4, "initializer_range": 0.2},
+}
+_XLNET: Config = {
+    **{"vocab_size": 50, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48},
+    "initializer_range": 0.2,
 }
 _RWKV: Config = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2}
 _VIT: Config = {
@@ -307,17 +311,32 @@ FAMILIES: dict[str, Family] = {
         "a pair's distance there costs nothing",
         _two("deberta-v2", _TINY | _DEBERTA, **_LARGER, share_att_key=False),
     ),
+    "deberta": Family(
+        "DeBERTa (v1): as many distances as tokens",
+        "refused",
+        "module 'encoder.layer.0.attention.self.pos_proj': operator aten.linear.default reads so "
+        "many rows of a table as there are tokens",
+        _two("deberta", _TINY | {"relative_attention": True, "pos_att_type": ["c2p"]}, **_LARGER),
+    ),
     "swin": Family(
         "Swin: shifted windows of an image",
-        "refused",
-        "module 'swin.encoder.layers.0.blocks.0': operator aten.pad.default is outside",
-        _two("swin", _for("SwinForImageClassification", _SWIN), depths=[1, 2]),
+        "exact",
+        "all pairs of a window are multiplied, as torch does, also those that a shift has brought "
+        "together; windows that do not fill the image are refused",
+        _two(
+            "swin",
+            _for("SwinForImageClassification", _SWIN),
+            image_size=32,
+            depths=[1, 2],
+            num_heads=[2, 4],
+        ),
     ),
     "xlnet": Family(
         "XLNet: positions relative to each token",
-        "refused",
-        "torch.export failed: Expected all tensors to be on the same device",
-        _two("xlnet", {"vocab_size": 50, "d_model": 32, "n_layer": 1, "n_head": 2}, n_head=4),
+        "exact",
+        "one text, no second segment, no memory of the text before; each token brings two of the "
+        "2 N distances that torch multiplies",
+        _two("xlnet", _XLNET, d_model=40, n_layer=3, n_head=4, d_inner=56),
     ),
     "rwkv": Family(
         "RWKV-4: a recurrence of two sums",

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
+from hyflexsim.sim.errors import InputError
+
 
 def _falcon_heads(self: Any, fused: Any) -> tuple[Any, Any, Any]:
     """Queries, keys and values by slices, where transformers gathers by a list of one number."""
@@ -69,6 +71,109 @@ EXPERTS: dict[str, Callable[..., Any]] = {"GptOssExperts": _clamped_experts}
 """Experts that have another form than most, by class."""
 
 
+def _swin_layer(
+    self: Any, x: Any, size: tuple[int, int], always_partition: bool = False, **_: Any
+) -> tuple[Any, None]:
+    """Swin's block without moving tokens to windows and back: attention is told of the windows."""
+    if not always_partition:
+        self.set_shift_and_window_size(size)
+    high, wide = size
+    normed = self.layernorm_before(x).view(1, high, wide, -1)
+    normed, _ = self.maybe_pad(normed, high, wide)  # what it adds is refused by name
+    squares = (*normed.shape[1:3], self.window_size, self.shift_size)
+    mixed, _ = self.attention(normed.view(1, squares[0] * squares[1], -1), squares)
+    if squares[:2] != size:
+        mixed = mixed.view(normed.shape)[:, :high, :wide].reshape(x.shape)
+    x = x + self.drop_path(self.dropout(mixed))
+    return x + self.dropout(self.mlp(self.layernorm_after(x))), None
+
+
+def _swin_attention(self: Any, x: Any, squares: tuple[int, int, int, int]) -> tuple[Any, None]:
+    """Its attention, of tokens in the order of the image."""
+    import torch  # noqa: PLC0415
+
+    shape = (*x.shape[:-1], -1, self.head_dim)
+    q, k, v = (
+        each(x).view(shape).transpose(1, 2) for each in (self.q_proj, self.k_proj, self.v_proj)
+    )
+    how = (None, self.scaling, None, None, list(squares[1:]))
+    bias = _swin_bias(self.relative_position_bias, *squares)
+    mixed = torch.ops.hyflexsim.attention(q, k, v, bias, False, *how)
+    return self.o_proj(mixed.transpose(1, 2).reshape(x.shape)), None
+
+
+def _swin_bias(self: Any, high: int, wide: int, side: int, shift: int) -> Any:
+    """Its trained bias of two tokens of a window, and -100 where a shift has brought them together:
+    (1, H, N, N), of tokens in two windows anything.
+    """
+    import torch  # noqa: PLC0415
+
+    token = torch.arange(high * wide, device=self.relative_position_index.device)
+    row, column = (token // wide - shift) % high, (token % wide - shift) % wide
+    inside = row % side * side + column % side
+    places = self.relative_position_index.view(side**2, side**2)
+    bias = self.relative_position_bias_table[places[inside[:, None], inside[None, :]]]
+    if shift:
+        row, column = (
+            (at >= of - side).long() + (at >= of - shift).long()
+            for at, of in ((row, high), (column, wide))
+        )
+        region = 3 * row + column
+        bias = bias - 100.0 * (region[:, None] != region[None, :]).to(bias.dtype)[..., None]
+    return bias.permute(2, 0, 1)[None]
+
+
+def _xlnet_positions(self: Any, qlen: Any, klen: Any, bsz: Any = None, device: Any = None) -> Any:
+    """Sines of the distances qlen, ..., 1 and 0, ..., 1 - qlen, (2, qlen, 1, width).
+
+    Transformers asks for powers of a number, which torch has not on its meta device, and for all
+    distances in a row.
+    """
+    import torch  # noqa: PLC0415
+
+    if self.attn_type != "bi" or self.bi_data:
+        raise InputError(
+            f"{type(self).__name__}: attn_type must be 'bi' and bi_data false; got "
+            f"{self.attn_type!r} and {self.bi_data}"
+        )
+    half = torch.arange(0, self.d_model, 2.0, device=device)
+    frequencies = 1 / torch.full_like(half, 10000.0).pow(half / self.d_model)
+    token = torch.arange(qlen, device=device).float()
+    distances = [qlen - token, -token]
+    if self.clamp_len > 0:
+        distances = [each.clamp(-self.clamp_len, self.clamp_len) for each in distances]
+    rows = [self.positional_embedding(each, frequencies, 1) for each in distances]
+    return torch.stack(rows)
+
+
+def _xlnet_attention(
+    self: Any, h: Any, g: Any, mask_h: Any, mask_g: Any, r: Any, seg_mat: Any, **_: Any
+) -> tuple[Any, None]:
+    """XLNet's attention of one text and no memory; a shift by positions is a gather by them."""
+    import torch  # noqa: PLC0415
+
+    def heads(x: Any, weight: Any) -> Any:  # (N, 1, width) -> (N, 1, H, D)
+        made = torch.nn.functional.linear(x, weight.reshape(self.d_model, -1).t())
+        return made.view(*x.shape[:-1], self.n_head, self.d_head)
+
+    def turned(x: Any) -> Any:  # -> (1, H, N, D)
+        return x.permute(1, 2, 0, 3)
+
+    q, k, v = (heads(h, weight) for weight in (self.q, self.k, self.v))
+    tokens = h.shape[0]
+    query = turned(q + self.r_r_bias)
+    scores = [query @ turned(heads(rows, self.r)).transpose(-1, -2) for rows in (r[0], r[1])]
+    at = torch.arange(tokens, device=h.device)
+    index = tokens - at[:, None] + at[None, :]
+    both = torch.cat(scores, -1)
+    bias = both.gather(-1, index.expand(1, self.n_head, tokens, tokens)) * self.scale
+    how = (bias, False, None, self.scale, None, None)
+    mixed = torch.ops.hyflexsim.attention(turned(q + self.r_w_bias), turned(k), turned(v), *how)
+    mixed = mixed.permute(2, 0, 1, 3).reshape(tokens, 1, -1)
+    out = torch.nn.functional.linear(mixed, self.o.reshape(self.d_model, -1))
+    return self.layer_norm(self.dropout(out) + h), None
+
+
 def _as_they_are(self: Any) -> None:
     """Weights of RWKV's later blocks stay as trained. Halved every sixth block with all that they
     add to, for the range of FP16, they give the same but for the epsilon of the norms.
@@ -79,6 +184,10 @@ PATCHES: dict[str, Callable[..., Any]] = {
     "DeepseekV3Attention.expand_kv": _joined_keys,
     "FalconAttention._split_heads": _falcon_heads,
     "RwkvModel._rescale_layers": _as_they_are,
+    "SwinAttention.forward": _swin_attention,
+    "XLNetModel.relative_positional_encoding": _xlnet_positions,
+    "XLNetRelativeAttention.forward": _xlnet_attention,
+    "SwinLayer.forward": _swin_layer,
 }
 """By class and method of the module that defines a model."""
 

@@ -88,7 +88,8 @@ class Part:
 class Flow:
     """Result of ``op``, ``width`` elements a token, on an axis; ``rule`` is how a reader waits.
 
-    ``parts``: the cuts that chose its columns, widest first; empty for all columns.
+    ``parts``: the cuts that chose its columns, widest first; empty for all columns. ``square``: of
+    what is made of squares of an image's tokens, their side and tokens in a row of the image.
     """
 
     op: Op
@@ -97,6 +98,7 @@ class Flow:
     extra: int = 0
     parts: tuple[Part, ...] = ()
     rule: str = "stream"
+    square: tuple[int, int] | None = None
 
     @property
     def part(self) -> Part | None:
@@ -119,7 +121,7 @@ def is_scores(value: Any) -> bool:
     op = value.op
     if not op.attributes.get("context") or op.axis == "single":
         return False
-    return op.kind == "pointwise" or (op.kind == "matmul" and not op.stage)
+    return op.kind in ("pointwise", "cat") or (op.kind == "matmul" and not op.stage)
 
 
 def operator_name(node: Any) -> str:
@@ -213,7 +215,15 @@ class Sizes:
     def token_axes(self, shape: Any, count: int) -> list[int]:
         """Dimensions that count tokens: symbolic ones, or of size ``count`` where it is fixed."""
         varying = [i for i, size in enumerate(shape) if self.varies(size)]
+        if self.is_image(shape, count):
+            return []
         return varying or [i for i, size in enumerate(shape) if size == count > 1][:1]
+
+    def is_image(self, shape: Any, count: int) -> bool:
+        """Whether a tensor (1, rows, columns, channels) has so many tokens in its rows."""
+        if len(shape) != 4 or any(self.varies(size) for size in shape):
+            return False
+        return bool(min(shape[1:3]) > 1 and shape[1] * shape[2] == count)
 
     def sequence_axes(self, shape: Any) -> list[int]:
         """The same of whatever has the tokens of the sequence."""

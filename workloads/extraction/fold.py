@@ -20,7 +20,7 @@ import networkx as nx
 from hyflexsim.sim import graph as vocabulary
 from hyflexsim.workloads.extraction.flowing import Flow, Op, Part
 
-STRENGTH = ("stream", "first", "pair", "window", "prefix", "last", "all")
+STRENGTH = ("stream", "first", "pair", "window", "square", "prefix", "last", "all")
 """Where one op reads another twice, the rule further right is kept: it waits for more."""
 
 

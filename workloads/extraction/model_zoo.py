@@ -199,11 +199,24 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
             hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
             model = cls.from_config(hf_config) if architecture is None else cls(hf_config)
         model.tie_weights()  # left out together with the initialisation
+        if empty:
+            _leave_values(model)
         return model
     except Exception as error:  # a config of any origin may fail anywhere in any model's code
         raise InputError(
             f"{name}: transformers cannot build it: {_reason(error, values)}"
         ) from error
+
+
+def _leave_values(model: Any) -> None:
+    """Put to the meta device what a model makes elsewhere (``torch.FloatTensor``: XLNet)."""
+    import torch  # noqa: PLC0415
+
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if not parameter.is_meta:
+                empty = torch.nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+                setattr(module, name, empty)
 
 
 def _reason(error: Exception, values: dict[str, Any]) -> str:

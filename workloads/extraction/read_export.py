@@ -89,6 +89,7 @@ class Reader:
         self.placeholders: dict[str, Any] = {}  # nodes of parameters, by name
         self.lookups: dict[str, Flow] = {}
         self.tables_read: dict[Any, Flow] = {}  # whole, by their nodes
+        self.positional: set[Op] = set()  # made of positions and parameters alone
         named = list(model.named_parameters(remove_duplicate=False))
         self.identity = {name: id(p) for name, p in named}  # tied parameters share it
         self.numel = {id(p): p.numel() for _, p in named}
@@ -255,6 +256,9 @@ class Reader:
         where = axis or _axis(flows)
         op = Op(kind, name, self.layer(path, flows), path, *where, 0, dict(attributes))
         op.inputs = [(v, v.rule) for v in flows]
+        square = self._square(node, flows)
+        if square is not None and kind != "cat":
+            op.attributes["side"], op.attributes["wide"] = square
         op.nodes = [node]
         op.constant = any(isinstance(v, Const) and not v.params for v in operands)
         if width is None:
@@ -265,7 +269,17 @@ class Reader:
             op.attributes.setdefault("elements", width)
         op.parameters = sum(self.count(v) for v in operands if isinstance(v, Const))
         self.ops.append(op)
-        return Flow(op, width, *where)
+        return Flow(op, width, *where, square=square if kind == "cat" else None)
+
+    def _square(self, node: Any, flows: list[Flow]) -> tuple[int, int] | None:
+        """Side and row of the squares of an image's tokens that the tokens of flows are made of."""
+        for flow in flows:
+            if flow.square is None or flow.op.kind == "cat":
+                continue
+            side, _ = flow.square
+            if self.sizes.count(flow.op) != side**2 * self.sizes.count(flow):
+                raise self.refusal(node, "takes oblongs of an image's tokens (allowed: squares)")
+        return next((flow.square for flow in flows if flow.square), None)
 
     def limit_positions(self, axis: str, node: Any, rows: int) -> None:
         """A table of positions of so many rows: some models keep the first few for padding."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, is_scores
 from hyflexsim.workloads.extraction.read_experts import EXPERTS
-from hyflexsim.workloads.extraction.read_export import Reader, Value
+from hyflexsim.workloads.extraction.read_export import PASS, Reader, Value
 from hyflexsim.workloads.extraction.read_positions import (
     OUTSIDE,
     gathered,
@@ -50,8 +50,9 @@ def _gemv(
     tied = not key.startswith(leaf) and reader.classes[path].__name__ == "Linear"
     name = leaf if leaf and (own or tied) else key.removesuffix("weight").rstrip("._")
     data = data if isinstance(data, Flow | Joined) else _data_of(reader, node, data, rows)
-    if isinstance(data, Flow) and data.axis == "table":
-        name += "@table"
+    positional = isinstance(data, Flow) and data.op in reader.positional
+    if positional and any(op.kind == "gemv" and op.name == name for op in reader.ops):
+        name += "@table"  # a matrix of tokens once more
     value = reader.emit(
         "gemv",
         node,
@@ -68,15 +69,16 @@ def _gemv(
     for constant in (weight, bias):
         if isinstance(constant, Const):
             reader.count(constant)  # rows, cols and bias say it
+    if positional:
+        reader.positional.add(value.op)
     return value
 
 
 def _data_of(reader: Reader, node: Any, data: Any, rows: int) -> Flow:
     """Parameters used as data: a vector, or a table that is read whole."""
-    operand = node.args[0]
-    vectors = reader.sizes.numel(operand.meta["val"].shape) // rows
-    if isinstance(data, Const) and data.params and vectors > 1:
-        return rows_of(reader, node, operand, data)
+    vectors = reader.sizes.numel(shape_of(node)) // rows
+    if isinstance(data, Const) and vectors > 1:
+        return rows_of(reader, node, data)
     return lookup_of(reader, node, data)
 
 
@@ -98,7 +100,7 @@ def _matmul(reader: Reader, node: Any, args: list[Any]) -> Any:
     if isinstance(right, Const) and right.params:  # X (B, N, in) @ W (in, out)
         rows, cols = shape_of(node, 1)[-2:]
         return _gemv(reader, node, left, right, rows, cols, None)
-    return product(reader, node, left, right, SCORES)
+    return product(reader, node, left, right)
 
 
 def _convolution(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -191,12 +193,14 @@ def _embedding(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     """QK^T, softmax, PV. q (B, H, N, D), k (B, G, N, D), v (B, G, N, V), bias (B, H, N, N)."""
-    q, k, v, bias, causal, window, _, cap, sinks = args
+    q, k, v, bias, causal, window, _, cap, sinks, squares = (*args, None)[:10]
     heads, inner = shape_of(node, 0)[1], shape_of(node, 0)[3]
     if not isinstance(q, Flow) or not all(isinstance(t, Flow | Joined) for t in (k, v)):
         raise reader.refusal(node, "needs queries on one axis and keys that depend on the input")
     _fits(reader, node, heads, inner)
     context, seen = _context(q, k, causal, window)
+    if squares:
+        context, seen = _squares(*squares)
     where = (q.axis, q.extra)
     path = reader.short(reader.module(node))
     dot = path + "." if path else ""
@@ -213,6 +217,8 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
     _see(scores.op, k, seen)
     if cap is not None:
         scores = step("pointwise", "cap", scores, heads, elements=heads, function="tanh")
+    if isinstance(bias, Const) and bias.params:
+        bias = _pairs(reader, node, q, bias)
     if isinstance(bias, Flow):
         rule = "pair" if bias.axis == "pair" else seen
         if is_scores(bias):
@@ -222,8 +228,6 @@ def _attention(reader: Reader, node: Any, args: list[Any]) -> Any:
             rule = "stream"
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
         scores.op.inputs.append((bias, rule))
-    elif isinstance(bias, Const) and bias.params:
-        raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
     elif isinstance(bias, Const) and not bias.zero:  # of positions alone: distance times a slope
         scores = step("pointwise", "add", scores, heads, elements=heads, function="add")
     weights = step("softmax", "softmax", scores, heads, elements=heads)
@@ -251,6 +255,32 @@ def _context(
     if keys.axis == "source":
         return {"context": "source", "context_extra": keys.extra}, "all"
     return {"context": "all"} | ({"context_extra": 1} if isinstance(k, Joined) else {}), "all"
+
+
+def _squares(wide: int, side: int, first: int) -> tuple[dict[str, Any], str]:
+    """The same within squares of an image. Where these are shifted, the first goes around the image
+    and waits for its last tokens.
+    """
+    size = {"context_extra": side**2, "side": side, "wide": wide}
+    return {"context": "square", **size}, "all" if first else "square"
+
+
+def _pairs(reader: Reader, node: Any, q: Flow, bias: Const) -> Flow:
+    """A trained bias of two tokens' places: a row of a table for every two, as known beforehand."""
+    table = node.args[3]
+    while table.op == "call_function" and reader.operator(table) in PASS:
+        table = table.args[0]
+    heads, tokens = shape_of(node)[1], reader.sizes.count(q)
+    if reader.sizes.fixed is None or list(table.meta["val"].shape) != [tokens, tokens, heads]:
+        raise reader.refusal(node, "adds a trained bias to the scores, which is not supported yet")
+    name = bias.params[0]
+    source = Flow(reader.inputs[0], 1, "sequence", reader.inputs[0].extra)
+    options: dict[str, Any] = {"stored": reader.numel[reader.identity[name]], "context": "all"}
+    own = reader.short(name).rpartition(".")[0] or reader.short(name)
+    flow: Flow = reader.emit(
+        "lookup", table, [source, bias], name=own, width=heads, axis=(q.axis, q.extra), **options
+    )
+    return flow
 
 
 def _fits(reader: Reader, node: Any, heads: Any, inner: Any) -> None:

@@ -1,16 +1,17 @@
-"""Scores of positions: products of tokens with a table of distances, gathered key by key.
+"""Scores of positions: products of tokens with vectors of distances, gathered key by key.
 
 A model may keep embeddings of distances between tokens and multiply queries (or keys) with all of
 them, so that each pair of tokens finds the product of its own distance there (DeBERTa: content to
-position, position to content)::
+position, position to content; XLNet: with sines of the distance)::
 
-    table -> projection -+
-                         product (tokens x rows) -> gather -> (turned) -> sum -> bias of scores
-    token -> projection -+
+    vectors -> projection -+
+                           product (tokens x rows) -> gather -> (turned) -> sum -> bias of scores
+    token ---> projection -+
 
-The table is an axis of its own (``table``), as long as it has rows, and read once a request, as
-torch does. Gathering by position costs nothing: it is where a reader finds its numbers. Scores are
-*turned* where rows become columns: then a query reads what every key made.
+A table is an axis of its own (``table``), as long as it has rows, and read once a request, as torch
+does. Where there are as many rows as tokens, each token brings one. Gathering by position costs
+nothing: it is where a reader finds its numbers. Scores are *turned* where rows become columns: then
+a query reads what every key made.
 """
 
 from __future__ import annotations
@@ -23,45 +24,60 @@ from hyflexsim.workloads.extraction.read_export import PASS, Reader
 OUTSIDE = "multiplies two activations outside a known attention"
 
 
-def rows_of(reader: Reader, node: Any, data: Any, constant: Const) -> Flow:
-    """A constant matrix used as data, a row after the other; ``data``: its node."""
+def rows_of(reader: Reader, node: Any, constant: Const) -> Flow:
+    """A constant used as data, a row after the other: a table, or a row for each token."""
+    data = node.args[0]
     while data.op == "call_function" and reader.operator(data) in PASS:
         data = data.args[0]
     if data not in reader.tables_read:
-        count, width = data.meta["val"].shape[-2:]
-        if reader.sizes.varies(count):
-            raise reader.refusal(node, "reads so many rows of a table as there are tokens")
-        name = constant.params[0]
-        short = reader.short(name)
-        op = Op("lookup", short, reader.layer(name), name, "table", count, width, {})
-        op.inputs = [(Flow(reader.inputs[0], 1, "sequence", reader.inputs[0].extra), "first")]
-        op.parameters = reader.count(constant)
-        op.attributes["stored"] = count * width
-        op.nodes = [data]
-        reader.ops.append(op)
-        reader.tables_read[data] = Flow(op, width, "table", count)
+        reader.tables_read[data] = _looked_up(reader, node, data, constant)
     return reader.tables_read[data]
 
 
-def product(reader: Reader, node: Any, left: Any, right: Any, multiplies: list[str]) -> Flow:
-    """Tokens (H, N, D) times rows of a table (H, D, rows): a score a row and head."""
+def _looked_up(reader: Reader, node: Any, data: Any, constant: Const) -> Flow:
+    shape = data.meta["val"].shape
+    width = shape[-1]
+    path = reader.short(reader.module(node))
+    first = reader.inputs[0]
+    if constant.params:
+        rows, name = shape[-2], constant.params[0]
+        if reader.sizes.varies(rows):
+            raise reader.refusal(node, "reads so many rows of a table as there are tokens")
+        op = Op("lookup", reader.short(name), reader.layer(name), name, "table", rows, width, {})
+        op.attributes["stored"] = rows * width
+        rule = "first"
+    else:  # of positions alone: known when a token arrives
+        if reader.sizes.numel(shape) != reader.sizes.tokens * width or reader.sizes.fixed:
+            raise reader.refusal(node, "multiplies a constant that has no row a token")
+        module = reader.module(node)
+        name = f"{path}.positions".lstrip(".")
+        op = Op("lookup", name, reader.layer(module), module, "sequence", 0, width, {})
+        rule = "stream"
+    op.inputs = [(Flow(first, 1, "sequence", first.extra), rule)]
+    op.parameters = reader.count(constant)
+    op.nodes = [data]
+    reader.ops.append(op)
+    reader.positional.add(op)
+    return Flow(op, width, op.axis, op.extra)
+
+
+def product(reader: Reader, node: Any, left: Any, right: Any) -> Flow:
+    """Tokens (H, N, D) times what was made of positions (H, D, rows): a score a row and head."""
     plain = isinstance(left, Flow) and isinstance(right, Flow)
-    if not plain or is_scores(left) or (left.axis, right.axis) != ("sequence", "table"):
+    if not plain or is_scores(left) or left.axis != "sequence" or right.op not in reader.positional:
         raise reader.refusal(node, OUTSIDE)
     heads = _heads(reader, node, right)
-    inner = left.width // heads
-    name = f"{reader.short(reader.module(node))}.distances".lstrip(".")
+    table = {"context": "table", "context_extra": right.extra}
     flow: Flow = reader.emit(
         "matmul",
         node,
         [left],
-        name=name,
+        name=f"{reader.short(reader.module(node))}.distances".lstrip("."),
         width=heads,
         heads=heads,
-        inner=inner,
-        multiplies=multiplies,
-        context="table",
-        context_extra=right.extra,
+        inner=left.width // heads,
+        multiplies=["values", "positions"],
+        **(table if right.axis == "table" else {"context": "all"}),
     )
     flow.op.inputs.append((right, "all"))
     return flow
@@ -69,10 +85,10 @@ def product(reader: Reader, node: Any, left: Any, right: Any, multiplies: list[s
 
 def _heads(reader: Reader, node: Any, right: Flow) -> int:
     """Of operands that have tokens and rows where a product wants them."""
+    pair, count = reader.sizes.pair, reader.sizes.count(right)
     (*_, tokens, inner), (*_, other, rows) = (each.meta["val"].shape for each in node.args[:2])
-    fits = inner == other and rows == right.extra and reader.sizes.pair(tokens)[0] > 1
-    size = reader.sizes.numel(node.meta["val"].shape)
-    heads = size // (reader.sizes.tokens * right.extra)
+    fits = inner == other and pair(rows)[0] == count and pair(tokens)[0] > 1
+    heads = reader.sizes.numel(node.meta["val"].shape) // (reader.sizes.tokens * count)
     if not fits or heads * inner != right.width:
         raise reader.refusal(node, OUTSIDE)
     return int(heads)

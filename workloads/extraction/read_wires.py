@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Part
+from hyflexsim.workloads.extraction.flowing import Const, Flow, Joined, Op, Part, is_scores
 from hyflexsim.workloads.extraction.read_export import Reader, Value
 
 
@@ -88,11 +88,29 @@ def _select(reader: Reader, node: Any, args: list[Any]) -> Any:
 
 def _slice(reader: Reader, node: Any, args: list[Any]) -> Any:
     value, axis, start, *_ = (*args, 0, None)
+    if _is_row(reader, node, value, axis) and len(args) > 4 and args[4] != 1:
+        return _every(reader, node, value, axis, args[4])
     size = reader.sizes.pair(node.meta["val"].shape[axis])[0]
     start = start if isinstance(start, int) else 0
     if start < 0 and axis not in reader.sizes.sequence_axes(shape_of(node)):
         start += shape_of(node)[axis]
     return _choose(reader, node, value, axis, start, size)
+
+
+def _is_row(reader: Reader, node: Any, value: Value, axis: int) -> bool:
+    """Whether a dimension counts rows or columns of an image's tokens."""
+    image = reader.sizes.is_image(shape_of(node), reader.sizes.count(value))
+    return isinstance(value, Flow) and image and axis in (1, 2)
+
+
+def _every(reader: Reader, node: Any, value: Flow, axis: int, step: int) -> Flow:
+    """Every second row or column of an image's tokens: what takes them all joins a square."""
+    shape, count = shape_of(node), reader.sizes.count(value)
+    if shape[axis] % step:
+        raise reader.refusal(node, f"takes every row of {shape[axis]} in steps of {step}")
+    square = value.square or (step, shape[2])
+    extra = value.extra - count + count // step
+    return Flow(value.op, value.width, value.axis, extra, value.parts, "square", square)
 
 
 def _split(reader: Reader, node: Any, args: list[Any]) -> Any:
@@ -129,6 +147,9 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
     pieces, axis = args[0], args[1] if len(args) > 1 else 0
     shapes = [a.meta["val"].shape for a in node.args[0]]
     axis %= len(shapes[0])
+    if axis == len(shapes[0]) - 1 and all(is_scores(piece) for piece in pieces):
+        width = max(piece.width for piece in pieces)  # scores of some rows and of others
+        return _wires(reader, node, pieces, width=width, context="all")
     result = node.meta["val"].shape
     count = reader.sizes.pair(result[axis])[0]
     over_tokens = reader.sizes.varies(result[axis]) or any(
@@ -157,6 +178,8 @@ def _cat(reader: Reader, node: Any, args: list[Any]) -> Any:
 def _pad(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Zeros before the first token, the last one cut: each token reads the one before it."""
     value, axes = args[0], reader.sizes.sequence_axes(shape_of(node))
+    if not any(args[1]):
+        return value
     shift = list(args[1]) == [0, 0, 1, -1] and axes == [len(shape_of(node)) - 2]
     if not (shift and isinstance(value, Flow) and value.axis == "sequence"):
         raise reader.refusal(node)
@@ -204,6 +227,13 @@ def _mean(reader: Reader, node: Any, args: list[Any]) -> Any:
     return flow
 
 
+def _pool(reader: Reader, node: Any, args: list[Any]) -> Any:
+    """A mean over the last dimension, if it leaves one of it."""
+    if list(args[1]) != [1]:
+        raise reader.refusal(node, "pools to several tokens (allowed: one)")
+    return _mean(reader, node, [args[0], -1])
+
+
 def _softmax(reader: Reader, node: Any, args: list[Any]) -> Any:
     """Of logits, so element-wise work; the softmax of attention is read with its attention."""
     value = args[0]
@@ -227,6 +257,7 @@ WIRES: dict[str, Callable[[Reader, Any, list[Any]], Any]] = {
     "where": _where,
     "mean": _mean,
     "sum": _mean,
+    "adaptive_avg_pool1d": _pool,
     "softmax": _softmax,
 }
 """Operators by name."""

@@ -6,14 +6,16 @@ unless the caller names it (``leave_out``: patterns of module paths).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from hyflexsim.sim.errors import InputError, shortened
 
-TRAINING = ("*mask_token",)
-"""What only a training reads: the stand-in for patches that are hidden from a model."""
+TRAINING = ("*mask_token", "*mask_emb")
+"""What only a training reads: the stand-in for patches or words that are hidden from a model."""
+SEGMENTS = ("*.rel_attn.seg_embed", "*.rel_attn.r_s_bias")
+"""What only a second text beside the first reads (XLNet)."""
 
 
 def unreached(model: Any, program: Any, result: Any) -> dict[str, int]:
@@ -61,6 +63,12 @@ def _outermost(name: str, kept: set[str]) -> str:
     return name
 
 
+def named(modules: Iterable[str]) -> str:
+    """The first few of them."""
+    names = list(modules)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+
+
 def refuse_unreached(name: str, left: dict[str, int], leave_out: Sequence[str]) -> None:
     """Raise InputError for modules that no pattern of ``leave_out`` names, and idle patterns."""
     for pattern in leave_out:
@@ -69,13 +77,12 @@ def refuse_unreached(name: str, left: dict[str, int], leave_out: Sequence[str]) 
                 f"{name}: leave_out must name modules that the forward pass does not reach "
                 f"({', '.join(left) or 'it reaches all'}); got {shortened(pattern)}"
             )
-    known = (*leave_out, *TRAINING)
+    known = (*leave_out, *TRAINING, *SEGMENTS)
     silent = [m for m in left if not any(fnmatchcase(m, pattern) for pattern in known)]
     if silent:
         count = sum(left[module] for module in silent)
-        shown = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if silent[5:] else "")
         raise InputError(
-            f"{name}: the forward pass does not reach {shown} ({count:,} parameters); to run "
-            "without, name what to leave out: model.leave_out, graph --leave-out or "
+            f"{name}: the forward pass does not reach {named(silent)} ({count:,} parameters); to "
+            "run without, name what to leave out: model.leave_out, graph --leave-out or "
             "extract(leave_out=...)"
         )

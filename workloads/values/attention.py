@@ -15,7 +15,8 @@ from hyflexsim.workloads.values.program import Program, attention_scale
 class Attention:
     """The ops of one exported attention; ``cap`` and ``add`` are None where scores have none.
 
-    ``window``: tokens that a query looks at before and after its own; None: all.
+    ``window``: tokens that a query looks at before and after its own; None: all. ``squares``: of
+    an image, tokens in a row, side of a square, where the first one begins.
     """
 
     node: Any
@@ -27,6 +28,7 @@ class Attention:
     causal: bool
     window: tuple[int, int] | None
     scale: float
+    squares: tuple[int, int, int] | None = None
 
     @property
     def biased(self) -> str:
@@ -69,13 +71,19 @@ def attentions(program: Program) -> dict[str, Attention]:
             bool(node.args[4]),
             None if window is None else (int(window[0]), int(window[1])),
             attention_scale(node),
+            tuple(node.args[9]) if len(node.args) > 9 and node.args[9] else None,
         )
         found |= dict.fromkeys(stages.values(), made)
     return found
 
 
 def hidden_keys(a: Attention, queries: int, keys: int) -> Tensor:
-    """Which keys a query does not look at, (Q, K): those after it, or outside its window."""
+    """Which keys a query does not look at, (Q, K): those after it, or outside its window or
+    square.
+    """
+    if a.squares is not None:
+        square = square_of(torch.arange(keys), *a.squares, keys)
+        return square[:queries, None] != square
     at = torch.arange(queries)[:, None] + (keys - queries if a.causal else 0)
     distance = torch.arange(keys) - at
     hidden = distance > 0 if a.causal else torch.zeros_like(distance, dtype=torch.bool)
@@ -83,6 +91,14 @@ def hidden_keys(a: Attention, queries: int, keys: int) -> Tensor:
         behind, ahead = a.window
         hidden = hidden | (distance < -behind) | (distance > ahead)
     return hidden
+
+
+def square_of(token: Tensor, wide: int, side: int, first: int, tokens: int) -> Tensor:
+    """The square of an image that a token lies in; what is beyond the last begins the first."""
+    row, column = (
+        (at - first) % size for at, size in ((token // wide, tokens // wide), (token % wide, wide))
+    )
+    return row // side * (wide // side) + column // side
 
 
 def capped(scores: Tensor, most: float) -> Tensor:

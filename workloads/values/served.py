@@ -23,6 +23,7 @@ from hyflexsim.workloads.values.attention import (
     Attention,
     attentions,
     capped,
+    hidden_keys,
     per_head,
     weights_of,
 )
@@ -322,6 +323,10 @@ class Served:
     def _looked(self, index: int, op: str, visits: np.ndarray, keys: int) -> Tensor:
         """As many keys as each visit counts, from where its window begins: (visits, K)."""
         size = torch.from_numpy(self.x.size(index, visits).copy())[:, None]
+        if op in self.attentions and self.attentions[op].squares is not None:
+            own = ~hidden_keys(self.attentions[op], keys, keys)
+            own = own[torch.from_numpy(self.x.positions(index, visits))]
+            return own & (own.cumsum(1) <= size)
         behind = self.program.graph.nodes[op].get("behind")
         at = torch.from_numpy(self.x.positions(index, visits))[:, None]
         first = torch.zeros_like(at) if behind is None else (at - behind).clamp(min=0)

@@ -18,9 +18,10 @@ from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction import model_zoo
 from hyflexsim.workloads.extraction.extract import extract_config
 from hyflexsim.workloads.extraction.families import FAMILIES
-from hyflexsim.workloads.extraction.unreached import TRAINING
+from hyflexsim.workloads.extraction.unreached import SEGMENTS, TRAINING
 
 LENGTHS = ((7, 11), (20, 13))  # tokens, and tokens of an encoder beside a decoder
+LEFT_OUT = (*TRAINING, *SEGMENTS)
 AT_TABLE = ("table", "gemv")
 SERVED = [name for name, family in FAMILIES.items() if family.state != "refused"]
 
@@ -34,7 +35,7 @@ def opened():
             config = FAMILIES[name].configs[size]
             # which experts run depends on values: a loop that knows no tensors without them
             experts = any("expert" in key for key in config)
-            looks = name == "deberta-v2"  # for padding among the token ids
+            looks = name in ("deberta-v2", "xlnet")  # for padding; powers of a number
             model = model_zoo.build(name, dict(config), empty=not (experts or looks))
             made[name, size] = extract_config(name, config, cache=False), model
         return made[name, size]
@@ -82,6 +83,16 @@ def inputs_of(graph, model, tokens, source):
     return {"input_ids": ids(tokens)}
 
 
+def square(n, tokens, wide, side):
+    """Tokens in the same square of an image as token n."""
+    rows, columns = divmod(n, wide)
+    return [
+        m
+        for m in range(tokens)
+        if (m // wide // side, m % wide // side) == (rows // side, columns // side)
+    ]
+
+
 def looked_at(op, tokens, source):
     """Keys that each run of an op looks at, one by one."""
     runs = vocabulary.token_count(op, tokens)
@@ -90,6 +101,7 @@ def looked_at(op, tokens, source):
         "all": lambda n: tokens + op["context_extra"],
         "source": lambda n: op["context_extra"],
         "table": lambda n: op["context_extra"],
+        "square": lambda n: len(square(n, runs, op["wide"], op["side"])),
         "prefix": lambda n: n + 1 + op["context_extra"],
         "window": lambda n: len(range(max(0, n - op["behind"]), min(last, n + op["ahead"]) + 1)),
     }
@@ -101,7 +113,7 @@ def looked_at(op, tokens, source):
 def test_parameters_and_work_are_torchs(opened, name, size):
     free, model = opened(name, size)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
-    trained = [size for name, size in sizes.items() if any(fnmatchcase(name, t) for t in TRAINING)]
+    trained = [size for name, size in sizes.items() if any(fnmatchcase(name, t) for t in LEFT_OUT)]
     assert vocabulary.parameters(free) == sum(sizes.values()) - sum(trained)
     assert free.graph["unused_parameters"] == sum(trained)
     for length, other in LENGTHS:
@@ -121,11 +133,50 @@ def test_parameters_and_work_are_torchs(opened, name, size):
                 continue
             runs = vocabulary.token_count(op, tokens)
             keys = {"all": tokens + op["context_extra"]}.get(op["context"], runs)
-            keys = op["context_extra"] if op["context"] in ("source", "table") else keys
+            keys = op["context_extra"] if op["context"] in vocabulary.FIXED else keys
             whole[op_name] = vocabulary.unit_macs(op) * runs * keys
             looked = looked_at(op, tokens, source)
             assert macs[op_name] == vocabulary.unit_macs(op) * looked, op_name
         assert sum(whole.values()) == torch_macs(model, inputs_of(graph, model, tokens, source))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_windows_of_an_image_and_merged_patches(opened, size):
+    """Windows of 4 x 4 tokens; the first waits for its last row, one that is shifted for all; a
+    stage has a quarter of the tokens of the one before."""
+    graph, model = opened("swin", size)
+    config, tokens = model.config, graph.graph["tokens"]
+    wide = config.image_size // config.patch_size
+    assert tokens == wide**2
+    for name, op in graph.nodes(data=True):
+        if op["kind"] == "matmul":
+            _, _, stage, _, block, *_ = name.split(".")
+            assert (op["side"], op["wide"]) == (4, wide >> int(stage))
+            assert vocabulary.token_count(op, tokens) == tokens >> 2 * int(stage)
+            shifted = block == "1" and op["wide"] > 4
+            rules = [rule for *_, rule in graph.in_edges(name, data="rule")]
+            assert rules == ["stream", "all" if shifted else "square"]
+    merged = graph.nodes["encoder.layers.0.downsample.norm"]
+    assert (merged["side"], merged["wide"], merged["width"]) == (2, wide, 4 * config.embed_dim)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        (
+            {"image_size": 20},
+            "module 'swin.encoder.layers.0.blocks.0': operator aten.pad.default is outside",
+        ),
+        (
+            {"image_size": 6, "window_size": 1},
+            "module 'swin.encoder.layers.0.downsample': operator aten.pad.default is outside",
+        ),
+    ],
+)
+def test_windows_and_patches_that_must_be_filled_up_are_refused(changes, refused):
+    with pytest.raises(InputError) as caught:
+        extract_config("swin", FAMILIES["swin"].configs[0] | changes, cache=False)
+    assert str(caught.value).startswith(f"swin: {refused}")
 
 
 @pytest.mark.parametrize("size", [0, 1])
@@ -144,6 +195,31 @@ def test_distances_are_a_product_with_each_row_of_their_table(opened, size):
     sums = [n for n, op in graph.nodes(data=True) if op["kind"] == "pointwise" and op["context"]]
     assert len(sums) == 2 * config.num_hidden_layers  # of both terms, and with the scores
     assert graph.graph["notes"] == []
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_two_distances_a_token(opened, size):
+    """XLNet: 2 N rows of sines through one matrix, N x 2 N products of them, one sum a key."""
+    graph, model = opened("xlnet", size)
+    width, layers, N = model.config.d_model, model.config.n_layer, 20
+    macs, nodes = vocabulary.macs(graph, N), graph.nodes(data=True)
+    assert sum(macs[name] for name in graph if ".distances" in name) == 2 * N * N * width * layers
+    rows = [n for n, op in nodes if op.get("weight", "").endswith("rel_attn.r")]
+    assert sum(macs[name] for name in rows) == 2 * N * width**2 * layers
+    sums = [op for _, op in nodes if op["kind"] == "pointwise" and op["context"]]
+    assert [op["elements"] for op in sums] == [model.config.n_head] * layers
+    (note,) = graph.graph["notes"]
+    unused = layers * 3 * width + width  # r_s_bias, seg_embed; mask_emb
+    assert note.startswith(f"{unused:,} of ")
+
+
+@pytest.mark.parametrize("changes", [{"attn_type": "uni"}, {"bi_data": True}], ids=str)
+def test_other_attention_of_xlnet_is_refused(changes):
+    with pytest.raises(InputError) as caught:
+        extract_config("xlnet", FAMILIES["xlnet"].configs[0] | changes, cache=False)
+    assert str(caught.value).startswith(
+        "xlnet: XLNetModel: attn_type must be 'bi' and bi_data false; got "
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SERVED])

@@ -61,7 +61,7 @@ def tokens_of(name):
     config = FAMILIES[name].configs[0]
     if "patch_size" not in config:
         return 9
-    more = {"deit": 2, "siglip": 0, "dinov2-registers": 5}.get(name, 1)
+    more = {"deit": 2, "siglip": 0, "swin": 0, "dinov2-registers": 5}.get(name, 1)
     return (config["image_size"] // config["patch_size"]) ** 2 + more
 
 
@@ -152,15 +152,26 @@ def test_disentangled_attention_of_each_kind(play, changes):
     assert_is_torchs(sides, "deberta-v2")
 
 
-def test_a_rule_too_weak_for_turned_scores_shows(play):
-    """Position to content: a query reads what every key has made of the table."""
-    sides, _ = play("deberta-v2", {"kind": "tokens", "tokens": 9}, ONE_LAYER)
+@pytest.mark.parametrize(
+    ("name", "layer", "edge", "rule"),
+    [
+        ("deberta-v2", "encoder.layer.0.attention.self", ("distances#2", "add"), "all"),
+        ("xlnet", "layer.0.rel_attn", ("r@table", "distances#2"), "all"),
+        ("swin", "encoder.layers.0.blocks.0.attention", ("k_proj", "qk"), "square"),
+        ("swin", "encoder.layers.0.blocks.1.attention", ("v_proj", "pv"), "all"),
+        ("swin", "encoder.layers.0", ("blocks.1.add#2", "downsample.norm"), "square"),
+    ],
+)
+def test_a_rule_too_weak_shows(play, name, layer, edge, rule):
+    """Turned scores, windows and patch merging read what other tokens have made."""
+    tokens = {"kind": "tokens", "tokens": tokens_of(name)}
+    sides, _ = play(name, tokens)
     graph = sides.ready.graph.copy()
-    turned, total = (f"encoder.layer.0.attention.self.{name}" for name in ("distances#2", "add"))
-    assert graph.edges[turned, total]["rule"] == "all"
-    graph.edges[turned, total]["rule"] = "stream"
+    source, target = (f"{layer}.{end}" for end in edge)
+    assert graph.edges[source, target]["rule"] == rule
+    graph.edges[source, target]["rule"] = "stream"
     done = sides.run(plan=plan_of(sides.scenario, graph, sides.ready.placement))
-    assert total in {row.op for row in done.unequal()}
+    assert target in {row.op for row in done.unequal()}
 
 
 @pytest.mark.parametrize("name", BESIDE)
