@@ -29,8 +29,9 @@ DEEP = {
     "jamba": {"num_hidden_layers": 8},
 }
 """Where four layers are not four rounds, or are called otherwise."""
-WHOLE = ("rwkv",)
-"""Its layers ask which of them is the first."""
+WHOLE = ("rwkv", "swin", "xlnet")
+"""Exported whole: RWKV's layers ask which of them is the first, Swin's lie in stages of few, and
+XLNet's have parameters of a second segment, which nothing reaches."""
 SERVED = [n for n, family in FAMILIES.items() if family.state != "refused" and n not in WHOLE]
 KINDS = ("t5", "gemma2", "clip", "mixtral", "jamba")
 """One of each way to repeat; ``make fuzz`` takes every family."""
