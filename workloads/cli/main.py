@@ -9,6 +9,7 @@ input, in one line; 130 interrupted (Ctrl-C, SIGTERM). Nothing half-written stay
 
 from __future__ import annotations
 
+import atexit
 import gc
 import signal
 import sys
@@ -112,12 +113,19 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             raise
     gc.freeze()  # what the process leaves behind need not be searched for garbage at its end
+    atexit.register(_undisturbed)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _interrupted(*_: object) -> None:
     """A polite request to end, as by ``kill`` or a batch system, is Ctrl-C: nothing stays."""
     raise KeyboardInterrupt
+
+
+def _undisturbed() -> None:
+    """All is said and written: a request to end finds a process that ends."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _complain(error: object, code: int) -> int:

@@ -28,7 +28,7 @@ class ScoredTexts(Scored):
 
     def __init__(self, scenario: Scenario) -> None:
         checkpoint = str(scenario.model.checkpoint)
-        metric = read_about(find_checkpoint(checkpoint))["metric"]["name"]
+        metric = read_about(find_checkpoint(checkpoint)).get("metric", {}).get("name", "nothing")
         if metric != self.metric:
             raise InputError(
                 f"sparsity: {checkpoint} must be a ParT or a checkpoint judged by {self.metric}; "
@@ -36,6 +36,8 @@ class ScoredTexts(Scored):
             )
         ready = prepare(scenario)
         subject = open_subject(scenario, ready.requests, ready.graph, len(ready.requests))
+        if not any(kind == "matmul" for _, kind in ready.graph.nodes(data="kind")):
+            raise InputError(f"sparsity: {checkpoint} must have attention; it has none")
         self._items = subject.inputs
         self.tokens = [int(each["input_ids"].shape[1]) for each in self._items]
         self.widths = widths_of(ready.chip)

@@ -398,3 +398,16 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
     assert "compare" in done.stdout
+
+
+def test_a_request_to_end_finds_a_process_that_ends():
+    """All is printed and written: what the interpreter does after that is nobody's business."""
+    code = (
+        "import atexit, os, signal\n"
+        "from hyflexsim.workloads.cli.main import main\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+        "main(['list'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "part-jets" in done.stdout

@@ -66,3 +66,31 @@ def test_unknown_studies_are_refused(hyflexsim, what):
     code, _, err = hyflexsim("sparsity", what)
     allowed = "bound, ways, levers, designs, trigger"
     assert (code, err) == (2, f"hyflexsim: sparsity: must be one of {allowed}; got '{what}'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("ways", "--checkpoint", "mamba-pydoc"), "mamba-pydoc must have attention; it has none"),
+        (
+            ("ways", "--checkpoint", "vit-digits"),
+            "vit-digits must be a ParT or a checkpoint judged by perplexity; it is judged by",
+        ),
+        (
+            ("trigger", "--trained", "none"),
+            "--trained must be a folder of trained designs; got none",
+        ),
+        (("bound", "--out", "file/x"), "file/x/results/sparsity-bound.csv: cannot be written: "),
+        (("levers", "--out", "file"), "file/results/sparsity-levers.csv: cannot be written: "),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_work(hyflexsim, tmp_path, monkeypatch, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(lever_study, "lever_rows", None)
+    monkeypatch.setattr(study, "bounds", None)
+    code, out, err = hyflexsim("sparsity", *arguments)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
