@@ -72,13 +72,13 @@ def run(runs: Path, out: Path, device: str, *, tables_only: bool = False) -> int
     ``runs``: folder of runs, with the jets of ``reproduce attention``. ``out``: of tables.
     """
     failed = 0
+    out.mkdir(parents=True, exist_ok=True)
     program = [sys.executable, "-c", "from hyflexsim.workloads.cli.main import main; main()"]
     for arm in () if tables_only else ARMS:
         if not (runs / FOLDER / arm.name / "scores.json").is_file():
             arguments = command(arm, runs, device)
             print("hyflexsim", *arguments, flush=True)
             failed += subprocess.run([*program, *arguments], check=False).returncode != 0
-    out.mkdir(parents=True, exist_ok=True)
     for name, table in tables(runs / FOLDER).items():
         table.to_csv(out / f"{name}.csv", index=False, float_format="%.4g")
         print(f"written to {out / f'{name}.csv'}")
