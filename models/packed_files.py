@@ -85,6 +85,12 @@ class PackedFiles(TensorFiles):
         """Whether the tensor is unpacked where it is read."""
         return name in self._parts
 
+    def is_empty_bias(self, name: str) -> bool:
+        """Whether it is a bias of zeros beside a packed matrix: AutoGPTQ writes one to layers that
+        have none."""
+        base = name.removesuffix(".bias")
+        return f"{base}.weight" in self._parts and base != name and not bool(self.read(name).any())
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Its shape; of a packed matrix (outputs, inputs)."""
         if name not in self._parts:

@@ -78,6 +78,10 @@ class TensorFiles:
         """Whether the tensor is unpacked where it is read (packed_files.py)."""
         return False
 
+    def is_empty_bias(self, name: str) -> bool:
+        """Whether it stands for no bias at all (packed_files.py)."""
+        return False
+
     def read(self, name: str) -> Tensor:
         """A copy of the tensor, in the precision of the file."""
         with _opened(self._heads[name].file) as file:

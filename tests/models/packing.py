@@ -6,6 +6,7 @@ base 2^32.
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,12 @@ class Matrix:
             "qzeros": rows_packed(kept, bits),
             "g_idx": torch.tensor(index, dtype=torch.int32),
         }
+
+    def again(self) -> Matrix:
+        """The same in tensors of its own, as a file wants them."""
+        other = copy.copy(self)
+        other.tensors = {leaf: tensor.clone() for leaf, tensor in self.tensors.items()}
+        return other
 
 
 def write_packed(

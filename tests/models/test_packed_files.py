@@ -57,6 +57,15 @@ def test_weights_are_exact(tmp_path_factory, layout, bits, group, act_order, see
     assert files.read("h.bias").tolist() == [1.0] * 32
 
 
+def test_a_bias_of_zeros_beside_codes_stands_for_none(tmp_path):
+    made = Matrix(np.random.default_rng(0), (8, 32))
+    biases = {"h.bias": torch.zeros(8), "g.bias": torch.zeros(8), "f.bias": torch.ones(8)}
+    write_packed(tmp_path, {"h": made, "f": made.again()}, biases, {})
+    files = PackedFiles(tmp_path, packing("gptq", 4, -1))
+    empty = [name for name in files.names if files.is_empty_bias(name)]
+    assert empty == ["h.bias"]
+
+
 def test_groups_without_an_index_follow_one_another(tmp_path):
     made = Matrix(np.random.default_rng(0), (8, 32), group=8)
     del made.tensors["g_idx"]

@@ -227,7 +227,10 @@ class OwnWeights:
         unused = [
             name
             for name in self._files.names
-            if name not in used and not name.endswith(MADE_ANEW) and not _is_mask(name, state)
+            if name not in used
+            and not name.endswith(MADE_ANEW)
+            and not _is_mask(name, state)
+            and not self._files.is_empty_bias(name)
         ]
         if unused:
             raise InputError(

@@ -176,10 +176,14 @@ def _unpacked(kind: Any, config: Any, files: PackedFiles, classes: int) -> Any:
     model, found = type(empty).from_pretrained(
         None, config=config, state_dict=tensors, dtype="float32", output_loading_info=True
     )
-    unused = sorted(filter(files.is_packed, found["unexpected_keys"]))
+    unused = [
+        name
+        for name in sorted(found["unexpected_keys"])
+        if files.is_packed(f"{name.rpartition('.')[0]}.weight") and not files.is_empty_bias(name)
+    ]
     if unused:
         raise InputError(
-            f"{files.folder}: packs {unused[0]}, which {type(model).__name__} does not have"
+            f"{files.folder}: has {unused[0]}, which {type(model).__name__} does not have"
         )
     return model
 

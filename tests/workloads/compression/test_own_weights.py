@@ -421,6 +421,16 @@ def test_quantised_weights_are_factorised_as_what_they_stand_for(quantised, tmp_
     assert any("weights come from codes of 4 bits" in note for note in notes)
 
 
+def test_a_bias_beside_codes_that_the_model_lacks(quantised, tmp_path):
+    _, folder = quantised
+    name = "model.layers.0.mlp.up_proj.bias"
+    plain = compress_folder(folder, tmp_path / "plain")
+    spoilt(folder, lambda tensors: tensors.update({name: torch.zeros(64)}))
+    assert compress_folder(folder, tmp_path / "zeros") == plain
+    spoilt(folder, lambda tensors: tensors.update({name: torch.ones(64)}))
+    assert f"has {name}, which LlamaForCausalLM does not have" in refused(folder, tmp_path / "out")
+
+
 def test_broken_codes_are_refused_before_any_work(quantised, tmp_path):
     _, folder = quantised
     name = "model.layers.0.mlp.up_proj.scales"

@@ -158,7 +158,7 @@ def test_a_model_of_packed_weights_is_that_of_what_they_stand_for(tmp_path):
     assert "quantization_config" not in loaded.config
     packed["h.9.x"] = Matrix(rng, (32, 32), group=16)
     write_packed(tmp_path / "gpt2", packed, more, GPT2 | how)
-    with pytest.raises(InputError, match=r"packs h.9.x.weight, which GPT2Model does not have"):
+    with pytest.raises(InputError, match=r"has h.9.x.weight, which GPT2Model does not have"):
         weights.load(str(tmp_path / "gpt2"))
     (tmp_path / "gpt2" / "config.json").write_text(
         json.dumps(GPT2 | {"quantization_config": {"quant_method": "hqq"}})
