@@ -43,6 +43,8 @@ def _looked_up(reader: Reader, node: Any, data: Any, constant: Const) -> Flow:
         rows, name = shape[-2], constant.params[0]
         if reader.sizes.varies(rows):
             raise reader.refusal(node, "reads so many rows of a table as there are tokens")
+        if reader.sizes.numel(shape) != rows * width:
+            raise reader.refusal(node, "reads a table of more than two dimensions")
         op = Op("lookup", reader.short(name), reader.layer(name), name, "table", rows, width, {})
         op.attributes["stored"] = rows * width
         rule = "first"

@@ -110,6 +110,42 @@ def test_a_bias_that_comes_later_is_refused():
         planned(chip_by("bias"), early=False)
 
 
+@pytest.mark.parametrize("by", ["scores", "bits", "bias"])
+def test_products_of_distances_are_made_whole(by):
+    """They are terms of a bias, which every key has: no key is left out of them or of their sum."""
+    graph = attention()
+    graph.remove_node("u")
+    size = {"layer": "b.0"}
+    g.add_op(graph, "rows", "lookup", axis="table", extra=5, width=64, **size)
+    g.connect(graph, "x", "rows", "first")
+    each = {"heads": HEADS, "inner": 16, "context": "table", "context_extra": 5} | size
+    for name, source in (("c2p", "q"), ("p2c", "k")):
+        g.add_op(graph, name, "matmul", width=HEADS, multiplies=["values", "positions"], **each)
+        g.connect(graph, source, name)
+        g.connect(graph, "rows", name, "all")
+    row = {"width": HEADS, "elements": HEADS, "function": "add"} | size
+    g.add_op(graph, "terms", "pointwise", context="all", **row)
+    g.connect(graph, "c2p", "terms")
+    g.connect(graph, "p2c", "terms", "all")
+    g.connect(graph, "terms", "add")
+    ordered = g.loads(g.dumps(in_order(graph)).encode(), "f")
+    plan = build_plan(ordered, place(ordered, chip_by(by), Options(copies="none")))
+    found = {s.name: (s.each, s.work) for s in plan.steps if s.op in ("c2p", "p2c", "terms")}
+    assert {found[name] for name in ("c2p", "p2c", "terms")} == {(1, "")}
+    assert staged(plan) == staged(planned(chip_by(by)))
+
+
+def in_order(graph):
+    """The same ops, none before what it reads: the terms of a bias stand before the products."""
+    names = g.order(graph)
+    names.remove("qk")
+    names.insert(names.index("terms") + 1, "qk")
+    made = g.new_graph("attention")
+    made.add_nodes_from((name, graph.nodes[name]) for name in names)
+    made.add_edges_from((u, v, graph.edges[u, v]) for v in names for u in graph.predecessors(v))
+    return made
+
+
 def counts_of(plan, chip, work=None, engine="simpy"):
     played = engines.play(plan, [Request(0, TOKENS, work=work)], engine=engine)
     return energy.counted(plan, played, chip), energy.macs(plan, played), played.finished

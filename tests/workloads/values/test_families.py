@@ -4,11 +4,16 @@ The plan's numbers equal those of the quantised model bit for bit, and the progr
 gives what the torch model gives.
 """
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from hyflexsim.sim.engine import engine
+from hyflexsim.sim.engine.compiled import compiled
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.extraction.families import FAMILIES
 from hyflexsim.workloads.run.prepare import plan_of
@@ -150,6 +155,20 @@ def test_disentangled_attention_of_each_kind(play, changes):
     assert not done.stuck
     assert done.unequal() == []
     assert_is_torchs(sides, "deberta-v2")
+
+
+@pytest.mark.parametrize("name", ["deberta-v2", "xlnet", "swin"])
+def test_both_engines_play_it_alike(play, name):
+    sides, _ = play(name, {"kind": "tokens", "tokens": tokens_of(name)})
+    requests = [Request(0, tokens_of(name)), Request(1000, tokens_of(name))]
+    first, second = (each.play(sides.ready.plan, requests) for each in (engine, compiled))
+    assert all(
+        np.array_equal(ours, theirs)
+        for ours, theirs in zip(first.trace.columns(), second.trace.columns(), strict=True)
+    )
+    assert (first.finished, first.peak_places) == (second.finished, second.peak_places)
+    sums = dataclasses.asdict(first.tally), dataclasses.asdict(second.tally)
+    assert all(np.array_equal(sums[0][key], sums[1][key]) for key in sums[0])
 
 
 @pytest.mark.parametrize(
