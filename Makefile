@@ -36,7 +36,7 @@ long: $(READY)
 
 # the site, in build/docs; what is not right about it is an error. Notebooks run
 docs: $(READY)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	HYFLEXSIM_WORKERS=0 $(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 # properties on examples that nobody has seen yet
 explore: $(READY)

@@ -17,18 +17,14 @@ Threads = Annotated[
 of the processor (85 s for 6.6 s, on two cores at load 5)."""
 
 
-WORKERS = "HYFLEXSIM_WORKERS"
-
-
-def _some_workers(context: typer.Context, count: int | None) -> int | None:
+def _some_workers(count: int | None) -> int | None:
     if count is not None and count < 0:
-        name = "--workers" if is_on_the_line(context, "workers") else WORKERS
-        raise InputError(f"{name} must be an integer from 0; got {count}")
+        raise InputError(f"--workers must be an integer from 0; got {count}")
     return count
 
 
 def is_on_the_line(context: typer.Context, name: str) -> bool:
-    """Whether an option was typed, and is not its default or from the environment."""
+    """Whether an option was typed, and is not its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -37,9 +33,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        envvar=WORKERS,
-        show_envvar=True,
-        help="Processes [default: one a core]; 0: none beside this one.",
+        help="Processes [default: HYFLEXSIM_WORKERS, or one a core]; 0: none beside this one.",
         callback=_some_workers,
     ),
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyflexsim.sim.errors import InputError
-from hyflexsim.workloads.cli.options import Device, Workers, is_on_the_line
+from hyflexsim.workloads.cli.options import Device, Workers
 from hyflexsim.workloads.terminal import console, progress, resumable
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def register(app: typer.Typer) -> None:
 
 
 def reproduce_(
-    context: typer.Context,
     what: Annotated[
         list[str] | None,
         typer.Argument(
@@ -69,7 +68,7 @@ def reproduce_(
             raise InputError(f"--recipe, --runs and --tables-only go with {', '.join(STUDIES)}")
         _figures(wanted, target, fresh, workers)
         return
-    if is_on_the_line(context, "workers"):
+    if workers is not None:
         raise InputError(f"--workers goes with figures, not with {', '.join(STUDIES)}")
     if len(wanted) > 1:
         raise InputError(f"{' and '.join(STUDIES)} go alone; got {' '.join(wanted)}")
