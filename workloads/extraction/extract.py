@@ -5,7 +5,8 @@
     model_zoo.py          name or config.json -> torch module on the meta device
     attention_capture.py  torch module -> exported program, one node an attention
     read_export.py        exported program -> ops and flows (flowing.py), operators in read_ops.py
-                          (products, attention) and read_wires.py (choices, pooling)
+                          (products, attention), read_positions.py (scores of distances) and
+                          read_wires.py (choices, pooling)
     fold.py               ops -> graph in the vocabulary of hyflexsim.sim.graph
     repeats.py            layers that are alike: three of them are exported
     unrolling.py          ... and the graph of all of them follows from theirs
@@ -19,7 +20,7 @@ What the numbers of an op mean, beyond the vocabulary:
 - ``weight``: name of the parameter in the state dict without the graph attribute ``prefix``;
   ``[a:b]`` are the output columns a to b - 1 of a fused projection. Where the checkpoint keeps
   heads one after the other, each with its q, k, v, ``[a:b] of each c``.
-- ``name@cls``: the same weights once more, on the class token.
+- ``name@cls``: the same weights once more, on the class token; ``name@table``: on a table.
 
 Results are cached as JSON, so only the first call for a model needs torch.
 """

@@ -241,6 +241,8 @@ class Program:
         node = op.nodes[-1]
         if op.kind == "input" and node.meta["val"].dim() == 4:
             return Layout(2, side=self._patches(node))
+        if operator_of(node) == "attention":  # (1, heads, tokens, elements), however many each is
+            return Layout(2)
         size = self.sizes.count(self._other(op) if op.half == "single" else op)
         return self.layout(node, size + (op.half != ""))
 

@@ -157,6 +157,22 @@ def test_disentangled_attention_of_each_kind(play, changes):
     assert_is_torchs(sides, "deberta-v2")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_absolute_embeddings": True, "depths": [1, 1]},
+        # of the last stage four tokens and four heads, one window that fills the image
+        {"window_size": 2, "depths": [1, 1, 1], "num_heads": [1, 2, 4]},
+    ],
+    ids=str,
+)
+def test_swins_of_other_shape(play, changes):
+    sides, done = play("swin", {"kind": "tokens", "tokens": 64}, changes)
+    assert not done.stuck
+    assert done.unequal() == []
+    assert_is_torchs(sides, "swin")
+
+
 @pytest.mark.parametrize("name", ["deberta-v2", "xlnet", "swin"])
 def test_both_engines_play_it_alike(play, name):
     sides, _ = play(name, {"kind": "tokens", "tokens": tokens_of(name)})
