@@ -187,13 +187,10 @@ def _run(
     from hyflexsim.workloads.compression.judged_run import simulate  # noqa: PLC0415
     from hyflexsim.workloads.run.run_dir import MARKS  # noqa: PLC0415
     from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
 
     options = (("run.fidelity", fidelity), ("run.overlap", overlap), ("run.engine", engine))
     extra = [f"{key}={value}" for key, value in options if value is not None]
     loaded = load(scenario, [*(changes or ()), *extra])
-    if cells is not None and not isinstance(loaded, Scenario):
-        raise InputError("--values goes with a scenario of one model; got one of several")
     target = out or Path("runs") / loaded.name
     with (
         progress() as say,
@@ -219,21 +216,18 @@ def _run(
         if "accuracy" in result.summary:
             tables.append(terminal_tables.accuracy(result.summary))
         if cells is not None:
+            from hyflexsim.workloads.cli.values import computed  # noqa: PLC0415 (torch)
             from hyflexsim.workloads.run.summary import NOTES  # noqa: PLC0415
-            from hyflexsim.workloads.values import execute  # noqa: PLC0415 (torch)
 
-            assert isinstance(loaded, Scenario)  # others were refused above
-            executed = execute(loaded, cells=cells, progress=say)
-            executed.save(folder)
-            tables.append(terminal_tables.values(executed.by_op()))
+            values = computed(loaded, cells, say, folder)
+            tables.append(values.table)
             kept = [note for note in result.summary["notes"] if note != NOTES[0]]
-            result.summary["notes"] = [*kept, *executed.notes]
+            result.summary["notes"] = [*kept, *values.notes]
         result.fill(folder, draws)
     for table in tables:
         terminal.print(table, "")
-    if cells is not None:
-        print(executed.summary())
-        print(f"outputs are within {executed.output_error:.3g} of those in floating point")
+    for line in () if cells is None else values.lines:
+        print(line)
     for note in [*result.summary["notes"], *result.summary.get("accuracy", {}).get("notes", ())]:
         print(f"note: {note}")
     print(

@@ -165,11 +165,27 @@ def accuracy(summary: Mapping[str, Any]) -> Table:
 
 def values(rows: Iterable[tuple[Any, ...]]) -> Table:
     """How the plan's numbers agree with the model's: op, elements, equal, largest difference."""
-    result = table("values", "op", ">elements", ">equal", ">largest difference")
-    for op, _, elements, equal, apart in rows:
-        shown = "" if equal == elements else "not computed" if apart == inf else f"{apart:.3g}"
-        result.add_row(op, f"{elements:,}", f"{equal:,}", shown)
+    result = table("values", "op", *_VALUES)
+    for row in rows:
+        result.add_row(*_agreement(row))
     return result
+
+
+def values_by_model(rows: Iterable[tuple[str, tuple[Any, ...]]]) -> Table:
+    """The same of several models, whose name is before each op."""
+    result = table("values", "model", "op", *_VALUES)
+    for model, row in rows:
+        result.add_row(model, *_agreement(row))
+    return result
+
+
+_VALUES = (">elements", ">equal", ">largest difference")
+
+
+def _agreement(row: tuple[Any, ...]) -> tuple[str, str, str, str]:
+    op, _, elements, equal, apart = row
+    shown = "" if equal == elements else "not computed" if apart == inf else f"{apart:.3g}"
+    return op, f"{elements:,}", f"{equal:,}", shown
 
 
 def by_kind(summary: Mapping[str, Any]) -> Table:

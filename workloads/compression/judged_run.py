@@ -63,9 +63,8 @@ def simulate(
 ) -> run.Result:
     """Run a scenario (or the one of that name or path), of one model or of several.
 
-    ``graph``: runs instead of the scenario's model; it, ``chip``, ``servers`` and ``values`` go
-    with one model. ``progress`` is called with (what is being
-    done, requests finished, requests in all).
+    ``graph``: runs instead of the scenario's model; it, ``chip`` and ``servers`` go with one
+    model. ``progress`` is called with (what is being done, requests finished, requests in all).
     ``chip``: instead of the scenario's, such as one with kinds of units of your own
     (:func:`~hyflexsim.sim.units.catalogue.load_chip`). ``servers``: components written in Python,
     by kind (:func:`hyflexsim.sim.engine.engine.play`). ``folder``: where the trace is written
@@ -82,9 +81,9 @@ def simulate(
     if not isinstance(scenario, Scenario | Colocation):
         scenario = load(scenario)
     if isinstance(scenario, Colocation):
-        if graph is not None or chip is not None or servers is not None or values:
+        if graph is not None or chip is not None or servers is not None:
             raise InputError(
-                f"{scenario.name} has several models: graph, chip, servers and values go with one"
+                f"{scenario.name} has several models: graph, chip and servers go with one"
             )
         return colocated.simulate(scenario, progress=progress, folder=folder, kept=kept)
     judge: run.Judge | None = None

@@ -7,7 +7,8 @@ and matrix. What a run tells of all of them together it tells of each: ``models`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +60,14 @@ class Part(NamedTuple):
     window: int
     limited: Limited | None
 
+    def alone(self) -> Prepared:
+        """The model on its share of the PUs with nobody beside it; the plan is the same."""
+        graph, placement, plan, _ = self.planned
+        host = load_host(self.scenario, len(self.requests))
+        return Prepared(
+            placement.chip, graph, placement, plan, self.requests, self.labels, self.window, host
+        )
+
 
 class _Same:
     """Things, to compare by whether they are the same ones; held, so that no others are."""
@@ -90,10 +99,10 @@ def prepare(colocation: Colocation, kept: Kept | None = None) -> Ready:
     chip = colocation.hardware()
     pus = chip.values.pus * colocation.chip.chips
     shares = colocation.shares(pus)
-    parts = [
-        _named(name, _part, name, colocation.alone(name), chip, number, shares[name], kept)
-        for number, name in enumerate(colocation.models)
-    ]
+    parts = []
+    for number, name in enumerate(colocation.models):
+        with refused_by_name(name):
+            parts.append(_part(name, colocation.alone(name), chip, number, shares[name], kept))
     _check_tables(colocation, chip, parts)
     deals = {part.scenario.mapping.deal for part in parts}
     if len(deals) > 1:
@@ -136,13 +145,13 @@ def _notes(part: Part, told: dict[str, Any], joined: Prepared) -> list[str]:
     return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(ready, told)]
 
 
-def _named(name: str, make: Any, *given: Any) -> Part:
-    """What ``make`` returns; what it refuses is refused with the model's name."""
+@contextmanager
+def refused_by_name(name: str) -> Iterator[None]:
+    """What is refused here is refused with the model's name."""
     try:
-        part: Part = make(*given)
+        yield
     except InputError as error:
         raise type(error)(f"models.{name}: {error}") from None
-    return part
 
 
 def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range, kept: Kept) -> Part:

@@ -11,5 +11,6 @@ execution reads the plan's rows for all of these.
 """
 
 from hyflexsim.workloads.values.executed import execute
+from hyflexsim.workloads.values.several import execute_each
 
-__all__ = ["execute"]
+__all__ = ["execute", "execute_each"]

@@ -30,7 +30,7 @@ from hyflexsim.workloads.values.keeping import Choice
 from hyflexsim.workloads.values.matrices import Matrix, matrix_of
 from hyflexsim.workloads.values.program import Program
 from hyflexsim.workloads.values.reference import Reference
-from hyflexsim.workloads.values.results import Results, Row, added, compare
+from hyflexsim.workloads.values.results import Results, Row, added, compare, save
 from hyflexsim.workloads.values.sight import Machine
 from hyflexsim.workloads.values.subject import Inputs, Subject, open_subject
 from hyflexsim.workloads.values.widths import Widths, widths_of
@@ -99,11 +99,7 @@ class Executed:
 
     def save(self, folder: Path) -> None:
         """Write values.parquet: op, what, elements, equal, largest_difference."""
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        columns = {key: [getattr(row, key) for row in self.rows] for key in Row._fields}
-        pq.write_table(pa.table(columns), folder / "values.parquet")
+        save(folder, {key: [getattr(row, key) for row in self.rows] for key in Row._fields})
 
 
 def _one_chip(scenario: Scenario) -> Scenario:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,3 +70,11 @@ def added(rows: Iterable[Row]) -> list[Row]:
             max(before.largest_difference, row.largest_difference),
         )
     return list(total.values())
+
+
+def save(folder: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write values.parquet into a run directory."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    pq.write_table(pa.table(dict(columns)), folder / "values.parquet")
