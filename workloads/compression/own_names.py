@@ -20,6 +20,7 @@ from hyflexsim.models.tensor_files import TensorFiles
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.lora import Adapter
 from hyflexsim.workloads.compression.name_mapping import Factors, Mapping, Tensor
+from hyflexsim.workloads.extraction.published_names import PublishedFiles
 
 MADE_ANEW = ("rotary_emb.inv_freq", "position_ids", "token_type_ids", "attn.masked_bias")
 """Buffers that a model makes of its configuration; older files hold them."""
@@ -51,7 +52,7 @@ class OwnWeights:
     def __init__(
         self,
         model: nn.Module,
-        files: TensorFiles,
+        files: TensorFiles | PublishedFiles,
         targets: Sequence[LinearTarget],
         mapping: Mapping | None = None,
         adapter: Adapter | None = None,

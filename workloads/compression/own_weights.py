@@ -48,6 +48,7 @@ from hyflexsim.workloads.compression.own_names import OwnWeights
 from hyflexsim.workloads.compression.recipe import Compress
 from hyflexsim.workloads.compression.stages import rounded
 from hyflexsim.workloads.extraction import model_zoo
+from hyflexsim.workloads.extraction.published_names import PublishedFiles
 from hyflexsim.workloads.extraction.quantised_weights import KEY, tensor_files
 from hyflexsim.workloads.extraction.weight_formats import check_weights
 from hyflexsim.workloads.resumable import Work, working
@@ -122,7 +123,8 @@ class _Job:
         self._files, self._adapter = files, adapter
         self.model: nn.Module = model_zoo.build(name, config)
         self.targets = self._targets(adapter is not None and adapter.kept)
-        self._weights = OwnWeights(self.model, files, self.targets, mapping, adapter)
+        named = PublishedFiles(files, self.model) if mapping is None else files
+        self._weights = OwnWeights(self.model, named, self.targets, mapping, adapter)
         self.targets = [t for t in self.targets if t.path not in self._weights.adapted]
         self._exclude = (*low_rank.SKIP, *how.exclude, *self._weights.adapted)
         self._shapes = {
