@@ -51,9 +51,7 @@ def refusal(folder, change):
     save_file(tensors, folder / "model.safetensors")
     model = model_zoo.build("mixtral", dict(FAMILIES["mixtral"].configs[0]))
     with pytest.raises(InputError) as caught:
-        PublishedFiles(
-            TensorFiles(folder), model_zoo.build("m", dict(FAMILIES["mixtral"].configs[0]))
-        )
+        PublishedFiles(TensorFiles(folder), model)
     return str(caught.value)
 
 
