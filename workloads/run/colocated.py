@@ -7,6 +7,7 @@ and matrix. What a run tells of all of them together it tells of each: ``models`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,8 @@ from hyflexsim.sim.plan.members import beside, together
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.run.precision import Streams
+from hyflexsim.workloads.run.precision import notes as precision_notes
 from hyflexsim.workloads.run.prepare import (
     Limited,
     Planned,
@@ -40,7 +43,7 @@ from hyflexsim.workloads.run.prepare import (
     plan_key,
     think_of,
 )
-from hyflexsim.workloads.run.run import Result, played_and_counted, timed
+from hyflexsim.workloads.run.run import Result, as_precise, played_and_counted, timed
 from hyflexsim.workloads.run.stream import lost_by, stream
 from hyflexsim.workloads.run.stream import notes as stream_notes
 from hyflexsim.workloads.run.summary import beyond_positions, bound_by
@@ -126,23 +129,43 @@ def simulate(
     with timed(seconds, "prepare"):
         say(f"placing {', '.join(colocation.models)}", 0, 0)
         ready = prepare(colocation, kept)
-    result = played_and_counted(colocation, ready.joined, seconds, say, folder=folder)
-    told = {
-        part.name: _told(part, number, ready.joined, result)
-        for number, part in enumerate(ready.parts)
-    }
+    most = {part.name: len(part.requests) for part in ready.parts}
+
+    def streams_of(joined: Prepared, played: Played, components: Sequence[Row]) -> Streams:
+        for number, part in enumerate(_of_parts(ready.parts, joined)):
+            own = _of(played, _numbers(joined, number))
+            answered = len(own.lost) < len(own.finished)
+            yield _streamed(part, joined, own, components)["stream"] if answered else None
+
+    joined = as_precise(colocation, ready.joined, streams_of, seconds, say)
+    parts = _of_parts(ready.parts, joined)
+    result = played_and_counted(colocation, joined, seconds, say, folder=folder)
+    told = {part.name: _told(part, number, joined, result) for number, part in enumerate(parts)}
     result.summary["models"] = told
     result.summary["notes"] += [
         f"{part.name}: {note}"
-        for part in ready.parts
-        for note in _notes(part, told[part.name], ready.joined)
+        for part in parts
+        for note in _notes(part, told[part.name], joined, most[part.name])
     ]
     return result
 
 
-def _notes(part: Part, told: dict[str, Any], joined: Prepared) -> list[str]:
+def _of_parts(parts: Sequence[Part], joined: Prepared) -> list[Part]:
+    """The models with those of their requests that there are among the joined ones, the first."""
+    counts = Counter(request.model for request in joined.requests)
+    return [
+        part._replace(requests=part.requests[: counts[i]], labels=part.labels[: counts[i]])
+        for i, part in enumerate(parts)
+    ]
+
+
+def _notes(part: Part, told: dict[str, Any], joined: Prepared, most: int) -> list[str]:
     ready = replace(joined, requests=part.requests)
-    return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(ready, told)]
+    return [
+        *beyond_positions(part.planned.graph, part.requests),
+        *stream_notes(ready, told),
+        *precision_notes(part.scenario, told["stream"], len(part.requests), most),
+    ]
 
 
 @contextmanager
@@ -305,7 +328,7 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
 
 def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str, Any]:
     """What summary.json says of one model: as of a run, but for what it shares with others."""
-    numbers = [i for i, request in enumerate(joined.requests) if request.model == model]
+    numbers = _numbers(joined, model)
     played = _of(result.played, numbers)
     finished = np.array(played.finished)
     latency = (finished - np.array(played.arrived))[finished >= 0]
@@ -314,7 +337,6 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
     count = len(rows)
     if not count:
         raise InputError(f"models.{part.name}: no request is answered; all found the queue full")
-    ready = replace(joined, requests=part.requests, labels=part.labels)
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     return {
         "model": part.planned.graph.graph["name"],
@@ -332,20 +354,26 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
         },
         "throughput_per_s": count / (max(played.tally.end_ps, 1) * 1e-12),
         "energy_per_request_pj": sum(float(row["energy_pj"]) for row in rows) / count,
-        "bound": bound_by(joined.chip, _own(part, joined, result)),
-        "stream": stream(
-            part.scenario,
-            ready,
-            played,
-            bound_by(joined.chip, _own(part, joined, result))["utilisation"],
-        ),
+        **_streamed(part, joined, played, result.tables["components"]),
     }
 
 
-def _own(part: Part, joined: Prepared, result: Result) -> list[Row]:
-    """Rows of the components that are this model's alone: those of its PUs."""
+def _streamed(
+    part: Part, joined: Prepared, played: Played, components: Sequence[Row]
+) -> dict[str, Any]:
+    """What holds a model up among the components that are its alone, those of its PUs, and its
+    stream; ``played``: of its requests.
+    """
     layers = tuple(f"{part.name}/{layer}" for layer in part.planned.placement.pus)
-    return [row for row in result.tables["components"] if str(row["layer"]).startswith(layers)]
+    own = [row for row in components if str(row["layer"]).startswith(layers)]
+    bound = bound_by(joined.chip, own)
+    ready = replace(joined, requests=part.requests, labels=part.labels)
+    return {"bound": bound, "stream": stream(part.scenario, ready, played, bound["utilisation"])}
+
+
+def _numbers(joined: Prepared, model: int) -> list[int]:
+    """Numbers of a model's requests among all."""
+    return [i for i, request in enumerate(joined.requests) if request.model == model]
 
 
 def _of(played: Played, numbers: Sequence[int]) -> Played:

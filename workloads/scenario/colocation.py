@@ -45,6 +45,7 @@ from hyflexsim.workloads.scenario.scenario import (
 from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
     Arrivals,
+    AtOnce,
     Chip,
     Closed,
     Count,
@@ -249,6 +250,9 @@ def _check(file: str, loaded: Colocation) -> None:
             "request there is; got several models"
         )
     if loaded.run.precision is not None:
-        raise InputError(
-            f"{file}: run.precision goes with one model alone; got {loaded.run.precision!r}"
-        )
+        for name, share in loaded.models.items():
+            if isinstance(share.workload.arrivals, AtOnce):
+                raise InputError(
+                    f"{file}: run.precision must go with models.{name}.workload.arrivals that are "
+                    "not at-once"
+                )

@@ -2,9 +2,11 @@
 
 import pytest
 
+from hyflexsim.sim.engine import engines
 from hyflexsim.sim.errors import InputError
 from hyflexsim.sim.placement.mapping import is_block
 from hyflexsim.workloads.run import colocated, run
+from hyflexsim.workloads.run.precision import FIRST, first, first_of_each, precision
 from hyflexsim.workloads.scenario.colocation import Colocation
 from hyflexsim.workloads.scenario.schema import Closed
 
@@ -119,6 +121,60 @@ def test_a_trace_with_models(tmp_path):
         (1, 1),
         (4, 1),
     ]
+
+
+def precise(**changes):
+    """Of the tagger one request in three: 1,000 of its own are 3,000 of all, about."""
+    many = {"models.tagger.workload.requests": 4000, "models.mlp.workload.requests": 8000}
+    slow = {"kind": "poisson", "rate_per_s": 4e5}
+    fast = {"kind": "poisson", "rate_per_s": 8e5}
+    rates = {"models.tagger.workload.arrivals": slow, "models.mlp.workload.arrivals": fast}
+    return together(trace__stop=1, **many, **rates, **changes)
+
+
+def half_widths(result):
+    streams = {name: row["stream"] for name, row in result.summary["models"].items()}
+    return {name: precision(stream) for name, stream in streams.items()}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_stops_when_every_model_is_known(engine):
+    """The first requests of all, with 1,000 of each; played as so many of the whole stream are."""
+    asked = 0.05
+    stopped = colocated.simulate(precise(run__precision=asked, run__engine=engine))
+    ready = colocated.prepare(precise()).joined
+    count = len(stopped.requests)
+    assert stopped.requests == ready.requests[:count]
+    assert count == first_of_each(ready.requests, FIRST) < len(ready.requests)
+    plain = engines.play(
+        ready.plan, first(ready, count).requests, window=ready.window, host=ready.host
+    )
+    assert stopped.played.finished == plain.finished
+    assert max(half_widths(stopped).values()) <= asked
+    for number, (name, most) in enumerate((("mlp", 8000), ("tagger", 4000))):
+        played = sum(request.model == number for request in stopped.requests)
+        assert stopped.summary["models"][name]["requests"] == played >= FIRST
+        said = f"{name}: stopped after {played:,} of {most:,} requests: mean latency is known to ± "
+        assert any(note.startswith(said) for note in stopped.summary["notes"])
+
+
+def test_one_model_that_is_known_is_not_enough():
+    """Between the two widths of the first round: the one that is known waits for the other."""
+    widths = half_widths(colocated.simulate(precise(run__precision=0.9)))
+    assert min(widths.values()) < max(widths.values()) <= 0.9
+    asked = sum(widths.values()) / 2
+    first_round = first_of_each(colocated.prepare(precise()).joined.requests, FIRST)
+    longer = colocated.simulate(precise(run__precision=asked))
+    assert len(longer.requests) in (2 * first_round, 4 * first_round)
+    assert max(half_widths(longer).values()) <= asked
+
+
+def test_a_model_that_is_not_known_is_named():
+    few = colocated.simulate(together(run__precision=0.0001))
+    assert len(few.requests) == 70
+    for name, count in (("mlp", 40), ("tagger", 30)):
+        said = f"{name}: the mean latency is not known after {count} requests, not to the 0.0% "
+        assert any(note.startswith(said) for note in few.summary["notes"])
 
 
 def test_jets_and_a_network():
