@@ -21,7 +21,7 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import CapacityError, InputError
-from hyflexsim.sim.placement.faults import FaultMap, Faults
+from hyflexsim.sim.placement.faults import FaultMap
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.placement.memory import table_bytes
 from hyflexsim.sim.plan.members import beside, together
@@ -43,10 +43,16 @@ from hyflexsim.workloads.run.prepare import (
     plan_key,
     think_of,
 )
-from hyflexsim.workloads.run.run import Result, as_precise, played_and_counted, timed
+from hyflexsim.workloads.run.run import (
+    Result,
+    as_precise,
+    dead_before,
+    played_and_counted,
+    timed,
+)
 from hyflexsim.workloads.run.stream import lost_by, stream
 from hyflexsim.workloads.run.stream import notes as stream_notes
-from hyflexsim.workloads.run.summary import beyond_positions, bound_by
+from hyflexsim.workloads.run.summary import beyond_positions, bound_by, broken_notes, lost_note
 from hyflexsim.workloads.scenario.colocation import Colocation
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
@@ -70,6 +76,14 @@ class Part(NamedTuple):
         return Prepared(
             placement.chip, graph, placement, plan, self.requests, self.labels, self.window, host
         )
+
+
+class Place(NamedTuple):
+    """PUs of a machine, and which of how many machines it is."""
+
+    share: range
+    machine: int
+    machines: int
 
 
 class _Same:
@@ -101,16 +115,24 @@ def prepare(colocation: Colocation, kept: Kept | None = None) -> Ready:
     kept = kept or Kept()
     chip = colocation.hardware()
     pus = chip.values.pus * colocation.chip.chips
-    shares = colocation.shares(pus)
+    places = _places(colocation, pus)
+    broken = FaultMap(colocation.broken(), chip, pus * len(colocation.machines()))
     parts = []
     for number, name in enumerate(colocation.models):
         with refused_by_name(name):
-            parts.append(_part(name, colocation.alone(name), chip, number, shares[name], kept))
+            parts.append(_part(name, colocation.alone(name), chip, number, places[name], kept))
     _check_tables(colocation, chip, parts)
     deals = {part.scenario.mapping.deal for part in parts}
     if len(deals) > 1:
         raise InputError(f"{colocation.name}: mapping.deal must be the same for all models")
-    return Ready(_joined(colocation, chip, pus, parts, kept), parts)
+    return Ready(_joined(colocation, chip, pus, parts, broken, kept), parts)
+
+
+def _places(colocation: Colocation, pus: int) -> dict[str, Place]:
+    """Where each model may be; a machine has so many ``pus``."""
+    machines = len(colocation.machines())
+    shares = colocation.shares(pus)
+    return {n: Place(shares[n], model.chip, machines) for n, model in colocation.models.items()}
 
 
 def simulate(
@@ -142,12 +164,20 @@ def simulate(
     result = played_and_counted(colocation, joined, seconds, say, folder=folder)
     told = {part.name: _told(part, number, joined, result) for number, part in enumerate(parts)}
     result.summary["models"] = told
+    result.summary["notes"] += _idle_deaths(joined)
     result.summary["notes"] += [
         f"{part.name}: {note}"
-        for part in parts
-        for note in _notes(part, told[part.name], joined, most[part.name])
+        for model, part in enumerate(parts)
+        for note in _notes(part, model, told[part.name], joined, most[part.name])
     ]
     return result
+
+
+def _idle_deaths(joined: Prepared) -> list[str]:
+    """Deaths that change nothing: those of PUs that hold nothing."""
+    used = {pu for group in joined.placement.groups() for pu in group}
+    idle = [f"faults.deaths.pu{pu}" for pu in joined.placement.faults.deaths if pu not in used]
+    return [f"without effect in this run: {', '.join(idle)}"] if idle else []
 
 
 def _of_parts(parts: Sequence[Part], joined: Prepared) -> list[Part]:
@@ -159,11 +189,13 @@ def _of_parts(parts: Sequence[Part], joined: Prepared) -> list[Part]:
     ]
 
 
-def _notes(part: Part, told: dict[str, Any], joined: Prepared, most: int) -> list[str]:
+def _notes(part: Part, model: int, told: dict[str, Any], joined: Prepared, most: int) -> list[str]:
     ready = replace(joined, requests=part.requests)
     return [
         *beyond_positions(part.planned.graph, part.requests),
         *stream_notes(ready, told),
+        *lost_note(ready, told["lost_by"]["death"], _deaths(model, joined)),
+        *broken_notes(part.planned.placement),
         *precision_notes(part.scenario, told["stream"], len(part.requests), most),
     ]
 
@@ -177,15 +209,15 @@ def refused_by_name(name: str) -> Iterator[None]:
         raise type(error)(f"models.{name}: {error}") from None
 
 
-def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range, kept: Kept) -> Part:
+def _part(name: str, scenario: Scenario, chip: Chip, model: int, place: Place, kept: Kept) -> Part:
     graph = kept.once("graph", scenario.model.model_dump_json(), lambda: load_graph(scenario))
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
     planned = kept.once(
         "plan",
-        (id(graph), share, plan_key(scenario, usual, longest)),
-        lambda: place_and_plan(scenario, graph, chip, usual, longest, share),
+        (id(graph), place, plan_key(scenario, usual, longest)),
+        lambda: place_and_plan(scenario, graph, chip, usual, longest, *place),
     )
     check_sessions(requests, planned.plan)
     window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
@@ -218,7 +250,12 @@ def _check_tables(colocation: Colocation, chip: Chip, parts: list[Part]) -> None
 
 
 def _joined(
-    colocation: Colocation, chip: Chip, pus: int, parts: list[Part], kept: Kept
+    colocation: Colocation,
+    chip: Chip,
+    pus: int,
+    parts: list[Part],
+    broken: FaultMap,
+    kept: Kept,
 ) -> Prepared:
     machines = [[part for part in parts if part.name in names] for names in colocation.machines()]
     inside = [part for machine in machines for part in machine]  # in order of members
@@ -250,7 +287,7 @@ def _joined(
     return Prepared(
         chip=chip,
         graph=_graph(parts),
-        placement=_placement(colocation, chip, pus, parts),
+        placement=_placement(colocation, pus, parts, broken),
         plan=plan,
         requests=_numbered(parts, order),
         labels=[parts[model].labels[i] for model, i in order],
@@ -297,9 +334,13 @@ def _graph(parts: Sequence[Part]) -> nx.DiGraph:
     return joined
 
 
-def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Part]) -> Placement:
-    """The placements of all, PUs numbered through the machines."""
-    total = pus * len(colocation.machines())
+def _placement(
+    colocation: Colocation, pus: int, parts: Sequence[Part], broken: FaultMap
+) -> Placement:
+    """The placements of all, PUs numbered through the machines.
+
+    Spare arrays are told of by each model, which may have as many as it likes.
+    """
     placed: dict[str, tuple[int, ...]] = {}
     weights, order, extents = {}, [], {}
     for part in parts:
@@ -318,9 +359,10 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
             )
         order += [f"{name}/{op}" for op in placement.order]
     options = parts[0].planned.placement.options
-    options = replace(options, chips=total // chip.values.pus, share=None)
-    faults = FaultMap(Faults(), chip, total)
-    return Placement(chip, options, placed, weights, tuple(order), faults, extents)
+    chip = broken.chip
+    chips = broken.pus // chip.values.pus
+    options = replace(options, chips=chips, share=None, spare_arrays=0, machine=0, machines=1)
+    return Placement(chip, options, placed, weights, tuple(order), broken, extents)
 
 
 # --- told ----------------------------------------------------------------------------------------
@@ -336,7 +378,8 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
     rows = [row for row in result.tables["requests"] if row["request"] in mine]
     count = len(rows)
     if not count:
-        raise InputError(f"models.{part.name}: no request is answered; all found the queue full")
+        with refused_by_name(part.name):
+            raise dead_before(joined.plan, _deaths(model, joined))
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     return {
         "model": part.planned.graph.graph["name"],
@@ -369,6 +412,13 @@ def _streamed(
     bound = bound_by(joined.chip, own)
     ready = replace(joined, requests=part.requests, labels=part.labels)
     return {"bound": bound, "stream": stream(part.scenario, ready, played, bound["utilisation"])}
+
+
+def _deaths(model: int, joined: Prepared) -> dict[int, int]:
+    """Components of a model that die, and when (ps)."""
+    members = joined.host.models[model]
+    own = {lane for step in joined.plan.steps if step.member in members for lane in step.lanes}
+    return {component: at for component, at in joined.deaths.items() if component in own}
 
 
 def _numbers(joined: Prepared, model: int) -> list[int]:

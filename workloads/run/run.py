@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -225,7 +225,8 @@ def played_and_counted(
             if trace_file is not None:
                 trace_file.abandon()
             raise
-    _refuse_nothing_answered(played, ready.deaths, plan)
+    if len(played.lost) == len(played.finished):
+        raise dead_before(plan, ready.deaths)
     with timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
@@ -266,13 +267,13 @@ def _play(
     )
 
 
-def _refuse_nothing_answered(played: Played, deaths: dict[int, int], plan: Plan) -> None:
-    if len(played.lost) == len(played.finished):
-        first = min(deaths, key=deaths.__getitem__)
-        raise InputError(
-            f"faults.deaths: no request is answered before {plan.components[first].name} dies at "
-            f"{deaths[first]} ps; let it die later"
-        )
+def dead_before(plan: Plan, deaths: Mapping[int, int]) -> InputError:
+    """What to say where the first of ``deaths`` (components, ps) comes before any answer."""
+    first = min(deaths, key=deaths.__getitem__)
+    return InputError(
+        f"faults.deaths: no request is answered before {plan.components[first].name} dies at "
+        f"{deaths[first]} ps; let it die later"
+    )
 
 
 def checked_keep(scenario: Experiment, ready: Prepared) -> Keep:

@@ -146,9 +146,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from hyflexsim.sim import toml_file
-from hyflexsim.sim.chip import measure
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement import faults as placed_faults
 from hyflexsim.sim.placement.mapping import Options
 from hyflexsim.workloads.scenario import overrides as changes
 from hyflexsim.workloads.scenario.checkpoints import is_shipped
@@ -234,14 +232,8 @@ class Scenario(Experiment, Section):
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""
-        given = self.faults
-        faults = placed_faults.Faults(
-            **given.model_dump(exclude={"names", "deaths"}),
-            names=tuple(given.names),
-            deaths={pu: int(measure.read(at, "ps")) for pu, at in given.deaths.items()},
-        )
         placing = self.mapping.model_dump(exclude={"weight_clip"})
-        return Options(**placing, chips=self.chip.chips, faults=faults)
+        return Options(**placing, chips=self.chip.chips, faults=self.broken())
 
 
 def shipped() -> tuple[str, ...]:
