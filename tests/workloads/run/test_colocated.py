@@ -225,6 +225,7 @@ def test_requests_of_a_dead_pu_are_lost_by_its_model_alone(apart, overlap):
     assert told["tagger"]["lost_by"] == {"queue": 0, "client": 0, "death": 0}
     assert told["tagger"]["requests"] == 30
     assert compiled.summary["lost_by"]["death"] == lost
+    assert all(row["stream"]["served_at_most_per_s"] is None for row in told.values())
     name = "chip1/pu00" if apart else "pu00"
     said = f"mlp: {lost} of 40 requests are lost: {name} died, and no other PU holds"
     notes = [note for note in compiled.summary["notes"] if "died" in note]
