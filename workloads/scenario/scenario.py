@@ -204,7 +204,10 @@ class Scenario(Experiment, Section):
         path = find(name_or_path)
         content = toml_file.read(path)
         if "models" in content:
-            raise InputError(f"{path.name} has several models; only run and validate take such")
+            raise InputError(
+                f"{path.name} has several models; only "
+                "run, validate, faults, sweep and sensitivity take such"
+            )
         from_folder(content, path.parent)
         changed = changes.apply(content, overrides)
         content.setdefault("model", {})

@@ -56,7 +56,9 @@ def test_chips_behind_the_dispatcher_have_each_their_models(several):
 def test_one_model_or_several():
     assert is_colocation("jets-and-mlp")
     assert isinstance(load("part-jets"), Scenario)
-    with pytest.raises(InputError, match=r"jets-and-mlp.toml has several models; only run and"):
+    with pytest.raises(
+        InputError, match=r"jets-and-mlp.toml has several models; only run, validate, faults,"
+    ):
         Scenario.load("jets-and-mlp")
 
 
