@@ -92,23 +92,36 @@ class _Named(NamedTuple):
 class FaultMap:
     """The faults of one machine of ``pus`` PUs. Arrays of a PU are numbered through its modules.
 
-    ``share``: the PUs that are there for a model, others are those of its neighbours.
+    ``share``: the PUs that are there for a model, others are those of its neighbours. Of several
+    machines, whose PUs faults number through, it is the one that begins with PU ``first`` of
+    ``total`` (None: it is the only one); asked for are PUs of the machine, from 0 on.
 
     Raises :class:`~hyflexsim.sim.errors.InputError` for names of what the machine does not have,
     and for faults of arrays where weights lie in bytes.
     """
 
-    def __init__(self, faults: Faults, chip: Chip, pus: int, share: range | None = None) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        chip: Chip,
+        pus: int,
+        share: range | None = None,
+        first: int = 0,
+        total: int | None = None,
+    ) -> None:
         self.faults, self.chip, self.pus = faults, chip, pus
+        self._first = first
         self.share = range(pus) if share is None else share
         if faults.inside and not isinstance(chip.holder.values, AnalogValues):
             raise InputError(
                 f"faults: {chip.name} holds weights in {chip.holder.name} as bytes, which has no "
                 "arrays; only PUs can be broken"
             )
-        self._named = _read(faults.names, chip, pus)
+        total = pus if total is None else total
+        self._named = _read(faults.names, chip, total)
         self._columns: dict[int, dict[int, np.ndarray]] = {}
-        self.deaths = {_pu_of("faults.deaths", name, pus): at for name, at in faults.deaths.items()}
+        dying = {_pu_of("faults.deaths", name, total): at for name, at in faults.deaths.items()}
+        self.deaths = {pu - first: at for pu, at in dying.items() if 0 <= pu - first < pus}
 
     @cached_property
     def working(self) -> Sequence[int]:
@@ -116,9 +129,9 @@ class FaultMap:
         rate, named = self.faults.pus, self._named.pus
         if not rate and not named:
             return self.share
-        draws = np.random.default_rng([self.faults.seed, 0]).random(self.pus)
-        dead = draws < rate
-        dead[sorted(named)] = True
+        draws = np.random.default_rng([self.faults.seed, 0]).random(self._first + self.pus)
+        dead = draws[self._first :] < rate
+        dead[[pu - self._first for pu in named if 0 <= pu - self._first < self.pus]] = True
         return [int(pu) for pu in np.flatnonzero(~dead) if int(pu) in self.share]
 
     def left_out(self, pu: int) -> np.ndarray:
@@ -135,14 +148,15 @@ class FaultMap:
         if not self.faults.inside:
             return {}
         if pu not in self._columns:
-            self._columns[pu] = self._dead_columns(pu)
+            self._columns[pu] = self._dead_columns(self._first + pu)
         return self._columns[pu]
 
     def stuck_cells(self, pu: int) -> dict[int, list[StuckCell]]:
         """Cells that were named as stuck, by array."""
-        return self._named.stuck.get(pu, {})
+        return self._named.stuck.get(self._first + pu, {})
 
     def _dead_columns(self, pu: int) -> dict[int, np.ndarray]:
+        """The same of a PU as faults number it."""
         module: Any = self.chip.holder.values
         count, columns = module.count * module.arrays, module.columns
         dead = np.repeat(self._drawn(1, pu, "modules", module.count), module.arrays)

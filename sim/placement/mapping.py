@@ -70,7 +70,8 @@ class Options:
     ``spare_arrays``: of each PU, for what is broken (pieces of another unit, where that holds the
     weights). ``deal``: which copy of a matrix takes which token: ``"by-token"`` (the first one
     token 0 of every request) or ``"in-turn"`` (the next request begins one copy further on).
-    ``faults``: what is broken.
+    ``faults``: what is broken, and of how many machines of ``chips`` chips, whose PUs it numbers
+    through, this is which one (``machines``, ``machine``).
     """
 
     slc_rate: float = 1.0
@@ -83,6 +84,8 @@ class Options:
     spare_arrays: int = 0
     deal: str = "by-token"
     faults: Faults = field(default_factory=Faults)
+    machine: int = 0
+    machines: int = 1
 
     def __post_init__(self) -> None:
         copies = self.copies
@@ -279,7 +282,9 @@ def place(graph: nx.DiGraph, chip: Chip, options: Options) -> Placement:
     pieces = dict.fromkeys(layers, 0)
     for weight in weights.values():
         pieces[weight.layer] += weight.pieces
-    faults = FaultMap(options.faults, chip, chip.values.pus * options.chips, options.share)
+    each = chip.values.pus * options.chips
+    first, total = options.machine * each, options.machines * each
+    faults = FaultMap(options.faults, chip, each, options.share, first, total)
     pus, extents = _assign(layers, pieces, faults, options)
     return Placement(chip, options, pus, weights, tuple(order), faults, extents)
 
@@ -371,12 +376,11 @@ def _assign(
 def _there(faults: FaultMap, options: Options) -> str:
     """The PUs that there are for a model, in words."""
     total = len(faults.working)
+    dead = len(faults.share) - total
+    there = f"{total} " + (f"working PUs, {dead} dead" if dead else "PUs")
     if options.share is not None:
-        return f"its share is {total} PUs"
-    dead = faults.pus - total
-    return f"{options.chips} chip(s) have {total} " + (
-        f"working PUs, {dead} dead" if dead else "PUs"
-    )
+        return f"its share is {there}"
+    return f"{options.chips} chip(s) have {there}"
 
 
 def _shared(

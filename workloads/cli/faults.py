@@ -31,9 +31,9 @@ def faults(
 ) -> None:
     """Run a scenario without its faults, with them, and repaired; compare what comes out."""
     from hyflexsim.workloads.compression.faulty_runs import compared  # noqa: PLC0415
-    from hyflexsim.workloads.scenario.scenario import Scenario  # noqa: PLC0415
+    from hyflexsim.workloads.scenario.colocation import load  # noqa: PLC0415
 
-    loaded = Scenario.load(scenario, changes or ())
+    loaded = load(scenario, changes or ())
     with progress() as say:
         found = list(compared(loaded, say))
     console().print(outcome_table(found), "")
@@ -62,6 +62,11 @@ def outcome_table(found: Sequence[Outcome]) -> Table:
     rows.add_row("requests lost", *(f"{s['lost']:,}" for s in summaries))
     rows.add_row("arrays of weights", *(f"{one.arrays:,}" for one in found))
     rows.add_row("arrays of copies", *(f"{one.copied:,}" for one in found))
+    for name in summaries[0].get("models", ()):
+        each = [s["models"][name] for s in summaries]
+        p99 = (si(one["latency_ps"]["p99"] * 1e-12, "s") for one in each)
+        rows.add_row(f"{name}: latency p99", *p99)
+        rows.add_row(f"{name}: requests lost", *(f"{one['lost']:,}" for one in each))
     for name, scores in _scores(summaries).items():
         rows.add_row(name, *scores)
     return rows

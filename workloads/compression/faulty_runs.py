@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads.compression.judged_run import simulate
+from hyflexsim.workloads.scenario.colocation import Colocation
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.scenario.schema import Faults
 from hyflexsim.workloads.terminal import Say
@@ -24,14 +25,14 @@ class Outcome(NamedTuple):
     copied: int
 
 
-def compared(scenario: Scenario, say: Say | None = None) -> Iterator[Outcome]:
+def compared(scenario: Scenario | Colocation, say: Say | None = None) -> Iterator[Outcome]:
     """The runs, one by one. Raises InputError for a scenario without faults."""
     given = scenario.faults
     if given == Faults(seed=given.seed, repair=given.repair):
         raise InputError("faults: the scenario names none; give --set faults.columns=0.01 or such")
     without = given.model_copy(update=Faults().model_dump())
     cases = [("without faults", without)]
-    if given.repair != "none" and scenario.options().faults.inside:
+    if given.repair != "none" and scenario.broken().inside:
         cases.append(("not repaired", given.model_copy(update={"repair": "none"})))
     cases.append(("not repaired" if given.repair == "none" else "repaired", given))
     for name, faults in cases:

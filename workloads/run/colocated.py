@@ -7,6 +7,7 @@ and matrix. What a run tells of all of them together it tells of each: ``models`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,13 +21,15 @@ from hyflexsim.sim.chip.chip import Chip
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
 from hyflexsim.sim.errors import CapacityError, InputError
-from hyflexsim.sim.placement.faults import FaultMap, Faults
+from hyflexsim.sim.placement.faults import FaultMap
 from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.placement.memory import table_bytes
 from hyflexsim.sim.plan.members import beside, together
 from hyflexsim.sim.plan.plan import Plan
 from hyflexsim.workloads.run.column_table import Row
 from hyflexsim.workloads.run.kept import Kept
+from hyflexsim.workloads.run.precision import Streams
+from hyflexsim.workloads.run.precision import notes as precision_notes
 from hyflexsim.workloads.run.prepare import (
     Limited,
     Planned,
@@ -40,10 +43,16 @@ from hyflexsim.workloads.run.prepare import (
     plan_key,
     think_of,
 )
-from hyflexsim.workloads.run.run import Result, played_and_counted, timed
+from hyflexsim.workloads.run.run import (
+    Result,
+    as_precise,
+    dead_before,
+    played_and_counted,
+    timed,
+)
 from hyflexsim.workloads.run.stream import lost_by, stream
 from hyflexsim.workloads.run.stream import notes as stream_notes
-from hyflexsim.workloads.run.summary import beyond_positions, bound_by
+from hyflexsim.workloads.run.summary import beyond_positions, bound_by, broken_notes, lost_note
 from hyflexsim.workloads.scenario.colocation import Colocation
 from hyflexsim.workloads.scenario.scenario import Scenario
 from hyflexsim.workloads.terminal import Say
@@ -67,6 +76,14 @@ class Part(NamedTuple):
         return Prepared(
             placement.chip, graph, placement, plan, self.requests, self.labels, self.window, host
         )
+
+
+class Place(NamedTuple):
+    """PUs of a machine, and which of how many machines it is."""
+
+    share: range
+    machine: int
+    machines: int
 
 
 class _Same:
@@ -98,16 +115,24 @@ def prepare(colocation: Colocation, kept: Kept | None = None) -> Ready:
     kept = kept or Kept()
     chip = colocation.hardware()
     pus = chip.values.pus * colocation.chip.chips
-    shares = colocation.shares(pus)
+    places = _places(colocation, pus)
+    broken = FaultMap(colocation.broken(), chip, pus * len(colocation.machines()))
     parts = []
     for number, name in enumerate(colocation.models):
         with refused_by_name(name):
-            parts.append(_part(name, colocation.alone(name), chip, number, shares[name], kept))
+            parts.append(_part(name, colocation.alone(name), chip, number, places[name], kept))
     _check_tables(colocation, chip, parts)
     deals = {part.scenario.mapping.deal for part in parts}
     if len(deals) > 1:
         raise InputError(f"{colocation.name}: mapping.deal must be the same for all models")
-    return Ready(_joined(colocation, chip, pus, parts, kept), parts)
+    return Ready(_joined(colocation, chip, pus, parts, broken, kept), parts)
+
+
+def _places(colocation: Colocation, pus: int) -> dict[str, Place]:
+    """Where each model may be; a machine has so many ``pus``."""
+    machines = len(colocation.machines())
+    shares = colocation.shares(pus)
+    return {n: Place(shares[n], model.chip, machines) for n, model in colocation.models.items()}
 
 
 def simulate(
@@ -126,23 +151,53 @@ def simulate(
     with timed(seconds, "prepare"):
         say(f"placing {', '.join(colocation.models)}", 0, 0)
         ready = prepare(colocation, kept)
-    result = played_and_counted(colocation, ready.joined, seconds, say, folder=folder)
-    told = {
-        part.name: _told(part, number, ready.joined, result)
-        for number, part in enumerate(ready.parts)
-    }
+    most = {part.name: len(part.requests) for part in ready.parts}
+
+    def streams_of(joined: Prepared, played: Played, components: Sequence[Row]) -> Streams:
+        for number, part in enumerate(_of_parts(ready.parts, joined)):
+            own = _of(played, _numbers(joined, number))
+            answered = len(own.lost) < len(own.finished)
+            yield _streamed(part, joined, own, components)["stream"] if answered else None
+
+    joined = as_precise(colocation, ready.joined, streams_of, seconds, say)
+    parts = _of_parts(ready.parts, joined)
+    result = played_and_counted(colocation, joined, seconds, say, folder=folder)
+    told = {part.name: _told(part, number, joined, result) for number, part in enumerate(parts)}
     result.summary["models"] = told
+    result.summary["notes"] += _idle_deaths(joined)
     result.summary["notes"] += [
         f"{part.name}: {note}"
-        for part in ready.parts
-        for note in _notes(part, told[part.name], ready.joined)
+        for model, part in enumerate(parts)
+        for note in _notes(part, model, told[part.name], joined, most[part.name])
     ]
     return result
 
 
-def _notes(part: Part, told: dict[str, Any], joined: Prepared) -> list[str]:
+def _idle_deaths(joined: Prepared) -> list[str]:
+    """Deaths that change nothing: those of PUs that hold nothing."""
+    used = {pu for group in joined.placement.groups() for pu in group}
+    idle = [f"faults.deaths.pu{pu}" for pu in joined.placement.faults.deaths if pu not in used]
+    return [f"without effect in this run: {', '.join(idle)}"] if idle else []
+
+
+def _of_parts(parts: Sequence[Part], joined: Prepared) -> list[Part]:
+    """The models with those of their requests that there are among the joined ones, the first."""
+    counts = Counter(request.model for request in joined.requests)
+    return [
+        part._replace(requests=part.requests[: counts[i]], labels=part.labels[: counts[i]])
+        for i, part in enumerate(parts)
+    ]
+
+
+def _notes(part: Part, model: int, told: dict[str, Any], joined: Prepared, most: int) -> list[str]:
     ready = replace(joined, requests=part.requests)
-    return [*beyond_positions(part.planned.graph, part.requests), *stream_notes(ready, told)]
+    return [
+        *beyond_positions(part.planned.graph, part.requests),
+        *stream_notes(ready, told),
+        *lost_note(ready, told["lost_by"]["death"], _deaths(model, joined)),
+        *broken_notes(part.planned.placement),
+        *precision_notes(part.scenario, told["stream"], len(part.requests), most),
+    ]
 
 
 @contextmanager
@@ -154,15 +209,15 @@ def refused_by_name(name: str) -> Iterator[None]:
         raise type(error)(f"models.{name}: {error}") from None
 
 
-def _part(name: str, scenario: Scenario, chip: Chip, model: int, share: range, kept: Kept) -> Part:
+def _part(name: str, scenario: Scenario, chip: Chip, model: int, place: Place, kept: Kept) -> Part:
     graph = kept.once("graph", scenario.model.model_dump_json(), lambda: load_graph(scenario))
     requests, labels = load_requests(scenario, graph)
     lengths = [request.tokens for request in requests]
     usual, longest = -(-sum(lengths) // len(lengths)), max(lengths)
     planned = kept.once(
         "plan",
-        (id(graph), share, plan_key(scenario, usual, longest)),
-        lambda: place_and_plan(scenario, graph, chip, usual, longest, share),
+        (id(graph), place, plan_key(scenario, usual, longest)),
+        lambda: place_and_plan(scenario, graph, chip, usual, longest, *place),
     )
     check_sessions(requests, planned.plan)
     window, limited = planned.window, memory_of(scenario, graph, planned.placement, lengths)
@@ -195,7 +250,12 @@ def _check_tables(colocation: Colocation, chip: Chip, parts: list[Part]) -> None
 
 
 def _joined(
-    colocation: Colocation, chip: Chip, pus: int, parts: list[Part], kept: Kept
+    colocation: Colocation,
+    chip: Chip,
+    pus: int,
+    parts: list[Part],
+    broken: FaultMap,
+    kept: Kept,
 ) -> Prepared:
     machines = [[part for part in parts if part.name in names] for names in colocation.machines()]
     inside = [part for machine in machines for part in machine]  # in order of members
@@ -227,7 +287,7 @@ def _joined(
     return Prepared(
         chip=chip,
         graph=_graph(parts),
-        placement=_placement(colocation, chip, pus, parts),
+        placement=_placement(colocation, pus, parts, broken),
         plan=plan,
         requests=_numbered(parts, order),
         labels=[parts[model].labels[i] for model, i in order],
@@ -274,9 +334,13 @@ def _graph(parts: Sequence[Part]) -> nx.DiGraph:
     return joined
 
 
-def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Part]) -> Placement:
-    """The placements of all, PUs numbered through the machines."""
-    total = pus * len(colocation.machines())
+def _placement(
+    colocation: Colocation, pus: int, parts: Sequence[Part], broken: FaultMap
+) -> Placement:
+    """The placements of all, PUs numbered through the machines.
+
+    Spare arrays are told of by each model, which may have as many as it likes.
+    """
     placed: dict[str, tuple[int, ...]] = {}
     weights, order, extents = {}, [], {}
     for part in parts:
@@ -295,9 +359,10 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
             )
         order += [f"{name}/{op}" for op in placement.order]
     options = parts[0].planned.placement.options
-    options = replace(options, chips=total // chip.values.pus, share=None)
-    faults = FaultMap(Faults(), chip, total)
-    return Placement(chip, options, placed, weights, tuple(order), faults, extents)
+    chip = broken.chip
+    chips = broken.pus // chip.values.pus
+    options = replace(options, chips=chips, share=None, spare_arrays=0, machine=0, machines=1)
+    return Placement(chip, options, placed, weights, tuple(order), broken, extents)
 
 
 # --- told ----------------------------------------------------------------------------------------
@@ -305,7 +370,7 @@ def _placement(colocation: Colocation, chip: Chip, pus: int, parts: Sequence[Par
 
 def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str, Any]:
     """What summary.json says of one model: as of a run, but for what it shares with others."""
-    numbers = [i for i, request in enumerate(joined.requests) if request.model == model]
+    numbers = _numbers(joined, model)
     played = _of(result.played, numbers)
     finished = np.array(played.finished)
     latency = (finished - np.array(played.arrived))[finished >= 0]
@@ -313,8 +378,8 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
     rows = [row for row in result.tables["requests"] if row["request"] in mine]
     count = len(rows)
     if not count:
-        raise InputError(f"models.{part.name}: no request is answered; all found the queue full")
-    ready = replace(joined, requests=part.requests, labels=part.labels)
+        with refused_by_name(part.name):
+            raise dead_before(joined.plan, _deaths(model, joined))
     p50, p95, p99 = (round(float(q)) for q in np.quantile(latency, (0.5, 0.95, 0.99)))
     return {
         "model": part.planned.graph.graph["name"],
@@ -332,20 +397,33 @@ def _told(part: Part, model: int, joined: Prepared, result: Result) -> dict[str,
         },
         "throughput_per_s": count / (max(played.tally.end_ps, 1) * 1e-12),
         "energy_per_request_pj": sum(float(row["energy_pj"]) for row in rows) / count,
-        "bound": bound_by(joined.chip, _own(part, joined, result)),
-        "stream": stream(
-            part.scenario,
-            ready,
-            played,
-            bound_by(joined.chip, _own(part, joined, result))["utilisation"],
-        ),
+        **_streamed(part, joined, played, result.tables["components"]),
     }
 
 
-def _own(part: Part, joined: Prepared, result: Result) -> list[Row]:
-    """Rows of the components that are this model's alone: those of its PUs."""
+def _streamed(
+    part: Part, joined: Prepared, played: Played, components: Sequence[Row]
+) -> dict[str, Any]:
+    """What holds a model up among the components that are its alone, those of its PUs, and its
+    stream; ``played``: of its requests.
+    """
     layers = tuple(f"{part.name}/{layer}" for layer in part.planned.placement.pus)
-    return [row for row in result.tables["components"] if str(row["layer"]).startswith(layers)]
+    own = [row for row in components if str(row["layer"]).startswith(layers)]
+    bound = bound_by(joined.chip, own)
+    ready = replace(joined, requests=part.requests, labels=part.labels)
+    return {"bound": bound, "stream": stream(part.scenario, ready, played, bound["utilisation"])}
+
+
+def _deaths(model: int, joined: Prepared) -> dict[int, int]:
+    """Components of a model that die, and when (ps)."""
+    members = joined.host.models[model]
+    own = {lane for step in joined.plan.steps if step.member in members for lane in step.lanes}
+    return {component: at for component, at in joined.deaths.items() if component in own}
+
+
+def _numbers(joined: Prepared, model: int) -> list[int]:
+    """Numbers of a model's requests among all."""
+    return [i for i, request in enumerate(joined.requests) if request.model == model]
 
 
 def _of(played: Played, numbers: Sequence[int]) -> Played:

@@ -166,9 +166,15 @@ def place_and_plan(
     usual: int,
     longest: int,
     share: range | None = None,
+    machine: int = 0,
+    machines: int = 1,
 ) -> Planned:
-    """A model on a machine, or on a share of its PUs; lengths as in :func:`prepare`."""
-    placement = place(graph, chip, replace(_options(scenario, graph), share=share))
+    """A model on a machine, or on a share of its PUs; lengths as in :func:`prepare`.
+
+    ``machine``: which of so many ``machines``, whose PUs ``[faults]`` numbers through.
+    """
+    options = replace(_options(scenario, graph), share=share, machine=machine, machines=machines)
+    placement = place(graph, chip, options)
     placement = apply_copies(graph, placement, usual, scenario.run.overlap)
     plan = plan_of(scenario, graph, placement)
     return Planned(graph, placement, plan, requests_at_once(graph, placement, longest))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -35,7 +35,7 @@ from hyflexsim.workloads.run.kept import Kept
 from hyflexsim.workloads.run.low_rank_note import low_rank_note
 from hyflexsim.workloads.run.one_more_note import one_more_note
 from hyflexsim.workloads.run.painter import Painter
-from hyflexsim.workloads.run.precision import enough
+from hyflexsim.workloads.run.precision import Streams, enough
 from hyflexsim.workloads.run.precision import notes as precision_notes
 from hyflexsim.workloads.run.prepare import Prepared, prepare
 from hyflexsim.workloads.run.stream import stream
@@ -147,15 +147,13 @@ def simulate(
         ready = prepare(scenario, graph, chip, kept)
     most = len(ready.requests)
 
-    def stream_of(part: Prepared) -> dict[str, Any]:
-        say("simulating for run.precision", len(part.requests), most)
-        played = _play(scenario, part, servers, keep=Keep(requests=(0, 0)))
-        busiest = bound_by(part.chip, energy.components(part.plan, played))
-        return stream(scenario, part, played, busiest["utilisation"])
+    def streams_of(part: Prepared, played: Played, components: Sequence[Row]) -> Streams:
+        if len(played.lost) == len(played.finished):
+            return [None]
+        busiest = bound_by(part.chip, components)
+        return [stream(scenario, part, played, busiest["utilisation"])]
 
-    if scenario.run.precision is not None:
-        with timed(seconds, "precision"):
-            ready = enough(scenario, ready, scenario.run.precision, stream_of)
+    ready = as_precise(scenario, ready, streams_of, seconds, say, servers)
     result = played_and_counted(scenario, ready, seconds, say, servers, folder)
     summary = result.summary
     summary["notes"] += precision_notes(scenario, summary["stream"], len(result.requests), most)
@@ -170,6 +168,32 @@ def simulate(
             summary["notes"] += one_more_note(scenario, ready, result.played)
         summary["notes"] += idle_note(Ran(scenario, ready, result.played, values or scored, kept))
     return result
+
+
+def as_precise(
+    scenario: Experiment,
+    ready: Prepared,
+    streams_of: Callable[[Prepared, Played, Sequence[Row]], Streams],
+    seconds: dict[str, float],
+    say: Say,
+    servers: engines.Servers | None = None,
+) -> Prepared:
+    """As few of the requests as ``run.precision`` takes (precision.py); all where it is not asked.
+
+    ``streams_of``: tells of what was played, and of its components, model by model.
+    """
+    asked = scenario.run.precision
+    if asked is None:
+        return ready
+    most = len(ready.requests)
+
+    def played_streams(part: Prepared) -> Streams:
+        say("simulating for run.precision", len(part.requests), most)
+        played = _play(scenario, part, servers, keep=Keep(requests=(0, 0)))
+        return streams_of(part, played, energy.components(part.plan, played))
+
+    with timed(seconds, "precision"):
+        return enough(scenario, ready, asked, played_streams)
 
 
 def played_and_counted(
@@ -201,7 +225,8 @@ def played_and_counted(
             if trace_file is not None:
                 trace_file.abandon()
             raise
-    _refuse_nothing_answered(played, ready.deaths, plan)
+    if len(played.lost) == len(played.finished):
+        raise dead_before(plan, ready.deaths)
     with timed(seconds, "count"):
         say("counting", len(requests), len(requests))
         mode = scenario.run.energy
@@ -242,13 +267,13 @@ def _play(
     )
 
 
-def _refuse_nothing_answered(played: Played, deaths: dict[int, int], plan: Plan) -> None:
-    if len(played.lost) == len(played.finished):
-        first = min(deaths, key=deaths.__getitem__)
-        raise InputError(
-            f"faults.deaths: no request is answered before {plan.components[first].name} dies at "
-            f"{deaths[first]} ps; let it die later"
-        )
+def dead_before(plan: Plan, deaths: Mapping[int, int]) -> InputError:
+    """What to say where the first of ``deaths`` (components, ps) comes before any answer."""
+    first = min(deaths, key=deaths.__getitem__)
+    return InputError(
+        f"faults.deaths: no request is answered before {plan.components[first].name} dies at "
+        f"{deaths[first]} ps; let it die later"
+    )
 
 
 def checked_keep(scenario: Experiment, ready: Prepared) -> Keep:

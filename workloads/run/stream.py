@@ -10,6 +10,8 @@ shows it by one of two signs, each beyond three standard deviations of how evenl
 - more come than the busiest component could serve were it always busy: one in the time that it
   serves each (the bottleneck law: Denning and Buzen, Computing Surveys 10, 1978)
 - while the second half of them comes fewer are answered than come
+
+Where requests are lost to a death neither is looked for: who is lost waits no longer.
 """
 
 from __future__ import annotations
@@ -46,8 +48,10 @@ def stream(scenario: Experiment, ready: Prepared, played: Played, utilisation: f
     latency = finished - arrived
     comes = np.sort(np.array([at for at in played.arrived if at >= 0], dtype=np.int64))
     arriving = scenario.arrivals
-    bounded = scenario.host.queue is not None or any(
-        isinstance(each, AtOnce | Closed) for each in arriving
+    bounded = (
+        scenario.host.queue is not None
+        or any(isinstance(each, AtOnce | Closed) for each in arriving)
+        or lost_by(played)["death"] > 0
     )
     busiest = utilisation * played.tally.end_ps / len(answered)  # with replicas: of all requests
     most = None if bounded else served_at_most(comes, finished, busiest)

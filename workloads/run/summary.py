@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import networkx as nx
@@ -15,6 +15,7 @@ from hyflexsim.sim.chip.chip import Chip, used_assumptions
 from hyflexsim.sim.chip.links import between_units
 from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.engine.result import Played
+from hyflexsim.sim.placement.mapping import Placement
 from hyflexsim.sim.plan.unrolled import shape_of
 from hyflexsim.workloads.run.column_table import Columns, Row
 from hyflexsim.workloads.run.prepare import Prepared
@@ -169,7 +170,8 @@ def summarize(
         "macs": energy.macs(ready.plan, played),
         "assumptions": _assumptions(ready.chip, priced, scenario.run.energy, scenario.scored),
     }
-    said = [*_lost(ready, played, result["lost_by"]["death"]), *_broken(ready), *_kept(played)]
+    lost = lost_note(ready, result["lost_by"]["death"], ready.deaths)
+    said = [*lost, *broken_notes(ready.placement), *_kept(played)]
     streamed = stream_notes(ready, result)
     return result | {"notes": [*_notes(ready), *streamed, *said]}
 
@@ -251,11 +253,11 @@ def _assumptions(chip: Chip, priced: set[str], mode: str, values: bool) -> list[
     return sorted(key for key in names if ".energy." not in key or key in counted)
 
 
-def _lost(ready: Prepared, played: Played, lost: int) -> list[str]:
-    """Requests that nobody answers because of a death."""
+def lost_note(ready: Prepared, lost: int, died: Iterable[int]) -> list[str]:
+    """Requests that nobody answers because of a death; ``died``: components."""
     if not lost:
         return []
-    dead = sorted({ready.plan.components[i].name.partition(".")[0] for i in ready.deaths})
+    dead = sorted({ready.plan.components[i].name.partition(".")[0] for i in died})
     return [
         f"{lost} of {len(ready.requests)} requests are lost: {', '.join(dead)} died, "
         "and no other PU holds what it held; they are in no figure but the energy of what was "
@@ -263,10 +265,9 @@ def _lost(ready: Prepared, played: Played, lost: int) -> list[str]:
     ]
 
 
-def _broken(ready: Prepared) -> list[str]:
+def broken_notes(placement: Placement) -> list[str]:
     """What is not used because it is broken, and spare arrays that stand in."""
-    placement = ready.placement
-    dead = placement.faults.pus - len(placement.faults.working)
+    dead = len(placement.faults.share) - len(placement.faults.working)
     used = {pu for pus in placement.groups() for pu in pus}
     out = sum(len(placement.faults.left_out(pu)) for pu in used)
     spare = sum(max(0, -placement.free(pus)) for pus in placement.groups())

@@ -1,7 +1,7 @@
 """Several models on one chip, or behind one dispatcher: a scenario with a table for each.
 
-Beside ``[chip]``, ``[host]``, ``[run]`` and ``[trace]``, which are those of any scenario
-(scenario.py), it has for each model, with its defaults::
+Beside ``[chip]``, ``[faults]``, ``[host]``, ``[run]`` and ``[trace]``, which are those of any
+scenario (scenario.py), it has for each model, with its defaults::
 
     [models.tagger]              # a name of your own
     pus = 6                      # PUs of the chips that are this model's, one model after the other
@@ -16,7 +16,11 @@ Models on one chip compute on PUs of their own and share what is not in a PU: th
 between PUs, memories beside them. Each has its own queue at the host (``host.queue``), its own
 room in the memory of results, and draws from a seed of its own: ``run.seed`` and its number. The
 dispatcher sends a request by its model, to the chip that has it; ``host.replicas`` chips of each
-kind, and ``host.dispatch`` among these.
+kind, and ``host.dispatch`` among these. ``run.precision`` is that of each model's mean latency.
+
+What is broken is so for all: a model works around what is broken of its PUs, and requests of those
+models are lost whose PUs die. PUs are numbered through the chips behind the dispatcher, as in
+components.parquet: the first of chip 1 comes after the last of chip 0.
 
 A trace with a column of models gives each its rows: ``{ kind = "trace", file = "BurstGPT.csv",
 model = "GPT-4" }``.
@@ -45,9 +49,11 @@ from hyflexsim.workloads.scenario.scenario import (
 from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
     Arrivals,
+    AtOnce,
     Chip,
     Closed,
     Count,
+    Faults,
     Generate,
     Host,
     Jets,
@@ -78,6 +84,7 @@ class Colocation(Experiment, Section):
     title: str = ""
     models: dict[str, Share]
     chip: Chip = Chip()
+    faults: Faults = Faults()
     host: Host = Host()
     run: Run = Run()
     trace: Tracing = Tracing()
@@ -133,6 +140,7 @@ class Colocation(Experiment, Section):
             model=share.model,
             chip=self.chip,
             mapping=share.mapping,
+            faults=self.faults,
             workload=share.workload,
             host=self.host,
             run=self.run.model_copy(update={"seed": self.run.seed + number}),
@@ -249,6 +257,9 @@ def _check(file: str, loaded: Colocation) -> None:
             "request there is; got several models"
         )
     if loaded.run.precision is not None:
-        raise InputError(
-            f"{file}: run.precision goes with one model alone; got {loaded.run.precision!r}"
-        )
+        for name, share in loaded.models.items():
+            if isinstance(share.workload.arrivals, AtOnce):
+                raise InputError(
+                    f"{file}: run.precision must go with models.{name}.workload.arrivals that are "
+                    "not at-once"
+                )

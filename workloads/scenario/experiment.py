@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from hyflexsim.sim.chip import measure
 from hyflexsim.sim.chip.chip import Chip as Machine
 from hyflexsim.sim.engine.trace import Keep
+from hyflexsim.sim.placement import faults as placed_faults
 from hyflexsim.sim.units.catalogue import load_chip
 from hyflexsim.workloads.scenario.schema import (
     MOST_REQUESTS,
     Arrivals,
     Chip,
+    Faults,
     Host,
     Model,
     Run,
@@ -25,6 +27,7 @@ class Experiment:
     if TYPE_CHECKING:
         name: str
         chip: Chip
+        faults: Faults
         host: Host
         run: Run
         trace: Tracing
@@ -50,6 +53,15 @@ class Experiment:
     def hardware(self) -> Machine:
         """The chip with its overrides. Raises InputError, by the scenario, where it is none."""
         return load_chip(self.chip.preset, self.chip.set, source=f"{self.name}: chip.set")
+
+    def broken(self) -> placed_faults.Faults:
+        """What of the machine is broken, as the placer wants it."""
+        given = self.faults
+        return placed_faults.Faults(
+            **given.model_dump(exclude={"names", "deaths"}),
+            names=tuple(given.names),
+            deaths={pu: int(measure.read(at, "ps")) for pu, at in given.deaths.items()},
+        )
 
     def deadline_ps(self) -> int | None:
         """The deadline of answers, from arrival."""

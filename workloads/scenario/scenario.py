@@ -146,9 +146,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from hyflexsim.sim import toml_file
-from hyflexsim.sim.chip import measure
 from hyflexsim.sim.errors import InputError
-from hyflexsim.sim.placement import faults as placed_faults
 from hyflexsim.sim.placement.mapping import Options
 from hyflexsim.workloads.scenario import overrides as changes
 from hyflexsim.workloads.scenario.checkpoints import is_shipped
@@ -206,7 +204,10 @@ class Scenario(Experiment, Section):
         path = find(name_or_path)
         content = toml_file.read(path)
         if "models" in content:
-            raise InputError(f"{path.name} has several models; only run and validate take such")
+            raise InputError(
+                f"{path.name} has several models; only "
+                "run, validate, faults, sweep and sensitivity take such"
+            )
         from_folder(content, path.parent)
         changed = changes.apply(content, overrides)
         content.setdefault("model", {})
@@ -234,14 +235,8 @@ class Scenario(Experiment, Section):
 
     def options(self) -> Options:
         """The mapping as the placer wants it."""
-        given = self.faults
-        faults = placed_faults.Faults(
-            **given.model_dump(exclude={"names", "deaths"}),
-            names=tuple(given.names),
-            deaths={pu: int(measure.read(at, "ps")) for pu, at in given.deaths.items()},
-        )
         placing = self.mapping.model_dump(exclude={"weight_clip"})
-        return Options(**placing, chips=self.chip.chips, faults=faults)
+        return Options(**placing, chips=self.chip.chips, faults=self.broken())
 
 
 def shipped() -> tuple[str, ...]:

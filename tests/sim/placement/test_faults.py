@@ -175,6 +175,26 @@ def test_refusals(chip, given, message):
         FaultMap(Faults(**given), chip, 6)
 
 
+@given(seed=st.integers(0, 99), rate=st.sampled_from(("pus", *RATES)), first=st.integers(0, 3))
+def test_a_machine_of_several_has_its_part_of_what_is_broken(chip, seed, rate, first):
+    """Three PUs of six, from ``first`` on: as the map of all six has them, numbered from 0."""
+    names = ("pu1", "pu2.analog.1", "pu3.analog.0.2.row1.column3.on", "pu5.analog.0.0.adc1")
+    faults = Faults(names, seed=seed, deaths={"pu2": 7, "pu4": 9}, **{rate: 0.3})
+    every, own = FaultMap(faults, chip, 6), FaultMap(faults, chip, 3, None, first, 6)
+    assert [pu + first for pu in own.working] == [
+        pu for pu in every.working if first <= pu < first + 3
+    ]
+    assert {pu + first: at for pu, at in own.deaths.items()} == {
+        pu: at for pu, at in every.deaths.items() if first <= pu < first + 3
+    }
+    for pu in range(3):
+        assert own.left_out(pu).tolist() == every.left_out(pu + first).tolist()
+        assert own.stuck_cells(pu) == every.stuck_cells(pu + first)
+        mine, all_of_it = own.dead_columns(pu), every.dead_columns(pu + first)
+        assert mine.keys() == all_of_it.keys()
+        assert all((mine[array] == all_of_it[array]).all() for array in mine)
+
+
 def test_weights_in_bytes_have_no_arrays_to_break():
     message = (
         "faults: nmp holds weights in banks as bytes, which has no arrays; only PUs can be broken"

@@ -40,6 +40,18 @@ def test_requests_that_a_dying_pu_loses_are_counted(hyflexsim):
     assert "requests are lost: pu03 died" in out
 
 
+def test_of_several_models_each_loses_its_own(hyflexsim):
+    few = ("models.mlp.workload.requests=60", "models.tagger.workload.count=2")
+    when = "faults.deaths={pu0 = '40 us'}"
+    code, out, err = hyflexsim("faults", "jets-and-mlp", *(f"--set={c}" for c in (*few, when)))
+    assert (code, err) == (0, "")
+    rows = [line.partition(": requests lost") for line in out.splitlines()]
+    lost = {model: counts.split() for model, found, counts in rows if found}
+    assert lost["tagger"] == ["0", "0"]
+    assert lost["mlp"] == columns(out)["requests lost"]
+    assert lost["mlp"][0] == "0" < lost["mlp"][1]
+
+
 def test_where_nobody_is_answered_that_is_the_answer(hyflexsim):
     code, _, err = hyflexsim(*RUN, "--set", "faults.deaths={pu3 = '1 us'}")
     assert code == 2

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyflexsim.sim.engine import engines
+from hyflexsim.sim.engine.request import Request
 from hyflexsim.sim.errors import InputError
 from hyflexsim.workloads import Scenario, simulate
-from hyflexsim.workloads.run.precision import FIRST, enough, first
+from hyflexsim.workloads.run.precision import FIRST, enough, first, first_of_each
 from hyflexsim.workloads.run.prepare import prepare
 
 
@@ -33,11 +36,11 @@ def test_requests_are_doubled_until_the_interval_is_narrow(halves, count):
     ready = prepare(asked)
     played = []
 
-    def stream_of(part):
+    def streams_of(part):
         played.append(len(part.requests))
-        return stream(halves[len(played) - 1])
+        return [stream(halves[len(played) - 1])]
 
-    found = enough(asked, ready, 0.02, stream_of)
+    found = enough(asked, ready, 0.02, streams_of)
     assert played == [FIRST * 2**i for i in range(len(halves))]
     assert len(found.requests) == len(found.labels) == count
     assert found.requests == ready.requests[:count]
@@ -71,4 +74,23 @@ def test_clients_think_as_before():
 def test_requests_that_come_at_once_have_no_mean_to_know():
     asked = scenario(run__precision=0.02, workload__arrivals={"kind": "at-once"})
     with pytest.raises(InputError, match=r"^run.precision must go with workload.arrivals that are"):
-        enough(asked, prepare(asked), 0.02, lambda part: stream(np.nan))
+        enough(asked, prepare(asked), 0.02, lambda part: [stream(np.nan)])
+
+
+def test_where_nobody_is_answered_the_death_is_named():
+    dead = scenario(run__precision=0.02, faults__deaths={"pu3": "1 ns"})
+    with pytest.raises(InputError, match=r"faults.deaths: no request is answered before pu03"):
+        simulate(dead)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.integers(1, 9),
+)
+def test_the_first_of_each_model(models, most):
+    """As few as give each so many or all: with one less some model has fewer."""
+    requests = [Request(at, 1, model=model) for at, model in enumerate(models)]
+    wanted = {model: min(most, models.count(model)) for model in models}
+    count = first_of_each(requests, most)
+    assert all(models[:count].count(model) >= n for model, n in wanted.items())
+    assert any(models[: count - 1].count(model) < n for model, n in wanted.items())

@@ -215,3 +215,11 @@ def test_a_public_trace_of_text(tmp_path, engine):
     assert stream["first_token_ps"]["mean"] == pytest.approx(first.mean())
     each = (table["finish_ps"] - table["first_token_ps"])[[0, 2]] / [3, 2]
     assert stream["further_token_ps"]["mean"] == pytest.approx(each.mean())
+
+
+def test_requests_lost_to_a_death_wait_in_no_queue():
+    """A PU dies early in a stream that the chip keeps up with: lost, and nothing grows."""
+    summary = simulate(jets(faults__deaths={"pu3": "150 us"})).summary
+    assert summary["lost_by"]["death"] > 30
+    assert summary["stream"]["served_at_most_per_s"] is None
+    assert not any("grows without bound" in note for note in summary["notes"])

@@ -56,7 +56,9 @@ def test_chips_behind_the_dispatcher_have_each_their_models(several):
 def test_one_model_or_several():
     assert is_colocation("jets-and-mlp")
     assert isinstance(load("part-jets"), Scenario)
-    with pytest.raises(InputError, match=r"jets-and-mlp.toml has several models; only run and"):
+    with pytest.raises(
+        InputError, match=r"jets-and-mlp.toml has several models; only run, validate, faults,"
+    ):
         Scenario.load("jets-and-mlp")
 
 
@@ -85,13 +87,16 @@ def test_refusals(several, old, new, message):
         ("models.a.host.queue=1", "must go on with pus, chip, model, mapping or workload"),
         ("models.a.workload.tokns=1", "workload.tokns"),
         ("models.a.workload.requests=0", "--set: workload.requests must be an integer"),
-        ("run.precision=0.1", "run.precision goes with one model alone"),
+        (
+            {"run.precision": 0.1, "models.b.workload.arrivals": {"kind": "at-once"}},
+            r"two.toml: run.precision must go with models.b.workload.arrivals that are not at-once",
+        ),
         ("host.queue=-1", "--set: host.queue must be an integer from 0"),
     ],
 )
 def test_refused_changes(several, change, message):
     with pytest.raises(InputError, match=message):
-        load(several(), [change])
+        load(several(), change if isinstance(change, dict) else [change])
 
 
 def test_more_pus_than_there_are(several):

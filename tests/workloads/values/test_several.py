@@ -20,7 +20,7 @@ CELLS = ("ideal", "converters", "noise")
 def several(make_scenario):
     """A function: a scenario of a small BERT and a small GPT-2, and ``others``, on one chip."""
 
-    def colocation(**others):
+    def colocation(faults=None, **others):
         shares = {}
         for name, pus in (("bert", 3), ("gpt2", 4)):
             one = make_scenario(name)
@@ -30,7 +30,8 @@ def several(make_scenario):
                 "mapping": one.mapping.model_dump(),
                 "workload": one.workload.model_dump(),
             }
-        return Colocation.model_validate({"name": "two", "models": shares | others})
+        content = {"name": "two", "faults": faults or {}, "models": shares | others}
+        return Colocation.model_validate(content)
 
     return colocation
 
@@ -78,6 +79,16 @@ def test_it_lies_on_its_share(several):
     used = {pu for group in part.placement.groups() for pu in group}
     assert min(used) == 3 == 3 + min(min(g) for g in prepare(two.alone("gpt2")).placement.groups())
     assert used <= set(range(3, 7))
+
+
+def test_what_is_broken_moves_the_numbers_of_the_model_on_it(several):
+    """A dead converter of the first array behind BERT's PUs: seen by GPT-2's cells alone."""
+    whole = execute_each(several(), cells="noise").models
+    faults = {"names": ["pu3.analog.0.0.adc0"], "repair": "none"}
+    broken = execute_each(several(faults), cells="noise").models
+    assert broken["bert"].output_error == whole["bert"].output_error
+    assert broken["gpt2"].output_error != whole["gpt2"].output_error
+    assert all(done.elements == done.equal for done in broken.values())
 
 
 def test_a_model_that_is_a_graph_is_left_out_with_a_word(several):
