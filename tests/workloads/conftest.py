@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -145,21 +146,19 @@ PASSED = ("HOME", "HYFLEXSIM_CACHE", "OMP_NUM_THREADS")
 
 
 @pytest.fixture(scope="module")
-def served_commands(tmp_path_factory):
+def served_commands():
     """The environment of a shell whose ``hyflexsim`` and ``python`` are answered by a server."""
-    folder = tmp_path_factory.mktemp("bin")
     env = {key: os.environ[key] for key in PASSED if key in os.environ}
     # what one process does, others do equally: tests/workloads/points and sweeping
-    env |= {
-        "PATH": f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin",
-        "HYFLEXSIM_WORKERS": "0",
-    }
-    server = subprocess.Popen([sys.executable, SERVER, folder], env=env, stdout=subprocess.PIPE)
-    assert server.stdout.readline() == b"ready\n"
-    yield env
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    env["HYFLEXSIM_WORKERS"] = "0"
+    with tempfile.TemporaryDirectory() as folder:  # the name of a socket must be short
+        env["PATH"] = f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        server = subprocess.Popen([sys.executable, SERVER, folder], env=env, stdout=subprocess.PIPE)
+        assert server.stdout.readline() == b"ready\n"
+        yield env
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ _PAIRS_OF_SENTENCES = ("--slc-rate", "10,100", "--limit", "50")
 _BYTES = ("--slc-rate", "10,50,100", "--limit", "8")
 
 
+_RANKS = ("ranks", "--budget", "0.5", "--seeds", "2", "--method", f"{_GIVEN},asvd,svd-llm,tanh")
 _SIGNS = ("--vary", "analog.sign=twos-complement,biased,differential,differential-rows")
 _PRICED = ("pareto", "--compressed", *_SIGNS, "--sigma", "0.112", "--seeds", "2")
 
@@ -80,12 +81,14 @@ STUDIES: dict[str, dict[str, tuple[str, ...]]] = {
         "chips": (*_CHIPS, *_CELLS, "analog.weight_bits=4,6,8", *_BYTES),
         "chips-split": (*_CHIPS, "--chip", "adc.model=isaac-split", *_BYTES),
         "chips-survey": (*_CHIPS, "--chip", "adc.model=survey", *_BYTES),
+        "ranks": _RANKS,
     },
     "mamba-pydoc": {
         "accuracy": _EXACT,
         "pairs": _PAIRS,
         **_on_chip(),
         "signs": (*_PRICED, "--slc-rate", "0,10,50,100", "--limit", "8"),
+        "ranks": _RANKS,
     },
     "stories260k": {
         "accuracy": (*_EXACT, "--select", "gradient,rank,saliency,magnitude"),
