@@ -69,6 +69,11 @@ class PackedFiles(TensorFiles):
         self._packing = packing
         names = set(super().names)
         bases = [n.removesuffix(".qweight") for n in super().names if n.endswith(".qweight")]
+        if not bases:
+            raise ModelError(
+                f"{self.folder}: must hold packed tensors (qweight), since config.json says that "
+                "its weights are quantised; it has none"
+            )
         self._parts = {f"{base}.weight": self._checked(base, names) for base in bases}
         held = {part for parts in self._parts.values() for part in parts}
         self._plain = tuple(name for name in super().names if name not in held)

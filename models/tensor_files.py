@@ -27,6 +27,8 @@ INDEX_FILE = "model.safetensors.index.json"
 SHARD = "model-{number:05d}-of-{count:05d}.safetensors"
 SHARDS = "model-*-of-*.safetensors"
 """How shards are called: as a format and as a pattern."""
+POINTER = b"version https://git-lfs"
+"""How a file begins that only says where Git LFS keeps the file."""
 REAL = ("F16", "BF16", "F32", "F64")
 """Precisions of numbers, as the heads of files call them."""
 
@@ -112,6 +114,9 @@ def _heads(folder: Path, single: str) -> Iterator[tuple[str, _Head]]:
         return
     file = folder / single
     if not file.is_file():
+        shard = next(iter(sorted(folder.glob(SHARDS))), None)
+        if single == WEIGHTS_FILE and shard is not None:
+            raise ModelError(f"{index}: no such file, though there are shards such as {shard.name}")
         raise ModelError(f"{file}: no such file (pickled checkpoints are not read)")
     yield from _heads_of(file)
 
@@ -160,4 +165,14 @@ def _opened(file: Path) -> Iterator[Any]:
             yield opened
     except (SafetensorError, OSError) as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
+        if _is_pointer(file):
+            reason = "it is a pointer of Git LFS; `git lfs pull` brings the file itself"
         raise ModelError(f"{file}: not a safetensors file; {reason}") from None
+
+
+def _is_pointer(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(POINTER)) == POINTER
+    except OSError:
+        return False

@@ -122,3 +122,11 @@ def test_groups_that_are_none_and_codes_that_fill_no_word(tmp_path):
         files.read("h.weight")
     with pytest.raises(ModelError, match=r"rows and columns that fill words with codes of 3 bits"):
         PackedFiles(tmp_path, packing("gptq", 3, 8))
+
+
+def test_weights_that_are_not_packed_are_refused(tmp_path):
+    save_file({"a.weight": torch.zeros(4, 4)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        ModelError, match=r"must hold packed tensors \(qweight\), since config.json"
+    ):
+        PackedFiles(tmp_path, Packing("gptq", 4, 16))

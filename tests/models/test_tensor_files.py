@@ -70,3 +70,18 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 def test_an_index_that_does_not_fit_is_refused(shards, index, says):
     (shards / INDEX_FILE).write_text(index)
     assert says in refused(shards)
+
+
+def test_shards_without_their_index_are_named(tmp_path):
+    write_shards(tmp_path, [{"a": torch.zeros(2)}, {"b": torch.zeros(2)}], 2)
+    (tmp_path / INDEX_FILE).unlink()
+    message = f"{INDEX_FILE}: no such file, though there are shards such as model-00001-of-00002"
+    with pytest.raises(ModelError, match=message):
+        TensorFiles(tmp_path)
+
+
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(ModelError, match="it is a pointer of Git LFS; `git lfs pull` brings"):
+        TensorFiles(tmp_path)

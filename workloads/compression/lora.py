@@ -113,25 +113,42 @@ class Adapter:
         if any(len(shape) != 2 for shape in shapes) or shapes[0][0] < 1:
             raise InputError(f"{self.folder / WEIGHTS}: {a} and {b} must be matrices; got {shapes}")
         rank = shapes[0][0]
+        said = self._of("r", "rank_pattern", path)
+        if said not in (None, rank):
+            raise InputError(
+                f"{self.folder / ADAPTER}: r of {path} must be {rank}, as {a} has it; got "
+                f"{shortened(said)}"
+            )
         root = math.sqrt(rank) if self._config.get("use_rslora") else rank
         return path, Change(a, b, self._alpha(path) / root)
 
     def _alpha(self, path: str) -> float:
-        """lora_alpha, or that of the first pattern that a path ends with, as PEFT reads them."""
-        patterns = self._config.get("alpha_pattern") or {}
+        alpha = self._of("lora_alpha", "alpha_pattern", path)
+        if (
+            not isinstance(alpha, int | float)
+            or isinstance(alpha, bool)
+            or not math.isfinite(alpha)
+        ):
+            raise InputError(
+                f"{self.folder / ADAPTER}: lora_alpha must be a finite number; got "
+                f"{shortened(alpha)}"
+            )
+        return float(alpha)
+
+    def _of(self, key: str, patterns: str, path: str) -> Any:
+        """A key, or what the first pattern says that a path ends with, as PEFT reads them."""
         try:
-            own = (v for key, v in patterns.items() if re.match(rf"(.*\.)?({key})$", path))
-            alpha = next(own, self._config.get("lora_alpha"))
+            own = (
+                value
+                for pattern, value in (self._config.get(patterns) or {}).items()
+                if re.match(rf"(.*\.)?({pattern})$", path)
+            )
+            return next(own, self._config.get(key))
         except (re.error, AttributeError) as error:
             raise InputError(
-                f"{self.folder / ADAPTER}: alpha_pattern must be an object of numbers by pattern "
+                f"{self.folder / ADAPTER}: {patterns} must be an object of numbers by pattern "
                 f"of path; {error}"
             ) from None
-        if not isinstance(alpha, int | float) or isinstance(alpha, bool):
-            raise InputError(
-                f"{self.folder / ADAPTER}: lora_alpha must be a number; got {shortened(alpha)}"
-            )
-        return alpha
 
 
 def _is_a(name: str) -> bool:

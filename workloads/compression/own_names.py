@@ -66,6 +66,7 @@ class OwnWeights:
         self.factors = self._factors(targets)
         self.dense = self._dense(model, state, self._given(targets))
         self._refuse_unused(model, state)
+        self._refuse_untied(model)
         self._adapter = adapter
         changed = {} if adapter is None else self._changes(model, adapter)
         self._changed, self._beside = ({}, changed) if adapter and adapter.kept else (changed, {})
@@ -239,6 +240,19 @@ class OwnWeights:
                 "not have; architectures of config.json must name the class that has them, or "
                 "--mapping say where they belong"
             )
+
+    def _refuse_untied(self, model: nn.Module) -> None:
+        """Tensors that the model shares must be the same where a file holds them twice."""
+        for name, first in self.tied.items():
+            one, other = self.dense.get(first), self._place(name)
+            if one is None or other is None or one == other:
+                continue
+            if not torch.equal(self._read(one), self._read(other)):
+                raise InputError(
+                    f"{self._at}: {other.name} and {one.name} must be equal, since "
+                    f"{type(model).__name__} shares them (tie_word_embeddings of config.json); "
+                    "they differ"
+                )
 
 
 def _is_mask(name: str, state: dict[str, Any]) -> bool:

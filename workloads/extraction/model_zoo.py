@@ -197,11 +197,14 @@ def _hf(name: str, config: dict[str, Any], empty: bool) -> Any:
     try:
         with quiet(), _no_initialisation() if empty else nullcontext():
             hf_config = transformers.AutoConfig.for_model(config["model_type"], **values)
+            _check_class(name, cls, hf_config)
             model = cls.from_config(hf_config) if architecture is None else cls(hf_config)
         model.tie_weights()  # left out together with the initialisation
         if empty:
             _leave_values(model)
         return model
+    except InputError:
+        raise
     except Exception as error:  # a config of any origin may fail anywhere in any model's code
         raise InputError(
             f"{name}: transformers cannot build it: {_reason(error, values)}"
@@ -217,6 +220,16 @@ def _leave_values(model: Any) -> None:
             if not parameter.is_meta:
                 empty = torch.nn.Parameter(parameter.to("meta"), parameter.requires_grad)
                 setattr(module, name, empty)
+
+
+def _check_class(name: str, cls: Any, config: Any) -> None:
+    """Refuse an architecture of another family, which would ask for keys that this one has not."""
+    wanted = getattr(cls, "config_class", None)
+    if wanted is not None and not isinstance(config, wanted):
+        raise InputError(
+            f"{name}: architectures must be of model_type {config.model_type!r}; {cls.__name__} is "
+            f"of {wanted.model_type!r}"
+        )
 
 
 def _reason(error: Exception, values: dict[str, Any]) -> str:

@@ -216,7 +216,7 @@ def test_a_change_of_a_weight_that_other_code_reads_is_merged(tmp_path):
     tensors = {f"{name}A.weight": torch.ones(1, 4), f"{name}B.weight": torch.ones(32, 1)}
     (tmp_path / "lora").mkdir()
     save_file(tensors, tmp_path / "lora" / "adapter_model.safetensors")
-    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(CONFIG | {"r": 1}))
     folders = (tmp_path / "mamba", tmp_path / "out")
     with pytest.raises(InputError, match=r"mixer.dt_proj is read as a weight, without its change"):
         compress_folder(*folders, adapter=tmp_path / "lora", keep_adapter=True)
@@ -247,7 +247,7 @@ def test_a_merged_model_is_compressed(base, lora, tmp_path):
         ({"use_dora": True}, {}, "use_dora must be null or false; got"),
         ({"bias": "all"}, {}, 'bias must be null or "none"; got'),
         ({"modules_to_save": ["lm_head"]}, {}, "modules_to_save must be null or []; got"),
-        ({"lora_alpha": "x"}, {}, "lora_alpha must be a number; got"),
+        ({"lora_alpha": "x"}, {}, "lora_alpha must be a finite number; got"),
         ({"alpha_pattern": {"(": 1}}, {}, "alpha_pattern must be an object of numbers by pattern"),
         ({"alpha_pattern": [1]}, {}, "alpha_pattern must be an object of numbers by pattern"),
         ({}, {"more": torch.ones(2)}, "must hold lora_A.weight and lora_B.weight of matrices"),
@@ -259,7 +259,7 @@ def test_a_merged_model_is_compressed(base, lora, tmp_path):
         ({}, {"h.lora_A.weight": torch.ones(2, 2)}, "lacks h.lora_B.weight, though it has"),
         (
             {},
-            {"h.lora_A.weight": torch.ones(1, 2), "h.lora_B.weight": torch.ones(2, 1)},
+            {"h.lora_A.weight": torch.ones(2, 2), "h.lora_B.weight": torch.ones(2, 2)},
             "changes h, which is no dense matrix of GPT2LMHeadModel alone",
         ),
         (
@@ -274,3 +274,18 @@ def test_refusals(base, lora, change, tensors, says):
         merged(base[1], lora(CONFIG | change, **tensors))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"lora_alpha": math.nan}, "lora_alpha must be a finite number; got nan"),
+        ({"alpha_pattern": {"c_attn": math.inf}}, "lora_alpha must be a finite number; got inf"),
+        ({"r": 8}, f"r of {ATTENTION} must be 2, as "),
+        ({"r": 0}, f"r of {ATTENTION} must be 2, as "),
+        ({"rank_pattern": {"c_proj": 4}}, f"r of {MLP} must be 2, as "),
+    ],
+)
+def test_scales_and_ranks_that_do_not_fit_are_refused(lora, config, message):
+    with pytest.raises(InputError, match=message):
+        Adapter(lora(CONFIG | config))

@@ -439,3 +439,26 @@ def test_broken_codes_are_refused_before_any_work(quantised, tmp_path):
     config = LLAMA | {"quantization_config": {"quant_method": "torchao"}}
     (folder / "config.json").write_text(json.dumps(config))
     assert "weights quantised by 'torchao' are not read" in refused(folder, tmp_path / "out")
+
+
+def test_tensors_that_a_model_shares_must_be_the_same(tmp_path):
+    """tie_word_embeddings, and a head of its own in the file: one of the two would be left out."""
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 20}
+    config |= {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": True}
+    torch.manual_seed(0)
+    model_zoo.build("tied", config, empty=False).save_pretrained(tmp_path / "tied")
+    file = tmp_path / "tied" / "model.safetensors"
+    tensors = load_file(file)
+    embedding = tensors["model.embed_tokens.weight"]
+    for head, allowed in ((embedding.clone(), True), (embedding + 1, False)):
+        save_file(tensors | {"lm_head.weight": head}, file)
+        if allowed:
+            compress_folder(tmp_path / "tied", tmp_path / "out", Compress(method="uniform"))
+            continue
+        message = (
+            "lm_head.weight and model.embed_tokens.weight must be equal, since LlamaForCausalLM "
+            r"shares them \(tie_word_embeddings of config.json\); they differ$"
+        )
+        with pytest.raises(InputError, match=message):
+            compress_folder(tmp_path / "tied", tmp_path / "other", Compress(method="uniform"))

@@ -251,3 +251,10 @@ def test_windows_are_those_of_the_configuration(opened, name):
             ahead = reach if name == "modernbert" else 0
             looked = sum(min(n, reach) + 1 + min(ahead, N - 1 - n) for n in range(N))
             assert vocabulary.context_sum(op, N) == looked, op_name
+
+
+def test_an_architecture_of_another_family_is_named():
+    config = FAMILIES["mistral"].configs[0] | {"architectures": ["GPT2LMHeadModel"]}
+    message = "m: architectures must be of model_type 'mistral'; GPT2LMHeadModel is of 'gpt2'"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        model_zoo.build("m", config)
