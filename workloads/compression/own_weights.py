@@ -121,7 +121,7 @@ class _Job:
     ):
         self.name, self.config, self.how, self._mapping = name, config, how, mapping
         self._files, self._adapter = files, adapter
-        self.model: nn.Module = model_zoo.build(name, config)
+        self.model: nn.Module = model_zoo.build(str(files.folder / "config.json"), config)
         self.targets = self._targets(adapter is not None and adapter.kept)
         named = PublishedFiles(files, self.model) if mapping is None else files
         self._weights = OwnWeights(self.model, named, self.targets, mapping, adapter)
