@@ -177,7 +177,9 @@ def _own_part(data: Study) -> list[Line2D]:
     ring.set(markerfacecolor=OWN if few else "none", markeredgewidth=0.8, label=own_chip(data))
     ring.set(fillstyle="bottom" if few else "full", markerfacecoloralt="none")
     beaten = _dot(BEATEN, "o", "beaten in score and all costs")
-    return [ring, beaten, Line2D([], [], color=FRONT, linewidth=0.9, label="front of a panel")]
+    several = len(set(data.table["slc_rate"])) > 1
+    front = "front of a panel" + (", SLC rate (%)" if several else "")
+    return [ring, beaten, Line2D([], [], color=FRONT, linewidth=0.9, label=front)]
 
 
 def _names(front: pd.DataFrame, table: pd.DataFrame) -> list[str]:

@@ -35,6 +35,9 @@ SELECT_COLOURS = {
 ROUNDED = " rounded"
 GREY = "#606060"
 
+PROPER = {"spearman": "Spearman's ρ", "matthews": "Matthews correlation", "f1": "F1"}
+"""Metrics that are called after somebody, or by a letter; others are words."""
+
 
 def panels(
     count: int, width: float, height: float, widths: Sequence[float] | None = None, **share: Any
@@ -134,7 +137,8 @@ def score_axis(
         room = 0.06 * (above - below or span)
         ax.set_ylim(below - room, above + room)
     ax.grid(axis="y")
-    name = metric["name"] if study.higher else f"{metric['name']} (lower is better)"
+    name = PROPER.get(metric["name"], metric["name"])
+    name += "" if study.higher else " (lower is better)"
     if seen:
         ends = ax.get_ylim()
         ax.axhspan(*((ends[0], floor) if study.higher else (floor, ends[1])), color="#EFEFEF")

@@ -1,9 +1,10 @@
 """The weights of a folder by the names of a model, tensor by tensor, or refused by name.
 
 A file may leave the base model's name out or put it in front (``bert.encoder...``), keep tied
-weights once or twice, hold buffers that the model makes itself, and call LayerNorm's weight and
-bias gamma and beta; a mapping (name_mapping.py) says the rest. Every parameter of the model must be
-there, of the right shape, and every tensor of the file must be one: nothing is left out in silence.
+weights once or twice, and hold buffers that the model makes itself. What a family was called before
+is known to published_names.py; a mapping (name_mapping.py) says the rest. Every parameter of the
+model must be there, of the right shape, and every tensor of the file must be one: nothing is left
+out in silence.
 """
 
 from __future__ import annotations
@@ -215,12 +216,7 @@ class OwnWeights:
 
     def _aliases(self, name: str) -> Iterator[str]:
         base = name.removeprefix(self._prefix)
-        for each in dict.fromkeys((name, base, self._prefix + name)):
-            yield each
-            if "LayerNorm." in each:
-                yield each.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-                    "LayerNorm.bias", "LayerNorm.beta"
-                )
+        yield from dict.fromkeys((name, base, self._prefix + name))
 
     def _refuse_unused(self, model: nn.Module, state: dict[str, Any]) -> None:
         factors = [each for three in self.factors.values() for each in three if each is not None]

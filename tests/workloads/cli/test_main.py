@@ -31,6 +31,12 @@ technology_nm = { value = 65, status = "assumed", source = "test" }
 """
 
 
+def in_a_process(code):
+    """Python code in an interpreter of its own; what it printed and how it ended."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def tiny():
     graph = g.new_graph("tiny", causal=True)
     g.add_op(graph, "x", "input", layer="input", width=64)
@@ -215,7 +221,7 @@ def test_a_signal_to_end_is_an_interrupt(folder):
         "running.engines.play = end\n"
         "main.main(['run', 'tiny.toml', '--no-plots'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = in_a_process(code)
     assert (done.returncode, done.stderr) == (130, "hyflexsim: interrupted; nothing was written\n")
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.toml"]
 
@@ -395,7 +401,7 @@ def test_help_imports_nothing_heavy():
         "heavy = ('torch', 'pandas', 'matplotlib', 'numpy', 'networkx', 'pyarrow', 'pydantic')\n"
         "sys.exit(str([name for name in heavy if name in sys.modules] or ''))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = in_a_process(code)
     assert done.stderr.strip() == ""
     assert "compare" in done.stdout
 
@@ -408,6 +414,6 @@ def test_a_request_to_end_finds_a_process_that_ends():
         "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
         "main(['list'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = in_a_process(code)
     assert (done.returncode, done.stderr) == (0, "")
     assert "part-jets" in done.stdout

@@ -34,6 +34,22 @@ def test_what_transformers_wrote_is_what_the_model_has(name, tmp_path):
         assert torch.equal(weights.read(each), state[each]), each
 
 
+def test_gamma_and_beta_of_older_files_are_weight_and_bias(tmp_path):
+    whole = saved("deberta-v2", tmp_path)
+    files = TensorFiles(tmp_path)
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = {}
+    for name in files.names:
+        end = next((end for end in old if name.endswith(end)), "")
+        tensors[name.removesuffix(end) + old.get(end, "")] = files.read(name)
+    assert any(name.endswith("gamma") for name in tensors)
+    save_file(tensors, tmp_path / "model.safetensors")
+    named = PublishedFiles(TensorFiles(tmp_path), whole)
+    weights = OwnWeights(whole, named, ())
+    for name, value in whole.state_dict().items():
+        assert torch.equal(weights.read(name), value), name
+
+
 @pytest.mark.parametrize("name", ["mixtral", "swin"])
 def test_a_folder_of_published_names_is_factorised(name, tmp_path):
     saved(name, tmp_path / name)
